@@ -1,0 +1,56 @@
+"""What is wrong with a spec, and where: collected, never raised one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file.
+
+    Attributes:
+        file: name as the user gave it.
+        line, column: 1-based, in characters.
+        length: how many characters the caret underlines (at least 1).
+        source: the line itself, without its end; empty when there is none to show.
+        message: what was expected and what was found, one sentence.
+        hint: what to do next, or "".
+    """
+
+    file: str
+    line: int
+    column: int
+    length: int
+    source: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
+        if self.source:
+            shown = self.source.replace("\t", " ")
+            lines += [f"    {shown}", "    " + " " * (self.column - 1) + "^" * max(1, self.length)]
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+
+class SpecError(Exception):
+    """Every problem of a spec, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(
+            dict.fromkeys(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
+        )
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class UnsupportedError(Exception):
+    """A construct that gradtool refuses: right or refused, never silently wrong."""
+
+    def __init__(self, construct: str, hint: str = "") -> None:
+        self.construct = construct
+        self.hint = hint
+        super().__init__(f"{construct}" + (f" ({hint})" if hint else ""))
