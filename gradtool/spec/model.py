@@ -24,10 +24,20 @@ class Block:
     """A scalar of the YAML file that holds code, with the place of each of its lines.
 
     ``places[k]`` is the position in the file of the first character of line ``k`` of `text`.
+    `exact` is empty, except for quoted text with escapes, where one character of `text` may be
+    written as several: then it holds the place of every character of `text`, and of its end.
     """
 
     text: str
     places: tuple[Place, ...]
+    exact: tuple[Place, ...] = ()
+
+    def at(self, row: int, offset: int) -> Place:
+        """The place of character `offset` of line `row`, both 0-based."""
+        if self.exact:
+            lines = self.text.split("\n")
+            return self.exact[sum(len(line) + 1 for line in lines[:row]) + offset]
+        return Place(self.places[row].line, self.places[row].column + offset)
 
 
 @dataclass(frozen=True, slots=True)

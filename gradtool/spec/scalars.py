@@ -1,0 +1,193 @@
+"""From the text of one scalar to a number, a truth value or a size, exactly.
+
+Every text of the tree is resolved here, by what its place in the spec expects: ``1e-5`` is a
+number under `constants` and ``no`` is a text under `about`.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradtool.ir.dims import Dim, DimError, dim_of_ast
+from gradtool.spec.model import SizeRule
+
+MAX_NUMBER_LENGTH = 100
+MAX_EXPONENT = 308  # of a float64
+MAX_SIZE_LENGTH = 200
+MAX_SIZE_TERMS = 1_000
+MAX_SIZE_DEGREE = 32
+MAX_SIZE = 1_000_000
+
+
+class ScalarError(ValueError):
+    """What was expected of a text; `offset` is the column of the part that is wrong, 0-based."""
+
+    def __init__(self, message: str, hint: str = "", offset: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class SizeText:
+    """A size and where each of its symbols stands: ``(name, offset)``, 0-based characters."""
+
+    dim: Dim
+    symbols: tuple[tuple[str, int], ...]
+
+
+def parse_constant(text: str) -> int | Fraction:
+    """``2`` is an int; ``2.0``, ``1e-5`` and ``1/3`` are exact reals.
+
+    Raises:
+        ScalarError: for anything that is not one number.
+    """
+    top, slash, bottom = text.partition("/")
+    if not slash:
+        whole = _integer(text)
+        return whole if whole is not None else parse_real(text)
+    numerator, denominator = parse_real(top), parse_real(bottom)
+    if denominator == 0:
+        raise ScalarError(f"expected a number, found the division by zero '{text}'")
+    return numerator / denominator
+
+
+def parse_real(text: str) -> Fraction:
+    """A decimal number, exactly.
+
+    Raises:
+        ScalarError: not a number, or beyond the range of a float64.
+    """
+    stripped = text.strip()
+    if stripped.lower().lstrip("+-.") in ("inf", "infinity", "nan"):
+        raise ScalarError(f"expected a finite number, found '{text}'")
+    mantissa, _, exponent = stripped.lower().partition("e")
+    power = _integer(exponent) if exponent else 0
+    if not stripped.isascii() or len(stripped) > MAX_NUMBER_LENGTH or power is None:
+        raise _no_number(text)
+    if abs(power) > MAX_EXPONENT:
+        raise ScalarError(f"expected a number within the range of a float64, found '{text}'")
+    try:
+        return Fraction(mantissa) * Fraction(10) ** power
+    except ValueError:
+        raise _no_number(text) from None
+
+
+def parse_size_rule(text: str) -> SizeRule:
+    """``4`` pins a size, ``>=2`` bounds it.
+
+    Raises:
+        ScalarError: neither of the two, or a size below 1.
+    """
+    bound = text.strip().removeprefix(">=")
+    value = _integer(bound)
+    if value is None:
+        raise ScalarError(
+            f"expected an integer or a bound, found '{text}'", "write 4 to pin it, or '>=2'"
+        )
+    if not 1 <= value <= MAX_SIZE:
+        raise ScalarError(f"expected a size from 1 to {MAX_SIZE:,}, found {value}")
+    return SizeRule(minimum=value) if bound != text.strip() else SizeRule(exactly=value)
+
+
+def parse_truth(text: str) -> bool:
+    """``true`` or ``false``, in any case.
+
+    Raises:
+        ScalarError: anything else, with a hint for YAML 1.1's ``yes`` and ``no``.
+    """
+    match text.lower():
+        case "true":
+            return True
+        case "false":
+            return False
+        case "yes" | "on" | "1":
+            raise ScalarError(f"expected true or false, found '{text}'", "write true")
+        case "no" | "off" | "0":
+            raise ScalarError(f"expected true or false, found '{text}'", "write false")
+    raise ScalarError(f"expected true or false, found '{text}'")
+
+
+def parse_size(text: str) -> SizeText:
+    """A size expression such as ``(H + 2*pad - K)//stride + 1``.
+
+    Raises:
+        ScalarError: not an integer polynomial (with floor division), a size below 1, or an
+            expression so large that no layer needs it.
+    """
+    if len(text) > MAX_SIZE_LENGTH:
+        raise ScalarError(f"expected a size of at most {MAX_SIZE_LENGTH} characters")
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        offset = max(0, (getattr(error, "offset", None) or 1) - 1)
+        hint = "separate sizes by commas: [N, D]" if " " in text.strip() else ""
+        raise ScalarError(f"expected a size, found '{text}'", hint, offset) from None
+    terms, degree = _extent(tree)
+    if terms > MAX_SIZE_TERMS or degree > MAX_SIZE_DEGREE:
+        raise ScalarError(f"the size '{text}' is too large to multiply out")
+    try:
+        dim = dim_of_ast(tree)
+    except DimError as error:
+        raise ScalarError(str(error), "", character_offset(text, error.offset)) from None
+    value = dim.as_int
+    if value is not None and not 1 <= value <= MAX_SIZE:
+        raise ScalarError(
+            f"expected a size from 1 to {MAX_SIZE:,}, found {value}",
+            "a scalar has the shape []" if value == 0 else "",
+        )
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return SizeText(
+        dim, tuple((node.id, character_offset(text, node.col_offset)) for node in names)
+    )
+
+
+def character_offset(line: str, byte_offset: int) -> int:
+    """`ast` counts columns in UTF-8 bytes; people and editors count characters."""
+    if line.isascii():
+        return byte_offset
+    return len(line.encode()[:byte_offset].decode(errors="ignore"))
+
+
+def _integer(text: str) -> int | None:
+    stripped = text.strip()
+    if not stripped.isascii() or len(stripped) > MAX_NUMBER_LENGTH:
+        return None
+    try:
+        return int(stripped)
+    except ValueError:
+        return None
+
+
+def _no_number(text: str) -> ScalarError:
+    shown = text if len(text) <= 40 else text[:40] + "…"
+    return ScalarError(
+        f"expected a number, found '{shown}'",
+        "constants are written as 2, 0.5, 1e-5 or 1/3; compute anything else in forward:",
+    )
+
+
+def _extent(node: ast.expr) -> tuple[int, int]:
+    """Bounds of the number of terms and of the degree once multiplied out (digits count too).
+
+    Nested powers of 200 characters would otherwise fill the memory.
+    """
+    match node:
+        case ast.BinOp(left=left, op=operator, right=right):
+            (terms, degree), (more, higher) = _extent(left), _extent(right)
+            match operator:
+                case ast.Pow():
+                    power = right.value if isinstance(right, ast.Constant) else 1
+                    power = power if isinstance(power, int) and 0 <= power <= 8 else 1
+                    return min(terms**power, MAX_SIZE_TERMS + 1), degree * power
+                case ast.Add() | ast.Sub():
+                    return terms + more, max(degree, higher)
+            return min(terms * more, MAX_SIZE_TERMS + 1), degree + higher
+        case ast.UnaryOp(operand=operand):
+            return _extent(operand)
+        case ast.Constant(value=int() as value):
+            return 1, 1 + value.bit_length() // 32
+    return 1, 1

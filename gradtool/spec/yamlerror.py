@@ -1,0 +1,143 @@
+"""Why a text is not YAML, in the words of somebody who writes a spec.
+
+The two YAML parsers word the same mistake differently, and both speak of tokens and nodes; so
+the message is chosen by what stands at the mark, and their own words are the last resort.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradtool.spec.errors import Problem
+from gradtool.spec.model import Place, Source
+
+CODE_KEYS = frozenset({"forward", "backward", "setup"})
+
+
+def block_form(key: str) -> str:
+    """The hint that saves every text which YAML would read as something else."""
+    return f"write it in block form: '{key}: |', and the code on the next lines, indented"
+
+
+def explain(error: Exception, source: Source) -> Problem:
+    """The problem behind an error of PyYAML, at the place where the writer must act."""
+    problem = str(getattr(error, "problem", None) or error)
+    context = str(getattr(error, "context", None) or "")
+    here = _place(getattr(error, "problem_mark", None)) or Place(1, 1)
+    start = _place(getattr(error, "context_mark", None)) or here
+    line = _line(source, here)
+    found = line[here.column - 1 : here.column]
+    opener = _line(source, start)[start.column - 1 : start.column]
+
+    if found == "\t":
+        return source.problem(
+            here,
+            "expected spaces, found a tab: YAML is indented by spaces only",
+            "replace the tab by spaces",
+        )
+    if "quoted" in context and "end of" in problem:
+        return source.problem(
+            start,
+            f"the text that opens with {opener} here is never closed",
+            _hint(source, start) or f"close it with {opener}",
+        )
+    if "escape" in problem:
+        return source.problem(
+            here,
+            "expected a YAML escape after '\\' in a double-quoted text",
+            _hint(source, here) or "use single quotes, which have no escapes",
+        )
+    if "flow" in context and "," in problem:
+        closer = "]" if opener == "[" else "}"
+        return source.problem(
+            start,
+            f"the '{opener}' that opens here is not closed: expected ',' or '{closer}', "
+            f"found {_found(source, here)}",
+            _hint(source, start) or f"close it with '{closer}'",
+        )
+    if "mapping values" in problem:
+        return _second_colon(source, here)
+    if "sequence entries" in problem:
+        return source.problem(
+            here,
+            "expected a value, found '- ', which begins a list",
+            _hint(source, here) or "begin the list on the next line, or write it as [a, b]",
+        )
+    if "could not find expected ':'" in problem:
+        return source.problem(
+            start,
+            f"expected 'key: value', found '{_line(source, start).strip()}'",
+            "every line is 'key: value'; code that goes over several lines needs the block "
+            "form '|'",
+        )
+    if "cannot start any token" in problem:
+        return source.problem(
+            here,
+            f"expected a value, found '{found}', with which no YAML text can begin",
+            _hint(source, here) or "put the text in quotes",
+        )
+    if "block end" in problem or "expected key" in problem or "'-' indicator" in problem:
+        return _stray(source, here)
+    if "node content" in problem:
+        return source.problem(
+            here, f"expected a value, found {_found(source, here)}", _hint(source, here)
+        )
+    if "document start" in problem:
+        return source.problem(
+            here,
+            f"expected the end of the file, found {_found(source, here)}",
+            "a spec file holds one document",
+        )
+    return source.problem(here, f"not valid YAML: {problem}", _hint(source, here))
+
+
+def _second_colon(source: Source, here: Place) -> Problem:
+    before = _line(source, here)[: here.column - 1]
+    key, colon, _ = before.partition(": ")
+    if colon:
+        return source.problem(
+            here,
+            f"the text after '{key.strip(' -')}:' contains ': ', which YAML reads as another key",
+            _hint(source, here) or "put the text in quotes",
+        )
+    return source.problem(
+        here,
+        f"expected no key here, found '{before.strip()}:'",
+        "check the indentation, and that the line above ends with ':' if this line belongs to it",
+    )
+
+
+def _stray(source: Source, here: Place) -> Problem:
+    before = _line(source, here)[: here.column - 1]
+    if not before.strip():
+        return source.problem(
+            here,
+            f"the indentation of this line ({len(before)} spaces) fits no line above",
+            "keys of one mapping begin in the same column",
+        )
+    return source.problem(
+        here,
+        f"expected the end of the line after a complete value, found {_found(source, here)}",
+        _hint(source, here) or "put the whole text in quotes",
+    )
+
+
+def _hint(source: Source, place: Place) -> str:
+    """The block form, when the line is one of code: YAML is what stands in its way."""
+    key = _line(source, place).partition(":")[0].strip(" -{'\"")
+    return block_form(key) if key in CODE_KEYS else ""
+
+
+def _found(source: Source, place: Place) -> str:
+    rest = _line(source, place)[place.column - 1 :].strip()
+    if rest:
+        return f"'{rest[:30]}'"
+    return "the end of the file" if place.line >= len(source.lines) else "the end of the line"
+
+
+def _line(source: Source, place: Place) -> str:
+    return source.lines[place.line - 1] if place.line <= len(source.lines) else ""
+
+
+def _place(mark: Any) -> Place | None:
+    return None if mark is None else Place(mark.line + 1, mark.column + 1)
