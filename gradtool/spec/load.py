@@ -164,16 +164,17 @@ def _layer(entry: Entry | None, reading: Reading) -> str | None:
     return None if entry is None else reading.name(entry.value, "layer")
 
 
-def _forward(entry: Entry | None, root: Node, reading: Reading) -> Block | None:
+def _forward(entry: Entry | None, root: Mapping, reading: Reading) -> Block | None:
     if entry is None:
         _missing("forward", "forward: | and the assignments of the forward pass", root, reading)
         return None
     return read_block(entry.value, "forward", reading)
 
 
-def _missing(key: str, hint: str, root: Node, reading: Reading) -> None:
+def _missing(key: str, hint: str, root: Mapping, reading: Reading) -> None:
     place = Place(root.place.line, 1)
-    reading.at(place, f"expected a section '{key}:', found none", f"add {hint}")
+    message = f"expected a section '{key}:', found none"
+    reading.absent(root, key, SECTIONS, place, message, f"add {hint}")
 
 
 def _of_file(file: str, message: str, hint: str = "") -> Problem:

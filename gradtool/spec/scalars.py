@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from gradtool.ir.dims import Dim, DimError, dim_of_ast
 from gradtool.spec.model import SizeRule
+from gradtool.spec.names import name_fault, shown
 
 MAX_NUMBER_LENGTH = 100
 MAX_EXPONENT = 308  # of a float64
@@ -51,7 +52,7 @@ def parse_constant(text: str) -> int | Fraction:
         return whole if whole is not None else parse_real(text)
     numerator, denominator = parse_real(top), parse_real(bottom)
     if denominator == 0:
-        raise ScalarError(f"expected a number, found the division by zero '{text}'")
+        raise ScalarError(f"expected a number, found the division by zero {shown(text)}")
     return numerator / denominator
 
 
@@ -63,13 +64,13 @@ def parse_real(text: str) -> Fraction:
     """
     stripped = text.strip()
     if stripped.lower().lstrip("+-.") in ("inf", "infinity", "nan"):
-        raise ScalarError(f"expected a finite number, found '{text}'")
+        raise ScalarError(f"expected a finite number, found {shown(text)}")
     mantissa, _, exponent = stripped.lower().partition("e")
     power = _integer(exponent) if exponent else 0
     if not stripped.isascii() or len(stripped) > MAX_NUMBER_LENGTH or power is None:
         raise _no_number(text)
     if abs(power) > MAX_EXPONENT:
-        raise ScalarError(f"expected a number within the range of a float64, found '{text}'")
+        raise ScalarError(f"expected a number within the range of a float64, found {shown(text)}")
     try:
         return Fraction(mantissa) * Fraction(10) ** power
     except ValueError:
@@ -86,7 +87,7 @@ def parse_size_rule(text: str) -> SizeRule:
     value = _integer(bound)
     if value is None:
         raise ScalarError(
-            f"expected an integer or a bound, found '{text}'", "write 4 to pin it, or '>=2'"
+            f"expected an integer or a bound, found {shown(text)}", "write 4 to pin it, or '>=2'"
         )
     if not 1 <= value <= MAX_SIZE:
         raise ScalarError(f"expected a size from 1 to {MAX_SIZE:,}, found {value}")
@@ -105,10 +106,10 @@ def parse_truth(text: str) -> bool:
         case "false":
             return False
         case "yes" | "on" | "1":
-            raise ScalarError(f"expected true or false, found '{text}'", "write true")
+            raise ScalarError(f"expected true or false, found {shown(text)}", "write true")
         case "no" | "off" | "0":
-            raise ScalarError(f"expected true or false, found '{text}'", "write false")
-    raise ScalarError(f"expected true or false, found '{text}'")
+            raise ScalarError(f"expected true or false, found {shown(text)}", "write false")
+    raise ScalarError(f"expected true or false, found {shown(text)}")
 
 
 def parse_size(text: str) -> SizeText:
@@ -120,29 +121,44 @@ def parse_size(text: str) -> SizeText:
     """
     if len(text) > MAX_SIZE_LENGTH:
         raise ScalarError(f"expected a size of at most {MAX_SIZE_LENGTH} characters")
+    stripped = text.strip()
+    indent = len(text) - len(text.lstrip())
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree = ast.parse(stripped, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        offset = max(0, (getattr(error, "offset", None) or 1) - 1)
-        hint = "separate sizes by commas: [N, D]" if " " in text.strip() else ""
-        raise ScalarError(f"expected a size, found '{text}'", hint, offset) from None
+        offset = indent + max(0, (getattr(error, "offset", None) or 1) - 1)
+        message = f"expected a size, found {shown(text)}"
+        raise ScalarError(message, _size_hint(stripped), offset) from None
     terms, degree = _extent(tree)
     if terms > MAX_SIZE_TERMS or degree > MAX_SIZE_DEGREE:
-        raise ScalarError(f"the size '{text}' is too large to multiply out")
+        raise ScalarError(f"the size {shown(text)} is too large to multiply out")
+
+    def column(byte_offset: int) -> int:
+        return indent + character_offset(stripped, byte_offset)
+
     try:
         dim = dim_of_ast(tree)
     except DimError as error:
-        raise ScalarError(str(error), "", character_offset(text, error.offset)) from None
+        raise ScalarError(str(error), _size_hint(stripped), column(error.offset)) from None
     value = dim.as_int
     if value is not None and not 1 <= value <= MAX_SIZE:
+        found = str(value) if abs(value) < 10**12 else shown(text)
         raise ScalarError(
-            f"expected a size from 1 to {MAX_SIZE:,}, found {value}",
+            f"expected a size from 1 to {MAX_SIZE:,}, found {found}",
             "a scalar has the shape []" if value == 0 else "",
         )
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return SizeText(
-        dim, tuple((node.id, character_offset(text, node.col_offset)) for node in names)
-    )
+    return SizeText(dim, tuple((node.id, column(node.col_offset)) for node in names))
+
+
+def _size_hint(text: str) -> str:
+    if "^" in text:
+        return "write ** for a power"
+    parts = text.split()
+    if len(parts) > 1 and all(part.isdigit() or name_fault(part) is None for part in parts):
+        return f"separate sizes by commas: [{', '.join(parts)}]"
+    fault = name_fault(text) if text.isidentifier() else None
+    return fault[1] if fault else ""
 
 
 def character_offset(line: str, byte_offset: int) -> int:
@@ -163,9 +179,8 @@ def _integer(text: str) -> int | None:
 
 
 def _no_number(text: str) -> ScalarError:
-    shown = text if len(text) <= 40 else text[:40] + "…"
     return ScalarError(
-        f"expected a number, found '{shown}'",
+        f"expected a number, found {shown(text)}",
         "constants are written as 2, 0.5, 1e-5 or 1/3; compute anything else in forward:",
     )
 

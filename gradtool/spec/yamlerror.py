@@ -42,17 +42,39 @@ def explain(error: Exception, source: Source) -> Problem:
             _hint(source, start) or f"close it with {opener}",
         )
     if "escape" in problem:
+        before = here.column - 2  # one parser marks the backslash, the other what follows it
+        if found != "\\" and line[before : before + 1] == "\\":
+            here = Place(here.line, before + 1)
         return source.problem(
             here,
             "expected a YAML escape after '\\' in a double-quoted text",
             _hint(source, here) or "use single quotes, which have no escapes",
+            length=2,
+        )
+    if "block scalar" in context:
+        return source.problem(
+            here,
+            f"expected the end of the line after '{opener}', found {_found(source, here)}",
+            f"the text begins on the line after '{opener}', indented",
+        )
+    if "anchor" in context or "alias" in context:
+        return source.problem(
+            start,
+            f"YAML reads a text that begins with '{opener}' as an anchor or an alias",
+            _hint(source, here) or "put the text in quotes",
+        )
+    if "node content" in problem:
+        return source.problem(
+            here, f"expected a value, found {_found(source, here)}", _hint(source, here)
         )
     if "flow" in context and "," in problem:
         closer = "]" if opener == "[" else "}"
+        further = start.line < here.line <= len(source.lines)
+        where = f" in line {here.line}" if further else ""
         return source.problem(
             start,
             f"the '{opener}' that opens here is not closed: expected ',' or '{closer}', "
-            f"found {_found(source, here)}",
+            f"found {_found(source, here)}{where}",
             _hint(source, start) or f"close it with '{closer}'",
         )
     if "mapping values" in problem:
@@ -78,10 +100,6 @@ def explain(error: Exception, source: Source) -> Problem:
         )
     if "block end" in problem or "expected key" in problem or "'-' indicator" in problem:
         return _stray(source, here)
-    if "node content" in problem:
-        return source.problem(
-            here, f"expected a value, found {_found(source, here)}", _hint(source, here)
-        )
     if "document start" in problem:
         return source.problem(
             here,
@@ -112,7 +130,7 @@ def _stray(source: Source, here: Place) -> Problem:
     if not before.strip():
         return source.problem(
             here,
-            f"the indentation of this line ({len(before)} spaces) fits no line above",
+            f"the indentation of this line ({len(before)} deep) fits no line above",
             "keys of one mapping begin in the same column",
         )
     return source.problem(
@@ -132,7 +150,8 @@ def _found(source: Source, place: Place) -> str:
     rest = _line(source, place)[place.column - 1 :].strip()
     if rest:
         return f"'{rest[:30]}'"
-    return "the end of the file" if place.line >= len(source.lines) else "the end of the line"
+    below = source.lines[place.line :]
+    return "the end of the line" if any(map(str.strip, below)) else "the end of the file"
 
 
 def _line(source: Source, place: Place) -> str:

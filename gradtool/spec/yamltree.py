@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import yaml
 
 from gradtool.spec.model import Place, Source
+from gradtool.spec.names import shown
 from gradtool.spec.yamlerror import explain
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class _Builder:
             case yaml.AliasEvent():
                 self._refuse(
                     event,
-                    f"YAML aliases are not allowed in a spec, found '*{event.anchor}'",
+                    f"YAML aliases are not allowed in a spec, found {shown(f'*{event.anchor}')}",
                     "write the value out; text that begins with '*' needs quotes or the block "
                     "form '|'",
                 )
@@ -209,7 +210,7 @@ class _Builder:
                 self.problems.append(
                     self.source.problem(
                         key.place,
-                        f"the key '{key.text}' stands twice (first in line {first})",
+                        f"the key {shown(key.text)} stands twice (first in line {first})",
                         "remove or rename one of them",
                         length=max(1, key.end.column - key.place.column),
                     )
@@ -220,16 +221,18 @@ class _Builder:
 
     def _check_properties(self, event: Any) -> None:
         if event.tag is not None:
+            start = _start(event)
+            written = self.source.lines[start.line - 1][start.column - 1 :].split()[0]
             self._refuse(
                 event,
-                f"YAML tags are not allowed in a spec, found '{event.tag}'",
+                f"YAML tags are not allowed in a spec, found {shown(written)}",
                 "remove the tag; text that begins with '!' needs quotes or the block form '|'",
-                length=1,
+                length=len(written),
             )
         if event.anchor is not None:
             self._refuse(
                 event,
-                f"YAML anchors are not allowed in a spec, found '&{event.anchor}'",
+                f"YAML anchors are not allowed in a spec, found {shown(f'&{event.anchor}')}",
                 "remove it; text that begins with '&' needs quotes or the block form '|'",
                 length=1 + len(event.anchor),
             )

@@ -14,7 +14,7 @@ from gradtool.spec.errors import Problem
 from gradtool.spec.model import Place, Source
 from gradtool.spec.names import name_fault, normal_name, shown
 from gradtool.spec.scalars import ScalarError
-from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.suggest import did_you_mean, nearest
 from gradtool.spec.yamltree import Broken, Entry, Mapping, Node, Scalar, Sequence
 
 T = TypeVar("T")
@@ -56,6 +56,14 @@ class Reading:
                 self.problem(entry.key, message, did_you_mean(name, known))
         return found
 
+    def absent(
+        self, node: Mapping, key: str, known: Collection[str], place: Place, what: str, hint: str
+    ) -> None:
+        """A required key is missing; silent when a misspelling of it was reported already."""
+        written = [entry.key.text for entry in node.entries]
+        if not any(text not in known and nearest(text, known) == key for text in written):
+            self.at(place, what, hint)
+
     def text(self, node: Node, what: str) -> str | None:
         """Any text that is not empty."""
         if isinstance(node, Scalar) and not node.is_null and node.text.strip():
@@ -78,9 +86,11 @@ class Reading:
         try:
             return parse(node.text)
         except ScalarError as error:
-            place = self.place_in(node, error.offset)
-            length = extent(node) if error.offset == 0 else 1
-            self.at(place, f"{what}: {error.message}", error.hint, length)
+            message = f"{what}: {error.message}"
+            if error.offset:
+                self.at(self.place_in(node, error.offset), message, error.hint)
+            else:
+                self.problem(node, message, error.hint)
             return None
 
     def name(self, node: Node, what: str = "") -> str | None:

@@ -78,7 +78,8 @@ def _variable(name: str, entry: Entry, role: Role, reading: Reading, scope: Scop
         shape = _shape(fields["shape"].value, f"{what}.shape", reading, scope)
     elif entry.value.entries:
         scope.complete = False
-        reading.problem(entry.key, f"{what}: expected a shape, found none", "add shape: [N, D]")
+        message, hint = f"{what}: expected a shape, found none", "add shape: [N, D]"
+        reading.absent(entry.value, "shape", FIELDS, place, message, hint)
     index = None
     if "index" in fields:
         index = _size(fields["index"].value, f"{what}.index", reading, scope)
@@ -103,7 +104,9 @@ def _shape(node: Node, what: str, reading: Reading, scope: Scope) -> tuple[Dim, 
         scope.complete = False
         hint = "write [] for a scalar"
         if isinstance(node, Scalar) and not node.is_null:
-            hint = f"write [{node.text.strip().strip('()[],')}]"
+            hint = f"write [{node.text.strip()}]"
+            if "(" in node.text or "," in node.text:
+                hint = "a shape stands in square brackets"
         reading.expected(node, what, "a shape such as [N, D]", hint)
         return None
     dims = [_size(item, what, reading, scope) for item in node.items]
