@@ -19,12 +19,12 @@ def block_form(key: str) -> str:
     return f"write it in block form: '{key}: |', and the code on the next lines, indented"
 
 
-def explain(error: Exception, source: Source) -> Problem:
+def explain(error: Exception, source: Source, first_line: int = 1) -> Problem:
     """The problem behind an error of PyYAML, at the place where the writer must act."""
     problem = str(getattr(error, "problem", None) or error)
     context = str(getattr(error, "context", None) or "")
-    here = _place(getattr(error, "problem_mark", None)) or Place(1, 1)
-    start = _place(getattr(error, "context_mark", None)) or here
+    here = _place(getattr(error, "problem_mark", None), first_line) or Place(1, 1)
+    start = _place(getattr(error, "context_mark", None), first_line) or here
     line = _line(source, here)
     found = line[here.column - 1 : here.column]
     opener = _line(source, start)[start.column - 1 : start.column]
@@ -155,8 +155,8 @@ def _found(source: Source, place: Place) -> str:
 
 
 def _line(source: Source, place: Place) -> str:
-    return source.lines[place.line - 1] if place.line <= len(source.lines) else ""
+    return source.lines[place.line - 1] if 0 < place.line <= len(source.lines) else ""
 
 
-def _place(mark: Any) -> Place | None:
-    return None if mark is None else Place(mark.line + 1, mark.column + 1)
+def _place(mark: Any, first_line: int) -> Place | None:
+    return None if mark is None else Place(mark.line + first_line, mark.column + 1)

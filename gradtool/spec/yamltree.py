@@ -77,19 +77,28 @@ def source_of(text: str, file: str) -> tuple[Source, str]:
     return Source(file, tuple(body.split("\n"))), body
 
 
-def read_tree(body: str, source: Source) -> tuple[Node | None, list[Problem]]:
-    """The root of the one document in `body`, or None when it cannot be read at all."""
+def read_tree(
+    body: str, source: Source, in_braces: bool = False
+) -> tuple[Node | None, list[Problem]]:
+    """The root of the one document in `body`, or None when it cannot be read at all.
+
+    With `in_braces` the text is what stands between ``{`` and ``}``; a problem with the brace
+    that nobody wrote is in line 0.
+    """
     problems = _unprintable(source)
     if problems:
         return None, problems
-    builder = _Builder(source)
+    first_line = 1
+    if in_braces:  # on lines of their own, so that columns stay
+        body, first_line = "{\n" + body + "\n}", 0
+    builder = _Builder(source, first_line)
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         for event in yaml.parse(body, Loader=loader):
             if not builder.take(event):
                 return None, builder.problems
     except yaml.YAMLError as error:
-        return None, [*builder.problems, explain(error, source)]
+        return None, [*builder.problems, explain(error, source, first_line)]
     return builder.root, builder.problems
 
 
@@ -124,8 +133,9 @@ def _is_surrogate(code: int) -> bool:
 class _Builder:
     """Takes events one by one; `take` answers False when reading must stop."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, first_line: int) -> None:
         self.source = source
+        self._first_line = first_line
         self.problems: list[Problem] = []
         self.root: Node | None = None
         self._open: list[tuple[Any, list[Node]]] = []
@@ -151,11 +161,11 @@ class _Builder:
                     "write the value out; text that begins with '*' needs quotes or the block "
                     "form '|'",
                 )
-                return self._add(Broken(_start(event), _end(event)))
+                return self._add(Broken(self._start(event), self._end(event)))
             case yaml.ScalarEvent():
                 self._check_properties(event)
                 style: Any = event.style or "plain"
-                return self._add(Scalar(event.value, style, _start(event), _end(event)))
+                return self._add(Scalar(event.value, style, self._start(event), self._end(event)))
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._check_properties(event)
                 self._open.append((event, []))
@@ -168,11 +178,11 @@ class _Builder:
                     return False
             case yaml.SequenceEndEvent():
                 start, children = self._open.pop()
-                return self._add(Sequence(tuple(children), _start(start), _end(event)))
+                return self._add(Sequence(tuple(children), self._start(start), self._end(event)))
             case yaml.MappingEndEvent():
                 start, children = self._open.pop()
                 entries = self._entries(children)
-                return self._add(Mapping(entries, _start(start), _end(event)))
+                return self._add(Mapping(entries, self._start(start), self._end(event)))
         return True
 
     def _add(self, node: Node) -> bool:
@@ -221,7 +231,7 @@ class _Builder:
 
     def _check_properties(self, event: Any) -> None:
         if event.tag is not None:
-            start = _start(event)
+            start = self._start(event)
             written = self.source.lines[start.line - 1][start.column - 1 :].split()[0]
             self._refuse(
                 event,
@@ -238,15 +248,15 @@ class _Builder:
             )
 
     def _refuse(self, event: Any, message: str, hint: str, length: int = 0) -> None:
-        start, end = _start(event), _end(event)
+        start, end = self._start(event), self._end(event)
         if not length:
             length = end.column - start.column if end.line == start.line else 1
         self.problems.append(self.source.problem(start, message, hint, length=max(1, length)))
 
+    def _start(self, event: Any) -> Place:
+        mark = event.start_mark
+        return Place(mark.line + self._first_line, mark.column + 1)
 
-def _start(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
-
-
-def _end(event: Any) -> Place:
-    return Place(event.end_mark.line + 1, event.end_mark.column + 1)
+    def _end(self, event: Any) -> Place:
+        mark = event.end_mark
+        return Place(mark.line + self._first_line, mark.column + 1)
