@@ -10,7 +10,9 @@ MAX_NAME_LENGTH = 60
 
 def normal_name(name: str) -> str:
     """The name as Python's own parser reads it: NFKC, so that both micro signs are one."""
-    return name if name.isascii() else unicodedata.normalize("NFKC", name)
+    if name.isascii() or not name.isidentifier():
+        return name
+    return unicodedata.normalize("NFKC", name)
 
 
 def name_fault(name: str) -> tuple[str, str] | None:

@@ -181,7 +181,7 @@ def _integer(text: str) -> int | None:
 def _no_number(text: str) -> ScalarError:
     return ScalarError(
         f"expected a number, found {shown(text)}",
-        "constants are written as 2, 0.5, 1e-5 or 1/3; compute anything else in forward:",
+        "a number is written as 2, 0.5, 1e-5 or 1/3; compute anything else in forward:",
     )
 
 

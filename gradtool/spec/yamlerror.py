@@ -69,7 +69,7 @@ def explain(error: Exception, source: Source, first_line: int = 1) -> Problem:
         )
     if "flow" in context and "," in problem:
         closer = "]" if opener == "[" else "}"
-        further = start.line < here.line <= len(source.lines)
+        further = start.line < here.line and _line(source, here).strip()
         where = f" in line {here.line}" if further else ""
         return source.problem(
             start,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import PurePath
 
 from gradtool.spec.model import Block, Check, Variable
-from gradtool.spec.names import name_fault, normal_name
+from gradtool.spec.names import name_fault, normal_name, shown
 from gradtool.spec.scalars import ScalarError, parse_constant
 from gradtool.spec.sections.code import check_python, read_block
 from gradtool.spec.sections.reading import Reading
@@ -162,8 +162,9 @@ def _load(entry: Entry | None, reading: Reading) -> tuple[str | None, str | None
 def _module_name(key: Scalar, what: str, reading: Reading) -> str | None:
     """A module's dotted name."""
     name = normal_name(key.text)
-    if all(part.isidentifier() and name_fault(part) is None for part in name.split(".")):
+    is_file = name.endswith(".py")
+    if not is_file and all(name_fault(part) is None for part in name.split(".")):
         return name
-    hint = f"write {PurePath(name).stem}" if name.endswith(".py") else ""
-    reading.problem(key, f"{what}: expected the name of a module, found '{key.text}'", hint)
+    hint = f"write {PurePath(name).stem}" if is_file else "such as utils or course.utils"
+    reading.problem(key, f"{what}: expected the name of a module, found {shown(name)}", hint)
     return None

@@ -84,8 +84,17 @@ def _report(
         offset = character_offset(lines[row], offset)
     reading.at(
         block.at(row, min(offset, len(lines[row]))),
-        f"{what}: expected {expected}, found {shown(lines[row].strip())}: {error.msg}",
+        f"{what}: expected {expected}, found {shown(lines[row].strip())}: {_reason(error, block)}",
     )
+
+
+def _reason(error: SyntaxError, block: Block) -> str:
+    """Python's own words, with the line of the file where they name a line of the block."""
+    message = error.msg.partition(" (detected at line ")[0]
+    before, _, number = message.rpartition(" on line ")
+    if before and number.isdigit() and 0 < int(number) <= len(block.places):
+        return f"{before} in line {block.places[int(number) - 1].line}"
+    return message
 
 
 def _literal_places(node: Scalar, source: Source) -> tuple[Place, ...]:

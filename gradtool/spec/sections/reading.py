@@ -178,6 +178,8 @@ def described(node: Node) -> str:
     match node:
         case Scalar() if node.is_null:
             return "nothing"
+        case Scalar(text=text) if not text.strip():
+            return "an empty text"
         case Scalar(text=text):
             return shown(text.strip())
         case Sequence(items=()):

@@ -6,7 +6,6 @@ from typing import Literal
 
 from gradtool.ir.dims import Dim
 from gradtool.spec.model import Domain, Variable
-from gradtool.spec.names import shown
 from gradtool.spec.scalars import parse_size, parse_truth
 from gradtool.spec.sections.domains import read_domain
 from gradtool.spec.sections.reading import Reading
@@ -35,7 +34,7 @@ def check_excluded(variables: list[Variable], node: dict[str, Node], reading: Re
     for variable in variables:
         other = by_name.get(variable.excluded or "")
         place = node.get(variable.name)
-        if variable.excluded is None or place is None:
+        if variable.excluded is None or variable.index is None or place is None:
             continue
         what = f"{variable.role}s.{variable.name}.not"
         labels = [v.name for v in variables if v.index is not None and v is not variable]
@@ -156,7 +155,7 @@ def _dtype(fields: dict[str, Entry], role: Role, what: str, reading: Reading) ->
     if dtype == "index":
         reading.problem(
             node,
-            f"{what}: a label (index:) is an integer, found dtype: {shown(text)}",
+            f"{what}: a label (index:) is an integer, found dtype: {text}",
             "remove dtype: or index:",
         )
         return dtype
