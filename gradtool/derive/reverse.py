@@ -1,0 +1,241 @@
+"""Reverse mode: one sweep from the outputs to the inputs, one cotangent for every tensor.
+
+The cotangent of an access is the derivative of the scalar body with respect to that access, times
+the cotangent of the output, summed over every index that the access does not carry.  That one
+sentence is all there is: `softmax`, `conv2d` and `layer_norm` need no rule of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from gradtool.derive.calculus import partial
+from gradtool.ir.dims import ONE, ZERO
+from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
+from gradtool.ir.index import Affine, Index, Label, Tensor
+from gradtool.ir.poly import NOTHING, UNIT, Access, Iverson, Poly, Term, access, atom, poly_of
+from gradtool.ir.tree import Call, Name
+from gradtool.ir.walk import accesses
+from gradtool.ops.matrix import RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Cotangents:
+    """The backward pass before any simplification.
+
+    Attributes:
+        graph: the forward graph, with the argmax statements that maxima need.
+        upstream: the given cotangents, by output name; a scalar output's is 1.
+        statements: one for each tensor that needs a cotangent, outputs first.
+        of: the cotangent tensor of a forward tensor, by its name; absent when it is zero.
+    """
+
+    graph: Graph
+    upstream: Mapping[str, Tensor]
+    statements: tuple[AnyStatement, ...]
+    of: Mapping[str, Tensor]
+
+
+def cotangent_name(name: str) -> str:
+    return f"d{name}"
+
+
+def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
+    """Derive the cotangents of `wanted` (default: every differentiable input)."""
+    targets = tuple(graph.wanted if wanted is None else wanted)
+    graph = _with_selectors(graph, targets)
+    needed = _between(graph, targets)
+    loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
+    upstream = {
+        name: Tensor(cotangent_name(name), graph.tensors[name].shape) for name in graph.outputs
+    }
+    gathered: dict[str, list[Poly]] = {}
+    axes: dict[str, tuple[Index, ...]] = {}
+    whole: dict[str, list[AnyStatement]] = {}
+
+    def place(tensor: Tensor) -> tuple[Index, ...]:
+        if tensor.name not in axes:
+            axes[tensor.name] = tuple(
+                Index(f"{_letter(k)}:{tensor.name}", size) for k, size in enumerate(tensor.shape)
+            )
+        return axes[tensor.name]
+
+    for name in graph.outputs:
+        if name in needed:
+            seed = UNIT if loss else access(upstream[name], place(graph.tensors[name]))
+            gathered.setdefault(name, []).append(seed)
+    found: dict[str, Tensor] = {}
+    ordered: list[AnyStatement] = []
+
+    def close(tensor: Tensor) -> Tensor | None:
+        """Add up everything that arrived at a tensor."""
+        parts = gathered.get(tensor.name, [])
+        for statement in whole.get(tensor.name, []):
+            ordered.append(statement)
+            parts.append(access(statement.out, place(tensor)))
+        total = NOTHING
+        for part in parts:
+            total = total + part
+        if not total.terms:
+            return None
+        if tensor.name in graph.outputs and total == access(
+            upstream[tensor.name], place(tensor)
+        ):
+            found[tensor.name] = upstream[tensor.name]
+            return upstream[tensor.name]
+        label = cotangent_name(tensor.name)
+        if tensor.name in graph.outputs:
+            label += "_total"  # an output that is also used further on
+        cotangent = Tensor(label, tensor.shape)
+        hidden = tensor.name.startswith("_")
+        ordered.append(Statement(cotangent, place(tensor), total, Name(label), hidden=hidden))
+        found[tensor.name] = cotangent
+        return cotangent
+
+    for statement in reversed(graph.statements):
+        if statement.out.name not in needed or statement.out.kind != "real":
+            continue
+        cotangent = close(statement.out)
+        if cotangent is None:
+            continue
+        match statement:
+            case Statement():
+                for operand, part in _pull(statement, cotangent, needed, graph, place):
+                    gathered.setdefault(operand, []).append(part)
+            case Reshape(operand=operand):
+                if operand.name in needed:
+                    made = Tensor(f"{cotangent.name}:{operand.name}", operand.shape)
+                    shape = Call("like", (Name(cotangent.name), Name(operand.name)))
+                    whole.setdefault(operand.name, []).append(
+                        Reshape(made, cotangent, shape, hidden=True)
+                    )
+            case MatrixFunction(operands=several):
+                rule = RULES[statement.function]
+                for position, operand in enumerate(several):
+                    if operand.name in needed:
+                        gathered.setdefault(operand.name, []).append(
+                            rule.pull(statement, cotangent, position, place(operand))
+                        )
+    for tensor in graph.inputs:
+        if tensor.name in targets:
+            close(tensor)
+    return Cotangents(graph, upstream, tuple(ordered), found)
+
+
+def _letter(axis: int) -> str:
+    return "ijklmnpq"[axis] if axis < 8 else f"i{axis}"
+
+
+def _between(graph: Graph, targets: Iterable[str]) -> frozenset[str]:
+    """Tensors on a path from a target to an output."""
+    reached = set(targets)
+    for statement in graph.statements:
+        if statement.out.kind == "real" and _reads(statement) & reached:
+            reached.add(statement.out.name)
+    leads = set(graph.outputs)
+    for statement in reversed(graph.statements):
+        if statement.out.name in leads:
+            leads |= _reads(statement)
+    return frozenset(reached & leads)
+
+
+def _reads(statement: AnyStatement) -> set[str]:
+    match statement:
+        case Statement(body=body):
+            return {a.tensor.name for a in accesses(body) if a.tensor.kind == "real"}
+        case Reshape(operand=operand):
+            return {operand.name}
+        case MatrixFunction(operands=several):
+            return {tensor.name for tensor in several}
+
+
+def _pull(
+    statement: Statement,
+    cotangent: Tensor,
+    needed: frozenset[str],
+    graph: Graph,
+    place,  # type: ignore[no-untyped-def]
+) -> Iterable[tuple[str, Poly]]:
+    """What one statement sends to the cotangents of its operands."""
+    incoming = access(cotangent, statement.free)
+    for term in statement.body.terms:
+        apart = term.freshened()
+        single = poly_of((Term(apart.coefficient, apart.factors),))
+        (opened,) = single.terms
+        selected = _selector(statement, graph)
+        distinct = {a for a in accesses(single) if a.tensor.name in needed}
+        for target in sorted(distinct, key=lambda a: a.key):
+            derivative = partial(opened, target)
+            if not derivative.terms:
+                continue
+            out = place(target.tensor)
+            deltas = UNIT
+            for axis, index, entry in zip(target.tensor.shape, out, target.index, strict=True):
+                if axis != ONE or entry != Affine.of(0):
+                    here = Affine.of(0) if axis == ONE else Affine.of(index)
+                    deltas = deltas * atom(Iverson("eq", here - entry))
+            body = _joined(incoming * derivative * selected, deltas)
+            over = (*statement.free, *apart.bound, *statement.bound)
+            yield target.tensor.name, body.over(over)
+
+
+def _joined(left: Poly, deltas: Poly) -> Poly:
+    return left * deltas
+
+
+def _selector(statement: Statement, graph: Graph) -> Poly:
+    """For a max: 1 at the chosen entry of the window, 0 elsewhere."""
+    if statement.reduce == "sum":
+        return UNIT
+    chosen = graph.tensors[_selector_name(statement)]
+    flat = Affine((), ZERO)
+    for index in statement.bound:
+        flat = flat * index.size + index
+    entries = tuple(
+        Affine.of(0) if i.size == ONE else Affine.of(i) for i in statement.free
+    )
+    return atom(Iverson("eq", flat - Affine.of(Label(chosen, entries))))
+
+
+def _selector_name(statement: Statement) -> str:
+    return f"_arg{statement.out.name}"
+
+
+def _with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
+    """Add the argmax that a max or min needs for its derivative."""
+    needed = _between(graph, targets)
+    statements: list[AnyStatement] = []
+    for statement in graph.statements:
+        if (
+            isinstance(statement, Statement)
+            and statement.reduce in ("max", "min")
+            and statement.out.name in needed
+        ):
+            labels = None
+            for index in statement.bound:
+                labels = index.size if labels is None else labels * index.size
+            reduce = "argmax" if statement.reduce == "max" else "argmin"
+            tree = _arg_tree(statement, reduce)
+            statements.append(
+                replace(
+                    statement,
+                    out=Tensor(_selector_name(statement), statement.out.shape, "index", labels),
+                    reduce=reduce,
+                    tree=tree,
+                    hidden=True,
+                )
+            )
+        statements.append(statement)
+    return replace(graph, statements=tuple(statements))
+
+
+def _arg_tree(statement: Statement, reduce: str) -> Call:
+    tree = statement.tree
+    if isinstance(tree, Call) and tree.op in ("max", "min"):
+        return Call(reduce, tree.args, tree.kwargs)
+    return Call(f"window_{reduce}", (tree,))
+
+
+_ = (Access, Fraction)

@@ -1,0 +1,142 @@
+"""Statements and graphs: named tensors defined one after the other in index notation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from gradtool.ir.dims import Dim
+from gradtool.ir.index import Index, Tensor
+from gradtool.ir.poly import Poly
+from gradtool.ir.tree import Tree
+from gradtool.ir.walk import accesses, labels
+
+Reduction: TypeAlias = Literal["sum", "max", "min", "argmax", "argmin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """``out[free] = reduce over bound of body``.
+
+    A "sum" keeps its bound indices inside the terms of `body`.  "max" and "min" take the best of
+    `body` over `bound`; "argmax" and "argmin" give the first best position, counted row-major
+    over `bound`.  An axis of size one has a free index that never occurs in `body`.
+
+    Attributes:
+        tree: how the value is written with array operations on earlier tensors.
+        hidden: an inner value of a line, without a name of its own in the spec.
+        line: 1-based line of the forward block.
+    """
+
+    out: Tensor
+    free: tuple[Index, ...]
+    body: Poly
+    tree: Tree
+    reduce: Reduction = "sum"
+    bound: tuple[Index, ...] = ()
+    hidden: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """``out = operand.reshape(shape)``: the same entries in row-major order."""
+
+    out: Tensor
+    operand: Tensor
+    tree: Tree
+    hidden: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixFunction:
+    """``out = function(operands)`` on the last two axes, such as an inverse.
+
+    Its differentiation rule stands with the word in the vocabulary, with its source.
+    """
+
+    out: Tensor
+    function: str
+    operands: tuple[Tensor, ...]
+    tree: Tree
+    hidden: bool = False
+    line: int = 0
+
+
+AnyStatement: TypeAlias = Statement | Reshape | MatrixFunction
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A forward (or backward) pass: typed inputs, then single-assignment statements.
+
+    Attributes:
+        inputs: tensors that are given, in the order of the spec.
+        wanted: names of the inputs that get a gradient.
+        outputs: names of the results, in order.
+        constants: named numbers; an int may occur in sizes.
+        assumptions: sizes that must be >= 0 for the code to make sense (slices, windows).
+        names: what a name of the forward text finally stands for (``loss`` -> ``loss_1``).
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    wanted: tuple[str, ...]
+    statements: tuple[AnyStatement, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, int | Fraction] = field(default_factory=dict)
+    assumptions: tuple[Dim, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        table = {tensor.name: tensor for tensor in self.inputs}
+        table.update((statement.out.name, statement.out) for statement in self.statements)
+        return table
+
+    @cached_property
+    def definitions(self) -> Mapping[str, AnyStatement]:
+        return {statement.out.name: statement for statement in self.statements}
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the sizes, in order of first use, without the named constants."""
+        seen: dict[str, None] = {}
+        for tensor in self.inputs:
+            dims = [*tensor.shape, *([tensor.labels] if tensor.labels is not None else [])]
+            for dim in dims:
+                for symbol in _in_order(dim):
+                    seen.setdefault(symbol)
+        return tuple(name for name in seen if name not in self.constants)
+
+
+def operands(statement: AnyStatement) -> frozenset[str]:
+    """Names of the tensors that a statement reads."""
+    match statement:
+        case Statement(body=body):
+            return tensors_in(body)
+        case Reshape(operand=operand):
+            return frozenset((operand.name,))
+        case MatrixFunction(operands=several):
+            return frozenset(tensor.name for tensor in several)
+
+
+def tensors_in(body: Poly) -> frozenset[str]:
+    """Names of all tensors that an expression mentions, labels included."""
+    found = {access.tensor.name for access in accesses(body)}
+    return frozenset(found | {label.tensor.name for label in labels(body)})
+
+
+def _in_order(dim: Dim) -> list[str]:
+    found: list[str] = []
+    for monomial, _ in dim.terms:
+        for atom, _ in monomial:
+            if isinstance(atom, str):
+                found.append(atom)
+            else:
+                found += [*_in_order(atom.numerator), *_in_order(atom.denominator)]
+    return found

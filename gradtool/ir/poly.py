@@ -1,0 +1,622 @@
+"""The normal form of a scalar expression: sums of products of accesses.
+
+A `Poly` is a sum of `Term`s.  A `Term` is ``coefficient * product of atom**exponent``, summed
+over its bound indices.  Terms are canonical: like atoms are collected, Kronecker deltas on bound
+indices are eliminated, bound indices that nothing mentions become a factor, and bound indices
+are renamed canonically, so that equal terms have equal keys.
+
+Two conventions keep products finite and sums simple:
+
+* an access outside its tensor makes the whole product zero (padding, slices, shifts);
+* a 0/1 factor that is 0 makes the whole product zero, whatever the other factors are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from gradtool.ir.dims import ONE, ZERO, Dim
+from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
+
+_fresh_numbers = itertools.count()
+
+
+class _ByKey:
+    """Atoms compare, hash and sort by their canonical text."""
+
+    @property
+    def key(self) -> str:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByKey) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, eq=False)
+class Access(_ByKey):
+    """An entry of a real (or 0/1) tensor: ``X[n, 2*i + p]``."""
+
+    tensor: Tensor
+    index: tuple[Affine, ...]
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
+
+    @cached_property
+    def indices(self) -> frozenset[Index]:
+        return frozenset().union(*(e.indices for e in self.index))
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Access:
+        if self.indices.isdisjoint(values):
+            return self
+        return Access(self.tensor, tuple(e.substitute(values) for e in self.index))
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol(_ByKey):
+    """A number known by name: a dimension, a constant of the spec, or pi."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    indices = frozenset[Index]()
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Symbol:
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Size(_ByKey):
+    """A size that is no product of names, as a number: ``(H - K + 1)``."""
+
+    dim: Dim
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"({self.dim})"
+
+    indices = frozenset[Index]()
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Size:
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Number(_ByKey):
+    """A positive rational under a fractional exponent: the 2 of ``sqrt(2)``."""
+
+    value: Fraction
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"#{self.value}"
+
+    indices = frozenset[Index]()
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Number:
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Iverson(_ByKey):
+    """A 0/1 factor of indices: ``[value == 0]`` or ``[value >= 0]``."""
+
+    relation: Literal["eq", "ge"]
+    value: Affine
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"[{self.relation} {self.value.key}]"
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.value.indices
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Iverson:
+        return Iverson(self.relation, self.value.substitute(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Position(_ByKey):
+    """An index used as a number: the entries of ``arange``."""
+
+    value: Affine
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"<{self.value.key}>"
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.value.indices
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Position:
+        return Position(self.value.substitute(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(_ByKey):
+    """A 0/1 factor of values: ``(left > right)``; `relation` is one of > >= == !=."""
+
+    relation: Literal[">", ">=", "==", "!="]
+    left: Poly
+    right: Poly
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"({self.left.key} {self.relation} {self.right.key})"
+
+    @cached_property
+    def indices(self) -> frozenset[Index]:
+        return self.left.indices | self.right.indices
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Compare:
+        return Compare(self.relation, self.left.substitute(values), self.right.substitute(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Function(_ByKey):
+    """A scalar function of the vocabulary applied to scalar expressions without sums."""
+
+    name: str
+    args: tuple[Poly, ...]
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"{self.name}({','.join(a.key for a in self.args)})"
+
+    @cached_property
+    def indices(self) -> frozenset[Index]:
+        return frozenset().union(*(a.indices for a in self.args))
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Function:
+        if self.indices.isdisjoint(values):
+            return self
+        return Function(self.name, tuple(a.substitute(values) for a in self.args))
+
+
+@dataclass(frozen=True, eq=False)
+class Group(_ByKey):
+    """A sum kept whole as a factor: the ``(1 - a)`` of ``a*(1 - a)``, or a denominator."""
+
+    poly: Poly
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"{{{self.poly.key}}}"
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.poly.indices
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Group:
+        return Group(self.poly.substitute(values))
+
+
+Atom: TypeAlias = (
+    "Access | Symbol | Size | Number | Iverson | Position | Compare | Function | Group"
+)
+Factor: TypeAlias = tuple[Atom, Fraction]
+
+
+@dataclass(frozen=True, eq=False)
+class Term(_ByKey):
+    """``coefficient * product of factors``, summed over `bound`.  Make one with `product`."""
+
+    coefficient: Fraction
+    factors: tuple[Factor, ...]
+    bound: tuple[Index, ...] = ()
+
+    @cached_property
+    def body(self) -> str:
+        """The key without the coefficient: like terms share it."""
+        shown = "*".join(a.key if e == 1 else f"{a.key}^{e}" for a, e in self.factors)
+        if not self.bound:
+            return shown
+        return f"S[{','.join(f'{i.name}<{i.size}' for i in self.bound)}]{shown}"
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return f"{self.coefficient}*{self.body}"
+
+    @cached_property
+    def indices(self) -> frozenset[Index]:
+        """The free indices."""
+        found = frozenset[Index]().union(*(a.indices for a, _ in self.factors))
+        return found - frozenset(self.bound)
+
+    def freshened(self) -> Term:
+        """The same term with bound indices that nothing else uses (not canonical)."""
+        if not self.bound:
+            return self
+        renamed = {i: Index(f"%{next(_fresh_numbers)}", i.size) for i in self.bound}
+        values = {old: Affine.of(new) for old, new in renamed.items()}
+        factors = tuple((a.substitute(values), e) for a, e in self.factors)
+        return Term(self.coefficient, factors, tuple(renamed.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Poly(_ByKey):
+    """A sum of terms, sorted, like terms collected.  Make one with `poly_of` or arithmetic."""
+
+    terms: tuple[Term, ...]
+
+    @cached_property
+    def key(self) -> str:  # type: ignore[override]
+        return " + ".join(t.key for t in self.terms) or "0"
+
+    @cached_property
+    def indices(self) -> frozenset[Index]:
+        return frozenset().union(*(t.indices for t in self.terms))
+
+    def __add__(self, other: Poly) -> Poly:
+        return poly_of((*self.terms, *other.terms))
+
+    def __neg__(self) -> Poly:
+        return Poly(tuple(Term(-t.coefficient, t.factors, t.bound) for t in self.terms))
+
+    def __sub__(self, other: Poly) -> Poly:
+        return self + (-other)
+
+    def __mul__(self, other: Poly) -> Poly:
+        return poly_of(multiply(a, b) for a in self.terms for b in other.terms)
+
+    def scaled(self, factor: Fraction | int) -> Poly:
+        by = Fraction(factor)
+        if not by:
+            return NOTHING
+        return Poly(tuple(Term(t.coefficient * by, t.factors, t.bound) for t in self.terms))
+
+    def over(self, bound: Iterable[Index]) -> Poly:
+        """The sum over more indices."""
+        extra = tuple(i for i in bound if i.size != ONE)
+        if not extra:
+            return self
+        return poly_of(
+            product(t.coefficient, t.factors, (*t.bound, *extra)) for t in self._apart(extra)
+        )
+
+    def _apart(self, indices: Iterable[Index]) -> Iterable[Term]:
+        names = {i.name for i in indices}
+        for term in self.terms:
+            clash = any(i.name in names for i in term.bound)
+            yield term.freshened() if clash else term
+
+    def substitute(self, values: Mapping[Index, Affine]) -> Poly:
+        """Replace free indices by index expressions."""
+        if self.indices.isdisjoint(values):
+            return self
+        result: list[Term] = []
+        for term in self.terms:
+            apart = term.freshened()
+            factors = tuple((a.substitute(values), e) for a, e in apart.factors)
+            result.append(product(apart.coefficient, factors, apart.bound))
+        return poly_of(result)
+
+    @property
+    def single(self) -> Term | None:
+        return self.terms[0] if len(self.terms) == 1 else None
+
+    @property
+    def constant(self) -> Fraction | None:
+        """The value when the expression is a plain number."""
+        if not self.terms:
+            return Fraction(0)
+        term = self.single
+        return term.coefficient if term and not term.factors and not term.bound else None
+
+    def power(self, exponent: Fraction | int) -> Poly:
+        """``self**exponent``; a sum or an unsafe base stays whole as a `Group`."""
+        e = Fraction(exponent)
+        if e == 0:
+            return UNIT
+        if e == 1:
+            return self
+        term = self.single
+        if term is not None and not term.bound:
+            whole = e.denominator == 1
+            plain = all(x == 1 for _, x in term.factors) and len(term.factors) == 1
+            if whole and not (e < 0 and any(isinstance(a, Iverson | Compare)
+                                            for a, _ in term.factors)):
+                factors = tuple((a, x * e) for a, x in term.factors)
+                return poly_of((product(term.coefficient ** int(e), factors),))
+            if plain and term.coefficient == 1:
+                return poly_of((product(Fraction(1), ((term.factors[0][0], e),)),))
+            if not term.factors and term.coefficient > 0:
+                return poly_of((product(Fraction(1), ((Number(term.coefficient), e),)),))
+        return poly_of((product(Fraction(1), ((Group(self), e),)),))
+
+
+NOTHING = Poly(())
+
+
+def poly_of(terms: Iterable[Term]) -> Poly:
+    """Collect like terms, in canonical order."""
+    collected: dict[str, Term] = {}
+    for term in terms:
+        seen = collected.get(term.body)
+        if seen is None:
+            collected[term.body] = term
+        else:
+            total = seen.coefficient + term.coefficient
+            collected[term.body] = Term(total, seen.factors, seen.bound)
+    return Poly(tuple(collected[b] for b in sorted(collected) if collected[b].coefficient))
+
+
+def number(value: Fraction | int) -> Poly:
+    return Poly((Term(Fraction(value), ()),)) if value else NOTHING
+
+
+def atom(value: Atom, exponent: Fraction | int = 1) -> Poly:
+    return poly_of((product(Fraction(1), ((value, Fraction(exponent)),)),))
+
+
+def size(dim: Dim) -> Poly:
+    """A size as a number; a single monomial becomes a product of names."""
+    coefficient, factors = size_factors(dim)
+    return poly_of((product(coefficient, factors),))
+
+
+def size_factors(dim: Dim) -> tuple[Fraction, tuple[Factor, ...]]:
+    if not dim.terms:
+        return Fraction(0), ()
+    if len(dim.terms) == 1:
+        ((monomial, coefficient),) = dim.terms
+        factors: list[Factor] = []
+        for part, power in monomial:
+            base: Atom
+            if isinstance(part, str):
+                base = Symbol(part)
+            else:
+                base = Size(Dim(((((part, 1),), 1),)))
+            factors.append((base, Fraction(power)))
+        return Fraction(coefficient), tuple(factors)
+    return Fraction(1), ((Size(dim), Fraction(1)),)
+
+
+UNIT = number(1)
+
+
+def multiply(left: Term, right: Term) -> Term:
+    """The product of two terms, bound indices kept apart."""
+    if right.bound and left.bound:
+        right = right.freshened()
+    elif right.bound or left.bound:
+        names = {i.name for i in right.bound or left.bound}
+        other = left if right.bound else right
+        if any(i.name in names for i in other.indices):
+            left, right = left.freshened(), right.freshened()
+    return product(
+        left.coefficient * right.coefficient,
+        (*left.factors, *right.factors),
+        (*left.bound, *right.bound),
+    )
+
+
+_ZERO_TERM = Term(Fraction(0), ())
+
+
+def product(
+    coefficient: Fraction, factors: Iterable[Factor], bound: tuple[Index, ...] = ()
+) -> Term:
+    """The canonical term of a product; a zero product has coefficient 0."""
+    if not coefficient:
+        return _ZERO_TERM
+    bound = tuple(i for i in bound if i.size != ONE)
+    state = _collect(coefficient, factors)
+    if state is None:
+        return _ZERO_TERM
+    while bound:
+        solved = _solve_delta(state, bound)
+        if solved is None:
+            break
+        state, bound = solved
+        if state is None:
+            return _ZERO_TERM
+    if bound:
+        state, bound = _drop_unused(state, bound)
+        state, bound = _rename(state, bound)
+    final_coefficient, collected = state
+    ordered = tuple(sorted(collected.items(), key=lambda f: f[0].key))
+    return Term(final_coefficient, ordered, bound)
+
+
+_State: TypeAlias = tuple[Fraction, dict["Atom", Fraction]]
+
+
+def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
+    """Collect like atoms and evaluate the decidable 0/1 factors; None when the product is 0."""
+    collected: dict[Atom, Fraction] = {}
+    for base, exponent in factors:
+        if isinstance(base, Iverson):
+            truth = _decide(base)
+            if truth is False:
+                return None
+            if truth is None:
+                collected[_oriented(base)] = Fraction(1)
+            continue
+        if isinstance(base, Compare):
+            truth = _decide_compare(base)
+            if truth is False:
+                return None
+            if truth is None:
+                collected[base] = Fraction(1)
+            continue
+        if isinstance(base, Access) and base.tensor.kind == "bool":
+            collected[base] = Fraction(1)
+            continue
+        if isinstance(base, Position) and base.value.as_dim is not None:
+            by, more = size_factors(base.value.const)
+            if not by:
+                return None
+            coefficient *= by**int(exponent)
+            for inner, power in more:
+                collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
+            continue
+        if isinstance(base, Number) and (exponent + collected.get(base, 0)).denominator == 1:
+            total = exponent + collected.pop(base, Fraction(0))
+            coefficient *= base.value ** int(total)
+            continue
+        if isinstance(base, Group) and base.poly.single is not None:
+            inner_term = base.poly.single
+            if exponent.denominator == 1 and not inner_term.bound:
+                coefficient *= inner_term.coefficient ** int(exponent)
+                for inner, power in inner_term.factors:
+                    collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
+                continue
+        collected[base] = collected.get(base, Fraction(0)) + exponent
+    return coefficient, {a: e for a, e in collected.items() if e}
+
+
+def _oriented(delta: Iverson) -> Iverson:
+    """``[a - b == 0]`` and ``[b - a == 0]`` are one factor."""
+    if delta.relation == "eq":
+        flipped = -delta.value
+        if flipped.key < delta.value.key:
+            return Iverson("eq", flipped)
+    return delta
+
+
+def _decide(delta: Iverson) -> bool | None:
+    dim = delta.value.as_dim
+    if dim is not None and dim.as_int is not None:
+        return dim.as_int == 0 if delta.relation == "eq" else dim.as_int >= 0
+    bounds = delta.value.bounds()
+    if bounds is None:
+        return None
+    low, high = bounds
+    if delta.relation == "ge":
+        if nonnegative(low):
+            return True
+        if nonnegative(-high - 1):
+            return False
+    elif nonnegative(low - 1) or nonnegative(-high - 1):
+        return False
+    return None
+
+
+def _decide_compare(compare: Compare) -> bool | None:
+    difference = (compare.left - compare.right).constant
+    if difference is None:
+        return None
+    return {
+        ">": difference > 0,
+        ">=": difference >= 0,
+        "==": difference == 0,
+        "!=": difference != 0,
+    }[compare.relation]
+
+
+def _solve_delta(
+    state: _State, bound: tuple[Index, ...]
+) -> tuple[_State | None, tuple[Index, ...]] | None:
+    """Use one ``[i == e]`` to remove a bound index i; None when there is none to use."""
+    coefficient, collected = state
+    for delta in collected:
+        if not isinstance(delta, Iverson) or delta.relation != "eq":
+            continue
+        for index in bound:
+            by = delta.value.coefficient(index)
+            if by.as_int not in (1, -1):
+                continue
+            rest = delta.value - Affine.of(index) * by
+            if index in rest.indices:  # the index also selects a label
+                continue
+            solution = rest * (-1 if by.as_int == 1 else 1)
+            others = [(a, e) for a, e in collected.items() if a is not delta]
+            guards = _guards(index, solution, others)
+            values = {index: solution}
+            moved = [(a.substitute(values), e) for a, e in others]
+            remaining = tuple(i for i in bound if i != index)
+            return _collect(coefficient, [*moved, *guards]), remaining
+    return None
+
+
+def _guards(index: Index, solution: Affine, factors: list[Factor]) -> list[Factor]:
+    """0/1 factors for ``0 <= solution < index.size``, left out where they always hold.
+
+    They hold by themselves when the term has an access with exactly this index on an axis of
+    this size, since an access outside its tensor makes the product zero.
+    """
+    if solution.within(index.size):
+        return []
+    for factor, exponent in factors:
+        if isinstance(factor, Access) and exponent > 0:
+            for axis, entry in zip(factor.tensor.shape, factor.index, strict=True):
+                if axis == index.size and entry.as_index == index:
+                    return []
+    upper = Affine.of(index.size - 1) - solution
+    return [(Iverson("ge", solution), Fraction(1)), (Iverson("ge", upper), Fraction(1))]
+
+
+def _drop_unused(
+    state: _State, bound: tuple[Index, ...]
+) -> tuple[_State, tuple[Index, ...]]:
+    coefficient, collected = state
+    used = frozenset[Index]().union(*(a.indices for a in collected))
+    kept = tuple(i for i in bound if i in used)
+    if len(kept) == len(bound):
+        return state, bound
+    for index in bound:
+        if index not in used:
+            by, factors = size_factors(index.size)
+            coefficient *= by
+            for base, power in factors:
+                collected[base] = collected.get(base, Fraction(0)) + power
+    return (coefficient, {a: e for a, e in collected.items() if e}), kept
+
+
+def _rename(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Index, ...]]:
+    """Rename bound indices by what they do, so that equal sums look equal."""
+    coefficient, collected = state
+    touching = [(a, e) for a, e in collected.items() if not a.indices.isdisjoint(bound)]
+    neutral = {i: Affine.of(Index("*", i.size)) for i in bound}
+
+    def signature(index: Index) -> tuple[str, ...]:
+        values = {**neutral, index: Affine.of(Index("@", index.size))}
+        seen = (f"{a.substitute(values).key}^{e}" for a, e in touching if index in a.indices)
+        return (str(index.size), *sorted(seen))
+
+    ranked = sorted(((signature(i), i) for i in bound), key=lambda pair: pair[0])
+    groups = [
+        [index for _, index in members]
+        for _, members in itertools.groupby(ranked, key=lambda pair: pair[0])
+    ]
+    best: tuple[list[str], dict[Atom, Fraction], tuple[Index, ...]] | None = None
+    orders = itertools.product(*(itertools.permutations(g) for g in groups))
+    for order in itertools.islice(orders, 24):
+        sequence = list(itertools.chain.from_iterable(order))
+        names = [Index(f"${k}", old.size) for k, old in enumerate(sequence)]
+        values = {old: Affine.of(new) for old, new in zip(sequence, names, strict=True)}
+        renamed: dict[Atom, Fraction] = {}
+        for a, e in collected.items():
+            moved = a.substitute(values)
+            if isinstance(moved, Iverson):
+                moved = _oriented(moved)
+            renamed[moved] = e if moved not in renamed else renamed[moved] + e
+        text = sorted(f"{a.key}^{e}" for a, e in renamed.items())
+        if best is None or text < best[0]:
+            best = text, renamed, tuple(names)
+    assert best is not None
+    return (coefficient, best[1]), best[2]
+
+
+def access(tensor: Tensor, index: Iterable[Affine | Index | Label | Dim | int]) -> Poly:
+    """The entry of a tensor as an expression; an axis of size one has the index 0."""
+    entries = tuple(
+        Affine((), ZERO) if axis == ONE else Affine.of(entry)
+        for axis, entry in zip(tensor.shape, index, strict=True)
+    )
+    return atom(Access(tensor, entries))

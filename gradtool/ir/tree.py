@@ -1,0 +1,147 @@
+"""Array expressions: the one tree that specs are parsed to and that every printer prints.
+
+A tree says how a value is written with NumPy-like operations; what it means is its lowering to
+index notation.  Names are tensors, sizes or constants; everything else is a `Call` of a word of
+the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a piece of code stands: 1-based line, 0-based columns in characters, in its block."""
+
+    line: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    id: str
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An exact number; `text` is how it was written."""
+
+    value: Fraction
+    text: str = field(default="", compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """None, True, False, a string or Ellipsis."""
+
+    value: str | bool | None
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A tuple or list: ``(N, -1)``, ``[A, B]``, or the entries of an index."""
+
+    items: tuple[Tree, ...]
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    start: Tree | None
+    stop: Tree | None
+    step: Tree | None
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A word of the vocabulary applied to arguments; operators are words too (``add``)."""
+
+    op: str
+    args: tuple[Tree, ...]
+    kwargs: tuple[tuple[str, Tree], ...] = ()
+    span: Span | None = field(default=None, compare=False)
+
+    def keyword(self, name: str) -> Tree | None:
+        for key, value in self.kwargs:
+            if key == name:
+                return value
+        return None
+
+
+Tree: TypeAlias = "Name | Number | Literal | Items | Slice | Call"
+
+
+def children(tree: Tree) -> Iterator[Tree]:
+    match tree:
+        case Items(items=items):
+            yield from items
+        case Slice(start=start, stop=stop, step=step):
+            yield from (part for part in (start, stop, step) if part is not None)
+        case Call(args=args, kwargs=kwargs):
+            yield from args
+            yield from (value for _, value in kwargs)
+        case _:
+            return
+
+
+def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The same node with `change` applied to each child."""
+    match tree:
+        case Items(items=items, span=span):
+            return Items(tuple(change(item) for item in items), span)
+        case Slice(start=start, stop=stop, step=step, span=span):
+            parts = (None if part is None else change(part) for part in (start, stop, step))
+            return Slice(*parts, span)
+        case Call(op=op, args=args, kwargs=kwargs, span=span):
+            return Call(
+                op, tuple(map(change, args)), tuple((k, change(v)) for k, v in kwargs), span
+            )
+        case _:
+            return tree
+
+
+def names(tree: Tree) -> frozenset[str]:
+    """Every name that occurs."""
+    if isinstance(tree, Name):
+        return frozenset((tree.id,))
+    return frozenset().union(*(names(child) for child in children(tree)))
+
+
+def replace_names(tree: Tree, values: Mapping[str, Tree]) -> Tree:
+    """Replace names by trees."""
+    if isinstance(tree, Name):
+        return values.get(tree.id, tree)
+    return rebuild(tree, lambda child: replace_names(child, values))
+
+
+def count_name(tree: Tree, name: str) -> int:
+    """How often a name occurs."""
+    if isinstance(tree, Name):
+        return int(tree.id == name)
+    return sum(count_name(child, name) for child in children(tree))
+
+
+def size_of(tree: Tree) -> int:
+    """Operators and names: the length that a reader feels."""
+    match tree:
+        case Name() | Number() | Literal():
+            return 1
+        case _:
+            return 1 + sum(size_of(child) for child in children(tree))
+
+
+def call(op: str, *args: Tree, **kwargs: Tree) -> Call:
+    return Call(op, args, tuple(kwargs.items()))
+
+
+def integer(value: int) -> Number:
+    return Number(Fraction(value), str(value))

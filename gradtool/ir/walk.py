@@ -1,0 +1,121 @@
+"""Walks over scalar expressions: what occurs in them, and replacing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from gradtool.ir.index import Affine, Label
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Factor,
+    Function,
+    Group,
+    Iverson,
+    Poly,
+    Position,
+    Term,
+    atom,
+    poly_of,
+    product,
+)
+
+
+def atoms(body: Poly) -> Iterator[Atom]:
+    """Every atom, those inside functions, comparisons and groups included."""
+    for term in body.terms:
+        for base, _ in term.factors:
+            yield base
+            for inner in inside(base):
+                yield from atoms(inner)
+
+
+def inside(base: Atom) -> tuple[Poly, ...]:
+    """The scalar expressions that an atom is made of."""
+    match base:
+        case Function(args=args):
+            return args
+        case Compare(left=left, right=right):
+            return (left, right)
+        case Group(poly=poly):
+            return (poly,)
+        case _:
+            return ()
+
+
+def accesses(body: Poly) -> Iterator[Access]:
+    return (base for base in atoms(body) if isinstance(base, Access))
+
+
+def labels(body: Poly) -> Iterator[Label]:
+    """Every label in an index, nested ones included."""
+    for base in atoms(body):
+        match base:
+            case Access(index=index):
+                entries: tuple[Affine, ...] = index
+            case Iverson(value=value) | Position(value=value):
+                entries = (value,)
+            case _:
+                continue
+        for entry in entries:
+            yield from _labels(entry)
+
+
+def _labels(entry: Affine) -> Iterator[Label]:
+    for label in entry.labels():
+        yield label
+        for inner in label.index:
+            yield from _labels(inner)
+
+
+def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
+    """Replace atoms by expressions, outermost first; None keeps an atom and looks inside it."""
+    result: list[Term] = []
+    for term in body.terms:
+        changes: list[tuple[Poly, Fraction]] = []
+        kept: list[Factor] = []
+        for base, exponent in term.factors:
+            new = change(base)
+            if new is None:
+                new = _inner(base, change)
+            if new is None:
+                kept.append((base, exponent))
+            else:
+                changes.append((new, exponent))
+        if not changes:
+            result.append(term)
+            continue
+        partial = [Term(term.coefficient, tuple(kept), term.bound)]
+        for new, exponent in changes:
+            factor = new.power(exponent)
+            partial = [_times(left, right) for left in partial for right in factor.terms]
+        result += [product(t.coefficient, t.factors, t.bound) for t in partial]
+    return poly_of(result)
+
+
+def _times(left: Term, right: Term) -> Term:
+    """Multiply where `right` is written in the bound indices of `left` on purpose."""
+    apart = right.freshened()
+    return Term(
+        left.coefficient * apart.coefficient,
+        (*left.factors, *apart.factors),
+        (*left.bound, *apart.bound),
+    )
+
+
+def _inner(base: Atom, change: Callable[[Atom], Poly | None]) -> Poly | None:
+    parts = inside(base)
+    if not parts:
+        return None
+    new = tuple(replace_atoms(part, change) for part in parts)
+    if all(a is b or a == b for a, b in zip(new, parts, strict=True)):
+        return None
+    match base:
+        case Function(name=name):
+            return atom(Function(name, new))
+        case Compare(relation=relation):
+            return atom(Compare(relation, *new))
+        case _:
+            return atom(Group(new[0]))

@@ -1,0 +1,125 @@
+"""Two precisions for the same evaluator: double, and mpmath with any number of digits."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ops.scalar import FUNCTIONS
+
+
+class HighPrecision:
+    """mpmath numbers in object arrays; `digits` decimal digits (60 by default)."""
+
+    def __init__(self, digits: int = 60) -> None:
+        import mpmath
+
+        self.mp = mpmath.mp.clone()
+        self.mp.dps = digits
+        self.digits = digits
+        self._cache: dict[Fraction | int, Any] = {}
+
+    def number(self, value: Fraction | int) -> Any:
+        if value not in self._cache:
+            exact = Fraction(value)
+            self._cache[value] = self.mp.mpf(exact.numerator) / exact.denominator
+        return self._cache[value]
+
+    def pi(self) -> Any:
+        return +self.mp.pi
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        return np.full(shape, self.number(0), dtype=object)
+
+    def function(self, name: str, args: list[Any]) -> Any:
+        if name == "pow":
+            return np.frompyfunc(self._pow, 2, 1)(*args)
+        definition = FUNCTIONS[name].definition
+        return np.frompyfunc(lambda x: self._real(definition(self.mp, x), name), 1, 1)(args[0])
+
+    def _real(self, value: Any, name: str) -> Any:
+        if isinstance(value, self.mp.mpc):
+            raise UnsupportedError(
+                f"{name} of a number outside its domain", "give the input a domain: positive"
+            )
+        return value
+
+    def _pow(self, base: Any, exponent: Any) -> Any:
+        return self._real(base**exponent, "a fractional power")
+
+    def power(self, base: Any, exponent: Fraction) -> Any:
+        if exponent == 1:
+            return base
+        if exponent.denominator == 1:
+            return base ** int(exponent)
+        if exponent == Fraction(1, 2):
+            return self._each(lambda x: self._real(self.mp.sqrt(x), "a square root"), base)
+        if exponent == Fraction(-1, 2):
+            return self._each(lambda x: 1 / self._real(self.mp.sqrt(x), "a square root"), base)
+        by = self.number(exponent)
+        return self._each(lambda x: self._pow(x, by), base)
+
+    def _each(self, function: Any, base: Any) -> Any:
+        return np.frompyfunc(function, 1, 1)(base)
+
+    def matrix(self, name: str, operand: Any) -> Any:
+        rows = operand.shape[-1]
+        flat = operand.reshape(-1, rows, rows)
+        results = [self._one_matrix(name, self.mp.matrix(m.tolist())) for m in flat]
+        shape = operand.shape if name == "inv" else operand.shape[:-2]
+        out = np.empty(len(results), dtype=object)
+        if name == "inv":
+            return np.array([[list(r[i, :]) for i in range(rows)] for r in results],
+                            dtype=object).reshape(shape)
+        out[:] = results
+        return out.reshape(shape)
+
+    def _one_matrix(self, name: str, matrix: Any) -> Any:
+        if name == "inv":
+            return matrix**-1
+        determinant = self.mp.det(matrix)
+        return determinant if name == "det" else self.mp.log(abs(determinant))
+
+
+class Double:
+    """IEEE double precision in ordinary arrays."""
+
+    def number(self, value: Fraction | int) -> Any:
+        return float(value)
+
+    def pi(self) -> Any:
+        return np.pi
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        return np.zeros(shape)
+
+    def function(self, name: str, args: list[Any]) -> Any:
+        if name == "pow":
+            return np.power(*args)
+        names: dict[str, Any] = {"np": np, "x": args[0]}
+        if FUNCTIONS[name].scipy:
+            import math
+
+            names["erf"] = np.vectorize(math.erf, otypes=[float])
+        # The text is one of our own table, never a user's.
+        return eval(FUNCTIONS[name].numpy.format("x"), names)
+
+    def power(self, base: Any, exponent: Fraction) -> Any:
+        if exponent == 1:
+            return base
+        if exponent == Fraction(1, 2):
+            return np.sqrt(base)
+        return np.power(base, int(exponent) if exponent.denominator == 1 and exponent > 0
+                        else float(exponent))
+
+    def matrix(self, name: str, operand: Any) -> Any:
+        match name:
+            case "inv":
+                return np.linalg.inv(operand)
+            case "det":
+                return np.linalg.det(operand)
+            case _:
+                return np.linalg.slogdet(operand)[1]
