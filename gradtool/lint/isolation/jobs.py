@@ -1,0 +1,122 @@
+"""What the judge asks of the zygote, as plain data, and how it travels with descriptors."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gradtool.lint.isolation import frames
+from gradtool.lint.isolation.limits import Limits
+
+MOST_BYTES = 1 << 20
+DESCRIPTORS_OF_A_JOB = 3
+"""To read from the judge, to write to the judge, and the lifeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a zygote is prepared, once.
+
+    Attributes:
+        packages: top-level packages in which an entry may be; they are trusted.
+        import_path: folders where these packages and the libraries are found.
+        libraries: top-level packages that a submission may import, warmed before the fork.
+        preload: modules of `packages` to import before the fork. An entry's own module always
+            is; whatever it needs it must import there, for afterwards its files are closed.
+        warm: import before the fork (cheap per job), or in the worker (a fresh process per
+            job, for systems on which a fork of a warm process is not safe).
+    """
+
+    packages: tuple[str, ...] = ("gradtool",)
+    import_path: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ("numpy",)
+    preload: tuple[str, ...] = ()
+    warm: bool = True
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Setup:
+        """The inverse of `to_bytes`."""
+        read: dict[str, Any] = json.loads(data)
+        return Setup(
+            packages=tuple(read["packages"]),
+            import_path=tuple(read["import_path"]),
+            libraries=tuple(read["libraries"]),
+            preload=tuple(read["preload"]),
+            warm=bool(read["warm"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One worker to fork.
+
+    Attributes:
+        entry: "package.module:function", called with the descriptor to read from the judge
+            and the one to write to it.
+        readable: files and folders of the submission.
+        limits: of this job.
+        require_sandbox: do not call the entry unless every guard has an active layer.
+    """
+
+    entry: str
+    readable: tuple[Path, ...]
+    limits: Limits
+    require_sandbox: bool
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        data = {
+            "entry": self.entry,
+            # A name on disk need not be text in any encoding.
+            "readable": [os.fsencode(path).hex() for path in self.readable],
+            "limits": asdict(self.limits),
+            "require_sandbox": self.require_sandbox,
+        }
+        return json.dumps(data).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Job:
+        """The inverse of `to_bytes`."""
+        read: dict[str, Any] = json.loads(data)
+        names = (os.fsdecode(bytes.fromhex(name)) for name in read["readable"])
+        return Job(
+            entry=str(read["entry"]),
+            readable=tuple(Path(name) for name in names),
+            limits=Limits(**read["limits"]),
+            require_sandbox=bool(read["require_sandbox"]),
+        )
+
+
+def send_job(control: socket.socket, job: Job, descriptors: tuple[int, int, int]) -> None:
+    """Send a job and the descriptors that belong to it.
+
+    Raises:
+        OSError: the zygote is gone.
+    """
+    data = job.to_bytes()
+    # The descriptors travel with the header, so that they arrive before the body is awaited.
+    socket.send_fds(control, [frames.header(len(data))], list(descriptors))
+    control.sendall(data)
+
+
+def receive_job(control: socket.socket) -> tuple[Job, tuple[int, int, int]] | None:
+    """The next job, or None when the judge is gone."""
+    try:
+        head, descriptors, _, _ = socket.recv_fds(control, frames.HEADER, DESCRIPTORS_OF_A_JOB)
+        if not head:
+            return None
+        head += frames.read_exactly(control.fileno(), frames.HEADER - len(head))
+        length = frames.length_of(head, MOST_BYTES)
+        job = Job.from_bytes(frames.read_exactly(control.fileno(), length))
+    except (frames.FrameError, ConnectionError):
+        return None
+    source, sink, lifeline = descriptors
+    return job, (source, sink, lifeline)

@@ -1,0 +1,62 @@
+"""No capability is left, none can be gained, and the worker dies with its supervisor."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import signal
+import struct
+import sys
+
+from gradtool.lint.isolation import kernel
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
+from gradtool.lint.isolation.syscalls import ARCHITECTURES, number
+
+CAPABILITY_VERSION_3 = 0x20080522
+PR_GET_PDEATHSIG = 2
+PR_GET_NO_NEW_PRIVS = 39
+
+
+def apply(context: Context) -> str:
+    """Drop every capability, forbid new ones, and ask to be killed after the parent.
+
+    The bounding set may stay: without new privileges a program that is started gets no more
+    than was permitted before, which is nothing.
+    """
+    if sys.platform != "linux":
+        raise Inactive("needs Linux")
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    _drop_all()
+    # Last, because the kernel forgets this wish when credentials change.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    return ""
+
+
+def _drop_all() -> None:
+    machine = kernel.machine()
+    if machine not in ARCHITECTURES:
+        raise Inactive(f"unknown architecture {machine}")
+    head = ctypes.create_string_buffer(struct.pack("=Ii", CAPABILITY_VERSION_3, 0))
+    sets = ctypes.create_string_buffer(bytes(24))
+    kernel.syscall(
+        "capset", number("capset", machine), ctypes.addressof(head), ctypes.addressof(sets)
+    )
+
+
+def probe(context: Context) -> None:
+    """The bounding set cannot be touched, and the kernel confirms the other two."""
+    must_fail("using a capability", _use_one, (errno.EPERM,))
+    if kernel.prctl(PR_GET_NO_NEW_PRIVS) != 1:
+        raise Inactive("new privileges can still be gained")
+    wish = ctypes.c_int(0)
+    kernel.prctl(PR_GET_PDEATHSIG, ctypes.addressof(wish))
+    if wish.value != signal.SIGKILL:
+        raise Inactive("the worker would outlive its supervisor")
+
+
+def _use_one() -> None:
+    # Dropping capability 0 from the bounding set needs CAP_SETPCAP, and is harmless.
+    kernel.prctl(kernel.PR_CAPBSET_DROP, 0)
+
+
+LAYER = Layer("privileges", 20, frozenset({"privileges"}), apply, probe)

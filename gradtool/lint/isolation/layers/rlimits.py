@@ -1,0 +1,115 @@
+"""Resource limits of POSIX: address space, processor time, file size, tasks, descriptors."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import sys
+from math import ceil
+
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer
+
+DESCRIPTORS = 64
+SLACK_TASKS = 16
+"""Where tasks of the same user outside the job count too, they come and go meanwhile."""
+
+ENFORCES_ADDRESS_SPACE = sys.platform != "darwin"
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has mapped; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def tasks_of_user() -> int:
+    """How many threads of all processes run under this user; 0 where the system does not say."""
+    user = os.getuid()
+    count = 0
+    try:
+        for entry in os.scandir("/proc"):
+            if entry.name.isdecimal():
+                try:
+                    if entry.stat().st_uid == user:
+                        count += len(os.listdir(f"/proc/{entry.name}/task"))
+                except OSError:  # it ended meanwhile, or is not ours to look at
+                    continue
+    except OSError:
+        return 0
+    return count
+
+
+def wanted(context: Context) -> dict[int, tuple[int, int]]:
+    """Soft and hard value of every limit that this system has."""
+    limits = context.limits
+    cpu = ceil(limits.cpu_seconds)
+    tasks = limits.processes
+    if not context.own_user:
+        tasks += context.tasks + SLACK_TASKS
+    values = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
+        # The soft limit sends a signal that can be ignored, the hard one kills a second later.
+        resource.RLIMIT_CPU: (cpu, cpu + 1),
+        resource.RLIMIT_NPROC: (tasks, tasks),
+        resource.RLIMIT_NOFILE: (DESCRIPTORS, DESCRIPTORS),
+    }
+    if ENFORCES_ADDRESS_SPACE:
+        memory = context.address_space + limits.memory_bytes
+        values[resource.RLIMIT_AS] = (memory, memory)
+    if sys.platform == "linux":
+        values[resource.RLIMIT_MSGQUEUE] = (0, 0)
+    return values
+
+
+def apply(context: Context) -> str:
+    """Set them, never above what the process was given itself."""
+    for kind, (soft, hard) in wanted(context).items():
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (soft, hard))
+    if not ENFORCES_ADDRESS_SPACE:
+        return "this system does not enforce a limit of memory"
+    if os.getuid() == 0 and not context.own_user:
+        return "the number of tasks is not limited for the superuser"
+    return ""
+
+
+def probe(context: Context) -> None:
+    """Raising one is refused, and so is a mapping that is larger than all memory allowed."""
+    for kind, (soft, hard) in wanted(context).items():
+        found = resource.getrlimit(kind)
+        if found[0] > soft or found[1] > hard:
+            raise Inactive(f"limit {kind} is {found}, above {(soft, hard)}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard + 1))
+    except (ValueError, OSError):
+        pass
+    else:
+        raise Inactive("a limit could be raised again")
+    if ENFORCES_ADDRESS_SPACE:
+        _too_much(context.limits.memory_bytes + context.address_space)
+
+
+def _too_much(size: int) -> None:
+    try:
+        mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError):
+        return
+    mapping.close()  # nothing was touched, so it cost nothing
+    raise Inactive("more memory than allowed could be mapped")
+
+
+LAYER = Layer(
+    "rlimits",
+    40,
+    frozenset({"cpu", "memory"} if ENFORCES_ADDRESS_SPACE else {"cpu"}),
+    apply,
+    probe,
+)

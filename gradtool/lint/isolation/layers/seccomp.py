@@ -1,0 +1,139 @@
+"""seccomp: an allow-list of system calls, which Python with NumPy gets by with.
+
+By hand rather than by a package: pyseccomp's only releases are of 2021, it needs libseccomp on
+the host, takes 30 ms to import, and looks the library up by starting other programs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import struct
+import sys
+from functools import partial
+
+from gradtool.lint.isolation import kernel
+from gradtool.lint.isolation.bpf import Bits, IsNull, OneOf, Rule, assemble
+from gradtool.lint.isolation.layers import landlock
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
+from gradtool.lint.isolation.syscalls import ARCHITECTURES, number
+
+SET_MODE_FILTER = 1
+FLAG_ALL_THREADS = 1
+
+# Harmless whatever the arguments: memory, waiting, time, own signals, reading what Landlock
+# lets be opened, and questions about oneself. A path can be looked at (stat), not opened.
+ALWAYS = tuple(
+    """
+    brk madvise membarrier mincore mmap mprotect mremap msync munmap
+    close close_range dup dup2 dup3 fadvise64 lseek pipe pipe2 pread64 preadv pwrite64 read readv
+    write writev access chdir faccessat faccessat2 fchdir fstat fstatfs getcwd getdents64 lstat
+    newfstatat readlink readlinkat stat statfs statx umask
+    epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 poll ppoll pselect6 select
+    alarm getitimer pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn
+    rt_sigsuspend rt_sigtimedwait setitimer sigaltstack exit exit_group wait4 waitid
+    arch_prctl futex getcpu rseq sched_getaffinity sched_getparam sched_getscheduler sched_yield
+    set_robust_list set_tid_address
+    clock_getres clock_gettime clock_nanosleep getrusage gettimeofday nanosleep time times
+    capget getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getpriority getrandom
+    getresgid getresuid getrlimit getsid gettid getuid sysinfo uname
+""".split()  # noqa: SIM905 - a table to read
+)
+
+CLONE_THREAD = 0x00010000
+CLONE_NEW_ANYTHING = 0x7E020080
+OPEN_FOR_WRITING = 0o1 | 0o2 | 0o100 | 0o1000  # WRONLY, RDWR, CREAT, TRUNC: alike on both
+# Get and set flags, duplicate, lock. Not: signals on activity, leases, larger pipes.
+FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 1030)
+# FIONREAD, TCGETS (is it a terminal?), TIOCGWINSZ, FIOCLEX, FIONCLEX, FIONBIO.
+IOCTL_REQUESTS = (0x541B, 0x5401, 0x5413, 0x5451, 0x5450, 0x5421)
+
+
+def rules(pid: int, *, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
+    """What each allowed call is allowed with; a call that is not named is refused.
+
+    Args:
+        pid: of the worker, the only process that it may send signals to.
+        threads: whether it may start threads. It may never start a process.
+        writes_by_path: whether another layer decides which files may be opened for writing.
+    """
+    reading = () if writes_by_path else (OPEN_FOR_WRITING,)
+    return {
+        **{name: Rule() for name in ALWAYS},
+        "open": Rule(tuple(Bits(1, forbidden=flags) for flags in reading)),
+        "openat": Rule(tuple(Bits(2, forbidden=flags) for flags in reading)),
+        "fcntl": Rule((OneOf(1, FCNTL_COMMANDS),)),
+        "ioctl": Rule((OneOf(1, IOCTL_REQUESTS),)),
+        "kill": Rule((OneOf(0, (pid,)),)),
+        "tgkill": Rule((OneOf(0, (pid,)),)),
+        "prctl": Rule((OneOf(0, (kernel.PR_SET_NAME, kernel.PR_GET_NAME)),)),
+        # Asking for a limit is a call without a new one; another process's are none of ours.
+        "prlimit64": Rule((OneOf(0, (0, pid)), IsNull(2))),
+        "clone": Rule((Bits(0, CLONE_THREAD, CLONE_NEW_ANYTHING),), never=not threads),
+        # Its flags are behind a pointer, out of a filter's sight: told that the kernel does
+        # not have it, the C library falls back to clone.
+        "clone3": Rule(error=errno.ENOSYS, never=True),
+    }
+
+
+def apply(context: Context) -> str:
+    """Install the filter for every thread of this process."""
+    if sys.platform != "linux":
+        raise Inactive("needs Linux")
+    machine = kernel.machine()
+    if machine not in ARCHITECTURES:
+        raise Inactive(f"unknown architecture {machine}")
+    # Before version 3 Landlock lets a file be cut short, so writing is refused here too.
+    by_path = context.is_active(landlock.LAYER.name) and landlock.version() >= 3
+    wanted = rules(os.getpid(), threads=context.limits.processes > 1, writes_by_path=by_path)
+    program = b"".join(struct.pack("=HBBI", *step) for step in assemble(wanted, machine))
+    code = ctypes.create_string_buffer(program)
+    head = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    )
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.syscall(
+        "seccomp",
+        number("seccomp", machine),
+        SET_MODE_FILTER,
+        FLAG_ALL_THREADS,
+        ctypes.addressof(head),
+    )
+    return ""
+
+
+def probe(context: Context) -> None:
+    """Sockets, programs, processes, other processes' memory and signals: all refused."""
+    refused = (errno.EPERM,)
+    must_fail("opening a socket", _socket, refused)
+    must_fail("starting a program", partial(os.execv, "/nonexistent", ["none"]), refused)
+    must_fail("starting a process", _fork, refused)
+    must_fail("signalling the parent", partial(os.kill, os.getppid(), 0), refused)
+    for name in ("ptrace", "process_vm_readv", "io_uring_setup"):
+        # With these arguments each fails, otherwise, as a bad request.
+        call = partial(kernel.syscall, name, number(name, kernel.machine()), 0x7FFF, 0, 0, 0)
+        must_fail(name, call, refused)
+
+
+def _socket() -> None:
+    socket.socket(socket.AF_UNIX).close()
+
+
+def _fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+LAYER = Layer(
+    "seccomp",
+    50,
+    frozenset({"network", "processes", "signals", "files-write"}),
+    apply,
+    probe,
+)

@@ -1,0 +1,224 @@
+"""The judge's side: start a clean interpreter once, then ask it for one worker per job."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+import gradtool
+from gradtool.lint.isolation import frames
+from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job
+from gradtool.lint.isolation.limits import Limits
+from gradtool.lint.isolation.status import LayerStatus, unguarded
+from gradtool.lint.isolation.worker import Worker
+
+START_SECONDS = 60.0
+NOTHING = "gradtool.lint.isolation.entries:nothing"
+
+# Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
+OPTIONS = ("-P", "-s", "-S", "-B")
+BOOT = "import sys; sys.path[:0] = sys.argv[2:]; \
+from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+FROM_OURS = ("LD_LIBRARY_PATH",)  # some builds of Python do not start without it
+
+
+class SandboxUnavailable(Exception):
+    """The sandbox was required and this host does not give all of it."""
+
+
+class ZygoteGone(Exception):
+    """The zygote could not be started, or has ended; a new one can be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+
+class Zygote:
+    """Starts workers. `run` may be called from several threads, and several may run at once.
+
+    Use it as a context manager, or call `close`: that kills every worker still running, as
+    does the death of this process.
+    """
+
+    def __init__(self, setup: Setup | None = None) -> None:
+        """`setup` without an import path gets the places of its packages and libraries."""
+        setup = setup or Setup(warm=sys.platform == "linux")
+        places = setup.import_path or _places((*setup.packages, *setup.libraries))
+        self._setup = replace(setup, import_path=places)
+        self._server: _Server | None = None
+        self._limits = Limits()
+        self._require = False
+        self._layers: tuple[LayerStatus, ...] = ()
+        self._lock = threading.Lock()
+
+    def start(self, limits: Limits, require_sandbox: bool) -> None:
+        """Start it and see in a first worker what this host enforces.
+
+        Raises:
+            SandboxUnavailable: required, and something is not guarded; says what and why.
+            ZygoteGone: the interpreter did not start, or no worker came up.
+        """
+        if not hasattr(os, "fork"):
+            raise SandboxUnavailable("running submissions needs fork, which this system lacks")
+        self._limits, self._require = limits, False
+        self._server = self._launch() if self._setup.warm else None
+        try:
+            with self.run(NOTHING, (), Limits(wall_seconds=START_SECONDS)) as worker:
+                ended = worker.wait()
+                self._layers = worker.layers
+                if ended.kind != "exited" or ended.code != 0 or not self._layers:
+                    text = worker.output.decode("utf-8", "replace")
+                    raise ZygoteGone(f"the first worker did not come up: {ended.detail}\n{text}")
+            missing = unguarded(self._layers)
+            if require_sandbox and missing:
+                states = "; ".join(str(layer) for layer in self._layers if not layer.active)
+                raise SandboxUnavailable(
+                    f"nothing guards {', '.join(missing)} on this host ({states})"
+                )
+        except BaseException:
+            self.close()
+            raise
+        self._require = require_sandbox
+
+    def run(
+        self, entry: str, read_only_paths: Sequence[Path], limits: Limits | None = None
+    ) -> Worker:
+        """Fork one worker that calls `entry(read_fd, write_fd)` behind every layer.
+
+        Args:
+            entry: "package.module:function" in a trusted package. Its module is imported
+                before the layers close its files, so it must import what it needs itself.
+            read_only_paths: what the submission may read; not links. Anything else is refused.
+            limits: of this job, else those of `start`.
+
+        Raises:
+            ZygoteGone: not started, or ended.
+        """
+        limits = limits or self._limits
+        paths = tuple(Path(os.path.abspath(path)) for path in read_only_paths)
+        job = Job(entry, paths, limits, self._require)
+        server = self._server if self._setup.warm else self._launch()
+        if server is None:
+            raise ZygoteGone("the zygote was not started")
+        source, write_fd = os.pipe()
+        read_fd, sink = os.pipe()
+        ours, theirs = socket.socketpair()
+        try:
+            with self._lock:
+                send_job(server.control, job, (source, sink, theirs.fileno()))
+        except OSError as error:
+            for fd in (write_fd, read_fd):
+                os.close(fd)
+            ours.close()
+            raise ZygoteGone("the zygote has ended") from error
+        finally:
+            os.close(source)
+            os.close(sink)
+            theirs.close()
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+        alone = None if self._setup.warm else server
+        if alone is not None:
+            alone.control.close()  # one job only: it ends with it
+        return Worker(
+            read_fd,
+            write_fd,
+            ours,
+            limits.wall_seconds + (START_SECONDS if alone else 0.0),
+            limits.output_bytes,
+            alone.process if alone else None,
+        )
+
+    @property
+    def layers_active(self) -> tuple[LayerStatus, ...]:
+        """What the first worker saw in force; empty before `start`."""
+        return self._layers
+
+    @property
+    def pid(self) -> int:
+        """Of the interpreter that was started, 0 when there is none at rest."""
+        return self._server.process.pid if self._server else 0
+
+    def close(self) -> None:
+        """End the zygote and with it every worker."""
+        if self._server is not None:
+            self._server.control.close()
+            self._server.process.kill()
+            self._server.process.wait()
+            self._server = None
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _launch(self) -> _Server:
+        ours, theirs = socket.socketpair()
+        number = theirs.fileno()
+        root = str(Path(gradtool.__file__).parent.parent)
+        kept = {name: os.environ[name] for name in FROM_OURS if name in os.environ}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, *OPTIONS, "-c", BOOT, str(number), root],
+                env={**ENVIRONMENT, **kept},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                pass_fds=(number,),
+                start_new_session=True,  # an interrupt at the terminal is the judge's
+            )
+        except OSError as error:
+            ours.close()
+            raise ZygoteGone(f"the interpreter did not start: {error}") from error
+        finally:
+            theirs.close()
+        try:
+            frames.write_frame(ours.fileno(), self._setup.to_bytes())
+            answer = frames.read_frame(ours.fileno(), MOST_BYTES)
+        except frames.FrameError as error:
+            process.kill()
+            process.wait()
+            raise ZygoteGone("the zygote ended while it started") from error
+        if answer != b"ready":
+            process.wait()
+            raise ZygoteGone(f"the zygote did not start:\n{answer.decode('utf-8', 'replace')}")
+        return _Server(process, ours)
+
+
+def _places(names: Sequence[str]) -> tuple[str, ...]:
+    """The folders that have to be on the import path for these top-level packages."""
+    places: list[str] = []
+    for name in names:
+        spec = find_spec(name)
+        if spec is not None:
+            folders = [Path(place).parent for place in spec.submodule_search_locations or ()]
+            places += map(str, folders or ([Path(spec.origin).parent] if spec.origin else []))
+    return tuple(dict.fromkeys(places))
