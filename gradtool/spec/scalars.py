@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from gradtool.ir.dims import Dim, DimError, dim_of_ast
 from gradtool.spec.model import SizeRule
-from gradtool.spec.names import name_fault, shown
+from gradtool.spec.names import name_fault, normal_name, shown
 
 MAX_NUMBER_LENGTH = 100
 MAX_EXPONENT = 308  # of a float64
@@ -65,9 +65,10 @@ def parse_real(text: str) -> Fraction:
     stripped = text.strip()
     if stripped.lower().lstrip("+-.") in ("inf", "infinity", "nan"):
         raise ScalarError(f"expected a finite number, found {shown(text)}")
-    mantissa, _, exponent = stripped.lower().partition("e")
-    power = _integer(exponent) if exponent else 0
-    if not stripped.isascii() or len(stripped) > MAX_NUMBER_LENGTH or power is None:
+    mantissa, e, exponent = stripped.lower().partition("e")
+    power = _integer(exponent) if e else 0
+    too_long = len(stripped) > MAX_NUMBER_LENGTH
+    if not stripped.isascii() or too_long or power is None or "/" in stripped:
         raise _no_number(text)
     if abs(power) > MAX_EXPONENT:
         raise ScalarError(f"expected a number within the range of a float64, found {shown(text)}")
@@ -121,6 +122,9 @@ def parse_size(text: str) -> SizeText:
     """
     if len(text) > MAX_SIZE_LENGTH:
         raise ScalarError(f"expected a size of at most {MAX_SIZE_LENGTH} characters")
+    if text.isidentifier() and name_fault(text) is None:  # nearly every size is a bare name
+        name = normal_name(text)
+        return SizeText(Dim.of(name), ((name, 0),))
     stripped = text.strip()
     indent = len(text) - len(text.lstrip())
     try:
@@ -147,8 +151,20 @@ def parse_size(text: str) -> SizeText:
             f"expected a size from 1 to {MAX_SIZE:,}, found {found}",
             "a scalar has the shape []" if value == 0 else "",
         )
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return SizeText(dim, tuple((node.id, column(node.col_offset)) for node in names))
+    names = tuple((node.id, column(node.col_offset)) for node in _names(tree))
+    return SizeText(dim, names)
+
+
+def _names(node: ast.expr) -> list[ast.Name]:
+    """The symbols of a size, from left to right."""
+    match node:
+        case ast.Name():
+            return [node]
+        case ast.BinOp(left=left, right=right):
+            return _names(left) + _names(right)
+        case ast.UnaryOp(operand=operand):
+            return _names(operand)
+    return []
 
 
 def _size_hint(text: str) -> str:

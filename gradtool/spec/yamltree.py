@@ -144,6 +144,10 @@ class _Builder:
 
     def take(self, event: Any) -> bool:
         match event:
+            case yaml.ScalarEvent():
+                self._check_properties(event)
+                style: Any = event.style or "plain"
+                return self._add(Scalar(event.value, style, self._start(event), self._end(event)))
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
@@ -162,10 +166,6 @@ class _Builder:
                     "form '|'",
                 )
                 return self._add(Broken(self._start(event), self._end(event)))
-            case yaml.ScalarEvent():
-                self._check_properties(event)
-                style: Any = event.style or "plain"
-                return self._add(Scalar(event.value, style, self._start(event), self._end(event)))
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._check_properties(event)
                 self._open.append((event, []))
