@@ -1,0 +1,57 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A process that has ended: its exit code and what it wrote, as bytes decoded from UTF-8."""
+
+    code: int
+    out: str
+    err: str
+
+
+RunPython = Callable[..., Finished]
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> RunPython:
+    """Runs Python in a new process with this checkout, from an empty folder.
+
+    Arguments: the command line after ``python``; ``env`` adds to or replaces (None removes)
+    variables of the environment; ``input`` is its stdin.
+    """
+
+    def run(*arguments: str, env: dict[str, str | None] | None = None, input: str = "") -> Finished:
+        changed: dict[str, str | None] = {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        changed |= env or {}
+        variables = {**os.environ, **changed}
+        command: Sequence[str] = [sys.executable, *arguments]
+        ended = subprocess.run(
+            command,
+            input=input.encode(),
+            capture_output=True,
+            cwd=tmp_path,
+            env={name: value for name, value in variables.items() if value is not None},
+            timeout=120,
+            check=False,
+        )
+        return Finished(
+            ended.returncode,
+            ended.stdout.decode(errors="replace"),
+            ended.stderr.decode(errors="replace"),
+        )
+
+    return run
