@@ -109,7 +109,7 @@ def become_worker(
         pid = _pid_outside()
         sys.path[:] = prepared.import_path
         sys.meta_path.append(prepared.finder)
-        statuses = lock_in(context, prepared.layers)
+        statuses = lock_in(context, prepared.layers, setup.layers_off)
         refused = unguarded(statuses) if job.require_sandbox else ()
         frames.write_frame(LIFELINE, locked_to_bytes(Locked(pid, statuses, refused)))
         os.closerange(LIFELINE, MOST_DESCRIPTORS)

@@ -13,6 +13,7 @@ from gradtool.lint.isolation import frames, kernel
 from gradtool.lint.isolation.bootstrap import MOST_DESCRIPTORS, Prepared, load_entry
 from gradtool.lint.isolation.jobs import MOST_BYTES, Setup, receive_job
 from gradtool.lint.isolation.layers import all_layers
+from gradtool.lint.isolation.layers.namespaces import LAYER as NAMESPACES
 from gradtool.lint.isolation.layers.namespaces import Nest, for_one_child, leave, settle
 from gradtool.lint.isolation.supervisor import supervise
 
@@ -27,7 +28,8 @@ def main(control_fd: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    nest = leave()
+    off = NAMESPACES.name in setup.layers_off
+    nest = Nest(missing="switched off") if off else leave()
     if nest.outside:
         # Only a child is inside the new process namespace; it does the work.
         child = os.fork()

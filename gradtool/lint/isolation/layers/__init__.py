@@ -21,14 +21,18 @@ def all_layers() -> tuple[Layer, ...]:
     return tuple(sorted(layers, key=lambda layer: layer.order))
 
 
-def lock_in(context: Context, layers: tuple[Layer, ...]) -> tuple[LayerStatus, ...]:
-    """Apply and probe the layers in this process; there is no way back.
+def lock_in(
+    context: Context, layers: tuple[Layer, ...], off: tuple[str, ...] = ()
+) -> tuple[LayerStatus, ...]:
+    """Apply and probe the layers in this process, but for those named in `off`.
 
-    Never raises for a layer that the host does not have: its status says why.
+    There is no way back. Never raises for a layer that the host does not have: its status says why.
     """
     statuses: tuple[LayerStatus, ...] = ()
     for layer in layers:
         try:
+            if layer.name in off:
+                raise Inactive("switched off")
             remark = layer.apply(context.with_active(statuses))
             layer.probe(context)
         except Inactive as reason:
