@@ -58,7 +58,13 @@ def load_path(path: Path) -> LayerSpec:
 
 def load_stdin(stream: BinaryIO | None = None) -> LayerSpec:
     """Read a spec from standard input; raises as `load_path` does."""
-    return load_bytes((stream or sys.stdin.buffer).read(MAX_BYTES + 1), "<stdin>")
+    file = "<stdin>"
+    try:
+        content = (stream or sys.stdin.buffer).read(MAX_BYTES + 1)
+    except (OSError, ValueError, AttributeError):  # a directory; closed; closed at the start
+        message = "standard input cannot be read"
+        raise SpecError([_of_file(file, message, "pipe a spec into it")]) from None
+    return load_bytes(content, file)
 
 
 def load_bytes(content: bytes, file: str) -> LayerSpec:

@@ -23,8 +23,8 @@ def explain(error: Exception, source: Source, first_line: int = 1) -> Problem:
     """The problem behind an error of PyYAML, at the place where the writer must act."""
     problem = str(getattr(error, "problem", None) or error)
     context = str(getattr(error, "context", None) or "")
-    here = _place(getattr(error, "problem_mark", None), first_line) or Place(1, 1)
-    start = _place(getattr(error, "context_mark", None), first_line) or here
+    here = _place(getattr(error, "problem_mark", None), source, first_line) or Place(1, 1)
+    start = _place(getattr(error, "context_mark", None), source, first_line) or here
     line = _line(source, here)
     found = line[here.column - 1 : here.column]
     opener = _line(source, start)[start.column - 1 : start.column]
@@ -40,6 +40,12 @@ def explain(error: Exception, source: Source, first_line: int = 1) -> Problem:
             start,
             f"the text that opens with {opener} here is never closed",
             _hint(source, start) or f"close it with {opener}",
+        )
+    if "tag" in context or "tag" in problem:
+        return source.problem(
+            start,
+            "YAML reads a text that begins with '!' as a tag",
+            _hint(source, start) or "put the text in quotes",
         )
     if "escape" in problem:
         before = here.column - 2  # one parser marks the backslash, the other what follows it
@@ -158,5 +164,10 @@ def _line(source: Source, place: Place) -> str:
     return source.lines[place.line - 1] if 0 < place.line <= len(source.lines) else ""
 
 
-def _place(mark: Any, first_line: int) -> Place | None:
-    return None if mark is None else Place(mark.line + first_line, mark.column + 1)
+def _place(mark: Any, source: Source, first_line: int) -> Place | None:
+    """Where a mark stands; one parser puts the end of the file on a line of its own."""
+    if mark is None:
+        return None
+    if mark.line + first_line > len(source.lines):
+        return Place(len(source.lines), len(source.lines[-1]) + 1)
+    return Place(mark.line + first_line, mark.column + 1)

@@ -34,6 +34,13 @@ def test_a_file_and_standard_input_are_read(tmp_path: Path) -> None:
     assert load_stdin(io.BytesIO(GOOD.encode())).source.file == "<stdin>"
 
 
+def test_standard_input_that_is_closed() -> None:
+    closed = io.BytesIO()
+    closed.close()
+    problem = only_problem(lambda: load_stdin(closed))
+    assert said(problem) == "standard input cannot be read -> pipe a spec into it"
+
+
 def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "affine.yaml").write_text(GOOD)
     found = only_problem(lambda: load_path(tmp_path / "afine.yaml"))

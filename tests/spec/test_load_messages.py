@@ -229,6 +229,13 @@ CASES: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "undefined tag",
+        "about: !x!y z\n",
+        [
+            "1:8+1 YAML reads a text that begins with '!' as a tag -> put the text in quotes",
+        ],
+    ),
+    (
         "ampersand alone",
         "about: & b\n",
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import PurePath
+from typing import Literal
 
 from gradtool.spec.model import Block, Check, Variable
 from gradtool.spec.names import name_fault, normal_name, shown
@@ -55,10 +56,12 @@ def read_check(node: Node, variables: Sequence[Variable], reading: Reading) -> C
     )
 
 
-def _python(node: Node, what: str, mode: str, reading: Reading) -> Block | None:
-    block = read_block(node, what, reading)
+def _python(
+    node: Node, what: str, mode: Literal["exec", "eval"], reading: Reading, key: str = ""
+) -> Block | None:
+    block = read_block(node, what, reading, key)
     if block is not None:
-        check_python(block, "eval" if mode == "eval" else "exec", what, reading)
+        check_python(block, mode, what, reading)
     return block
 
 
@@ -153,8 +156,10 @@ def _load(entry: Entry | None, reading: Reading) -> tuple[str | None, str | None
     modules = reading.mapping(fields["provide"].value, inner) if "provide" in fields else ()
     for module in modules or ():
         name = _module_name(module.key, inner, reading)
-        block = _python(module.value, f"{inner}.{module.key.text}", "exec", reading)
-        if name is not None and block is not None:
+        if name is None:
+            continue
+        block = _python(module.value, f"{inner}.{name}", "exec", reading, key=name)
+        if block is not None:
             provide[name] = block
     return root, only, provide
 

@@ -14,9 +14,12 @@ from gradtool.spec.yamlerror import block_form
 from gradtool.spec.yamltree import Node, Scalar
 
 
-def read_block(node: Node, what: str, reading: Reading) -> Block | None:
-    """The code of a scalar, with the place of each of its lines; None after a problem."""
-    key = what.rpartition(".")[2]
+def read_block(node: Node, what: str, reading: Reading, key: str = "") -> Block | None:
+    """The code of a scalar, with the place of each of its lines; None after a problem.
+
+    `key` is the one that hints repeat: the last part of `what`, unless it has a dot itself.
+    """
+    key = key or what.rpartition(".")[2]
     if not isinstance(node, Scalar) or node.is_null or not node.text.strip():
         reading.expected(node, what, "code", block_form(key))
         return None
