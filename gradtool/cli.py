@@ -18,7 +18,8 @@ from typing import Annotated, Literal
 import typer
 from typer.main import get_command
 
-from gradtool import __version__, arguments, terminal
+from gradtool import __version__, terminal
+from gradtool.report import arguments
 from gradtool.spec.errors import SpecError, UnsupportedError
 from gradtool.spec.usage import UsageError
 

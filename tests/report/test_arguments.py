@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradtool import arguments
+from gradtool.report import arguments
 from gradtool.spec.usage import UsageError
 
 
