@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -62,6 +63,10 @@ def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
                 supervise(job, prepared, setup, layers, nest, first, descriptors)
         for fd in descriptors:
             os.close(fd)
+        if prepared is None:  # started for this job alone, to be collected with it
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+            return
 
 
 def _import_entry(entry: str, setup: Setup) -> None:

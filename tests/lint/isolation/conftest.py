@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from gradtool.lint.isolation.jobs import Setup
+from gradtool.lint.isolation.layers import all_layers
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.lint.isolation.status import Exit
 from gradtool.lint.isolation.worker import Worker
@@ -74,5 +75,13 @@ def namespaces_only() -> Iterator[Zygote]:
 def portable() -> Iterator[Zygote]:
     """A host with nothing but resource limits."""
     off = ("landlock", "seccomp", "namespaces", "privileges")
+    with started(setup_with(preload=(HOSTILE,), layers_off=off)) as zygote:
+        yield zygote
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Zygote]:
+    """No layer at all: what the tests try must then succeed, or they would prove nothing."""
+    off = tuple(layer.name for layer in all_layers())
     with started(setup_with(preload=(HOSTILE,), layers_off=off)) as zygote:
         yield zygote

@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from gradtool.lint.isolation import frames
+from gradtool.lint.isolation.layers import all_layers
+from gradtool.lint.isolation.layers.base import Context, Inactive
+from gradtool.lint.isolation.limits import Limits
 
 LONG = 30.0
 
@@ -134,7 +137,7 @@ def recurse_without_limit(read_fd: int, write_fd: int) -> None:
 
 
 def eat_memory(read_fd: int, write_fd: int) -> None:
-    held = [bytearray(32 << 20) for _ in range(32)]
+    held = [bytearray(16 << 20) for _ in range(16)]
     tell(write_fd, len(held))
 
 
@@ -230,6 +233,12 @@ def never_answer(read_fd: int, write_fd: int) -> None:
 # --- reaches out
 
 
+def make_shared() -> None:
+    path = f"/dev/shm/gradtool-{time.monotonic_ns()}"
+    with open(path, "x"):
+        os.unlink(path)
+
+
 def change_files(read_fd: int, write_fd: int) -> None:
     folder = told(read_fd)
     file = os.path.join(folder, "kept.txt")
@@ -249,7 +258,7 @@ def change_files(read_fd: int, write_fd: int) -> None:
             "utime": outcome(lambda: os.utime(file, (0, 0))),
             "fifo": outcome(lambda: os.mkfifo(new)),
             "delete": outcome(lambda: os.unlink(file)),
-            "shared memory": outcome(lambda: open("/dev/shm/gradtool-harm", "x").close()),
+            "shared memory": outcome(make_shared),
         },
     )
 
@@ -321,7 +330,7 @@ def reach_processes(read_fd: int, write_fd: int) -> None:
             "memory": outcome(lambda: open(f"/proc/{judge}/mem", "rb").close()),
             "environ": outcome(lambda: open(f"/proc/{judge}/environ", "rb").close()),
             "parent memory": outcome(lambda: open(f"/proc/{parent}/mem", "rb").close()),
-            "program": outcome(lambda: os.execv("/bin/true", ["true"])),
+            "program": outcome(lambda: os.execv("/nonexistent/program", ["program"])),
             "queue": outcome(lambda: call("msgget", 0, 0o1000)),
             "shared": outcome(lambda: call("shmget", 0, 4096, 0o1000)),
             "nap": outcome(lambda: call("setpriority", 0, parent, 0)),
@@ -371,3 +380,25 @@ def find_descriptors(read_fd: int, write_fd: int) -> None:
 def stop_parent_and_spin(read_fd: int, write_fd: int) -> None:
     tell(write_fd, outcome(lambda: os.kill(os.getppid(), signal.SIGSTOP)))
     time.sleep(LONG)
+
+
+# --- looks at the layers from inside
+
+
+def probe_all(read_fd: int, write_fd: int) -> None:
+    """What each layer's probe says in this worker, "" for in force."""
+    namespaces = told(read_fd)
+    context = Context(Limits(memory_bytes=1 << 26), namespaces=namespaces, own_user=True)
+    seen: dict[str, str] = {}
+    for layer in all_layers():
+        try:
+            layer.probe(context)
+        except Inactive as reason:
+            seen[layer.name] = str(reason)
+        else:
+            seen[layer.name] = ""
+    tell(write_fd, seen)
+
+
+def tell_hash(read_fd: int, write_fd: int) -> None:
+    tell(write_fd, [hash("gradient"), os.getpid()])

@@ -96,16 +96,16 @@ def test_recursion_without_limit_ends_too(sandbox: Zygote) -> None:
 
 
 def test_a_memory_bomb_is_told_as_one(sandbox: Zygote) -> None:
-    limits = Limits(memory_bytes=200 * MIB)
+    limits = Limits(memory_bytes=100 * MIB)
     _, ended, _ = run_hostile(sandbox, "eat_memory", limits=limits, answers=False)
     assert ended.kind == "memory"
-    assert ended.peak_bytes < 300 * MIB
+    assert ended.peak_bytes < 200 * MIB
 
 
 def test_memory_within_the_limit_is_there(sandbox: Zygote) -> None:
-    limits = Limits(memory_bytes=1200 * MIB)
+    limits = Limits(memory_bytes=400 * MIB)
     seen, ended, _ = run_hostile(sandbox, "eat_memory", limits=limits)
-    assert (seen, ended.kind) == (32, "exited")
+    assert (seen, ended.kind) == (16, "exited")
 
 
 def test_no_second_process_is_born(sandbox: Zygote) -> None:
