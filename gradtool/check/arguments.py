@@ -1,0 +1,199 @@
+"""Which spec name goes to which argument of a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gradtool.check.inventory import Function
+from gradtool.check.reference import Reference
+from gradtool.check.words import canonical, folded, of_gradient
+from gradtool.spec.model import Variable
+
+_IN = frozenset(
+    [
+        "in",
+        "infeatures",
+        "inputdim",
+        "inputsize",
+        "nin",
+        "indim",
+        "fanin",
+        "ninput",
+        "numinputs",
+        "insize",
+        "inputs",
+        "inchannels",
+        "ninputs",
+        "inputfeatures",
+        "inputunits",
+        "d",
+    ]
+)
+_OUT = frozenset(
+    [
+        "out",
+        "outfeatures",
+        "outputdim",
+        "outputsize",
+        "nout",
+        "outdim",
+        "fanout",
+        "noutput",
+        "numoutputs",
+        "outsize",
+        "units",
+        "neurons",
+        "noutputs",
+        "outchannels",
+        "numclasses",
+        "classes",
+        "outputfeatures",
+        "nneurons",
+        "c",
+    ]
+)
+
+
+class NoMatch(Exception):
+    """An argument that nothing in the spec fits, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The spec names that a function can be given."""
+
+    variables: tuple[Variable, ...]
+    numbers: tuple[str, ...]  # constants and sizes
+    outputs: tuple[str, ...]
+
+    @staticmethod
+    def of(reference: Reference) -> Names:
+        spec = reference.spec
+        sizes = {symbol for v in spec.variables for dim in v.shape for symbol in dim.symbols}
+        numbers = dict.fromkeys((*reference.constants, *sorted(sizes)))
+        return Names(spec.variables, tuple(numbers), reference.outputs)
+
+    @property
+    def real(self) -> tuple[str, ...]:
+        """The variables that have a gradient."""
+        return tuple(v.name for v in self.variables if v.differentiable)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(v.name for v in self.variables if v.role == "parameter")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The arguments of a call as text, and which variable each parameter got."""
+
+    text: str
+    given: Mapping[str, str]
+    by_order: bool
+
+
+def same(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` means: equal, equal up to case, or the only synonym."""
+    known = list(known)
+    if name in known:
+        return name
+    for key in (folded, canonical):
+        found = [other for other in known if key(other) == key(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return None
+    return None
+
+
+def call(function: Function, names: Names, fixed: Mapping[str, str], need: Iterable[str]) -> Call:
+    """The arguments for a function.
+
+    `fixed` are parameters whose text is known (an upstream gradient, a cache).  Names decide
+    first; what is left goes by the order of the signature when the numbers are equal.
+
+    Raises:
+        NoMatch: a required parameter gets nothing, or a variable of `need` has no parameter.
+    """
+    wanted = [v.name for v in names.variables if v.name in set(need)]
+    given: dict[str, str] = {}
+    left = [p for p in function.params if p not in fixed]
+    for parameter in list(left):
+        match = same(parameter, [n for n in wanted if n not in given.values()])
+        if match:
+            given[parameter] = match
+            left.remove(parameter)
+    texts = {**fixed, **given}
+    for parameter in list(left):
+        match = same(parameter, names.numbers) or _configuration(parameter, names)
+        if match and match not in given.values():
+            texts[parameter] = match
+            left.remove(parameter)
+    required = [p for p in left if function.params.index(p) < function.required]
+    rest = [name for name in wanted if name not in given.values()]
+    by_order = bool(required) and len(required) == len(rest)
+    if by_order:
+        given |= dict(zip(required, rest, strict=True))
+        texts |= given
+    elif required:
+        raise NoMatch(f"{function.name}: nothing in the spec is called {', '.join(required)}")
+    elif rest:
+        raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
+    return Call(_written(function.params, texts), given, by_order)
+
+
+def _written(params: Sequence[str], texts: Mapping[str, str]) -> str:
+    parts, keywords = [], False
+    for parameter in params:
+        if parameter not in texts:
+            keywords = True  # it keeps its default, so the later ones need their names
+            continue
+        parts.append(f"{parameter}={texts[parameter]}" if keywords else texts[parameter])
+    return ", ".join(parts)
+
+
+def _configuration(parameter: str, names: Names) -> str | None:
+    """A dictionary of the spec's constants, for arguments such as ``conv_param``."""
+    plain = folded(parameter)
+    if plain == "mode":
+        return '"train"'
+    if plain in ("training", "train", "istraining", "istrain", "trainflg", "trainflag"):
+        return "True"
+    if not plain.endswith(("param", "params", "config", "hparameters", "hparams", "options")):
+        return None
+    spelled = {"pad": ("pad", "padding")}
+    entries = [
+        f'"{key}": {name}'
+        for name in names.numbers
+        for key in spelled.get(canonical(name), (name,))
+    ]
+    return "{" + ", ".join(['"mode": "train"', *entries]) + "}"
+
+
+def sizes_for(parameter: str, names: Names) -> str | None:
+    """The size that a constructor's argument such as ``in_features`` stands for."""
+    plain = folded(parameter)
+    weights = [v for v in names.variables if v.role == "parameter" and len(v.shape) >= 2]
+    if not weights or not (plain in _IN or plain in _OUT):
+        return None
+    dim = weights[0].shape[0 if plain in _IN else 1]
+    return str(dim)
+
+
+def gradient_target(
+    name: str, given: Mapping[str, str], names: Names, without: Iterable[str] = ()
+) -> str | None:
+    """The variable whose gradient a name such as ``dw`` or ``grad_x`` stands for.
+
+    `given` maps the parameters of the forward to variables: ``dx`` is first of all the gradient
+    of what the forward calls ``x``.
+    """
+    open_names = [n for n in names.real if n not in set(without)]
+    for bare in of_gradient(name):
+        for known in (given, dict.fromkeys(names.real)):
+            match = same(bare, known)
+            variable = given.get(match, match) if match else None
+            if variable in open_names:
+                return variable
+    return None

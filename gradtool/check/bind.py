@@ -1,0 +1,120 @@
+"""What is run for a layer: the spec's own `check:` snippets, or recognised ones.
+
+A binding is text either way, so that what was recognised can be printed, pasted into the spec
+and changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from gradtool.check.inventory import Inventory
+from gradtool.check.result import Called
+from gradtool.spec.model import Check
+
+
+class BindingProblem(Exception):
+    """No function of the file, or no single one, fits the layer; the message lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Snippets as in a spec's `check:` block, and where they come from.
+
+    `gradients` are the variables whose gradient is offered; `convention` says in words what was
+    recognised ("as the spec says" for a `check:` block); `remark` is told when this binding
+    is taken.
+    """
+
+    convention: str
+    forward: str | None
+    backward: str | None = None
+    setup: str | None = None
+    grads: Mapping[str, str] = field(default_factory=dict)
+    scale: Mapping[str, str] = field(default_factory=dict)
+    gradients: tuple[str, ...] | None = None
+    upstream: str | None = None
+    upstream_scale: float = 1.0
+    remark: str = ""
+
+    @property
+    def snippets(self) -> dict[str, str | None]:
+        return {"setup": self.setup, "forward": self.forward, "backward": self.backward}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every line that is run, for printing."""
+        lines = [
+            f"{stage + ':':<9} {line}"
+            for stage, text in self.snippets.items()
+            for line in (text or "").strip().splitlines()
+        ]
+        return (*lines, *(f"d{name} = {text}" for name, text in self.grads.items()))
+
+    def mentions(self, name: str) -> bool:
+        """Whether a snippet reads or writes a name."""
+        return any(name == node.id for node in self._names())
+
+    def called(self, found: Inventory) -> tuple[Called, ...]:
+        """The user's functions that the snippets call, in order, with their lines."""
+        lines = found.lines
+        used = dict.fromkeys(node.id for node in self._names() if node.id in lines)
+        return tuple(Called(name, lines[name]) for name in used)
+
+    def missing(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Names that the snippets call and nobody defines."""
+        there = {*known, *dir(builtins), "np", "cell", "step", "module"}
+        there |= {node.id for node in self._names() if isinstance(node.ctx, ast.Store)}
+        calls = [
+            node.func.id
+            for tree in self._trees()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        return tuple(dict.fromkeys(name for name in calls if name not in there))
+
+    def _names(self) -> Iterator[ast.Name]:
+        for tree in self._trees():
+            yield from (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+    def _trees(self) -> Iterator[ast.AST]:
+        for text in (self.setup, self.forward, self.backward, *self.grads.values()):
+            try:
+                yield ast.parse((text or "").strip())
+            except (SyntaxError, ValueError):  # the worker reports it, with its place
+                continue
+
+
+def from_check(check: Check) -> Binding:
+    """The binding that a spec states."""
+
+    def text(block: object) -> str | None:
+        return getattr(block, "text", None)
+
+    return Binding(
+        "as the spec says",
+        text(check.forward),
+        text(check.backward),
+        text(check.setup),
+        {name: block.text for name, block in check.grads.items()},
+        {name: block.text for name, block in check.scale.items()},
+        check.gradients,
+        check.upstream,
+        float(check.upstream_scale) if check.upstream_scale is not None else 1.0,
+    )
+
+
+def not_found(missing: Iterable[str], file: str, found: Inventory) -> str:
+    """The message for names that a file does not define, with the near miss."""
+    names = list(found.lines)
+    parts = []
+    for name in missing:
+        near = get_close_matches(name, names, n=1)
+        parts.append(name + (f" (did you mean {near[0]}?)" if near else ""))
+    listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    offers = f"it defines {listed}" if names else "it defines no function and no class"
+    return f"{file} has no {' and no '.join(parts)}; {offers}"

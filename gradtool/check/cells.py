@@ -1,0 +1,115 @@
+"""A user's file as cells of Python: one cell for a .py, the code cells of a notebook.
+
+What is no Python in a notebook (magics, shell lines, help requests) is replaced by `pass`, so
+that line numbers stay those of the cell, and is reported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_FILE = 64 << 20  # bytes
+# Cell magics whose cell is Python all the same; the others hand the cell to another language.
+_PYTHON_CELLS = frozenset({"%%time", "%%timeit", "%%capture", "%%prun", "%%python3"})
+_NOT_PYTHON = ("%", "!", "?")
+
+
+class FileProblem(Exception):
+    """A file that cannot be read as Python; `line` is 1-based, 0 when no line is to blame."""
+
+    def __init__(self, message: str, line: int = 0, place: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.place = place
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Python text; `place` names it in tracebacks: the file, or ``file cell 3``."""
+
+    place: str
+    text: str
+
+
+def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
+    """The cells of a file, and what was dropped.
+
+    Raises:
+        FileProblem: the file cannot be read, is no text, or is no notebook.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise FileProblem(f"the file is larger than {MAX_FILE >> 20} MB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileProblem(f"the file cannot be read: {error.strerror}") from None
+    if path.suffix == ".ipynb":
+        return _notebook_cells(path.name, data)
+    try:
+        text = importlib.util.decode_source(data)
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        raise FileProblem("the file is no text in UTF-8 or in the encoding it declares") from None
+    if "\0" in text:
+        raise FileProblem("the file is binary: it contains null bytes")
+    return (Cell(path.name, text),), ()
+
+
+def _notebook_cells(name: str, data: bytes) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
+    try:
+        notebook = json.loads(data)
+        raw = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        texts = [
+            _joined(cell.get("source", cell.get("input", "")))
+            for cell in raw
+            if cell["cell_type"] == "code"
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise FileProblem("the file is no notebook: no list of cells in its JSON") from None
+    cells, dropped = [], []
+    for number, text in enumerate(texts, start=1):
+        python, lines = without_magics(text)
+        cells.append(Cell(f"{name} cell {number}", python))
+        dropped += [f"cell {number}: {line}" for line in lines]
+    return tuple(cells), tuple(dropped)
+
+
+def _joined(source: object) -> str:
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)
+
+
+def without_magics(text: str) -> tuple[str, tuple[str, ...]]:
+    """The Python of a cell, with as many lines as the cell, and the lines that are none."""
+    lines = text.split("\n")
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith("%%") and first.split()[0] not in _PYTHON_CELLS:
+        return "\n" * (len(lines) - 1), (first,)
+    if _parses(text):  # `%` may begin a line of an expression in brackets
+        return text, ()
+    kept, dropped = [], []
+    for line in lines:
+        if _is_magic(line.strip()):
+            dropped.append(line.strip())
+            kept.append(line[: len(line) - len(line.lstrip())] + "pass")
+        else:
+            kept.append(line)
+    return "\n".join(kept), tuple(dropped)
+
+
+def _is_magic(line: str) -> bool:
+    if line.startswith(_NOT_PYTHON) or (line.endswith("?") and not line.startswith("#")):
+        return True
+    # `files = !ls` and `t = %timeit -o f()` assign what a magic returns.
+    _, equals, right = line.partition("=")
+    return bool(equals) and right.lstrip().startswith(("!", "%"))
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""One array of the user's against the right one: shape, dtype, finiteness, every entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradtool.check.convert import Value
+from gradtool.check.result import Remark, Worst
+from gradtool.check.tolerance import FLOAT32
+from gradtool.ir.dims import Dim, shape_text
+
+_KINDS = {
+    "none": "is None: nothing was computed for it",
+    "text": "is text",
+    "ragged": "is a list whose rows differ in length",
+    "object": "is no array of numbers",
+    "complex": "is complex",
+    "large": "is far larger than it should be",
+    "error": "could not be computed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one array of one probe compares.
+
+    `array` is the user's, in the right shape, when it has one; `error` is the largest
+    difference relative to the scale of the right array; `single` tells that it was judged as
+    float32; `kind` is that of the `Value`.
+    """
+
+    right: bool
+    array: np.ndarray | None
+    message: str = ""
+    worst: Worst | None = None
+    error: float | None = None
+    remarks: tuple[Remark, ...] = ()
+    single: bool = False
+    kind: str = "array"
+
+
+def compare(
+    label: str,
+    value: Value,
+    right: np.ndarray,
+    bound: np.ndarray,
+    dims: tuple[Dim, ...],
+    sizes: Mapping[str, int],
+) -> Outcome:
+    """Compare a user's value, named `label` in messages, with the right array.
+
+    `dims` is the symbolic shape of `right`, `sizes` the probe's.
+    """
+    if value.array is None:
+        message = f"{label} {_KINDS.get(value.kind, 'cannot be read')}"
+        detail = f" ({value.detail})" if value.detail else ""
+        return Outcome(False, None, message + detail, kind=value.kind)
+    got, remarks = value.array, []
+    if got.shape != right.shape:
+        if _squeezed(got.shape) != _squeezed(right.shape):
+            return Outcome(False, None, _shape_message(label, got, right, bound, dims, sizes))
+        wanted = shape_text(dims)
+        text = f"{label} has shape {_named(got.shape, sizes)} for {wanted}: same entries"
+        remarks.append(Remark("shape", text))
+        got = got.reshape(right.shape)
+    if not np.all(np.isfinite(got)) and np.all(np.isfinite(right)):
+        index = _index(~np.isfinite(got))
+        count = int(np.count_nonzero(~np.isfinite(got)))
+        message = f"{label}{list(index)} is {got[index]}; {count} of {got.size} entries are"
+        return Outcome(False, got, message + " not finite")
+    single = value.dtype in ("float32", "float16", "bfloat16")
+    if single:
+        bound = bound * FLOAT32
+        remarks.append(Remark("float32", f"{label} is {value.dtype} and was judged as such"))
+    worst = _worst(got, right, bound, sizes)
+    message = ""
+    is_right = worst is None or worst.error <= worst.bound
+    if not is_right and value.dtype.startswith(("int", "uint", "bool")):
+        message = f"{label} is {value.dtype}: an integer buffer cuts off the decimals"
+    scale = float(np.sqrt(np.mean(np.square(right)))) if right.size else 0.0
+    error = float(np.max(np.abs(got - right))) / (scale or 1.0) if got.size else 0.0
+    return Outcome(is_right, got, message, worst, error, tuple(remarks), single)
+
+
+def _worst(
+    got: np.ndarray, right: np.ndarray, bound: np.ndarray, sizes: Mapping[str, int]
+) -> Worst | None:
+    """The entry with the largest error in units of its bound; None for an empty array."""
+    if not got.size:
+        return None
+    with np.errstate(all="ignore"):
+        error = np.where(got == right, 0.0, np.abs(got - right))
+        excess = np.where(np.isnan(error), np.inf, error / bound)
+    index = np.unravel_index(int(np.argmax(excess)), got.shape)
+    place = tuple(int(i) for i in index)
+    return Worst(
+        place,
+        float(got[index]),
+        float(right[index]),
+        float(error[index]),
+        float(bound[index]),
+        tuple(sizes.items()),
+    )
+
+
+def _index(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _shape_message(
+    label: str,
+    got: np.ndarray,
+    right: np.ndarray,
+    bound: np.ndarray,
+    dims: tuple[Dim, ...],
+    sizes: Mapping[str, int],
+) -> str:
+    said = f"{label} has shape {_named(got.shape, sizes)}, should be {shape_text(dims)}"
+    extra = got.ndim - right.ndim
+    if extra > 0 and got.shape[extra:] == right.shape:
+        axes = tuple(range(extra))
+        fits = bool(np.all(np.abs(got.sum(axis=axes) - right) <= bound * got.size))
+        which = "axis 0" if extra == 1 else f"axes {axes}"
+        return f"{said}: the sum over {which} is missing" + (
+            " (with it, every entry is right)" if fits else ""
+        )
+    if got.ndim == 0 and right.ndim:
+        return f"{said}: it was summed over every axis"
+    if got.shape == right.shape[::-1]:
+        fits = bool(np.all(np.abs(got.T - right) <= bound))
+        return f"{said}: it is transposed" + (" (otherwise right)" if fits else "")
+    return said
+
+
+def _named(shape: tuple[int, ...], sizes: Mapping[str, int]) -> str:
+    """A shape by the names of its sizes where these are unambiguous: ``(N, C)``."""
+    names: dict[int, list[str]] = {}
+    for name, size in sizes.items():
+        names.setdefault(size, []).append(name)
+
+    def name_of(size: int) -> str:
+        known = names.get(size, [])
+        return known[0] if len(known) == 1 and size > 1 else str(size)
+
+    parts = [name_of(size) for size in shape]
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

@@ -1,0 +1,79 @@
+"""How the code behaves beside its numbers: what it changes, shares and remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from gradtool.check.probes import Probe
+from gradtool.check.result import Remark
+from gradtool.check.session import CheckTrouble, Run, Session
+from gradtool.check.tolerance import EPS
+
+_OTHER_SEED = 1
+
+
+def of_runs(runs: Iterable[Run]) -> list[Remark]:
+    """Mutations and aliases seen while the numbers were computed."""
+    runs = list(runs)
+    mutated = dict.fromkeys(name for run in runs for name in run.mutated)
+    aliased = dict.fromkeys(pair for run in runs for pair in run.aliased)
+    found = [Remark("mutates", f"{name} is changed in place") for name in mutated]
+    return found + [Remark("aliases", f"{a} shares memory with {b}") for a, b in aliased]
+
+
+def of_repetition(
+    session: Session, probe: Probe, other: Probe, first: Run, seed: int
+) -> list[Remark]:
+    """Whether a second call, another random state and calls in between give the same answer.
+
+    `first` is the run at `probe`; `other` is another probe, for the calls in between.
+    """
+    found: list[Remark] = []
+
+    def run(point: Probe, with_seed: int, op: str = "run", slot: int = 0) -> Run:
+        return session.evaluate(
+            point.arrays,
+            point.scalars,
+            seed=with_seed,
+            max_bytes=point.max_bytes,
+            op=op,
+            slot=slot,
+        )
+
+    try:
+        if not _agree(first, run(probe, seed)):
+            return [Remark("state", "a second call on the same data gives another answer")]
+        if not _agree(first, run(probe, seed + _OTHER_SEED)):
+            found.append(Remark("random", "the answer depends on NumPy's global random state"))
+        run(probe, seed, "start", slot=0)
+        run(other, seed, "start", slot=1)
+        between = run(probe, seed, "finish", slot=0)
+        run(other, seed, "finish", slot=1)
+        if not _agree(first, between):
+            text = "a forward on other data before the backward changes the answer"
+            found.append(Remark("state", text))
+    except CheckTrouble as trouble:
+        found.append(Remark("state", f"a repeated call fails: {trouble}"))
+    return found
+
+
+def _agree(first: Run, second: Run) -> bool:
+    return _same(_arrays(first), _arrays(second))
+
+
+def _arrays(run: Run) -> dict[str, np.ndarray]:
+    values = {f"d{n}": v for n, v in run.gradients.items()} | dict(run.outputs)
+    return {name: value.array for name, value in values.items() if value.array is not None}
+
+
+def _same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    def near(a: np.ndarray, b: np.ndarray) -> bool:
+        # Threads and alignment may change the order of a sum: equal bits are not asked for.
+        if a.shape != b.shape:
+            return False
+        size = float(np.max(np.abs(a), initial=0.0))
+        return bool(np.allclose(a, b, rtol=0, atol=2**29 * EPS * size, equal_nan=True))
+
+    return first.keys() == second.keys() and all(near(first[n], second[n]) for n in first)

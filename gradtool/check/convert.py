@@ -1,0 +1,61 @@
+"""What a snippet left behind, as a float64 array and a word on what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """`kind` is "array", or why there is none: none, text, ragged, object, complex, large."""
+
+    kind: str
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    array: np.ndarray | None = None
+    detail: str = ""
+
+
+def convert(value: Any, max_bytes: int) -> Value:
+    """An array of what a user's code calls a gradient.
+
+    Lists, Python scalars, masked arrays (masked entries are zero) and anything with
+    ``__array__`` are converted; a tensor that is attached to a graph is detached.
+    """
+    if value is None:
+        return Value("none")
+    try:
+        raw = np.asarray(_plain(value))
+    except ValueError:
+        return Value("ragged", detail=type(value).__name__)
+    except Exception as error:
+        return Value("object", detail=f"{type(value).__name__}: {type(error).__name__}")
+    if raw.dtype.kind in "US":
+        return Value("text", detail=repr(value)[:80])
+    if raw.dtype.kind == "O":
+        try:
+            raw = raw.astype(np.float64)
+        except Exception:
+            return Value("object", detail=type(value).__name__)
+    if raw.dtype.kind == "c":
+        return Value("complex", str(raw.dtype), raw.shape)
+    if raw.dtype.kind not in "fiub":
+        return Value("object", str(raw.dtype), raw.shape, detail=str(raw.dtype))
+    if raw.size * 8 > max_bytes:
+        return Value("large", str(raw.dtype), raw.shape)
+    dtype = str(raw.dtype)
+    return Value("array", dtype, raw.shape, np.array(raw, dtype=np.float64, order="C"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ma.MaskedArray):
+        return value.filled(0)
+    if isinstance(value, np.ndarray | float | int | list | tuple):
+        return value
+    for method in ("detach", "cpu", "toarray"):  # tensors, then sparse matrices
+        if callable(getattr(value, method, None)):
+            value = getattr(value, method)()
+    return value

@@ -1,0 +1,218 @@
+"""Run the snippets of a binding beside the user's code, in the worker.
+
+Every evaluation has a namespace of its own: a copy of the module's, over it the spec's names
+with fresh copies of the arrays.  ``d<name>`` and the outputs are removed first, so that one
+that is there afterwards was assigned by a snippet.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from gradtool.check.load import Loaded
+
+_WATCHED_DEPTH = 4
+_WATCHED_ARRAYS = 200
+
+
+class SnippetProblem(Exception):
+    """A snippet of the binding is no Python."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The compiled snippets; `grads` maps a variable to its expression and its code.
+
+    A gradient by `step(expression)` is what the backward pass took off the expression.
+    """
+
+    setup: CodeType | None
+    forward: CodeType | None
+    backward: CodeType | None
+    grads: Mapping[str, tuple[bool, CodeType]]
+    outputs: tuple[str, ...]
+    gradients: tuple[str, ...]
+    read: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """One evaluation between its forward and its backward pass, and after."""
+
+    namespace: dict[str, Any]
+    pristine: Mapping[str, np.ndarray]
+    given: Mapping[str, Any]
+    watch: bool
+    before: dict[str, np.ndarray] = field(default_factory=dict)
+    cache: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    mutated: list[str] = field(default_factory=list)
+    aliased: list[tuple[str, str]] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, Any] = field(default_factory=dict)
+    grad_errors: dict[str, BaseException] = field(default_factory=dict)
+
+
+def compile_program(
+    snippets: Mapping[str, str | None],
+    grads: Mapping[str, str],
+    outputs: Iterable[str],
+    gradients: Iterable[str],
+    read: Iterable[str],
+) -> Program:
+    """Compile the snippets of a binding.
+
+    Raises:
+        SnippetProblem: one is no Python; it names the snippet and the line.
+    """
+
+    def compiled(stage: str) -> CodeType | None:
+        text = snippets.get(stage)
+        return _compiled(text, stage, "exec") if text else None
+
+    expressions = {name: _gradient_code(name, text) for name, text in grads.items()}
+    return Program(
+        compiled("setup"),
+        compiled("forward"),
+        compiled("backward"),
+        expressions,
+        tuple(outputs),
+        tuple(gradients),
+        tuple(read),
+    )
+
+
+def _compiled(text: str, stage: str, mode: str) -> CodeType:
+    try:
+        code = compile(text, f"check: {stage}", mode, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", 1)
+        raise SnippetProblem(f"check: {stage}, line {line}: {error}") from None
+    assert isinstance(code, CodeType)
+    return code
+
+
+def _gradient_code(name: str, text: str) -> tuple[bool, CodeType]:
+    stage = f"grads: {name}"
+    _compiled(text, stage, "eval")
+    match ast.parse(text.strip(), mode="eval").body:
+        case ast.Call(func=ast.Name(id="step"), args=[inner], keywords=[]):
+            return True, _compiled(ast.unparse(inner), stage, "eval")
+    return False, _compiled(text.strip(), stage, "eval")
+
+
+def start(
+    loaded: Loaded,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    scalars: Mapping[str, float],
+    seed: int,
+    watch: bool,
+    cell: Callable[[str, dict[str, Any]], None],
+) -> Evaluation:
+    """Set up and run the forward snippet; exceptions of the user's code pass."""
+    random.seed(seed)
+    np.random.seed(seed)
+    namespace: dict[str, Any] = dict(loaded.module.__dict__)
+    for name in (*program.outputs, *program.read, *(f"d{name}" for name in program.gradients)):
+        namespace.pop(name, None)
+    given = {name: _given(array) for name, array in arrays.items()}
+    namespace |= {"np": np, "module": loaded.module, **scalars, **given}
+    namespace["cell"] = lambda text: cell(text, namespace)
+    evaluation = Evaluation(namespace, arrays, given, watch)
+    before_names = set(namespace)
+    for code in (program.setup, program.forward):
+        if code:
+            exec(code, namespace)
+    evaluation.outputs = {n: namespace[n] for n in program.outputs if n in namespace}
+    evaluation.outputs |= {n: namespace[n] for n in program.read if n in namespace}
+    if watch:
+        _note_mutations(evaluation)
+        new = [namespace[n] for n in namespace if n not in before_names]
+        mine = {id(value) for value in given.values()}
+        evaluation.cache = [(a, a.copy()) for a in _arrays(new, mine)]
+    for name, (step, code) in program.grads.items():
+        if step:
+            evaluation.before[name] = np.array(eval(code, namespace), dtype=np.float64)
+    return evaluation
+
+
+def finish(program: Program, evaluation: Evaluation) -> None:
+    """Run the backward snippet and gather the gradients; exceptions of the user's code pass.
+
+    Gradients that exist when an exception passes are gathered all the same.
+    """
+    namespace = evaluation.namespace
+    try:
+        if program.backward:
+            exec(program.backward, namespace)
+    finally:
+        for name in program.gradients:
+            if f"d{name}" in namespace:
+                evaluation.gradients[name] = namespace[f"d{name}"]
+        for name, (step, code) in program.grads.items():
+            try:
+                value = eval(code, namespace)
+                if step:
+                    value = evaluation.before[name] - np.asarray(value, dtype=np.float64)
+                evaluation.gradients[name] = value
+            except Exception as error:
+                evaluation.grad_errors[name] = error
+        if evaluation.watch:
+            _note_mutations(evaluation)
+            if any(not _same(now, then) for now, then in evaluation.cache):
+                evaluation.mutated.append("cache")
+            _note_aliases(evaluation)
+
+
+def _given(array: np.ndarray) -> Any:
+    # A scalar input is a NumPy scalar: it behaves like a Python number and cannot be changed.
+    return array.copy() if array.ndim else array[()]
+
+
+def _note_mutations(evaluation: Evaluation) -> None:
+    for name, value in evaluation.given.items():
+        changed = isinstance(value, np.ndarray) and not _same(value, evaluation.pristine[name])
+        if changed and name not in evaluation.mutated:
+            evaluation.mutated.append(name)
+
+
+def _same(now: np.ndarray, then: np.ndarray) -> bool:
+    return now.shape == then.shape and np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+
+
+def _note_aliases(evaluation: Evaluation) -> None:
+    results = {f"d{n}": v for n, v in evaluation.gradients.items()} | evaluation.outputs
+    arrays = {n: v for n, v in results.items() if isinstance(v, np.ndarray) and v.ndim}
+    inputs = {n: v for n, v in evaluation.given.items() if isinstance(v, np.ndarray)}
+    names = list(arrays)
+    for place, name in enumerate(names):
+        others = [*inputs.items(), *((n, arrays[n]) for n in names[:place])]
+        for other, array in others:
+            if _share(arrays[name], array):
+                evaluation.aliased.append((name, other))
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.may_share_memory(a, b) and np.shares_memory(a, b)
+
+
+def _arrays(values: Iterable[Any], without: set[int], depth: int = 0) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    for value in values:
+        if len(found) >= _WATCHED_ARRAYS:
+            break
+        if isinstance(value, np.ndarray):
+            if id(value) not in without and value.dtype.kind in "fiub":
+                found.append(value)
+        elif depth < _WATCHED_DEPTH and isinstance(value, tuple | list):
+            found += _arrays(value, without, depth + 1)
+        elif depth < _WATCHED_DEPTH and isinstance(value, dict):
+            found += _arrays(value.values(), without, depth + 1)
+    return found

@@ -1,0 +1,123 @@
+"""The wire between judge and worker: a small JSON header and raw array bytes, every size capped.
+
+One frame is ``magic, header length, payload length, header, payload``.  Nothing that arrives is
+ever executed or unpickled: the header is JSON, and an array is a name, a dtype out of a fixed
+table, a shape and its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PREFIX = struct.Struct("<4sIQ")
+MAGIC = b"GT01"
+MAX_HEADER = 4 << 20  # bytes; the longest honest header is an inventory of a large file
+MAX_ARRAYS = 512
+MAX_RANK = 32
+DTYPES = {"<f8": 8, "<i8": 8, "|b1": 1}
+
+
+class FrameError(Exception):
+    """Bytes that are no frame, or one that is larger than was agreed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message: JSON values and named arrays (float64, int64 or bool, C order)."""
+
+    header: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+
+def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of a frame.  Arrays must have a dtype of `DTYPES`."""
+    table, chunks = [], []
+    for name, array in arrays.items():
+        kind = _wire_dtype(array)
+        table.append([name, kind, list(array.shape)])
+        chunks.append(array.astype(kind, order="C", copy=False).tobytes())
+    text = json.dumps({**header, "arrays": table}).encode()
+    payload = b"".join(chunks)
+    return PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload
+
+
+def prefix(data: bytes, max_payload: int) -> tuple[int, int]:
+    """The lengths of header and payload.
+
+    Raises:
+        FrameError: the first bytes are no frame's, or announce more than the caps.
+    """
+    magic, header, payload = PREFIX.unpack(data)
+    if magic != MAGIC:
+        raise FrameError("the bytes are not a frame")
+    if header > MAX_HEADER or payload > max_payload:
+        raise FrameError(f"a frame of {header} + {payload} bytes is larger than agreed")
+    return header, payload
+
+
+def decode(text: bytes, payload: bytes) -> Frame:
+    """A frame from its two parts.
+
+    Raises:
+        FrameError: header and payload do not fit each other.
+    """
+    import numpy as np
+
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("the header is not JSON") from error
+    if not isinstance(header, dict):
+        raise FrameError("the header is not an object")
+    table = header.pop("arrays", [])
+    if not isinstance(table, list) or len(table) > MAX_ARRAYS:
+        raise FrameError("the table of arrays is malformed")
+    arrays: dict[str, np.ndarray] = {}
+    offset = 0
+    for row in table:
+        name, kind, shape = _checked_row(row)
+        count = prod(shape)
+        if offset + count * DTYPES[kind] > len(payload):
+            raise FrameError(f"{name} announces more bytes than were sent")
+        flat = np.frombuffer(payload, dtype=kind, count=count, offset=offset)
+        arrays[name] = flat.reshape(shape)
+        offset += count * DTYPES[kind]
+    if offset != len(payload):
+        raise FrameError("bytes are left over after the last array")
+    return Frame(header, arrays)
+
+
+def read_frame(read: Callable[[int], bytes], max_payload: int) -> Frame | None:
+    """The next frame through `read` (exactly n bytes, fewer at the end); None at the end."""
+    head = read(PREFIX.size)
+    if len(head) < PREFIX.size:
+        return None
+    header, payload = prefix(head, max_payload)
+    text, data = read(header), read(payload)
+    if len(text) < header or len(data) < payload:
+        return None
+    return decode(text, data)
+
+
+def _checked_row(row: object) -> tuple[str, str, tuple[int, ...]]:
+    match row:
+        case [str(name), str(kind), list(shape)] if kind in DTYPES and len(shape) <= MAX_RANK:
+            if all(type(size) is int and 0 <= size < 1 << 40 for size in shape):
+                return name, kind, tuple(shape)
+    raise FrameError("the description of an array is malformed")
+
+
+def _wire_dtype(array: np.ndarray) -> str:
+    kinds: Sequence[tuple[str, str]] = (("f", "<f8"), ("iu", "<i8"), ("b", "|b1"))
+    for letters, kind in kinds:
+        if array.dtype.kind in letters:
+            return kind
+    raise TypeError(f"an array of {array.dtype} cannot be sent")

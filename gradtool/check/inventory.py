@@ -1,0 +1,236 @@
+"""What a file offers: its functions and classes, read from its text, not from its objects.
+
+Made in the worker, where parsing a hostile file can hurt nobody, and sent as JSON; the judge
+believes nothing of it but names.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gradtool.check.cells import Cell
+
+MAX_ENTRIES = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or method.
+
+    Attributes:
+        params: the names of its parameters without `self`; `required` counts those at the front
+            that have no default.
+        returns: what it returns, longest first: the names of a tuple ("" for what is no name).
+        keys: the constant keys of the dictionaries that it fills, by the dictionary's name.
+        sets: attributes of `self` that it assigns or fills.
+    """
+
+    name: str
+    place: str
+    line: int
+    params: tuple[str, ...]
+    required: int
+    returns: tuple[tuple[str, ...], ...]
+    keys: Mapping[str, tuple[str, ...]]
+    sets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    name: str
+    place: str
+    line: int
+    bases: tuple[str, ...]
+    methods: tuple[Function, ...]
+
+    def method(self, name: str) -> Function | None:
+        return next((m for m in self.methods if m.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    functions: tuple[Function, ...] = ()
+    classes: tuple[Class, ...] = ()
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """Where each function and class begins, by name."""
+        functions = {item.name: item.line for item in self.functions}
+        return functions | {item.name: item.line for item in self.classes}
+
+
+def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
+    """The definitions of a file; of several with one name the last, as in Python."""
+    functions: dict[str, Function] = {}
+    classes: dict[str, Class] = {}
+    for cell, tree in cells:
+        for node in _top_level(tree.body):
+            if isinstance(node, ast.FunctionDef):
+                functions[node.name] = _function(node, cell.place, method=False)
+            elif isinstance(node, ast.ClassDef):
+                classes[node.name] = _class(node, cell.place)
+    return Inventory(tuple(functions.values())[:MAX_ENTRIES], tuple(classes.values())[:MAX_ENTRIES])
+
+
+def to_json(found: Inventory) -> dict[str, Any]:
+    return asdict(found)
+
+
+def from_json(data: object) -> Inventory:
+    """The inventory that a worker sent.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        assert isinstance(data, dict)
+        return Inventory(
+            tuple(map(_function_from, data["functions"])),
+            tuple(
+                Class(
+                    _name(c["name"]),
+                    str(c["place"]),
+                    int(c["line"]),
+                    tuple(map(str, c["bases"])),
+                    tuple(map(_function_from, c["methods"])),
+                )
+                for c in data["classes"]
+            ),
+        )
+    except (AssertionError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError("the worker sent no inventory") from error
+
+
+def _function_from(data: Mapping[str, Any]) -> Function:
+    return Function(
+        _name(data["name"]),
+        str(data["place"]),
+        int(data["line"]),
+        tuple(map(_name, data["params"])),
+        int(data["required"]),
+        tuple(tuple(map(str, names)) for names in data["returns"]),
+        {str(k): tuple(map(str, v)) for k, v in data["keys"].items()},
+        tuple(map(_name, data["sets"])),
+    )
+
+
+def _name(value: object) -> str:
+    # These names become part of snippets: nothing but an identifier may pass.
+    if not isinstance(value, str) or not value.isidentifier() or len(value) > 200:
+        raise ValueError("not a name")
+    return value
+
+
+def _top_level(statements: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    for statement in statements:
+        yield statement
+        if isinstance(statement, ast.If | ast.Try | ast.With):
+            yield from _top_level(statement.body)
+            yield from _top_level(getattr(statement, "orelse", []))
+
+
+def _class(node: ast.ClassDef, place: str) -> Class:
+    methods = {
+        item.name: _function(item, place, method=True)
+        for item in node.body
+        if isinstance(item, ast.FunctionDef)
+    }
+    bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
+    return Class(node.name, place, node.lineno, bases, tuple(methods.values()))
+
+
+def _function(node: ast.FunctionDef, place: str, method: bool) -> Function:
+    arguments = node.args
+    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    required = len(names) - len(arguments.defaults)
+    static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
+    if method and not static and names:
+        names, required = names[1:], max(0, required - 1)
+    inside = list(_own_nodes(node))
+    returns = [_returned(n.value) for n in inside if isinstance(n, ast.Return) and n.value]
+    return Function(
+        node.name,
+        place,
+        node.lineno,
+        tuple(names),
+        required,
+        tuple(sorted(dict.fromkeys(returns), key=len, reverse=True)),
+        _keys(inside),
+        tuple(dict.fromkeys(_attributes(inside))),
+    )
+
+
+def _own_nodes(node: ast.AST) -> Iterable[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        yield child
+        yield from _own_nodes(child)
+
+
+def _returned(value: ast.expr) -> tuple[str, ...]:
+    if isinstance(value, ast.Tuple | ast.List):
+        return tuple(_plain(item) for item in value.elts)
+    return (_plain(value),)
+
+
+def _plain(value: ast.expr) -> str:
+    match value:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return f"self.{name}"
+        case ast.Constant(value=None):
+            return "None"
+        case ast.Call(func=ast.Attribute(value=inner, attr="copy" | "reshape" | "astype")):
+            return _plain(inner)
+        case ast.Attribute(value=inner, attr="T"):
+            return _plain(inner)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return "[" + ",".join(map(_plain, elements)) + "]"
+        case ast.Dict(keys=keys):
+            texts = [k.value for k in keys if isinstance(k, ast.Constant)]
+            return "{" + ",".join(map(str, texts)) + "}"
+    return ""
+
+
+def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
+                for key in keys:
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        found.setdefault(name, []).append(key.value)
+            case ast.Subscript(
+                value=ast.Name(id=name), slice=ast.Constant(value=str(key)), ctx=ast.Store()
+            ):
+                found.setdefault(name, []).append(key)
+            case ast.Subscript(
+                value=ast.Attribute(value=ast.Name(id="self"), attr=name),
+                slice=ast.Constant(value=str(key)),
+                ctx=ast.Store(),
+            ):
+                found.setdefault(f"self.{name}", []).append(key)
+            case ast.Assign(
+                targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)],
+                value=ast.Dict(keys=keys),
+            ):
+                for key in keys:
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        found.setdefault(f"self.{name}", []).append(key.value)
+    return {name: tuple(dict.fromkeys(keys)) for name, keys in found.items()}
+
+
+def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
+    for node in nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Subscript(
+                value=ast.Attribute(value=ast.Name(id="self"), attr=name), ctx=ast.Store()
+            ):
+                yield name

@@ -1,0 +1,125 @@
+"""The judge: asks the worker, compares, and decides.
+
+The order of questions is that of DESIGN: import, run, shape, dtype, finiteness, forward,
+backward, conduct.  The three facts (forward against spec, backward against spec, backward
+against the user's own forward) are combined so that one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gradtool.check.bind import Binding
+from gradtool.check.decide import decide
+from gradtool.check.facts import Case
+from gradtool.check.measure import Point, bind, measure
+from gradtool.check.probes import Probe, probes
+from gradtool.check.reference import Reference
+from gradtool.check.result import Remark, Trouble, Verdict
+from gradtool.check.session import CheckTrouble, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and the measurements that a diagnosis of the cause starts from."""
+
+    verdict: Verdict
+    points: tuple[Point, ...]
+    binding: Binding | None
+
+
+def judge(
+    reference: Reference,
+    session: Session,
+    bindings: Sequence[Binding],
+    *,
+    file: str,
+    seed: int,
+    version: str,
+) -> Judgement:
+    """The verdict on a loaded file.
+
+    `bindings` are the ways in which the file may be meant, best first.  The first that is right
+    counts, and otherwise the first that could be compared.
+    """
+    tried: list[Judgement] = []
+    for binding in bindings:
+        judgement = _judge_one(reference, session, binding, file, seed, version)
+        if judgement.verdict.verdict == "pass":
+            return judgement
+        tried.append(judgement)
+        lost = judgement.verdict.trouble
+        if lost is not None and lost.stage == "worker":
+            break
+    return next((j for j in tried if j.verdict.verdict == "fail"), tried[0])
+
+
+def failed(
+    file: str,
+    layer: str,
+    trouble: Trouble,
+    *,
+    seed: int,
+    version: str,
+    notes: Iterable[str] = (),
+    binding: Binding | None = None,
+) -> Verdict:
+    """The verdict where there is nothing to compare."""
+    return Verdict(
+        "error",
+        file,
+        layer,
+        (),
+        binding.convention if binding else "",
+        binding.texts if binding else (),
+        (),
+        (),
+        (Remark("unfinished", "the code raises NotImplementedError"),)
+        if trouble.message.startswith("NotImplementedError")
+        else (),
+        (),
+        tuple(notes),
+        trouble,
+        0,
+        seed,
+        version,
+    )
+
+
+def _judge_one(
+    reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
+) -> Judgement:
+    layer = reference.spec.name
+    try:
+        bind(session, reference, binding)
+    except CheckTrouble as problem:
+        verdict = failed(file, layer, problem.trouble, seed=seed, version=version, binding=binding)
+        return Judgement(verdict, (), binding)
+    drawn: list[Probe] = []
+
+    def kept() -> Iterable[Probe]:
+        for probe in probes(reference, binding, seed):
+            drawn.append(probe)
+            yield probe
+
+    measured = measure(session, reference, binding, kept(), seed)
+    compared_any = any(
+        outcome.array is not None or outcome.message
+        for point in measured.points
+        for outcome in (*point.outputs.values(), *point.gradients.values())
+    )
+    if measured.trouble is not None and not compared_any:
+        verdict = failed(
+            file,
+            layer,
+            measured.trouble,
+            seed=seed,
+            version=version,
+            notes=session.notes,
+            binding=binding,
+        )
+        return Judgement(replace(verdict, called=binding.called(session.inventory)), (), binding)
+    case = Case(reference, session, binding, measured, tuple(drawn), seed)
+    verdict = decide(case, file, version)
+    return Judgement(verdict, measured.points, binding)

@@ -1,0 +1,222 @@
+"""Import a user's file, as it is, in the worker.
+
+The file is a module named after itself, never ``__main__``.  A plain import is tried first;
+what fails falls back to the definitions alone, statement by statement, and every departure
+from a plain import is told.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from gradtool.check import python2
+from gradtool.check.cells import Cell, FileProblem, read_cells
+from gradtool.check.definitions import definitions
+from gradtool.check.roots import Home, home_of
+from gradtool.check.standins import (
+    Absent,
+    DrawingFinder,
+    MissingFinder,
+    Tell,
+    importing,
+    install_numpy_aliases,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The spec's `load:`; `only_definitions` is also tried by itself."""
+
+    root: str | None = None
+    only_definitions: bool = False
+    provide: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A user's module, its cells with their trees, and what had to be done for it."""
+
+    module: ModuleType
+    cells: tuple[tuple[Cell, ast.Module], ...]
+    notes: list[str]
+    folder: Path
+
+    def is_users(self, filename: str) -> bool:
+        """Whether a file that a traceback names is the user's."""
+        return any(cell.place == filename for cell, _ in self.cells)
+
+
+def load(path: Path, options: Options) -> Loaded:
+    """Import a file.
+
+    Raises:
+        FileProblem: it cannot be read or parsed.
+    """
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        if text not in notes:
+            notes.append(text)
+
+    cells, dropped = read_cells(path)
+    if dropped:
+        tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
+    trees = _parsed(cells, path, tell)
+    home = home_of(path, [tree for _, tree in trees], Path(options.root) if options.root else None)
+    texts = {cell.place: cell.text for cell, _ in trees}
+
+    def mine(filename: str) -> bool:
+        return Path(filename).is_relative_to(home.root)
+
+    sys.path[:0] = list(dict.fromkeys(map(str, (path.parent, home.root))))
+    sys.dont_write_bytecode = True
+    sys.argv = [str(path)]
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    install_numpy_aliases(tell)
+    sys.meta_path.insert(0, DrawingFinder(texts, mine, tell))
+    sys.meta_path.append(MissingFinder(texts, mine, tell))
+    _provide(options.provide)
+    module = _module(path, home, tell)
+    sys.breakpointhook = lambda *_, **__: None
+    with importing():
+        for cell, tree in trees:
+            _run_cell(module, cell, tree, options.only_definitions, tell)
+    return Loaded(module, tuple(trees), notes, home.root)
+
+
+def _parsed(cells: tuple[Cell, ...], path: Path, tell: Tell) -> list[tuple[Cell, ast.Module]]:
+    trees: list[tuple[Cell, ast.Module]] = []
+    for cell in cells:
+        try:
+            trees.append((cell, ast.parse(cell.text, cell.place)))
+        except (ValueError, MemoryError, RecursionError):
+            raise FileProblem("the file is nested too deeply to be parsed") from None
+        except SyntaxError as error:
+            text = _from_python2(cell, error)
+            if text is not None:
+                tell("the file is Python 2: it was converted to Python 3 (integer / differs)")
+                trees.append((Cell(cell.place, text), ast.parse(text, cell.place)))
+            elif path.suffix == ".ipynb":
+                tell(f"{cell.place} was left out: line {error.lineno}: {error.msg}")
+            else:
+                raise FileProblem(str(error.msg), error.lineno or 0, cell.place) from None
+    return trees
+
+
+def _from_python2(cell: Cell, error: SyntaxError) -> str | None:
+    if not python2.is_python2(cell.text, error):
+        return None
+    if not python2.converter_installed():
+        raise FileProblem(
+            f"this is Python 2 ({error.msg}): {python2.INSTALL}", error.lineno or 0, cell.place
+        )
+    text = python2.converted(cell.text, cell.place)
+    try:
+        ast.parse(text or "?")
+    except (SyntaxError, ValueError):
+        return None
+    return text
+
+
+def _provide(sources: Mapping[str, str]) -> None:
+    """Modules that the spec gives as text; parents of dotted names are made."""
+    for name, text in sources.items():
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            parent = ".".join(parts[:depth])
+            sys.modules.setdefault(parent, _package(parent, []))
+        module = _package(name, [])
+        sys.modules[name] = module
+        if len(parts) > 1:
+            setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
+        exec(compile(text, f"provide: {name}", "exec", dont_inherit=True), module.__dict__)
+
+
+def _package(name: str, path: list[str]) -> ModuleType:
+    module = ModuleType(name)
+    module.__path__ = path
+    return module
+
+
+def _module(path: Path, home: Home, tell: Tell) -> ModuleType:
+    """The empty module of a file, in its package where it has one."""
+    stem = path.stem if path.stem.isidentifier() else "submission"
+    name = f"{home.package}.{stem}" if home.package else stem
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    if home.package:
+        _import_package(home, tell)
+        module.__package__ = home.package
+    elif name in sys.modules:
+        return module  # a file called numpy.py must not take NumPy's place
+    sys.modules[name] = module
+    return module
+
+
+def _import_package(home: Home, tell: Tell) -> None:
+    parts = home.package.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            tell(f"the package {name} was not run: {type(error).__name__} in its __init__.py")
+            sys.modules[name] = _package(name, [str(home.root.joinpath(*parts[:depth]))])
+
+
+def _run_cell(
+    module: ModuleType, cell: Cell, tree: ast.Module, only_definitions: bool, tell: Tell
+) -> None:
+    namespace = module.__dict__
+    if not only_definitions:
+        try:
+            exec(compile(tree, cell.place, "exec", dont_inherit=True), namespace)
+            return
+        except (Exception, SystemExit) as error:
+            line = _line_in(error, cell.place)
+            where = f"{cell.place} line {line}" if line else cell.place
+            reason = f"{type(error).__name__} at {where}: {_text(error)}"
+            tell(f"importing as it is failed ({reason}); only the definitions were taken")
+    kept, left_out = definitions(tree)
+    if only_definitions and left_out:
+        tell(f"{len(left_out)} statements at top level were not run (only definitions)")
+    for statement in kept:
+        _run_definition(namespace, cell, statement, tell)
+
+
+def _run_definition(
+    namespace: dict[str, object], cell: Cell, statement: ast.stmt, tell: Tell
+) -> None:
+    code = compile(ast.Module([statement], type_ignores=[]), cell.place, "exec", dont_inherit=True)
+    try:
+        exec(code, namespace)
+    except (Exception, SystemExit) as error:
+        tell(f"{cell.place} line {statement.lineno} was left out: {type(error).__name__}")
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                if name.isidentifier():
+                    namespace.setdefault(name, Absent(alias.name))
+
+
+def _line_in(error: BaseException, place: str) -> int:
+    trace, line = error.__traceback__, 0
+    while trace:
+        if trace.tb_frame.f_code.co_filename == place:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:200]
+    except Exception:
+        return ""

@@ -1,0 +1,174 @@
+"""The judge's end of a worker: a child process with a time limit, asked one question at a time.
+
+NumPy is not imported here, so that a worker can be started before the judge imports its own.
+POSIX only: the pipes are passed by descriptor and the limit is kept by killing a process group.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from gradtool.check import frames
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# gradtool is importable in the worker only while its own modules are loaded: what the user's
+# file can import must not depend on where gradtool lies.
+_BOOT = """
+import sys
+root, extra, read_fd, write_fd = sys.argv[1:5]
+sys.path[:0] = [root]
+if extra: sys.path.append(extra)
+from gradtool.check.worker import serve
+sys.path.remove(root) if root not in sys.path[1:] else sys.path.pop(0)
+del sys.argv[1:]
+serve(int(read_fd), int(write_fd))
+"""
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_SLACK = 1 << 20
+_GLANCE = 0.25  # seconds between looks at a silent process
+
+
+class WorkerLost(Exception):
+    """The worker gave no answer: it hung, ended, crashed, or wrote something else."""
+
+    def __init__(self, kind: Literal["timeout", "exit", "crash", "garbled"], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Worker:
+    """A running worker.  A context manager: leaving it kills the process and its children."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.seconds = seconds
+        ask, self._write = os.pipe()
+        self._read, answer = os.pipe()
+        root = str(Path(__file__).resolve().parents[2])
+        arguments = [root, _user_site(), str(ask), str(answer)]
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= dict.fromkeys(_ONE_THREAD, "1")
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-W", "ignore", "-X", "utf8", "-c", _BOOT, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env=environment,
+                pass_fds=(ask, answer),
+                start_new_session=True,
+            )
+        finally:
+            os.close(ask)
+            os.close(answer)
+        os.set_blocking(self._write, False)
+        os.set_blocking(self._read, False)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._read, self._write):
+            with suppress(OSError):
+                os.close(descriptor)
+        self._read = self._write = -1
+
+    def ask(
+        self,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray] | None = None,
+        max_bytes: int = 0,
+    ) -> frames.Frame:
+        """The reply to a request, with at most `max_bytes` of arrays.
+
+        Raises:
+            WorkerLost: there is none; the worker is of no further use.
+        """
+        deadline = time.monotonic() + self.seconds
+        try:
+            self._send(frames.encode({**header, "max_bytes": max_bytes}, arrays or {}), deadline)
+            head = self._receive(frames.PREFIX.size, deadline)
+            text, payload = frames.prefix(head, max_bytes + _SLACK)
+            reply = frames.decode(self._receive(text, deadline), self._receive(payload, deadline))
+        except frames.FrameError as error:
+            raise WorkerLost("garbled", f"the worker did not answer properly: {error}") from None
+        except BrokenPipeError:
+            raise self._ended() from None
+        return reply
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._wait([], [self._write], deadline)
+            with suppress(BlockingIOError):
+                rest = rest[os.write(self._write, rest) :]
+
+    def _receive(self, count: int, deadline: float) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            self._wait([self._read], [], deadline)
+            with suppress(BlockingIOError):
+                chunk = os.read(self._read, min(count - len(received), 1 << 20))
+                if not chunk:
+                    raise self._ended()
+                received += chunk
+        return bytes(received)
+
+    def _wait(self, reading: list[int], writing: list[int], deadline: float) -> None:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WorkerLost("timeout", f"no answer within {self.seconds:g} s")
+            ready = select.select(reading, writing, [], min(left, _GLANCE))
+            if ready[0] or ready[1]:
+                return
+            # A child that it left behind may hold the pipe open after its own end.
+            if self._process.poll() is not None:
+                raise self._ended()
+
+    def _ended(self) -> WorkerLost:
+        try:
+            code = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return WorkerLost("garbled", "it closed its connection to the judge")
+        if code < 0:
+            return WorkerLost("crash", f"the interpreter crashed ({_signal_name(-code)})")
+        return WorkerLost("exit", f"it ended the process (exit code {code})")
+
+
+def _user_site() -> str:
+    """The user's own site-packages where this process uses them; isolated mode leaves them out."""
+    import site
+
+    return site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

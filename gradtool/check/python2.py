@@ -1,0 +1,52 @@
+"""Python 2 files: recognised by their syntax, converted when the converter is installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import tokenize
+
+INSTALL = "install the converter: pip install fissix"
+_OLD_STATEMENTS = frozenset({"print", "exec", "raise", "except"})
+_OLD_MESSAGES = (
+    "Missing parentheses in call to",
+    "multiple exception types must be parenthesized",
+    "leading zeros in decimal integer literals",
+    "invalid decimal literal",  # 10L
+    "inconsistent use of tabs",
+)
+
+
+def is_python2(text: str, error: SyntaxError) -> bool:
+    """Whether a file that Python 3 refuses looks like Python 2 at the place of the error."""
+    if isinstance(error, TabError) or any(known in str(error.msg) for known in _OLD_MESSAGES):
+        return True
+    lines = text.splitlines()
+    line = lines[error.lineno - 1] if error.lineno and error.lineno <= len(lines) else ""
+    words = _tokens(line)
+    return bool(words) and (words[0] in _OLD_STATEMENTS or "<>" in words or "`" in words)
+
+
+def converter_installed() -> bool:
+    return importlib.util.find_spec("fissix") is not None
+
+
+def converted(text: str, name: str) -> str | None:
+    """The file in Python 3, with the same lines where possible; None when it cannot be."""
+    refactor = importlib.import_module("fissix.refactor")
+    tool = refactor.RefactoringTool(refactor.get_fixers_from_package("fissix.fixes"))
+    try:
+        return str(tool.refactor_string(text.rstrip("\n").expandtabs(8) + "\n", name))
+    except Exception:  # the converter has its own parser, with its own errors
+        return None
+
+
+def _tokens(line: str) -> list[str]:
+    found = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(line.strip() + "\n").readline):
+            found.append(token.string)
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return found

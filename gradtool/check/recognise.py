@@ -1,0 +1,169 @@
+"""Find the functions of a file that implement a layer, by name and signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from gradtool.check.arguments import Names, NoMatch
+from gradtool.check.bind import Binding, BindingProblem
+from gradtool.check.conventions import Candidate, bindings
+from gradtool.check.inventory import Class, Function, Inventory
+from gradtool.check.reference import Reference
+from gradtool.check.words import (
+    BACKWARD_WORDS,
+    FILLERS,
+    FORWARD_WORDS,
+    folded,
+    layer_names,
+    split,
+)
+
+_FORWARDS = ("forward", "__call__", "fprop", "forward_pass", "feedforward", "loss", "compute")
+_BACKWARDS = ("backward", "backprop", "bprop", "backward_pass", "grad", "gradient", "backprop_pass")
+_LISTED = 12
+
+
+def recognise(
+    reference: Reference, found: Inventory, function: str | None, file: str
+) -> tuple[Binding, ...]:
+    """The ways to read a file as the layer, likeliest first.
+
+    `function` restricts the choice to candidates of that name.
+
+    Raises:
+        BindingProblem: nothing fits, or more than one thing does equally well.
+    """
+    layer = reference.spec.name
+    everything = candidates(found)
+    chosen = everything
+    if function is not None:
+        chosen = [c for c in everything if function in c.names]
+        if not chosen:
+            raise BindingProblem(_nothing(f"called {function}", everything, found, file))
+    scored = [(score(candidate, layer), candidate) for candidate in chosen]
+    best = max((s for s, _ in scored), default=(0, 0))
+    top = [c for s, c in scored if s == best]
+    if not top:
+        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
+    if best[0] == 0 and len(chosen) > 1:
+        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
+    fitting, reasons = [], []
+    for candidate in top:
+        try:
+            fitting.append((candidate, bindings(candidate, Names.of(reference))))
+        except NoMatch as reason:
+            reasons.append(f"{candidate.title}: {reason}")
+    if not fitting:
+        text = "; ".join(reasons)
+        raise BindingProblem(f"{text}. Say how it is called in the spec's check: block")
+    if len(fitting) > 1:
+        titles = ", ".join(c.title for c, _ in fitting[:_LISTED])
+        raise BindingProblem(
+            f"{file} has more than one candidate for {layer}: {titles}. "
+            "Choose with --function NAME, or in the spec's check: block"
+        )
+    return fitting[0][1]
+
+
+def candidates(found: Inventory) -> list[Candidate]:
+    """Every pair, class and single function that could be a layer with its backward."""
+    backwards = [f for f in found.functions if _is_backward(f.name)]
+    forwards = [f for f in found.functions if f not in backwards]
+    result: list[Candidate] = []
+    paired: set[str] = set()
+    for backward in backwards:
+        partner = _partner(backward, forwards)
+        if partner is not None:
+            paired |= {partner.name, backward.name}
+            result.append(Candidate(partner, backward))
+        else:
+            result.append(Candidate(None, backward))
+    for function in found.functions:
+        if function.name not in paired and any(len(r) >= 2 for r in function.returns):
+            result.append(Candidate(function, None))
+    for owner in found.classes:
+        whole = _with_bases(owner, found)
+        methods = _first(whole, _FORWARDS), _first(whole, _BACKWARDS)
+        if all(methods):
+            result.append(Candidate(*methods, whole))
+    return [c for c in result if c.forward is not None or c.backward in backwards]
+
+
+def score(candidate: Candidate, layer: str) -> tuple[int, int]:
+    """How well a candidate's name fits a layer: larger is better, (0, …) not at all.
+
+    The second number prefers plain names: ``conv_backward`` before ``conv_backward_naive``.
+    """
+    name = candidate.owner.name if candidate.owner else candidate.names[0]
+    words = split(name)
+    stem = "".join(w for w in words if w not in FORWARD_WORDS | BACKWARD_WORDS | FILLERS)
+    loose = "".join(w for w in words if w not in FORWARD_WORDS | BACKWARD_WORDS)
+    own, *others = layer_names(layer)
+    plain = -sum(w in FILLERS for n in candidate.names for w in split(n))
+    # A pair or a class says more than one function that returns two things.
+    plain = plain * 2 + (candidate.backward is not None)
+    if own in (stem, loose, folded(name)):
+        return 3, plain
+    if stem in others or loose in others:
+        return 2, plain
+    if stem and (own in stem or stem in own) and min(len(stem), len(own)) >= 3:
+        return 1, plain
+    return 0, plain
+
+
+def _is_backward(name: str) -> bool:
+    words = split(name)
+    inner = [w for w in words if w not in FILLERS]
+    if any(w in BACKWARD_WORDS and w != "d" for w in inner):
+        return True
+    return len(inner) > 1 and inner[0] == "d"
+
+
+def _partner(backward: Function, forwards: Sequence[Function]) -> Function | None:
+    """The forward of a backward: the same words but for those that say which is which."""
+
+    def key(name: str, fillers: bool) -> list[str]:
+        drop = FORWARD_WORDS | BACKWARD_WORDS | (FILLERS if fillers else frozenset())
+        return sorted(w for w in split(name) if w not in drop)
+
+    for fillers in (False, True):
+        wanted = key(backward.name, fillers)
+        found = [f for f in forwards if key(f.name, fillers) == wanted]
+        named = [f for f in found if set(split(f.name)) & FORWARD_WORDS]
+        if found:
+            return (named or found)[0]
+    return None
+
+
+def _first(owner: Class, names: Iterable[str]) -> Function | None:
+    return next((method for name in names if (method := owner.method(name))), None)
+
+
+def _with_bases(owner: Class, found: Inventory) -> Class:
+    """A class with the methods that it inherits from classes of the same file."""
+    methods = {m.name: m for m in owner.methods}
+    known = {c.name: c for c in found.classes}
+    pending, seen = list(owner.bases), {owner.name}
+    while pending:
+        base = known.get(pending.pop(0))
+        if base is None or base.name in seen:
+            continue
+        seen.add(base.name)
+        pending += base.bases
+        for method in base.methods:
+            methods.setdefault(method.name, method)
+    return replace(owner, methods=tuple(methods.values()))
+
+
+def _nothing(what: str, everything: Sequence[Candidate], found: Inventory, file: str) -> str:
+    if everything:
+        listed = "; ".join(c.title for c in everything[:_LISTED])
+        more = "; …" if len(everything) > _LISTED else ""
+        return (
+            f"{file} has no function {what}; it has {listed}{more}. "
+            "Choose with --function NAME, or in the spec's check: block"
+        )
+    names = list(found.lines)
+    offers = f"it defines {', '.join(names[:_LISTED])}" if names else "it defines nothing"
+    return f"{file} has no forward and backward {what}; {offers}"

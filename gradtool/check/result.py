@@ -1,0 +1,116 @@
+"""The verdict on one layer of one file, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The entry that is furthest out: ``error = |got - expected|`` and the bound it was held to.
+
+    `sizes` are those of the probe.
+    """
+
+    index: tuple[int, ...]
+    got: float
+    expected: float
+    error: float
+    bound: float
+    sizes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Which mistake explains a wrong gradient; `explains` is the share of entries explained."""
+
+    code: str
+    message: str
+    explains: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An output or a gradient against the spec.
+
+    Attributes:
+        name: as in the spec: ``Y``; the gradient of ``X`` is named ``X``.
+        shape: the symbolic shape, as text.
+        standing: "follows" is a gradient that fits the user's own forward where that forward
+            differs from the spec; "not computed" is one that an exception prevented.
+        error: the largest |difference| over all probes, relative to the gradient's scale.
+        message: what is wrong in words, where it is not (only) a number.
+        line: the line that assigns it, when known.
+    """
+
+    name: str
+    shape: str
+    standing: Standing
+    error: float | None = None
+    worst: Worst | None = None
+    message: str = ""
+    cause: Cause | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A fact beside the verdict: scale, shape, dtype, mutates, aliases, float32, state, …"""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why there is nothing to compare.
+
+    `stage` is where: file, import, binding, setup, forward, backward, or worker (it hung,
+    ended or crashed).  `place` and `line` point into the user's file when known.
+    """
+
+    stage: str
+    message: str
+    place: str = ""
+    line: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function of the user's that was checked."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Everything a report prints.
+
+    Attributes:
+        verdict: "pass" when forward and backward both fit the spec; "fail" when something does
+            not; "error" when nothing could be compared.
+        binding: the snippets that were run, one text per line, and where they come from.
+        notes: departures from a plain import of the file.
+        conduct: impure behaviour that the numbers do not show.
+    """
+
+    verdict: Literal["pass", "fail", "error"]
+    file: str
+    layer: str
+    called: tuple[Called, ...]
+    convention: str
+    binding: tuple[str, ...]
+    forward: tuple[Compared, ...]
+    gradients: tuple[Compared, ...]
+    remarks: tuple[Remark, ...]
+    conduct: tuple[Remark, ...]
+    notes: tuple[str, ...]
+    trouble: Trouble | None
+    probes: int
+    seed: int
+    version: str

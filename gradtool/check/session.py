@@ -1,0 +1,226 @@
+"""A user's file in a worker: loaded, bound, evaluated; lost workers are replaced once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from gradtool.check.bind import Binding
+from gradtool.check.convert import Value
+from gradtool.check.frames import Frame
+from gradtool.check.inventory import Inventory, from_json
+from gradtool.check.process import Worker, WorkerLost
+from gradtool.check.result import Trouble
+
+_TEXT = 500  # characters kept of any text that a worker sends
+
+
+class CheckTrouble(Exception):
+    """The file cannot be checked, for the reason given."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one evaluation gave: raw values by name, and the exception that ended it early."""
+
+    outputs: Mapping[str, Value]
+    gradients: Mapping[str, Value]
+    mutated: tuple[str, ...]
+    aliased: tuple[tuple[str, str], ...]
+    trouble: Trouble | None
+
+
+class Session:
+    """One file in one worker.  A context manager."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        root: str | None = None,
+        only_definitions: bool = False,
+        provide: Mapping[str, str] | None = None,
+        seconds: float = 10.0,
+        worker: Worker | None = None,
+    ) -> None:
+        self.file = file.resolve()
+        self.seconds = seconds
+        self.notes: list[str] = []
+        self.inventory = Inventory()
+        self.names: frozenset[str] = frozenset()
+        self._load: dict[str, Any] = {
+            "op": "load",
+            "file": str(self.file),
+            "root": root,
+            "only": only_definitions,
+            "provide": dict(provide or {}),
+        }
+        self._worker = worker or Worker(self.file.parent, seconds)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.close()
+
+    def load(self) -> None:
+        """Import the file; if that ends or hangs the worker, its definitions in a new one.
+
+        Raises:
+            CheckTrouble: neither works.
+        """
+        try:
+            reply = self._worker.ask(self._load)
+        except WorkerLost as lost:
+            if self._load["only"] or lost.kind == "garbled":
+                raise CheckTrouble(Trouble("import", f"importing the file: {lost}")) from None
+            self.notes.append(f"importing as it is: {lost}; only the definitions were taken")
+            self._load["only"] = True
+            self._restart()
+            try:
+                reply = self._worker.ask(self._load)
+            except WorkerLost as again:
+                raise CheckTrouble(Trouble("import", f"importing the file: {again}")) from None
+        trouble = _trouble(reply.header)
+        if trouble:
+            raise CheckTrouble(trouble)
+        self._note(reply.header)
+        try:
+            self.inventory = from_json(reply.header.get("inventory"))
+        except ValueError as error:
+            raise CheckTrouble(Trouble("import", str(error))) from None
+        self.names = frozenset(filter(str.isidentifier, _texts(reply.header.get("names"))))
+
+    def _restart(self) -> None:
+        self._worker.close()
+        self._worker = Worker(self.file.parent, self.seconds)
+
+    def bind(
+        self,
+        binding: Binding,
+        outputs: Iterable[str],
+        gradients: Iterable[str],
+        read: Iterable[str],
+    ) -> None:
+        """Give the worker the snippets.
+
+        Raises:
+            CheckTrouble: one is no Python.
+        """
+        header = {
+            "op": "bind",
+            "snippets": binding.snippets,
+            "grads": dict(binding.grads),
+            "outputs": list(outputs),
+            "gradients": list(gradients),
+            "read": list(read),
+        }
+        trouble = _trouble(self._ask(header, {}, 0).header)
+        if trouble:
+            raise CheckTrouble(trouble)
+
+    def evaluate(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        scalars: Mapping[str, int | float],
+        *,
+        seed: int,
+        max_bytes: int,
+        op: str = "run",
+        slot: int = 0,
+        watch: bool = False,
+        forward_only: bool = False,
+    ) -> Run:
+        """One evaluation, or with `op` "start" and "finish" its two halves.
+
+        Raises:
+            CheckTrouble: the worker hung, ended or crashed.
+        """
+        header = {
+            "op": op,
+            "scalars": dict(scalars),
+            "seed": seed,
+            "slot": slot,
+            "watch": watch,
+            "forward_only": forward_only,
+        }
+        return self._run(self._ask(header, arrays, max_bytes))
+
+    def _ask(
+        self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int
+    ) -> Frame:
+        try:
+            return self._worker.ask(header, arrays, max_bytes)
+        except WorkerLost as lost:
+            raise CheckTrouble(Trouble("worker", f"running your code: {lost}")) from None
+
+    def _run(self, reply: Frame) -> Run:
+        self._note(reply.header)
+        values = reply.header.get("values")
+        outputs: dict[str, Value] = {}
+        gradients: dict[str, Value] = {}
+        for key, described in values.items() if isinstance(values, dict) else ():
+            role, _, name = key.partition(" ")
+            value = _value(described, reply.arrays.get(key))
+            (outputs if role == "output" else gradients)[name] = value
+        pairs = reply.header.get("aliased")
+        aliased = [
+            (clean(pair[0]), clean(pair[1]))
+            for pair in (pairs if isinstance(pairs, list) else [])
+            if isinstance(pair, list) and len(pair) == 2
+        ]
+        mutated = tuple(_texts(reply.header.get("mutated")))
+        return Run(outputs, gradients, mutated, tuple(aliased), _trouble(reply.header))
+
+    def _note(self, header: Mapping[str, Any]) -> None:
+        self.notes += [text for text in _texts(header.get("notes")) if text not in self.notes]
+
+
+def clean(text: object) -> str:
+    """Text of a worker's, short and without control characters, fit for a terminal."""
+    kept = str(text)[:_TEXT]
+    return "".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in kept)
+
+
+def _texts(data: object) -> list[str]:
+    return [clean(item) for item in data[:5000]] if isinstance(data, list) else []
+
+
+def _value(described: object, array: np.ndarray | None) -> Value:
+    match described:
+        case [str(kind), str(dtype), list(shape), str(detail)]:
+            if kind == "array" and array is None:
+                kind = "object"
+            sizes = tuple(size for size in shape if isinstance(size, int))
+            return Value(clean(kind), clean(dtype), sizes, array, clean(detail))
+    return Value("object", detail="a malformed answer")
+
+
+def _trouble(header: Mapping[str, Any]) -> Trouble | None:
+    error = header.get("error")
+    if not isinstance(error, dict):
+        return None
+    message = clean(error.get("message", ""))
+    kind = clean(error.get("type", ""))
+    line = error.get("line")
+    return Trouble(
+        clean(error.get("stage", "worker")),
+        f"{kind}: {message}" if kind and message else kind or message,
+        clean(error.get("place", "")),
+        line if isinstance(line, int) else 0,
+        clean(error.get("source", "")),
+    )

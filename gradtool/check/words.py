@@ -1,0 +1,194 @@
+"""What names mean: forward and backward words, synonyms of variables, names of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+FORWARD_WORDS = frozenset(
+    {"forward", "fwd", "fprop", "feedforward", "propagate", "forwardpass", "call", "compute"}
+)
+BACKWARD_WORDS = frozenset(
+    {"backward", "backwards", "bwd", "back", "bprop", "backprop", "backpropagate", "grad"}
+    | {"gradient", "gradients", "prime", "derivative", "deriv", "der", "derivate", "vjp", "d"}
+    | {"grads", "backwardpass", "backpropagation"}
+)
+DERIVATIVE_WORDS = frozenset({"grad", "gradient", "prime", "derivative", "deriv", "der", "d"})
+# Words that tell variants of one layer apart, or say nothing.
+FILLERS = frozenset(
+    {"layer", "naive", "fast", "numpy", "np", "my", "vectorized", "vec", "loop", "loops", "alt"}
+    | {"pass", "step", "simple", "func", "function", "op", "module", "with", "and", "node"}
+)
+
+_LAYER_NAMES = (
+    ("affine", "fc", "linear", "dense", "fullyconnected", "innerproduct", "affinetransform"),
+    ("batchnorm", "bn", "batchnormalization", "batchnorm1d"),
+    ("layernorm", "ln", "layernormalization"),
+    ("conv2d", "conv", "convolution", "convolutional", "convolution2d", "convolve"),
+    ("maxpool2d", "maxpool", "maxpooling", "pool", "pooling"),
+    ("avgpool2d", "avgpool", "averagepool", "meanpool"),
+    (
+        "softmaxcrossentropy",
+        "softmaxloss",
+        "softmaxcrossentropyloss",
+        "softmaxwithloss",
+        "crossentropyloss",
+        "crossentropy",
+        "softmaxcost",
+        "softmax",
+        "nllloss",
+    ),
+    ("svmloss", "hinge", "hingeloss", "svm", "multiclasshinge", "maxmargin"),
+    ("mse", "mseloss", "meansquarederror", "l2loss", "squaredloss", "squarederror"),
+    ("sigmoid", "logistic"),
+    ("leakyrelu", "lrelu"),
+    ("twolayerrelu", "twolayernet", "twolayer", "mlp"),
+)
+
+_SYNONYMS = (
+    ("x", "input", "inputs", "inp", "data", "features", "feats", "xbatch", "aprev", "inputdata"),
+    ("w", "weight", "weights", "theta", "kernel", "kernels", "filters", "filter", "wgt", "thetas"),
+    ("b", "bias", "biases", "intercept"),
+    ("y", "label", "labels", "target", "targets", "t", "ytrue", "truth", "gt", "ybatch"),
+    ("gamma", "scale", "gain"),
+    ("beta", "shift", "offset"),
+    ("s", "scores", "score", "logits", "logit"),
+    (
+        "reg",
+        "lambda",
+        "lam",
+        "lambd",
+        "l2",
+        "weightdecay",
+        "regularization",
+        "lmbda",
+        "regstrength",
+    ),
+    ("eps", "epsilon"),
+    ("stride", "strides"),
+    ("pad", "padding", "pads"),
+    ("mask", "m", "keepmask"),
+    ("h", "hidden", "hprev", "prevh", "hidprev"),
+)
+_UPSTREAM = frozenset(
+    [
+        "dout",
+        "dy",
+        "dz",
+        "da",
+        "dnext",
+        "grad",
+        "gradoutput",
+        "gradout",
+        "gradoutputs",
+        "delta",
+        "deltas",
+        "upstream",
+        "error",
+        "err",
+        "gradient",
+        "dl",
+        "dvalues",
+        "dvalue",
+        "dscores",
+        "dh",
+        "dloss",
+        "upstreamgrad",
+        "upstreamgradient",
+        "outgrad",
+        "gradz",
+        "gradin",
+        "doutput",
+        "douts",
+        "outputgrad",
+        "nextgrad",
+        "lossgrad",
+        "lastgrad",
+        "accumgrad",
+        "eta",
+        "gy",
+        "gout",
+    ]
+)
+_CACHE = frozenset({"cache", "caches", "ctx", "context", "saved", "memory", "store", "residuals"})
+
+
+def folded(name: str) -> str:
+    """A name without case and underscores."""
+    return name.replace("_", "").lower()
+
+
+def split(name: str) -> list[str]:
+    """The words of a snake_case or CamelCase name, in lower case."""
+    return list(_words(name))
+
+
+def _words(name: str) -> Iterator[str]:
+    for part in name.split("_"):
+        word = ""
+        for place, letter in enumerate(part):
+            boundary = letter.isupper() and (
+                not part[place - 1].isupper() or (part[place + 1 : place + 2].islower())
+            )
+            if word and boundary:
+                yield word.lower()
+                word = ""
+            word += letter
+        if word:
+            yield word.lower()
+
+
+def canonical(name: str) -> str:
+    """One spelling for all synonyms; a number at the end is kept: ``weights_1`` is ``w1``."""
+    plain = folded(name)
+    base = plain.rstrip("0123456789")
+    number = plain[len(base) :]
+    for group in _SYNONYMS:
+        if plain in group:
+            return group[0]
+        if base in group:
+            return group[0] + number
+    return plain
+
+
+def layer_names(name: str) -> tuple[str, ...]:
+    """What a layer may be called in code, its own name first."""
+    own = folded(name)
+    # Of a specific name the others of its group are meant too: "affine" may be "fc".
+    others = [n for group in _LAYER_NAMES if own in group for n in group]
+    return tuple(dict.fromkeys((own, *others)))
+
+
+def is_upstream(name: str) -> bool:
+    plain = folded(name)
+    return plain in _UPSTREAM or (plain.startswith(("dout", "gradout", "upstream", "dlda", "dldy")))
+
+
+def is_cache(name: str) -> bool:
+    plain = folded(name)
+    return plain in _CACHE or plain.endswith(("cache", "ctx"))
+
+
+def of_gradient(name: str) -> Iterable[str]:
+    """The variables that a gradient's name may mean, likeliest first: ``dL_dW`` means ``W``."""
+    bare = name.removeprefix("self.")
+    prefixes: tuple[str, ...] = (
+        "dL_d",
+        "dLd",
+        "dL_",
+        "grads_",
+        "grad_",
+        "gradient_",
+        "delta_",
+        "d_",
+        "d",
+        "g",
+    )
+    prefixes += ("grad", "delta", "D")
+    suffixes = ("_grads", "_grad", "_gradient", "_g", ".grad", "_delta", "grad", "Grad")
+    for prefix in prefixes:
+        if bare.startswith(prefix) and len(bare) > len(prefix):
+            yield bare[len(prefix) :]
+    for suffix in suffixes:
+        if bare.endswith(suffix) and len(bare) > len(suffix):
+            yield bare[: -len(suffix)]
+    yield bare

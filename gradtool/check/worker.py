@@ -1,0 +1,212 @@
+"""The worker: imports a user's file and answers with raw numbers, in a process of its own.
+
+It is told the file, the snippets and input arrays; it knows neither the reference nor a
+verdict.  `serve` is the whole of it and needs only two file descriptors, so that an isolated
+process can be forked around it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradtool.check import frames
+from gradtool.check.cells import FileProblem
+from gradtool.check.convert import convert
+from gradtool.check.evaluate import (
+    Evaluation,
+    Program,
+    SnippetProblem,
+    compile_program,
+    finish,
+    start,
+)
+from gradtool.check.inventory import inventory, to_json
+from gradtool.check.load import Loaded, Options, load
+
+MAX_REQUEST = 1 << 36
+_NAMES = 5000
+_MESSAGE = 1000  # characters of an exception's text
+
+
+def serve(read_fd: int, write_fd: int) -> None:
+    """Answer requests until the other end closes; one reply for each request."""
+    process = os.getpid()
+    worker = _Worker()
+
+    def read(count: int) -> bytes:
+        chunks: list[bytes] = []
+        while count:
+            chunk = os.read(read_fd, min(count, 1 << 20))
+            if not chunk:
+                break
+            chunks.append(chunk)
+            count -= len(chunk)
+        return b"".join(chunks)
+
+    while True:
+        request = frames.read_frame(read, MAX_REQUEST)
+        if request is None:
+            return
+        reply, arrays = worker.answer(request)
+        if os.getpid() != process:  # the user's code forked, and this is the child
+            os._exit(0)
+        data = memoryview(frames.encode(reply, arrays))
+        while data:
+            data = data[os.write(write_fd, data) :]
+
+
+class _Worker:
+    """The state between requests: the loaded module, the compiled snippets, open evaluations."""
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.program: Program | None = None
+        self.open: dict[int, Evaluation] = {}
+        self.told = 0
+
+    def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header = request.header
+        try:
+            match header["op"]:
+                case "load":
+                    return self._load(header), {}
+                case "bind":
+                    return self._bind(header), {}
+                case "start" | "finish" | "run":
+                    return self._evaluate(header, request.arrays)
+        except FileProblem as problem:
+            where = {"line": problem.line, "place": problem.place}
+            return {"error": {"stage": "file", "message": str(problem)} | where}, {}
+        except SnippetProblem as problem:
+            return {"error": {"stage": "snippet", "message": str(problem)}}, {}
+        except BaseException as error:  # SystemExit and worse: the user's code ran
+            return {"error": self._described(error, str(header["op"]))}, {}
+        return {"error": {"stage": "protocol", "message": "unknown request"}}, {}
+
+    def _load(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        options = Options(header.get("root"), bool(header.get("only")), header.get("provide", {}))
+        self.loaded = load(Path(header["file"]), options)
+        names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
+        return {
+            "inventory": to_json(inventory(self.loaded.cells)),
+            "names": names[:_NAMES],
+            "notes": self._notes(),
+        }
+
+    def _notes(self) -> list[str]:
+        """What was told since the last reply."""
+        if self.loaded is None:
+            return []
+        fresh = self.loaded.notes[self.told :]
+        self.told = len(self.loaded.notes)
+        return fresh
+
+    def _bind(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        self.program = compile_program(
+            header["snippets"],
+            header["grads"],
+            header["outputs"],
+            header["gradients"],
+            header["read"],
+        )
+        return {}
+
+    def _evaluate(
+        self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        assert self.loaded is not None
+        assert self.program is not None
+        stage, slot = "forward", int(header.get("slot", 0))
+        error: BaseException | None = None
+        evaluation: Evaluation | None = None
+        try:
+            if header["op"] in ("start", "run"):
+                evaluation = start(
+                    self.loaded,
+                    self.program,
+                    arrays,
+                    header["scalars"],
+                    int(header["seed"]),
+                    bool(header.get("watch")),
+                    self._cell,
+                )
+                self.open[slot] = evaluation
+            if header["op"] in ("finish", "run") and not header.get("forward_only"):
+                stage = "backward"
+                evaluation = self.open.pop(slot)
+                finish(self.program, evaluation)
+        except BaseException as caught:
+            error = caught
+            evaluation = evaluation or self.open.pop(slot, None)
+        reply, sent = self._gathered(evaluation, int(header["max_bytes"]))
+        if error is not None:
+            reply["error"] = self._described(error, stage)
+        reply["notes"] = self._notes()
+        return reply, sent
+
+    def _gathered(
+        self, evaluation: Evaluation | None, max_bytes: int
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        values: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
+        if evaluation is None:
+            return {"values": {}, "mutated": [], "aliased": []}, {}
+        results = {f"output {n}": v for n, v in evaluation.outputs.items()}
+        results |= {f"gradient {n}": v for n, v in evaluation.gradients.items()}
+        for name, raw in results.items():
+            value = convert(raw, max_bytes)
+            values[name] = [value.kind, value.dtype, list(value.shape), value.detail]
+            if value.array is not None:
+                arrays[name] = value.array
+                max_bytes -= value.array.nbytes
+        for name, error in evaluation.grad_errors.items():
+            described = self._described(error, "grads")
+            values[f"gradient {name}"] = ["error", "", [], described["message"]]
+        reply = {"values": values, "mutated": evaluation.mutated, "aliased": evaluation.aliased}
+        return reply, arrays
+
+    def _cell(self, text: str, namespace: dict[str, Any]) -> None:
+        """Run the notebook cell that begins with `text`, in the namespace of the evaluation."""
+        assert self.loaded is not None
+        for cell, tree in self.loaded.cells:
+            if cell.text.lstrip().startswith(text.strip()):
+                exec(compile(tree, cell.place, "exec", dont_inherit=True), namespace)
+                return
+        raise LookupError(f"no cell begins with {text!r}")
+
+    def _described(self, error: BaseException, stage: str) -> dict[str, Any]:
+        """The last line of the user's that took part, and what was raised."""
+        place, line = "", 0
+        trace = error.__traceback__
+        while trace:
+            filename = trace.tb_frame.f_code.co_filename
+            mine = self.loaded is not None and self.loaded.is_users(filename)
+            if mine or (not place.strip() and filename.startswith("check: ")):
+                place, line = filename, trace.tb_lineno
+            trace = trace.tb_next
+        try:
+            message = str(error)[:_MESSAGE]
+        except BaseException:
+            message = ""
+        source = self._source_line(place, line)
+        name = type(error).__name__[:100]
+        return {
+            "stage": stage,
+            "type": name,
+            "message": message,
+            "place": place,
+            "line": line,
+            "source": source,
+        }
+
+    def _source_line(self, place: str, line: int) -> str:
+        for cell, _ in self.loaded.cells if self.loaded else ():
+            lines = cell.text.splitlines()
+            if cell.place == place and 0 < line <= len(lines):
+                return lines[line - 1].strip()[:200]
+        return ""

@@ -1,0 +1,138 @@
+"""A verdict for the terminal: aligned columns, plain when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gradtool.check.result import Compared, Verdict
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_INDENT = "  "
+_STYLES = {
+    "ok": "green",
+    "wrong": "bold red",
+    "follows": "yellow",
+    "not offered": "yellow",
+    "not computed": "red",
+}
+_WORDS = {"follows": "follows your forward"}
+
+
+def lines(verdict: Verdict, *, hide_expected: bool = False) -> list[tuple[str, str]]:
+    """The report as lines of (style, text); the style is one of rich's, or ""."""
+    out = [("bold", _header(verdict))]
+    if verdict.convention and verdict.convention != "as the spec says":
+        out.append(("dim", f"{_INDENT}taken as: {verdict.convention}"))
+        out += [("dim", f"{_INDENT}{_INDENT}{text}") for text in verdict.binding]
+    out += [("dim", f"{_INDENT}note      {note}") for note in verdict.notes]
+    out.append(("", ""))
+    out += _table(verdict, hide_expected)
+    if verdict.trouble is not None:
+        out += _trouble(verdict)
+    out += [("yellow", f"{_INDENT}remark    {r.message}") for r in verdict.remarks]
+    out += [("yellow", f"{_INDENT}conduct   {r.message}") for r in verdict.conduct]
+    out += [("", ""), ("bold", _summary(verdict))]
+    return out
+
+
+def plain(verdict: Verdict, *, hide_expected: bool = False) -> str:
+    """The report without colour."""
+    return "\n".join(text for _, text in lines(verdict, hide_expected=hide_expected)) + "\n"
+
+
+def coloured(verdict: Verdict, *, hide_expected: bool = False) -> Text:
+    """The report for a terminal."""
+    from rich.text import Text
+
+    text = Text()
+    for style, line in lines(verdict, hide_expected=hide_expected):
+        text.append(line + "\n", style=style)
+    return text
+
+
+def _header(verdict: Verdict) -> str:
+    called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
+    parts = [verdict.file, called, f"spec {verdict.layer}"]
+    return "   ".join(part for part in parts if part)
+
+
+def _table(verdict: Verdict, hide_expected: bool) -> Iterable[tuple[str, str]]:
+    shown = [o for o in verdict.forward if o.standing != "not offered"]
+    rows = [(o.name, o) for o in shown] + [(f"d{g.name}", g) for g in verdict.gradients]
+    width = max((len(label) for label, _ in rows), default=0)
+    shapes = max((len(row.shape) for _, row in rows), default=0)
+    for label, row in rows:
+        word = _WORDS.get(row.standing, row.standing)
+        details = _details(label, row, hide_expected)
+        first, *rest = details or [""]
+        yield (
+            _STYLES[row.standing],
+            f"{_INDENT}{label:<{width}}  {row.shape:<{shapes}}  {word:<6}  {first}".rstrip(),
+        )
+        indent = " " * (len(_INDENT) + width + 2 + shapes + 2 + 6 + 2)
+        yield from (("", indent + text) for text in rest)
+
+
+def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
+    if row.standing == "ok":
+        return [f"{row.error:.0e}" if row.error else "exact"] if row.error is not None else []
+    found = []
+    worst = row.worst
+    if worst is not None and row.standing in ("wrong", "follows"):
+        index = ", ".join(map(str, worst.index))
+        entry = f"{label}[{index}]" if worst.index else label
+        if hide_expected:
+            found.append(f"{entry} is {_number(worst.got)}, which is wrong")
+        else:
+            found.append(
+                f"{entry} is {_number(worst.got)}, should be {_number(worst.expected)}; "
+                f"|difference| {worst.error:.1e} > {worst.bound:.0e}"
+            )
+    if row.message:
+        found.append(row.message)
+    if row.standing == "not offered":
+        found.append(f"nothing was assigned to {label}")
+    if row.cause is not None:
+        found.append(f"cause   {row.cause.message}")
+    if row.line is not None:
+        found.append(f"where   line {row.line}")
+    return found
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def _trouble(verdict: Verdict) -> Iterable[tuple[str, str]]:
+    trouble = verdict.trouble
+    assert trouble is not None
+    yield "red", f"{_INDENT}{trouble.stage:<9} {trouble.message}"
+    if trouble.line:
+        where = f"{trouble.place} line {trouble.line}" if trouble.place else f"line {trouble.line}"
+        yield (
+            "red",
+            f"{_INDENT}{'where':<9} {where}" + (f": {trouble.source}" if trouble.source else ""),
+        )
+
+
+def _summary(verdict: Verdict) -> str:
+    gradients = verdict.gradients
+    if verdict.verdict == "error":
+        return "could not be checked"
+    if verdict.verdict == "pass":
+        count = len(gradients)
+        what = "the gradient is" if count == 1 else f"all {count} gradients are"
+        return f"{what} right ({verdict.probes} size sets, seed {verdict.seed})"
+    bad = [g for g in gradients if g.standing != "ok"]
+    forward_wrong = any(o.standing == "wrong" for o in verdict.forward)
+    if forward_wrong and all(g.standing == "follows" for g in bad):
+        follow = f"; {len(bad)} gradients follow it" if bad else ""
+        return f"the forward is wrong{follow} (seed {verdict.seed})"
+    verb = "is" if len(bad) == 1 else "are"
+    kinds = {g.standing for g in bad}
+    word = "wrong" if kinds == {"wrong"} or len(kinds) != 1 else kinds.pop()
+    also = "the forward is wrong, and " if forward_wrong else ""
+    return f"{also}{len(bad)} of {len(gradients)} gradients {verb} {word} (seed {verdict.seed})"

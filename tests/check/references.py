@@ -1,0 +1,198 @@
+"""Layers by hand, for tests of the judge: forward, backward and sampling in plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gradtool.ir.dims import Dim
+from gradtool.spec.model import Block, Check, LayerSpec, Place, Source, Variable
+
+Arrays = Mapping[str, np.ndarray]
+Sizes = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class HandReference:
+    """A `Reference` out of two functions."""
+
+    spec: LayerSpec
+    outputs: tuple[str, ...]
+    output_shapes: Mapping[str, tuple[Dim, ...]]
+    run_forward: Callable[[Arrays, Sizes], dict[str, np.ndarray]]
+    run_backward: Callable[[Arrays, Arrays, Sizes], dict[str, np.ndarray]]
+    sets: tuple[dict[str, int], ...]
+    constants: Mapping[str, int | float] = field(default_factory=dict)
+
+    def forward(self, values: Arrays, sizes: Sizes) -> dict[str, np.ndarray]:
+        return self.run_forward(values, sizes)
+
+    def backward(self, values: Arrays, upstream: Arrays, sizes: Sizes) -> dict[str, np.ndarray]:
+        return self.run_backward(values, upstream, sizes)
+
+    def sample(self, sizes: Sizes, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        drawn: dict[str, np.ndarray] = {}
+        for v in self.spec.variables:
+            shape = tuple(d.evaluate(sizes) for d in v.shape)
+            if v.index is not None:
+                drawn[v.name] = rng.integers(v.index.evaluate(sizes), size=shape)
+            elif v.domain.kind == "binary":
+                drawn[v.name] = rng.integers(2, size=shape).astype(float)
+            else:
+                value = np.asarray(rng.standard_normal(shape))
+                drawn[v.name] = value + np.sign(value) * 0.1  # away from kinks at zero
+        return drawn
+
+    def size_sets(self) -> tuple[dict[str, int], ...]:
+        return self.sets
+
+    def checked_by(self, **blocks: object) -> HandReference:
+        """The same layer with a `check:` block; texts become blocks."""
+
+        def block(value: object) -> object:
+            if isinstance(value, str):
+                return Block(value, (Place(1, 1),))
+            if isinstance(value, dict):
+                return {k: block(v) for k, v in value.items()}
+            return value
+
+        plain = {"gradients", "upstream", "upstream_scale", "load_root", "load_only"}
+        ready = {k: v if k in plain else block(v) for k, v in blocks.items()}
+        return replace(self, spec=replace(self.spec, check=Check(**ready)))  # type: ignore[arg-type]
+
+
+def variable(name: str, role: str, *shape: str, index: str = "", **more: object) -> Variable:
+    return Variable(
+        name,
+        role,  # type: ignore[arg-type]
+        tuple(Dim.parse(text) for text in shape),
+        "index" if index else "real",
+        Place(1, 1),
+        index=Dim.parse(index) if index else None,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def spec(name: str, *variables: Variable) -> LayerSpec:
+    source = Source(f"{name}.yaml", ())
+    nothing = Block("", (Place(1, 1),))
+    return LayerSpec(name, source, "", "", variables, {}, {}, nothing, None, None, None)
+
+
+def shape(*texts: str) -> tuple[Dim, ...]:
+    return tuple(Dim.parse(text) for text in texts)
+
+
+SETS = (
+    {"N": 4, "D": 5, "C": 3},
+    {"N": 3, "D": 2, "C": 7},
+    {"N": 4, "D": 4, "C": 4},
+    {"N": 1, "D": 3, "C": 2},
+    {"N": 5, "D": 1, "C": 3},
+)
+
+
+def affine() -> HandReference:
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"Y": v["X"] @ v["W"] + v["b"]}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        d = up["Y"]
+        return {"X": d @ v["W"].T, "W": v["X"].T @ d, "b": d.sum(axis=0)}
+
+    variables = (
+        variable("X", "input", "N", "D"),
+        variable("W", "parameter", "D", "C"),
+        variable("b", "parameter", "C"),
+    )
+    return HandReference(
+        spec("affine", *variables), ("Y",), {"Y": shape("N", "C")}, forward, backward, SETS
+    )
+
+
+def softmax_loss() -> HandReference:
+    def parts(v: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        e = np.exp(v["S"] - v["S"].max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True), np.arange(len(v["S"]))
+
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        p, rows = parts(v)
+        return {"loss": np.asarray(-np.log(p[rows, v["y"]]).mean())}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        p, rows = parts(v)
+        d = p.copy()
+        d[rows, v["y"]] -= 1
+        return {"S": up["loss"] * d / len(d)}
+
+    variables = (variable("S", "input", "N", "C"), variable("y", "input", "N", index="C"))
+    return HandReference(
+        spec("softmax_cross_entropy", *variables), ("loss",), {"loss": ()}, forward, backward,
+        tuple({k: s[k] for k in ("N", "C")} for s in SETS),
+    )  # fmt: skip
+
+
+def batch_norm() -> HandReference:
+    eps = 1e-5
+
+    def hat(v: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        std = np.sqrt(v["x"].var(axis=0) + eps)
+        return (v["x"] - v["x"].mean(axis=0)) / std, std
+
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"Y": hat(v)[0] * v["gamma"] + v["beta"]}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        h, std = hat(v)
+        g = up["Y"] * v["gamma"]
+        dx = (g - g.mean(axis=0) - h * (g * h).mean(axis=0)) / std
+        return {"x": dx, "gamma": (up["Y"] * h).sum(axis=0), "beta": up["Y"].sum(axis=0)}
+
+    variables = (
+        variable("x", "input", "N", "D"),
+        variable("gamma", "parameter", "D"),
+        variable("beta", "parameter", "D"),
+    )
+    return HandReference(
+        spec("batch_norm", *variables), ("Y",), {"Y": shape("N", "D")}, forward, backward,
+        ({"N": 5, "D": 4}, {"N": 3, "D": 6}, {"N": 4, "D": 4}, {"N": 6, "D": 1}), {"eps": eps},
+    )  # fmt: skip
+
+
+def sigmoid() -> HandReference:
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"A": 1 / (1 + np.exp(-v["Z"]))}
+
+    def backward(v: Arrays, up: Arrays, s: Sizes) -> dict[str, np.ndarray]:
+        a = forward(v, s)["A"]
+        return {"Z": up["A"] * a * (1 - a)}
+
+    return HandReference(
+        spec("sigmoid", variable("Z", "input", "N", "D")), ("A",), {"A": shape("N", "D")},
+        forward, backward, tuple({k: s[k] for k in ("N", "D")} for s in SETS),
+    )  # fmt: skip
+
+
+def regularised_softmax() -> HandReference:
+    """Softmax loss of a linear classifier, with reg * sum(W**2)."""
+    inner = softmax_loss()
+
+    def forward(v: Arrays, s: Sizes) -> dict[str, np.ndarray]:
+        loss = inner.forward({"S": v["X"] @ v["W"], "y": v["y"]}, s)["loss"]
+        return {"loss": loss + 0.3 * np.sum(v["W"] ** 2)}
+
+    def backward(v: Arrays, up: Arrays, s: Sizes) -> dict[str, np.ndarray]:
+        ds = inner.backward({"S": v["X"] @ v["W"], "y": v["y"]}, up, s)["S"]
+        return {"X": ds @ v["W"].T, "W": v["X"].T @ ds + up["loss"] * 0.6 * v["W"]}
+
+    variables = (
+        variable("X", "input", "N", "D"),
+        variable("y", "input", "N", index="C"),
+        variable("W", "parameter", "D", "C"),
+    )
+    return HandReference(
+        spec("softmax_classifier", *variables), ("loss",), {"loss": ()}, forward, backward,
+        SETS, {"reg": 0.3},
+    )  # fmt: skip
