@@ -44,6 +44,15 @@ def partial(term: Term, access: Access) -> Poly:
     return table.back(derivative)
 
 
+def cancelled(body: Poly) -> Poly | None:
+    """A sum without reductions as one cancelled fraction, expanded; None when it has sums."""
+    if any(term.bound for term in body.terms):
+        return None
+    table = _Table()
+    flat = sympy.cancel(sympy.together(table.poly(body)))
+    return table.back(sympy.expand(flat))
+
+
 @lru_cache(maxsize=4096)
 def _differentiated(expression: Any, symbol: Any) -> Any:
     derivative = sympy.diff(expression, symbol)

@@ -16,9 +16,10 @@ from gradtool.ir.dims import ONE, ZERO
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import NOTHING, UNIT, Access, Iverson, Poly, Term, access, atom, poly_of
-from gradtool.ir.tree import Call, Name
+from gradtool.ir.tree import Call, Items, Name
 from gradtool.ir.walk import accesses
 from gradtool.ops.matrix import RULES
+from gradtool.ops.shape import dim_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,10 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             case Reshape(operand=operand):
                 if operand.name in needed:
                     made = Tensor(f"{cotangent.name}:{operand.name}", operand.shape)
-                    shape = Call("like", (Name(cotangent.name), Name(operand.name)))
+                    shape = Items(tuple(dim_tree(size) for size in operand.shape))
+                    tree = Call("reshape", (Name(cotangent.name), shape))
                     whole.setdefault(operand.name, []).append(
-                        Reshape(made, cotangent, shape, hidden=True)
+                        Reshape(made, cotangent, tree, hidden=True)
                     )
             case MatrixFunction(operands=several):
                 rule = RULES[statement.function]

@@ -53,6 +53,10 @@ class Label:
     def key(self) -> str:
         return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
 
+    @cached_property
+    def index_set(self) -> frozenset[Index]:
+        return frozenset[Index]().union(*(e.indices for e in self.index))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Label) and self.key == other.key
 

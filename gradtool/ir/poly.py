@@ -425,6 +425,9 @@ def product(
         state, bound = solved
         if state is None:
             return _ZERO_TERM
+    state = _along_deltas(state)
+    if state is None:
+        return _ZERO_TERM
     if bound:
         state, bound = _drop_unused(state, bound)
         state, bound = _rename(state, bound)
@@ -542,6 +545,45 @@ def _solve_delta(
             remaining = tuple(i for i in bound if i != index)
             return _collect(coefficient, [*moved, *guards]), remaining
     return None
+
+
+def _along_deltas(state: _State) -> _State | None:
+    """Where ``[k == y[n]]`` stands, an entry at ``y[n]`` is the entry at k: like factors meet."""
+    coefficient, collected = state
+    deltas = [a for a in collected if isinstance(a, Iverson) and a.relation == "eq"]
+    for delta in deltas:
+        index = next(
+            (p for p, c in delta.value.terms if isinstance(p, Index) and c.as_int in (1, -1)
+             and not any(p in label.index_set for label in delta.value.labels())),
+            None,
+        )
+        if index is None or not any(True for _ in delta.value.labels()):
+            continue
+        by = delta.value.coefficient(index)
+        rest = delta.value - Affine.of(index) * by
+        solution = rest * (-1 if by.as_int == 1 else 1)
+        if solution.as_label is None:
+            continue
+        moved = [
+            (a if a is delta else _at_index(a, solution, index), e) for a, e in collected.items()
+        ]
+        if any(a is not b for (a, _), b in zip(moved, collected, strict=True)):
+            again = _collect(coefficient, moved)
+            if again is None:
+                return None
+            coefficient, collected = again
+    return coefficient, collected
+
+
+def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
+    """An access whose entry is exactly `solution`, at `index` instead."""
+    if not isinstance(base, Access) or solution not in base.index:
+        return base
+    for size, entry in zip(base.tensor.shape, base.index, strict=True):
+        if entry == solution and size != index.size:
+            return base
+    here = Affine.of(index)
+    return Access(base.tensor, tuple(here if e == solution else e for e in base.index))
 
 
 def _guards(index: Index, solution: Affine, factors: list[Factor]) -> list[Factor]:

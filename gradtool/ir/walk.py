@@ -73,7 +73,9 @@ def _labels(entry: Affine) -> Iterator[Label]:
 def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
     """Replace atoms by expressions, outermost first; None keeps an atom and looks inside it."""
     result: list[Term] = []
-    for term in body.terms:
+    for original in body.terms:
+        # A replacement is written in the term's own indices: they must not look like its sums.
+        term = original.freshened()
         changes: list[tuple[Poly, Fraction]] = []
         kept: list[Factor] = []
         for base, exponent in term.factors:
@@ -85,7 +87,7 @@ def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
             else:
                 changes.append((new, exponent))
         if not changes:
-            result.append(term)
+            result.append(original)
             continue
         partial = [Term(term.coefficient, tuple(kept), term.bound)]
         for new, exponent in changes:

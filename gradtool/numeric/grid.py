@@ -142,6 +142,7 @@ class _Grid:
         zero = self.setting.arithmetic.number(0)
         if mask is not None:
             value = np.where(mask, value, zero)
+        value = np.asarray(value)
         # An index that no factor uses would be summed once instead of size times: expand it.
         used = np.broadcast_to(value, (*value.shape[:rank], *inner.lengths[rank:]))
         result = used.sum(axis=tuple(range(rank, rank + len(term.bound))))
@@ -221,7 +222,7 @@ class _Grid:
             if not inside.all():
                 mask = inside if mask is None else mask & inside
             clipped.append(np.clip(entry, 0, length - 1))
-        value = array[tuple(clipped)]
+        value = np.asarray(array[tuple(clipped)])
         if value.dtype == bool:
             value = np.where(value, self.setting.arithmetic.number(1),
                              self.setting.arithmetic.number(0))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gradtool.ir.errors import UnsupportedError
+
+__all__ = ["Problem", "SpecError", "UnsupportedError"]
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -45,12 +49,3 @@ class SpecError(Exception):
             dict.fromkeys(sorted(problems, key=lambda p: (p.file, p.line, p.column)))
         )
         super().__init__("\n".join(map(str, self.problems)))
-
-
-class UnsupportedError(Exception):
-    """A construct that gradtool refuses: right or refused, never silently wrong."""
-
-    def __init__(self, construct: str, hint: str = "") -> None:
-        self.construct = construct
-        self.hint = hint
-        super().__init__(f"{construct}" + (f" ({hint})" if hint else ""))

@@ -1,0 +1,210 @@
+"""Closed forms: which cotangents keep a name, and which are written where they are used.
+
+A cotangent keeps its name where the backward pass branches towards different inputs (``dS`` of a
+layer feeds ``dX``, ``dW`` and ``db``), or where writing it out would repeat work.  Everything else
+is written in place, and simplified with what the forward pass tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gradtool.derive.knowledge import Knowledge
+from gradtool.derive.reverse import Cotangents
+from gradtool.derive.simplify import simplified
+from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
+from gradtool.ir.index import Tensor
+from gradtool.ir.poly import Access, Atom, Function, Group, Number, Poly, Size, Symbol
+from gradtool.ir.walk import accesses, replace_atoms
+
+_MAX_TERMS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The backward pass as few statements as read well.
+
+    Attributes:
+        statements: kept cotangents and the gradients, outputs first.
+        gradients: the cotangent tensor of each wanted input; absent when it is zero.
+    """
+
+    statements: tuple[AnyStatement, ...]
+    gradients: Mapping[str, Tensor]
+
+
+def compact(found: Cotangents, wanted: tuple[str, ...], *, staged: bool = False) -> Closed:
+    """Choose names and simplify; with `staged` every named value keeps its cotangent."""
+    return _Compact(found, wanted, staged).run()
+
+
+class _Compact:
+    def __init__(self, found: Cotangents, wanted: tuple[str, ...], staged: bool) -> None:
+        self.found = found
+        self.graph: Graph = found.graph
+        self.knowledge = Knowledge(found.graph)
+        self.staged = staged
+        self.wanted = wanted
+        self.raw = {s.out.name: s for s in found.statements}
+        self.order = {s.out.name: k for k, s in enumerate(found.statements)}
+        self.forward = {d.name: f for f, d in found.of.items()}
+        self.targets = self._targets()
+        self.kept: dict[str, AnyStatement] = {}
+        self.owned: dict[str, Poly] = {}
+
+    def run(self) -> Closed:
+        gradients = {
+            name: self.found.of[name] for name in self.wanted if name in self.found.of
+        }
+        for cotangent in gradients.values():
+            self._keep(cotangent.name)
+        used = {cotangent.name for cotangent in gradients.values()}
+        frontier = set(used)
+        while frontier:
+            frontier = {
+                n for name in frontier if name in self.kept for n in operands(self.kept[name])
+                if n in self.kept
+            } - used
+            used |= frontier
+        ordered = sorted(
+            (s for s in self.kept.values() if s.out.name in used),
+            key=lambda s: self.order[s.out.name],
+        )
+        return Closed(tuple(ordered), gradients)
+
+    # -- which inputs a value leads to ----------------------------------------------------
+
+    def _targets(self) -> Mapping[str, frozenset[str]]:
+        reach: dict[str, frozenset[str]] = {
+            t.name: frozenset((t.name,)) if t.name in self.wanted else frozenset()
+            for t in self.graph.inputs
+        }
+        for statement in self.graph.statements:
+            reach[statement.out.name] = frozenset[str]().union(
+                *(reach.get(name, frozenset()) for name in operands(statement))
+            )
+        return reach
+
+    def _branches(self, cotangent: str) -> bool:
+        """Whether a value's operands lead to different inputs."""
+        name = self.forward.get(cotangent)
+        statement = None if name is None else self.graph.definitions.get(name)
+        if statement is None:
+            return False
+        leading = [n for n in operands(statement) if self.targets.get(n)]
+        if len({self.targets[n] for n in leading}) > 1:
+            return True
+        if len(leading) != 1 or leading[0] not in self.found.of:
+            return False
+        # A value that is passed on almost unchanged (scaled, shifted) branches where that does.
+        onward = self.found.of[leading[0]].name
+        raw = self.raw.get(onward)
+        return (
+            isinstance(raw, Statement)
+            and self._cheap(raw.body, branching=False)
+            and self._branches(onward)
+        )
+
+    def _named(self, cotangent: str) -> bool:
+        name = self.forward.get(cotangent)
+        return name is not None and not self.knowledge.hidden(name)
+
+    # -- statements -----------------------------------------------------------------------
+
+    def _keep(self, name: str) -> None:
+        """Resolve a cotangent that stays, and everything it needs."""
+        if name in self.kept or name not in self.raw:
+            return
+        statement = self.raw[name]
+        self.kept[name] = statement  # reserves the place
+        if isinstance(statement, Statement):
+            self.kept[name] = replace(statement, body=self._own(statement))
+        elif isinstance(statement, Reshape):
+            self._keep(statement.operand.name)
+        elif isinstance(statement, MatrixFunction):
+            for operand in statement.operands:
+                self._keep(operand.name)
+
+    def _resolved(self, statement: Statement) -> Statement:
+        body = simplified(statement.body, self.knowledge)
+        settled: set[str] = set()
+        while True:
+            name = self._latest(body, settled)
+            if name is None:
+                return replace(statement, body=body)
+            inlined = self._inlined(body, name)
+            if inlined is None:
+                settled.add(name)
+                self._keep(name)
+            else:
+                body = inlined
+
+    def _latest(self, body: Poly, settled: set[str]) -> str | None:
+        """The cotangent nearest to the inputs that is not decided yet."""
+        present = {a.tensor.name for a in accesses(body) if a.tensor.name in self.raw}
+        open_names = [n for n in present if n not in settled]
+        return max(open_names, key=lambda n: self.order[n], default=None)
+
+    def _inlined(self, body: Poly, name: str) -> Poly | None:
+        """The body with a cotangent written out, or None when it keeps its name."""
+        statement = self.raw[name]
+        if not isinstance(statement, Statement):
+            return None
+        own = self._own(statement)
+        branches = self._branches(name)
+        if self._cheap(own, branches and self._named(name)):
+            return simplified(_substituted(body, name, replace(statement, body=own)),
+                              self.knowledge)
+        if name in self.kept or branches or (self.staged and self._named(name)):
+            return None
+        count = sum(
+            1 for term in body.terms for base, _ in term.factors
+            if isinstance(base, Access) and base.tensor.name == name
+        )
+        written = _substituted(body, name, replace(statement, body=own))
+        naive = len(body.terms) - count + count * len(own.terms)
+        if len(written.terms) > _MAX_TERMS:
+            return None
+        short = simplified(written, self.knowledge)
+        if count <= 1 and len(short.terms) <= max(8, naive):
+            return short
+        if len(short.terms) < naive:
+            return short  # terms cancel: the closed form is worth it
+        cost = self.knowledge.cost
+        if not self._named(name) and cost(short) < cost(body) + cost(own) + 2:
+            return short
+        return None
+
+    def _own(self, statement: Statement) -> Poly:
+        """A cotangent in terms of kept ones only."""
+        name = statement.out.name
+        if name not in self.owned:
+            self.owned[name] = self._resolved(statement).body
+        return self.owned[name]
+
+    def _cheap(self, body: Poly, branching: bool) -> bool:
+        """One array, scaled: by numbers always, by smaller arrays unless it is shared widely."""
+        if not body.terms:
+            return True
+        term = body.single
+        if term is None or term.bound:
+            return False
+        arrays = [b for b, _ in term.factors if not isinstance(b, Symbol | Size | Number)]
+        if len(arrays) < 2:
+            return not any(isinstance(b, Function | Group) for b in arrays)
+        if branching or self.staged or not all(isinstance(b, Access) for b in arrays):
+            return False
+        ranks = sorted(len(b.indices) for b in arrays)
+        return len(arrays) == 2 and ranks[0] < ranks[1]
+
+
+def _substituted(body: Poly, name: str, statement: Statement) -> Poly:
+    def change(base: Atom) -> Poly | None:
+        if not isinstance(base, Access) or base.tensor.name != name:
+            return None
+        return statement.body.substitute(
+            dict(zip(statement.free, base.index, strict=True))
+        )
+
+    return replace_atoms(body, change)

@@ -1,0 +1,344 @@
+"""Contractions as array operations: matrix products, sums over axes, einsum."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradtool.derive.pieces import NotRaisable, Piece, aligned, exact
+from gradtool.ir.index import Index
+from gradtool.ir.poly import Atom, Iverson, Term
+from gradtool.ir.tree import Call, Items, Literal, Tree, call, integer
+
+AtomPiece = Callable[[Atom, Sequence[Index]], Piece]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Factors already joined into one array."""
+
+    piece: Piece
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.piece.indices
+
+
+def contracted(term: Term, context: Sequence[Index], atom_piece: AtomPiece) -> Piece:
+    """The array of ``sum over bound of product``; free axes come out in context order."""
+    context = [*context, *sorted((i for i in term.indices if i not in context),
+                                 key=lambda i: i.name)]
+    bound = list(term.bound)
+    order = [*(i for i in context if i in term.indices), *bound]
+    parts = [_Part(_raised(base, exponent, order, atom_piece)) for base, exponent in term.factors]
+    covered = frozenset[Index]().union(*(p.indices for p in parts))
+    if any(i not in covered for i in bound):
+        raise NotRaisable
+    free = [i for i in context if i in term.indices]
+    trailing = tuple(context[len(context) - len(free) :]) == tuple(free)
+    parts = _divided(parts, [e for _, e in term.factors], order)
+    parts = _alone(parts, bound, order)
+    while True:
+        parts = _absorbed(parts, order)
+        live = [i for i in bound if any(i in p.indices for p in parts)]
+        if not live:
+            break
+        step = _matmul(parts, live, free, order, trailing)
+        if step is None:
+            step = _single(parts, live, free, order)
+        if step is None:
+            return _einsum(parts, free)
+        parts = step
+    result = parts[0]
+    for part in parts[1:]:
+        result = _multiplied(result, part, order)
+    return result.piece
+
+
+def _raised(
+    base: Atom, exponent: Fraction, order: Sequence[Index], atom_piece: AtomPiece
+) -> Piece:
+    piece = atom_piece(base, order)
+    if exponent == 1:
+        return piece
+    if exponent == -1:
+        return Piece(call("div", integer(1), piece.tree), piece.axes)
+    if exponent < 0:
+        inner = _raised(base, -exponent, order, atom_piece)
+        return Piece(call("div", integer(1), inner.tree), inner.axes)
+    if exponent == Fraction(1, 2):
+        return Piece(call("sqrt", piece.tree), piece.axes)
+    if exponent.denominator == 1:
+        return Piece(call("pow", piece.tree, _whole(int(exponent))), piece.axes)
+    numeral = call("div", _whole(exponent.numerator), integer(exponent.denominator))
+    return Piece(call("pow", piece.tree, numeral), piece.axes)
+
+
+def _whole(value: int) -> Tree:
+    return integer(value)
+
+
+def _divided(
+    parts: list[_Part], exponents: list[Fraction], order: Sequence[Index]
+) -> list[_Part]:
+    """Denominators go below a numerator that has their indices."""
+    above = [p for p, e in zip(parts, exponents, strict=True) if e > 0]
+    result = list(above)
+    for part, exponent in zip(parts, exponents, strict=True):
+        if exponent > 0:
+            continue
+        for k, other in enumerate(result):
+            if part.indices <= other.indices:
+                result[k] = _multiplied(other, part, order)
+                break
+        else:
+            result.append(part)
+    return result
+
+
+def _alone(parts: list[_Part], bound: list[Index], order: Sequence[Index]) -> list[_Part]:
+    """An index that only one factor has is summed at once, when other factors remain."""
+    if len(parts) < 2:
+        return parts
+    result: list[_Part] = []
+    for part in parts:
+        own = [
+            i for i in bound
+            if i in part.indices and not any(i in other.indices for other in parts
+                                             if other is not part)
+        ]
+        result.append(_summed(part, own) if own else part)
+    return result
+
+
+def _absorbed(parts: list[_Part], order: Sequence[Index]) -> list[_Part]:
+    """Factors on the same indices are multiplied entry by entry; division stays a division."""
+    result: list[_Part] = []
+    for part in sorted(parts, key=lambda p: -len(p.indices)):
+        for k, other in enumerate(result):
+            if part.indices == other.indices:
+                result[k] = _multiplied(other, part, order)
+                break
+        else:
+            result.append(part)
+    return result
+
+
+def _multiplied(left: _Part, right: _Part, order: Sequence[Index]) -> _Part:
+    axes = _common_order(left, right, order)
+    for one, other in ((left, right), (right, left)):
+        tree = other.piece.tree
+        if isinstance(tree, Call) and tree.op == "div" and tree.args[0] == integer(1):
+            below = Piece(tree.args[1], other.piece.axes)
+            return _Part(
+                Piece(call("div", aligned(one.piece, axes), aligned(below, axes)), tuple(axes))
+            )
+    return _Part(
+        Piece(call("mul", aligned(left.piece, axes), aligned(right.piece, axes)), tuple(axes))
+    )
+
+
+def _common_order(left: _Part, right: _Part, order: Sequence[Index]) -> list[Index]:
+    """The axes as the larger factor has them, so that nothing is transposed without need."""
+    for one, other in ((left, right), (right, left)):
+        if other.indices <= one.indices:
+            return [i for i in one.piece.axes if i is not None]
+    return [i for i in order if i in left.indices | right.indices]
+
+
+def _summed(part: _Part, over: list[Index]) -> _Part:
+    """``x.sum(axis=…)``."""
+    piece = part.piece
+    places = [k for k, i in enumerate(piece.axes) if i in over]
+    rest = tuple(i for i in piece.axes if i not in over)
+    shown: tuple[tuple[str, Tree], ...]
+    if len(places) == len(piece.axes):
+        shown = ()
+    elif len(places) == 1:
+        shown = (("axis", integer(places[0])),)
+    else:
+        shown = (("axis", Items(tuple(map(integer, places)))),)
+    keeping = (*shown, ("keepdims", Literal(True)))
+    kept_axes = tuple(None if i in over else i for i in piece.axes)
+    kept = Piece(Call("sum", (piece.tree,), keeping), kept_axes)
+    return _Part(Piece(Call("sum", (piece.tree,), shown), rest, kept))
+
+
+def _single(
+    parts: list[_Part], live: list[Index], free: list[Index], order: Sequence[Index]
+) -> list[_Part] | None:
+    """All factors within the axes of one: multiply entry by entry, then sum."""
+    largest = max(parts, key=lambda p: len(p.indices))
+    tied = [p for p in parts if not p.indices.isdisjoint(live)]
+    if not all(p.indices <= largest.indices for p in tied):
+        return None
+    rest = [p for p in parts if p not in tied]
+    joined = tied[0]
+    for part in tied[1:]:
+        joined = _multiplied(joined, part, order)
+    return [*rest, _summed(joined, live)]
+
+
+def _matmul(
+    parts: list[_Part],
+    live: list[Index],
+    free: list[Index],
+    order: Sequence[Index],
+    trailing: bool,
+) -> list[_Part] | None:
+    """One matrix product that removes one index; None when no pair of factors allows it."""
+    best: tuple[int, list[_Part]] | None = None
+    for inner in live:
+        holders = [p for p in parts if inner in p.indices]
+        others = [p for p in parts if inner not in p.indices]
+        outside = frozenset[Index](free).union(*(p.indices for p in others))
+        for left, right in _splits(holders, order):
+            made = _product(left, right, inner, outside, free, order)
+            if made is not None and not trailing and not others and (
+                left.indices <= right.indices or right.indices <= left.indices
+            ):
+                continue  # a sum with keepdims lines up by itself
+            if made is not None:
+                price = len(made.indices) + 2 * _transposes(made.piece.tree)
+                if best is None or price < best[0]:
+                    best = price, [*others, made]
+    return best[1] if best else None
+
+
+def _transposes(tree: Tree) -> int:
+    from gradtool.ir.tree import children
+
+    own = isinstance(tree, Call) and tree.op == "transpose" and len(tree.args) > 1
+    return int(own) + sum(_transposes(child) for child in children(tree))
+
+
+def _splits(holders: list[_Part], order: Sequence[Index]) -> list[tuple[_Part, _Part]]:
+    """Ways to join the factors that share an index into two."""
+    if len(holders) < 2 or len(holders) > 5:
+        return []
+    result: list[tuple[_Part, _Part]] = []
+    for mask in itertools.product((0, 1), repeat=len(holders) - 1):
+        chosen = (0, *mask)
+        groups = [[h for h, c in zip(holders, chosen, strict=True) if c == side]
+                  for side in (0, 1)]
+        if not groups[1]:
+            continue
+        joined: list[_Part] = []
+        for group in groups:
+            whole = group[0]
+            for part in group[1:]:
+                if not (part.indices <= whole.indices or whole.indices <= part.indices):
+                    break
+                whole = _multiplied(whole, part, order)
+            else:
+                joined.append(whole)
+        if len(joined) == 2:
+            result.append((joined[0], joined[1]))
+    return result
+
+
+def _product(
+    left: _Part,
+    right: _Part,
+    inner: Index,
+    outside: frozenset[Index],
+    free: list[Index],
+    order: Sequence[Index],
+) -> _Part | None:
+    """``left @ right`` over one inner index, when the other axes are rows, columns and batch."""
+    shared = (left.indices & right.indices) - {inner}
+    if not shared <= outside:
+        return None  # several indices are summed together
+    own_left = left.indices - right.indices
+    own_right = right.indices - left.indices
+    if not own_left <= outside or not own_right <= outside:
+        return None
+    if len(own_left) > 1 and not shared and len(own_right) <= 1:
+        # (…, k) @ (k, n): the leading axes of the left factor are a batch for matmul.
+        return _batched(left, right, inner, own_left, own_right, order)
+    if len(own_right) > 1 and not shared and len(own_left) <= 1:
+        return _batched(right, left, inner, own_right, own_left, order)
+    if len(own_left) > 1 or len(own_right) > 1:
+        return None
+    row = next(iter(own_left), None)
+    column = next(iter(own_right), None)
+    if row is None and column is None:
+        if shared:
+            return None  # entry by entry and a sum
+        return _Part(Piece(call("matmul", left.piece.tree, right.piece.tree), ()))
+    if shared and (row is None or column is None):
+        return None
+    batch = [i for i in order if i in shared]
+    if row is not None and column is not None and _later(row, column, order):
+        left, right, row, column = right, left, column, row
+    if row is None:
+        left, right, row, column = right, left, column, row
+    assert row is not None
+    first = exact(left.piece, [*batch, row, inner])
+    second_axes = [inner] if column is None else [*batch, inner, column]
+    second = exact(right.piece, second_axes)
+    axes = (*batch, row) if column is None else (*batch, row, column)
+    return _Part(Piece(call("matmul", first, second), axes))
+
+
+def _batched(
+    left: _Part,
+    right: _Part,
+    inner: Index,
+    own_left: frozenset[Index],
+    own_right: frozenset[Index],
+    order: Sequence[Index],
+) -> _Part | None:
+    column = next(iter(own_right), None)
+    lead = [i for i in order if i in own_left]
+    first = exact(left.piece, [*lead, inner])
+    second = exact(right.piece, [inner] if column is None else [inner, column])
+    axes = (*lead,) if column is None else (*lead, column)
+    return _Part(Piece(call("matmul", first, second), axes))
+
+
+def _later(row: Index, column: Index, order: Sequence[Index]) -> bool:
+    return list(order).index(row) > list(order).index(column)
+
+
+def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
+    """What no matrix product does: einsum."""
+    letters: dict[Index, str] = {}
+    for part in parts:
+        for index in part.piece.axes:
+            if index is not None and index not in letters:
+                letters[index] = _letter(index, set(letters.values()))
+    inputs: list[str] = []
+    trees: list[Tree] = []
+    scale: _Part | None = None
+    for part in parts:
+        tree = part.piece.tree
+        if isinstance(tree, Call) and tree.op in ("gt", "ge", "lt", "le", "eq", "ne"):
+            tree = call("mul", integer(1), tree)
+        if not part.indices:
+            scale = part
+            continue
+        if None in part.piece.axes:
+            tree = exact(part.piece, [i for i in part.piece.axes if i is not None])
+        inputs.append("".join(letters[i] for i in part.piece.axes if i is not None))
+        trees.append(tree)
+    if len(trees) > 5:
+        raise NotRaisable
+    axes = [i for i in free if i in letters]
+    text = ",".join(inputs) + "->" + "".join(letters[i] for i in axes)
+    made = Piece(Call("einsum", (Literal(text), *trees)), tuple(axes))
+    return made if scale is None else _multiplied(_Part(scale.piece), _Part(made), axes).piece
+
+
+def _letter(index: Index, taken: set[str]) -> str:
+    symbol = index.size.as_symbol
+    wish = symbol[0].lower() if symbol else "k"
+    for letter in (wish, *"abcdefghijklmnopqrstuvwxyz"):
+        if letter not in taken and letter.isalpha() and letter.isascii():
+            return letter
+    raise NotRaisable
+
+
+_ = Iverson

@@ -1,0 +1,240 @@
+"""From a forward graph to the backward pass as array expressions: the result of `derive`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gradtool.derive.compact import Closed, compact
+from gradtool.derive.naming import telling_name
+from gradtool.derive.raising import raised
+from gradtool.derive.reverse import Cotangents, reverse
+from gradtool.ir.dims import Dim
+from gradtool.ir.graph import Graph, Reshape, Statement
+from gradtool.ir.tree import Name, Tree, count_name, names, replace_names, size_of
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One assignment of the backward pass.
+
+    Attributes:
+        name: what it defines (``dW``, a kept cotangent, or an inner value of the forward pass).
+        of: the forward value that it is the cotangent of; "" for an inner value.
+        role: "inner", "cotangent" or "gradient".
+        shape: its shape.
+        tree: its right side.
+    """
+
+    name: str
+    of: str
+    role: str
+    shape: tuple[Dim, ...]
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A derived backward pass.
+
+    Attributes:
+        graph: the forward graph, selectors included.
+        upstream: name and shape of the upstream gradient of each output; empty for a loss.
+        lines: inner values, kept cotangents and gradients, in an order that can be run.
+        zero: inputs whose gradient is zero because the outputs do not depend on them.
+        closed: the same in index notation.
+    """
+
+    graph: Graph
+    upstream: Mapping[str, tuple[str, tuple[Dim, ...]]]
+    lines: tuple[Line, ...]
+    zero: tuple[str, ...]
+    closed: Closed
+    cotangents: Cotangents
+
+    @property
+    def is_loss(self) -> bool:
+        return is_loss(self.graph)
+
+    def gradient(self, name: str) -> Line | None:
+        return next((line for line in self.lines if line.of == name and line.role == "gradient"),
+                    None)
+
+
+def is_loss(graph: Graph) -> bool:
+    """A single scalar output has the gradient 1 of itself."""
+    return len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
+
+
+def derive(
+    graph: Graph, wanted: tuple[str, ...] | None = None, *, staged: bool = False
+) -> Derivation:
+    """Derive the gradients of `wanted` (default: every differentiable input)."""
+    targets = graph.wanted if wanted is None else wanted
+    found = reverse(graph, targets)
+    closed = compact(found, targets, staged=staged)
+    lines: list[Line] = []
+    gradient_names = {d.name: name for name, d in closed.gradients.items()}
+    forward = {d.name: name for name, d in found.of.items()}
+    for statement in closed.statements:
+        name = statement.out.name
+        if isinstance(statement, Statement):
+            tree = raised(statement.body, statement.free)
+        else:
+            tree = statement.tree
+        role = "gradient" if name in gradient_names else "cotangent"
+        of = forward.get(name, "")
+        lines.append(Line(name, of, role, statement.out.shape, tree))
+    for target, cotangent in closed.gradients.items():
+        if cotangent.name not in {line.name for line in lines}:
+            # The gradient is the upstream gradient itself.
+            lines.append(Line(f"d{target}", target, "gradient", cotangent.shape,
+                              Name(cotangent.name)))
+    lines = _inline_reshapes(lines, closed)
+    lines = _named(lines, found.graph)
+    lines = _once(lines, staged)
+    order = {f"d{name}": k for k, name in enumerate(targets)}
+    gradients = sorted(
+        (line for line in lines if line.role == "gradient"), key=lambda line: order[line.name]
+    )
+    others = [line for line in lines if line.role != "gradient"]
+    zero = tuple(name for name in targets if name not in closed.gradients)
+    upstream = {} if is_loss(graph) else {
+        out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()
+    }
+    return Derivation(found.graph, upstream, tuple(_sorted(others, gradients)), zero, closed, found)
+
+
+def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
+    """Gradients in the order of the inputs, unless one needs another."""
+    ready = [*others]
+    waiting = list(gradients)
+    pending = {line.name for line in waiting}
+    while waiting:
+        for line in waiting:
+            if not (names(line.tree) & (pending - {line.name})):
+                ready.append(line)
+                waiting.remove(line)
+                pending.discard(line.name)
+                break
+        else:
+            return ready + waiting
+    # A kept cotangent may itself need a gradient: restore an order that can be run.
+    result: list[Line] = []
+    every = {line.name: line for line in ready}
+
+    def place(line: Line) -> None:
+        if line in result:
+            return
+        for name in sorted(names(line.tree)):
+            if name in every and every[name] is not line:
+                place(every[name])
+        if line not in result:
+            result.append(line)
+
+    for line in ready:
+        place(line)
+    return result
+
+
+def _inline_reshapes(lines: list[Line], closed: Closed) -> list[Line]:
+    """A reshape of a cotangent is written where it is used."""
+    reshapes = {
+        s.out.name: s.tree for s in closed.statements if isinstance(s, Reshape)
+    }
+    result = []
+    for line in lines:
+        if line.name in reshapes and line.role != "gradient":
+            continue
+        tree = line.tree
+        while names(tree) & set(reshapes):
+            tree = replace_names(tree, reshapes)
+        result.append(Line(line.name, line.of, line.role, line.shape, tree))
+    return result
+
+
+def _once(lines: list[Line], staged: bool) -> list[Line]:
+    """A cotangent that one line uses once is written there, when that stays short."""
+    if staged:
+        return lines
+    result = list(lines)
+    for line in lines:
+        if line.role != "cotangent":
+            continue
+        users = [o for o in result if line.name in names(o.tree)]
+        if len(users) != 1 or count_name(users[0].tree, line.name) != 1:
+            continue
+        user = users[0]
+        from gradtool.ir.tree import Call
+
+        if isinstance(line.tree, Call) and line.tree.op == "indexed":
+            continue
+        if isinstance(user.tree, Call) and user.tree.op == "indexed":
+            continue
+        merged = replace_names(user.tree, {line.name: line.tree})
+        if size_of(merged) > 24:
+            continue
+        result[result.index(user)] = Line(user.name, user.of, user.role, user.shape, merged)
+        result.remove(line)
+    return result
+
+
+def _named(lines: list[Line], graph: Graph) -> list[Line]:
+    """Inner values of the forward pass get a line with a telling name, or are written in place.
+
+    Names of hidden cotangents (``d_12``) become ``d`` and the telling name.
+    """
+    hidden = {s.out.name: s for s in graph.statements if s.hidden}
+    taken = {
+        name for name in graph.tensors if not name.startswith("_")
+    } | {line.name for line in lines} | set(graph.constants) | set(graph.dimensions)
+    chosen: dict[str, str] = {}
+    inner: dict[str, Line] = {}
+    written: dict[str, Tree] = {}
+
+    def uses(name: str) -> int:
+        count = sum(count_name(line.tree, name) for line in lines)
+        return count + sum(
+            count_name(hidden[other].tree, name) for other in needed if other != name
+        )
+
+    needed: set[str] = set()
+    frontier = {n for line in lines for n in names(line.tree) if n in hidden}
+    while frontier:
+        needed |= frontier
+        frontier = {
+            n for name in frontier for n in names(hidden[name].tree) if n in hidden
+        } - needed
+    order = [s.out.name for s in graph.statements if s.out.name in needed]
+    for name in order:
+        statement = hidden[name]
+        tree = replace_names(statement.tree, written)
+        direct = any(name in names(line.tree) for line in lines)
+        if (uses(name) <= 1 and size_of(tree) <= 7) or not direct:
+            written[name] = tree
+            continue
+        telling = telling_name(tree, taken)
+        taken.add(telling)
+        chosen[name] = telling
+        written[name] = Name(telling)
+        inner[name] = Line(telling, "", "inner", statement.out.shape, tree)
+    renamed: dict[str, Tree] = dict(written)
+    for line in lines:
+        source = line.name.removeprefix("d").removesuffix("_total")
+        if source in hidden or source.startswith("_"):
+            telling = chosen.get(source) or telling_name(
+                hidden[source].tree if source in hidden else Name("t"), taken
+            )
+            fresh = f"d{telling}"
+            while fresh in taken:
+                fresh += "_"
+            taken.add(fresh)
+            renamed[line.name] = Name(fresh)
+    result = list(inner.values())
+    for line in lines:
+        new = renamed.get(line.name)
+        name = new.id if isinstance(new, Name) else line.name
+        result.append(
+            Line(name, line.of, line.role, line.shape, replace_names(line.tree, renamed))
+        )
+    return result

@@ -1,0 +1,228 @@
+"""Nested form: common factors pulled out of sums, sums over indices kept as units.
+
+The normal form is flat.  People write ``gamma / (N * std) * (N * dY - …)``: this module finds
+that nesting.  A `Contraction` is a sum over indices of a product that nothing outside shares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+from gradtool.ir.index import Index
+from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Number, Poly, Size, Symbol, Term, product
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """``sum over bound of the product of factors``; connected, so it cannot be split."""
+
+    term: Term
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.term.indices
+
+    @property
+    def key(self) -> str:
+        return self.term.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contraction) and self.key == other.key
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Products added up, in the order in which they are written."""
+
+    products: tuple[Product, ...]
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return frozenset[Index]().union(*(p.indices for p in self.products))
+
+    @property
+    def key(self) -> str:
+        return "(" + " + ".join(p.key for p in self.products) + ")"
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sum) and self.key == other.key
+
+
+Unit: TypeAlias = "Atom | Contraction | Sum"
+
+
+@dataclass(frozen=True)
+class Product:
+    """``coefficient * product of unit**exponent``."""
+
+    coefficient: Fraction
+    factors: tuple[tuple[Unit, Fraction], ...]
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return frozenset[Index]().union(*(u.indices for u, _ in self.factors))
+
+    @property
+    def key(self) -> str:
+        inner = "*".join(f"{u.key}^{e}" for u, e in self.factors)
+        return f"{self.coefficient}*{inner}"
+
+
+_Flat: TypeAlias = tuple[Fraction, dict[Unit, Fraction]]
+
+
+def nested(body: Poly) -> Sum:
+    """The nested form of an expression: a sum of products, which may hold sums again."""
+    return Sum(tuple(_factored([_split(term) for term in body.terms])))
+
+
+def _split(term: Term) -> _Flat:
+    """Free factors, and one contraction for each connected group of summed factors."""
+    units: dict[Unit, Fraction] = {}
+    rest = list(term.factors)
+    for base, exponent in term.factors:
+        if base.indices.isdisjoint(term.bound):
+            units[base] = exponent
+            rest.remove((base, exponent))
+    while rest:
+        group = [rest.pop(0)]
+        while True:
+            shared = {i for a, _ in group for i in a.indices if i in term.bound}
+            more = [f for f in rest if not f[0].indices.isdisjoint(shared)]
+            if not more:
+                break
+            group += more
+            rest = [f for f in rest if f not in more]
+        bound = tuple(
+            i for i in term.bound if any(i in a.indices for a, _ in group)
+        )
+        contraction = Contraction(product(Fraction(1), group, bound))
+        units[contraction] = units.get(contraction, Fraction(0)) + 1
+    return term.coefficient, units
+
+
+def _factored(terms: list[_Flat]) -> list[Product]:
+    """Greedy: what all terms share first, then what most of them share."""
+    if len(terms) == 1:
+        return [_as_product(terms[0])]
+    common = _common(terms)
+    scale = _content([c for c, _ in terms])
+    if common or scale != 1:
+        inner = [(c / scale, _without(units, common)) for c, units in terms]
+        parts = _ordered(_grouped(inner))
+        if parts[0].coefficient < 0 and all(p.coefficient < 0 for p in parts):
+            parts = [Product(-p.coefficient, p.factors) for p in parts]
+            scale = -scale
+        if len(parts) == 1:
+            single = parts[0]
+            merged = dict(common)
+            for unit, exponent in single.factors:
+                merged[unit] = merged.get(unit, Fraction(0)) + exponent
+            return [_as_product((scale * single.coefficient, merged))]
+        return [_as_product((scale, {**common, Sum(tuple(parts)): Fraction(1)}))]
+    return _ordered(_grouped(terms))
+
+
+def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
+    """The greatest factor of all terms; denominators made of sizes are cleared too."""
+    shared: dict[Unit, Fraction] = {}
+    every = {unit for _, units in terms for unit in units}
+    for unit in sorted(every, key=lambda u: u.key):
+        exponents = [units.get(unit, Fraction(0)) for _, units in terms]
+        if isinstance(unit, Iverson):
+            if all(exponents):
+                shared[unit] = Fraction(1)
+            continue
+        low, high = min(exponents), max(exponents)
+        if low > 0:
+            shared[unit] = low
+        elif high < 0:
+            shared[unit] = low if _is_scalar(unit) else high
+        elif low < 0 and _is_scalar(unit) and sum(e == low for e in exponents) >= 2:
+            shared[unit] = low
+    return shared
+
+
+def _is_scalar(unit: Unit) -> bool:
+    return isinstance(unit, Symbol | Size | Number)
+
+
+def _content(coefficients: list[Fraction]) -> Fraction:
+    """The greatest common divisor of the coefficients."""
+    numerator = math.gcd(*(abs(c.numerator) for c in coefficients))
+    denominator = math.lcm(*(c.denominator for c in coefficients))
+    if denominator > 1000:
+        return Fraction(1)
+    return Fraction(numerator, denominator)
+
+
+def _without(units: dict[Unit, Fraction], common: dict[Unit, Fraction]) -> dict[Unit, Fraction]:
+    left: dict[Unit, Fraction] = {}
+    for unit in {**units, **common}:
+        if isinstance(unit, Iverson) and unit in common:
+            continue
+        exponent = units.get(unit, Fraction(0)) - common.get(unit, Fraction(0))
+        if exponent:
+            left[unit] = exponent
+    return left
+
+
+def _grouped(terms: list[_Flat]) -> list[Product]:
+    """Terms that share an array factor are written as factor times sum."""
+    if len(terms) < 3:
+        return [_as_product(t) for t in terms]
+    counts = Counter(
+        unit for _, units in terms for unit, e in units.items()
+        if e > 0 and not _is_scalar(unit)
+    )
+    best = max(counts.items(), key=lambda item: (item[1], item[0].key), default=None)
+    if best is None or best[1] < 2 or best[1] == len(terms):
+        return [_as_product(t) for t in terms]
+    unit = best[0]
+    having = [t for t in terms if t[1].get(unit, Fraction(0)) > 0]
+    others = [t for t in terms if not t[1].get(unit, Fraction(0)) > 0]
+    return [*_factored(having), *(_grouped(others) if others else [])]
+
+
+def _as_product(term: _Flat) -> Product:
+    coefficient, units = term
+    whole = frozenset[Index]().union(*(u.indices for u in units))
+    ordered = sorted(units.items(), key=lambda f: _unit_order(f[0], whole))
+    return Product(coefficient, tuple(ordered))
+
+
+def _unit_order(unit: Unit, whole: frozenset[Index]) -> tuple[int, str]:
+    """As people write it: sizes, what comes from above, arrays, masks, and sums last."""
+    if _is_scalar(unit):
+        return (0, unit.key)
+    if isinstance(unit, Sum):
+        return (5, unit.key)
+    if isinstance(unit, Contraction):
+        return (1 if unit.indices == whole else 3, unit.key)
+    if isinstance(unit, Compare | Iverson):
+        return (4, unit.key)
+    return (1 if unit.key.startswith("d") else 2, unit.key)
+
+
+def _ordered(products: Iterable[Product]) -> list[Product]:
+    """Positive and simple products first."""
+
+    def key(p: Product) -> tuple[bool, bool, int, str]:
+        sums = sum(isinstance(u, Contraction | Sum) for u, _ in p.factors)
+        return (p.coefficient < 0, bool(sums), len(p.factors), p.key)
+
+    return sorted(products, key=key)
+
+
+_ = Factor

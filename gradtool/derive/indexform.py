@@ -1,0 +1,206 @@
+"""Index notation as a tree: for what array operations cannot say, and for subscript output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from gradtool.ir.dims import ONE
+from gradtool.ir.index import Affine, Index, Label
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Function,
+    Group,
+    Iverson,
+    Number,
+    Poly,
+    Position,
+    Size,
+    Symbol,
+    Term,
+)
+from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, integer
+from gradtool.ir.tree import Number as Numeral
+from gradtool.ir.walk import accesses
+from gradtool.ops.shape import dim_tree
+
+
+def index_names(free: Sequence[Index], body: Poly, taken: Iterable[str] = ()) -> dict[Index, str]:
+    """A short name for every index: n for N, d for D, then i, j, k …"""
+    used = set(taken) | {a.tensor.name for a in accesses(body)}
+    names: dict[Index, str] = {}
+    every = [*free]
+    for term in body.terms:
+        every += [i for i in term.bound if i not in every]
+    for index in every:
+        symbol = index.size.as_symbol
+        wish = symbol[0].lower() if symbol else "i"
+        for letter in (wish, *"ijklmnpqrstuvwabcdefgh"):
+            if letter not in used:
+                names[index] = letter
+                used.add(letter)
+                break
+        else:
+            names[index] = f"i{len(names)}"
+    return names
+
+
+def indexed_tree(body: Poly, free: Sequence[Index]) -> Tree:
+    """``[n, d] -> sum(…, over=[…])``: a Call of "indexed" that the spec language reads back."""
+    separate = Poly(tuple(term for term in body.terms))
+    names: dict[Index, str] = index_names(free, separate)
+    left = tuple(
+        call("lt", Name(names[i]), dim_tree(i.size)) for i in free
+    )
+    outside = any(
+        not entry.within(size)
+        for a in accesses(body)
+        for size, entry in zip(a.tensor.shape, a.index, strict=True)
+    )
+    right = scalar_tree(body, names, stated=True, outside=outside)
+    return Call("indexed", (Items(left), right))
+
+
+def scalar_tree(
+    body: Poly, names: dict[Index, str], *, stated: bool = False, outside: bool = False
+) -> Tree:
+    """A scalar expression in index notation."""
+    result: Tree | None = None
+    ordered = sorted(body.terms, key=lambda t: (t.coefficient < 0, len(t.bound)))
+    for term in ordered:
+        negative = term.coefficient < 0
+        tree = _term(term, names, stated, outside)
+        if result is None:
+            result = call("neg", tree) if negative else tree
+        else:
+            result = call("sub" if negative else "add", result, tree)
+    return result if result is not None else integer(0)
+
+
+def _term(term: Term, names: dict[Index, str], stated: bool, outside: bool) -> Tree:
+    above: list[Tree] = []
+    below: list[Tree] = []
+    size = abs(term.coefficient)
+    if size.numerator != 1:
+        above.append(integer(size.numerator))
+    if size.denominator != 1:
+        below.append(integer(size.denominator))
+    outer_above: list[Tree] = []
+    outer_below: list[Tree] = []
+    for base, exponent in term.factors:
+        tree = _atom(base, names)
+        if abs(exponent) != 1:
+            tree = call("pow", tree, _numeral(abs(exponent)))
+        free = base.indices.isdisjoint(term.bound)
+        if free:
+            (outer_above if exponent > 0 else outer_below).append(tree)
+        else:
+            (above if exponent > 0 else below).append(tree)
+    if term.bound:
+        inner = _fraction(above, below)
+        over = Items(tuple(
+            call("lt", Name(names[i]), dim_tree(i.size)) if stated else Name(names[i])
+            for i in term.bound
+        ))
+        keywords: tuple[tuple[str, Tree], ...] = (("over", over),)
+        if outside:
+            keywords += (("outside", integer(0)),)
+        whole: Tree = Call("sum", (inner,), keywords)
+        return _fraction([*outer_above, whole], outer_below)
+    tree = _fraction([*above, *outer_above], [*below, *outer_below])
+    if outside:
+        return Call("sum", (tree,), (("over", Items(())), ("outside", integer(0))))
+    return tree
+
+
+def _fraction(above: list[Tree], below: list[Tree]) -> Tree:
+    top = _joined(above) or integer(1)
+    bottom = _joined(below)
+    return top if bottom is None else call("div", top, bottom)
+
+
+def _joined(trees: list[Tree]) -> Tree | None:
+    result: Tree | None = None
+    for tree in trees:
+        result = tree if result is None else call("mul", result, tree)
+    return result
+
+
+def _numeral(value: Fraction) -> Tree:
+    if value.denominator == 1:
+        return integer(value.numerator)
+    return call("div", integer(value.numerator), integer(value.denominator))
+
+
+def _atom(base: Atom, names: dict[Index, str]) -> Tree:
+    match base:
+        case Access(tensor=tensor, index=index):
+            if not index:
+                return Name(tensor.name)
+            entries = Items(tuple(affine_tree(e, names) for e in index))
+            return Call("getitem", (Name(tensor.name), entries))
+        case Symbol(name=name):
+            return Name(name)
+        case Size(dim=dim):
+            return dim_tree(dim)
+        case Number(value=value):
+            return Numeral(value, str(value))
+        case Iverson(relation=relation, value=value):
+            plus = Affine(tuple((p, c) for p, c in value.terms if _positive(c)), value.const)
+            minus = plus - value
+            op = "eq" if relation == "eq" else "ge"
+            return call(op, affine_tree(plus, names), affine_tree(minus, names))
+        case Position(value=value):
+            return affine_tree(value, names)
+        case Compare(relation=relation, left=left, right=right):
+            word = {">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[relation]
+            return call(word, scalar_tree(left, names), scalar_tree(right, names))
+        case Function(name=name, args=args):
+            return Call(name, tuple(scalar_tree(a, names) for a in args))
+        case Group(poly=poly):
+            return scalar_tree(poly, names)
+
+
+def _positive(dim: object) -> bool:
+    from gradtool.ir.dims import Dim
+
+    assert isinstance(dim, Dim)
+    return not all(c < 0 for _, c in dim.terms)
+
+
+def affine_tree(value: Affine, names: dict[Index, str]) -> Tree:
+    """``stride*i + p - pad``."""
+    result: Tree | None = None
+    ordered = sorted(value.terms, key=lambda t: not _positive(t[1]))
+    for position, coefficient in ordered:
+        if isinstance(position, Index):
+            tree: Tree = Name(names[position])
+        else:
+            tree = _label(position, names)
+        negative = not _positive(coefficient)
+        size = -coefficient if negative else coefficient
+        if size != ONE:
+            tree = call("mul", dim_tree(size), tree)
+        if result is None:
+            result = call("neg", tree) if negative else tree
+        else:
+            result = call("sub" if negative else "add", result, tree)
+    if value.const.terms or result is None:
+        if result is None:
+            return dim_tree(value.const)
+        if _positive(value.const):
+            return call("add", result, dim_tree(value.const))
+        return call("sub", result, dim_tree(-value.const))
+    return result
+
+
+def _label(label: Label, names: dict[Index, str]) -> Tree:
+    if not label.index:
+        return Name(label.tensor.name)
+    entries = Items(tuple(affine_tree(e, names) for e in label.index))
+    return Call("getitem", (Name(label.tensor.name), entries))
+
+
+_ = Literal

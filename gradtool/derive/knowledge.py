@@ -1,0 +1,438 @@
+"""What the forward pass tells about its own values.
+
+Three kinds of identities, all of them definitions read backwards or proved by expanding them:
+a product that is a named value (``exp(S)/sums`` is P), a sum that is a named value, and a sum
+that is a number whatever the inputs are (``xhat.sum(axis=0) = 0``, ``P.sum(axis=1) = 1``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+from gradtool.derive.match import matches
+from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.index import Affine, Index
+from gradtool.ir.poly import (
+    NOTHING,
+    Access,
+    Atom,
+    Compare,
+    Factor,
+    Function,
+    Group,
+    Iverson,
+    Number,
+    Poly,
+    Size,
+    Symbol,
+    Term,
+    access,
+    poly_of,
+    product,
+)
+from gradtool.ir.tree import Name, Tree, children
+from gradtool.ir.walk import replace_atoms
+
+_MAX_EXPANSIONS = 12
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The definitions of a forward graph, ready for use on products of its entries."""
+
+    graph: Graph
+    proved: dict[str, Poly | None] = field(default_factory=dict)
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Statement]:
+        return {
+            s.out.name: s
+            for s in self.graph.statements
+            if isinstance(s, Statement) and s.reduce == "sum" and s.out.kind == "real"
+        }
+
+    @cached_property
+    def _monomials(self) -> list[tuple[Statement, Term]]:
+        """Statements whose body is one product, latest first (the most telling names)."""
+        return [
+            (s, s.body.terms[0])
+            for s in reversed(list(self.definitions.values()))
+            if len(s.body.terms) == 1 and s.body.terms[0].factors
+            and not all(isinstance(a, Symbol | Size | Number) for a, _ in s.body.terms[0].factors)
+        ]
+
+    @cached_property
+    def _unnamed_products(self) -> frozenset[str]:
+        """Inner values that are plain products: writing the factors may share more."""
+        return frozenset(
+            s.out.name
+            for s, term in self._monomials
+            if s.hidden and not term.bound and len(term.factors) > 1
+        )
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        return {name: k for k, name in enumerate(self.graph.tensors)}
+
+    # -- readability ----------------------------------------------------------------------
+
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        return frozenset(s.out.name for s in self.graph.statements if s.hidden)
+
+    def hidden(self, name: str) -> bool:
+        return name in self._hidden
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        return {}
+
+    def weight_of(self, name: str) -> float:
+        """1 for a value with a name; an inner value counts as what must be written for it."""
+        if name not in self._hidden:
+            return 1.0
+        known = self._weights
+        if name not in known:
+            statement = self.graph.definitions[name]
+            known[name] = min(12.0, 0.5 + self._tree_weight(statement.tree, name))
+        return known[name]
+
+    def _tree_weight(self, tree: Tree, own: str) -> float:
+        if isinstance(tree, Name):
+            return 1.0 if tree.id == own else self.weight_of(tree.id)
+        inner = sum(self._tree_weight(child, own) for child in children(tree))
+        return 0.5 + inner
+
+    def weight(self, base: Atom) -> float:
+        match base:
+            case Access(tensor=tensor, index=index):
+                plain = sum(
+                    1 for e in index if e.as_index is None and e.as_dim is None
+                )
+                return self.weight_of(tensor.name) + 0.5 * plain
+            case Symbol() | Number():
+                return 0.6
+            case Size():
+                return 1.2
+            case Function(args=args):
+                return 1.0 + sum(self.cost(a) for a in args)
+            case Compare(left=left, right=right):
+                return 1.0 + self.cost(left) + self.cost(right)
+            case Group(poly=poly):
+                return 0.5 + self.cost(poly)
+            case Iverson():
+                return 1.2
+        return 1.0
+
+    def term_cost(self, term: Term) -> float:
+        cost = 1.0 + 0.7 * len(term.bound)
+        for base, exponent in term.factors:
+            cost += self.weight(base) + (0.0 if exponent in (1, -1) else 0.3)
+        if abs(term.coefficient) != 1:
+            cost += 0.3
+        return cost
+
+    def cost(self, body: Poly) -> float:
+        return sum(self.term_cost(term) for term in body.terms)
+
+    # -- identities -----------------------------------------------------------------------
+
+    def fold(self, body: Poly) -> Poly:
+        """Apply identities until none makes the expression simpler."""
+        for _ in range(40):
+            changed = self._fold_once(body)
+            if changed is None:
+                return body
+            body = changed
+        return body
+
+    def _fold_once(self, body: Poly) -> Poly | None:
+        result: list[Term] = []
+        changed = False
+        for term in body.terms:
+            new = self._fold_term(term)
+            if new is None:
+                result.append(term)
+            else:
+                changed = True
+                result.extend(new.terms)
+        return poly_of(result) if changed else None
+
+    def _fold_term(self, term: Term) -> Poly | None:
+        for rewritten in self._readings(term):
+            return rewritten
+        return None
+
+    def _readings(self, term: Term) -> Iterator[Poly]:
+        for base, _ in term.factors:
+            if isinstance(base, Access) and base.tensor.name in self._unnamed_products:
+                opened = self.expand(poly_of((term,)), base.tensor.name)
+                if self.cost(opened) < self.term_cost(term):
+                    yield opened
+        for statement, pattern in self._monomials:
+            if not pattern.bound:
+                solved = self._power_reading(statement, pattern, term)
+                if solved is not None:
+                    yield solved
+            rewritten = self._product_reading(statement, pattern, term)
+            if rewritten is not None:
+                yield rewritten
+        number = self._sum_reading(term)
+        if number is not None:
+            yield number
+
+    def _power_reading(self, statement: Statement, pattern: Term, term: Term) -> Poly | None:
+        """``std = v**(1/2)`` read backwards: every power of v is a power of std."""
+        if len(pattern.factors) != 1 or pattern.coefficient != 1:
+            return None
+        ((base, exponent),) = pattern.factors
+        if exponent == 1 or (1 / exponent).denominator != 1 or not isinstance(base, Access):
+            return None
+        if self.hidden(statement.out.name) and not self.hidden(base.tensor.name):
+            return None
+        for place, (found, power) in enumerate(term.factors):
+            if not isinstance(found, Access) or found.tensor.name != base.tensor.name:
+                continue
+            for bindings, _ in matches(
+                ((base, Fraction(1)),), frozenset(statement.free), ((found, Fraction(1)),)
+            ):
+                entry = _entry(statement, bindings)
+                if entry is None:
+                    continue
+                rest = term.factors[:place] + term.factors[place + 1 :]
+                new: Factor = (entry, power / exponent)
+                return poly_of((product(term.coefficient, (*rest, new), term.bound),))
+        return None
+
+    def _product_reading(self, statement: Statement, pattern: Term, term: Term) -> Poly | None:
+        """The factors of a definition, summed over its bound indices, are its value."""
+        variables = frozenset((*statement.free, *pattern.bound))
+        if len(pattern.bound) > len(term.bound):
+            return None
+        needed = {a.tensor.name for a, _ in pattern.factors if isinstance(a, Access)}
+        present = {a.tensor.name for a, _ in term.factors if isinstance(a, Access)}
+        if not needed <= present:
+            return None
+        for bindings, rest in matches(pattern.factors, variables, term.factors):
+            summed = self._summed(pattern, bindings, rest, term)
+            entry = _entry(statement, bindings)
+            if summed is None or entry is None:
+                continue
+            folded = product(
+                term.coefficient / pattern.coefficient, (*rest, (entry, Fraction(1))), summed
+            )
+            simple = all(isinstance(a, Function) for a, _ in pattern.factors)
+            if simple or self.term_cost(folded) < self.term_cost(term):
+                return poly_of((folded,))
+        return None
+
+    def _summed(
+        self,
+        pattern: Term,
+        bindings: Mapping[Index, Affine],
+        rest: tuple[Factor, ...],
+        term: Term,
+    ) -> tuple[Index, ...] | None:
+        """The bound indices that stay, when the pattern's are summed over nothing else."""
+        used: list[Index] = []
+        for index in pattern.bound:
+            image = bindings.get(index)
+            target = None if image is None else image.as_index
+            if target is None or target not in term.bound or target in used:
+                return None
+            if target.size != index.size or any(target in a.indices for a, _ in rest):
+                return None
+            used.append(target)
+        for index, image in bindings.items():
+            if index not in pattern.bound and not image.indices.isdisjoint(used):
+                return None
+        return tuple(i for i in term.bound if i not in used)
+
+    # -- sums that are numbers ------------------------------------------------------------
+
+    def _sum_reading(self, term: Term) -> Poly | None:
+        for index in term.bound:
+            inside, outside, bound = _component(term, index)
+            if len(inside) > 2 or len(bound) > 2:
+                continue
+            if any(not self._provable(base) for base, _ in inside):
+                continue
+            value = self.sum_of(product(Fraction(1), inside, bound))
+            if value is None:
+                continue
+            rest = tuple(i for i in term.bound if i not in bound)
+            left = poly_of((product(term.coefficient, outside, rest),))
+            return left * value
+        return None
+
+    def _provable(self, base: Atom) -> bool:
+        return isinstance(base, Access) and base.tensor.name in self.definitions
+
+    def sum_of(self, term: Term) -> Poly | None:
+        """The value of a sum that does not depend on any tensor, by expanding definitions."""
+        if term.key not in self.proved:
+            self.proved[term.key] = None  # a definition may lead back here
+            self.proved[term.key] = self._expanded_sum(poly_of((term,)))
+        return self.proved[term.key]
+
+    def _expanded_sum(self, body: Poly) -> Poly | None:
+        for _ in range(_MAX_EXPANSIONS):
+            if _is_number(body):
+                return body
+            if len(body.terms) > 24:
+                return None
+            opened = self._open_latest(body)
+            if opened is None:
+                return None
+            body = opened
+            folded = self._fold_sums(body)
+            if _is_number(folded):
+                return folded
+        return None
+
+    def _open_latest(self, body: Poly) -> Poly | None:
+        """Replace the latest tensor that stands linearly by its definition."""
+        candidates = {
+            base.tensor.name
+            for term in body.terms
+            for base, exponent in term.factors
+            if isinstance(base, Access) and base.tensor.name in self.definitions
+            and (exponent == 1 or len(self.definitions[base.tensor.name].body.terms) == 1)
+            and not any(t.bound and exponent != 1
+                        for t in self.definitions[base.tensor.name].body.terms)
+        }
+        if not candidates:
+            return None
+        name = max(candidates, key=lambda n: self.order[n])
+        return self.expand(body, name)
+
+    def _fold_sums(self, body: Poly) -> Poly:
+        """Recognise sums only: the cheap way back from ``sum of E`` to the row sum."""
+        result: list[Term] = []
+        for term in body.terms:
+            replaced: Poly | None = None
+            if term.bound:
+                for statement, pattern in self._monomials:
+                    if pattern.bound:
+                        replaced = self._product_reading(statement, pattern, term)
+                        if replaced is not None:
+                            break
+            result.extend(replaced.terms if replaced is not None else (term,))
+        return poly_of(result)
+
+    # -- definitions forwards and backwards -----------------------------------------------
+
+    def expand(self, body: Poly, name: str) -> Poly:
+        """Replace every entry of a tensor by its definition."""
+        statement = self.definitions[name]
+
+        def change(base: Atom) -> Poly | None:
+            if not isinstance(base, Access) or base.tensor.name != name:
+                return None
+            return statement.body.substitute(
+                {
+                    index: entry
+                    for index, entry in zip(statement.free, base.index, strict=True)
+                }
+            )
+
+        return replace_atoms(body, change)
+
+    def has_shorter_power(self, name: str) -> bool:
+        """Whether a power of this inner value has a name of its own, or it has one itself."""
+        return not self.hidden(name) or any(
+            not s.hidden and len(term.factors) == 1 and not term.bound
+            and isinstance(term.factors[0][0], Access)
+            and term.factors[0][0].tensor.name == name
+            for s, term in self._monomials
+        )
+
+    def solutions(self, name: str) -> Iterator[tuple[Statement, Access, Poly]]:
+        """Ways to write a tensor's entry through a later sum that contains it.
+
+        From ``xc = X - mu`` follows ``X = xc + mu``: the statement, the entry solved for, and the
+        expression for it.
+        """
+        for statement in self.definitions.values():
+            if len(statement.body.terms) < 2 or any(t.bound for t in statement.body.terms):
+                continue
+            for term in statement.body.terms:
+                solved = _solve(statement, term, name)
+                if solved is not None:
+                    yield statement, *solved
+
+
+def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
+    own = [
+        (base, exponent) for base, exponent in term.factors
+        if isinstance(base, Access) and base.tensor.name == name
+    ]
+    if len(own) != 1 or own[0][1] != 1:
+        return None
+    target = own[0][0]
+    indices = [entry.as_index for entry in target.index if entry.as_dim is None]
+    live = {i for i in statement.free if i.size.as_int != 1}
+    if None in indices or len(set(indices)) != len(indices) or set(indices) != live:
+        return None
+    rest = tuple((b, e) for b, e in term.factors if b is not target)
+    if any(isinstance(b, Compare | Iverson) for b, _ in rest):
+        return None
+    if any(isinstance(b, Access) and b.tensor.name == name
+           for t in statement.body.terms if t is not term for b, _ in t.factors):
+        return None
+    others = Poly(tuple(t for t in statement.body.terms if t is not term))
+    inverse = poly_of(
+        (product(1 / term.coefficient, tuple((b, -e) for b, e in rest)),)
+    )
+    return target, (access(statement.out, statement.free) - others) * inverse
+
+
+def _entry(statement: Statement, bindings: Mapping[Index, Affine]) -> Access | None:
+    """The statement's tensor at the matched indices; None when one is not determined."""
+    entries: list[Affine] = []
+    for index in statement.free:
+        if index.size.as_int == 1:
+            entries.append(Affine.of(0))
+        elif index in bindings:
+            entries.append(bindings[index])
+        else:
+            return None
+    for index, entry in zip(statement.free, entries, strict=True):
+        # A shifted match could leave the range for which the definition speaks.
+        if entry.as_index is None and not entry.within(index.size):
+            return None
+        bare = entry.as_index
+        if bare is not None and bare.size != index.size:
+            return None
+    return Access(statement.out, tuple(entries))
+
+
+def _component(
+    term: Term, index: Index
+) -> tuple[tuple[Factor, ...], tuple[Factor, ...], tuple[Index, ...]]:
+    """The factors tied to a bound index, directly or through other bound indices."""
+    bound = {index}
+    while True:
+        inside = [f for f in term.factors if not f[0].indices.isdisjoint(bound)]
+        reached = {i for a, _ in inside for i in a.indices if i in term.bound}
+        if reached <= bound:
+            break
+        bound |= reached
+    chosen = {id(f) for f in inside}
+    outside = tuple(f for f in term.factors if id(f) not in chosen)
+    return tuple(inside), outside, tuple(i for i in term.bound if i in bound)
+
+
+def _is_number(body: Poly) -> bool:
+    """Made of sizes and plain numbers only."""
+    return all(
+        not term.bound
+        and all(isinstance(a, Symbol | Size | Number) for a, _ in term.factors)
+        for term in body.terms
+    )
+
+
+_ = NOTHING

@@ -1,0 +1,137 @@
+"""The shortest way to write a cotangent, by directed rewriting with proved identities.
+
+Identities that always help are applied until nothing changes; replacing a value by its
+definition, or an input by what was computed from it, is tried and kept only when the whole
+becomes easier to read.  Every step is an identity, so the value never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradtool.derive.calculus import cancelled
+from gradtool.derive.knowledge import Knowledge
+from gradtool.ir.poly import Access, Atom, Poly
+from gradtool.ir.walk import accesses, replace_atoms
+
+_MAX_TERMS = 40
+
+
+def simplified(body: Poly, knowledge: Knowledge) -> Poly:
+    """An equal expression that costs a reader no more."""
+    best = knowledge.fold(body)
+    cost = knowledge.cost(best)
+    for _ in range(12):
+        for candidate in _candidates(best, knowledge):
+            if len(candidate.terms) > _MAX_TERMS:
+                continue
+            folded = knowledge.fold(candidate)
+            price = knowledge.cost(folded)
+            if price < cost - 1e-9:
+                best, cost = folded, price
+                break
+        else:
+            return best
+    return best
+
+
+def _candidates(body: Poly, knowledge: Knowledge) -> Iterator[Poly]:
+    """Expressions one or a few definitions away."""
+    present = {a.tensor.name for a in accesses(body)}
+    additive = [name for name in present if _additive(name, body, knowledge)]
+    additive.sort(key=lambda n: -knowledge.order[n])
+    for name in additive:
+        yield knowledge.expand(body, name)
+    for name in sorted(present):
+        for _, target, value in knowledge.solutions(name):
+            yield _through(body, target, value)
+    hidden = [name for name in additive if knowledge.hidden(name)]
+    for group in (hidden, additive):
+        if len(group) > 1:
+            whole = body
+            for name in group:
+                if len(whole.terms) <= _MAX_TERMS:
+                    whole = knowledge.expand(whole, name)
+            yield whole
+    if any(knowledge.hidden(name) for name in present):
+        named = _in_named_values(body, knowledge)
+        if named is not None:
+            yield named
+
+
+def _in_named_values(body: Poly, knowledge: Knowledge) -> Poly | None:
+    """Everything written in values that have names, as one cancelled fraction.
+
+    Finds what no single step does: with ``a = 1/(1 + exp(-z))`` the gradient of the
+    cross-entropy becomes ``a - t``.
+    """
+    whole = body
+    for _ in range(8):
+        present = sorted(
+            {a.tensor.name for a in accesses(whole) if knowledge.hidden(a.tensor.name)},
+            key=lambda n: -knowledge.order.get(n, 0),
+        )
+        for name in present:
+            opened = _opened(name, whole, knowledge)
+            if opened is not None:
+                whole = knowledge.fold(opened)
+                break
+        else:
+            break
+        if len(whole.terms) > _MAX_TERMS:
+            return None
+    return cancelled(whole)
+
+
+def _opened(name: str, body: Poly, knowledge: Knowledge) -> Poly | None:
+    """An inner value replaced by its definition, or by what a later value tells about it."""
+    statement = knowledge.definitions.get(name)
+    if statement is not None and len(statement.body.terms) > 1 and not any(
+        t.bound for t in statement.body.terms
+    ):
+        return knowledge.expand(body, name)
+    for later, target, value in knowledge.solutions(name):
+        if knowledge.has_shorter_power(later.out.name):
+            return _through(body, target, value)
+    return None
+
+
+def _additive(name: str, body: Poly, knowledge: Knowledge) -> bool:
+    """A sum without reductions that stands with positive whole powers only."""
+    statement = knowledge.definitions.get(name)
+    if statement is None or any(t.bound for t in statement.body.terms):
+        return False
+    if len(statement.body.terms) < 2:
+        return False
+    for term in body.terms:
+        for base, exponent in term.factors:
+            if isinstance(base, Access):
+                if base.tensor.name == name and (exponent < 0 or exponent.denominator != 1
+                                                 or exponent > 3):
+                    return False
+    return True
+
+
+def _through(body: Poly, target: Access, value: Poly) -> Poly:
+    """Write every entry of the target's tensor through the solved expression."""
+
+    def change(base: Atom) -> Poly | None:
+        if not isinstance(base, Access) or base.tensor.name != target.tensor.name:
+            return None
+        values = {}
+        for pattern, entry in zip(target.index, base.index, strict=True):
+            index = pattern.as_index
+            if index is not None:
+                if entry.as_index is None or entry.as_index.size != index.size:
+                    return None
+                values[index] = entry
+        return value.substitute(values)
+
+    if any(
+        isinstance(base, Access) and base.tensor.name == target.tensor.name
+        and (exponent < 0 or exponent.denominator != 1 or exponent > 3)
+        for term in body.terms
+        for base, exponent in term.factors
+    ):
+        return body
+    return replace_atoms(body, change)
