@@ -21,6 +21,7 @@ from gradtool.lint.isolation.layers.rlimits import address_space, tasks_of_user
 from gradtool.lint.isolation.readable import (
     GrantedLibraries,
     importable_afterwards,
+    imported_specs,
     library_specs,
     open_system,
 )
@@ -63,8 +64,11 @@ class Prepared:
     def __init__(self, setup: Setup, layers: tuple[Layer, ...]) -> None:
         self.setup = setup
         self.layers = layers
-        self.specs = library_specs(setup.libraries)
-        for name in (*self.specs, *setup.preload):
+        wanted = library_specs(setup.libraries)
+        for name in wanted:
+            import_module(name)
+        self.specs = {**imported_specs(setup.packages), **wanted}
+        for name in setup.preload:
             import_module(name)
         self.system: tuple[Opened, ...] = open_system(self.specs)
         self.finder = GrantedLibraries(self.specs)
@@ -103,6 +107,7 @@ def become_worker(
             namespaces=nest.outside,
             namespaces_missing=nest.missing,
             own_user=nest.own_user,
+            superuser=os.getuid() == 0,
             address_space=address_space(),
             tasks=0 if nest.own_user else tasks_of_user(),
         )

@@ -46,6 +46,20 @@ def library_specs(names: Iterable[str]) -> dict[str, ModuleSpec]:
     return {name: spec for name, spec in found.items() if spec is not None}
 
 
+def imported_specs(ours: Iterable[str]) -> dict[str, ModuleSpec]:
+    """The packages that were imported so far, but for the standard library and `ours`.
+
+    A library may load more of what it depends on later, so that is granted with it.
+    """
+    hidden = {*ours, *sys.stdlib_module_names, "__main__"}
+    found = {name: getattr(module, "__spec__", None) for name, module in sys.modules.items()}
+    return {
+        name: spec
+        for name, spec in found.items()
+        if isinstance(spec, ModuleSpec) and "." not in name and name not in hidden
+    }
+
+
 def library_paths(specs: dict[str, ModuleSpec]) -> list[Path]:
     """The files of the libraries; a wheel keeps its shared objects in a folder beside it."""
     paths: list[Path] = []

@@ -10,7 +10,7 @@ import socket
 import sys
 import traceback
 
-from gradtool.lint.isolation import frames, kernel
+from gradtool.lint.isolation import descendants, frames, kernel
 from gradtool.lint.isolation.bootstrap import MOST_DESCRIPTORS, Prepared, load_entry
 from gradtool.lint.isolation.jobs import MOST_BYTES, Setup, receive_job
 from gradtool.lint.isolation.layers import all_layers
@@ -25,7 +25,8 @@ def main(control_fd: int) -> None:
     """Serve the judge on this socket; returns when it is gone."""
     control = socket.socket(fileno=control_fd)
     setup = Setup.from_bytes(frames.read_frame(control_fd, MOST_BYTES))
-    sys.path[:0] = setup.import_path
+    # After the standard library, which nothing that is installed may shadow.
+    sys.path += [place for place in setup.import_path if place not in sys.path]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
@@ -41,7 +42,12 @@ def main(control_fd: int) -> None:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         nest = settle(nest)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are collected by the system
+    alone = sys.platform == "linux" and not nest.outside
+    if alone:
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _serve(control, setup, nest)
+    if alone:  # otherwise the namespace ends with its first process, which this one is
+        descendants.kill_below_self()
 
 
 def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:

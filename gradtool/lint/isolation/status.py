@@ -44,7 +44,8 @@ class Exit:
     Attributes:
         kind: "exited" (by itself, any code), "signalled", "timeout" (wall clock), "cpu",
             "memory", "killed" (by the judge), "refused" (a required layer was missing, so the
-            entry was never called), "lost" (its supervisor vanished, nothing is known).
+            entry was never called), "lost" (its supervisor vanished: nothing is known, and the
+            zygote should be replaced).
         detail: one sentence for people.
         code: exit code for "exited", signal number for "signalled", else 0. It proves nothing.
         cpu_seconds, peak_bytes, wall_seconds: what was used, 0 when unknown.

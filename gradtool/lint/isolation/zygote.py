@@ -21,11 +21,12 @@ from gradtool.lint.isolation.status import LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
 
 START_SECONDS = 60.0
+CLOSE_SECONDS = 10.0
 NOTHING = "gradtool.lint.isolation.entries:nothing"
 
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
 OPTIONS = ("-P", "-s", "-S", "-B")
-BOOT = "import sys; sys.path[:0] = sys.argv[2:]; \
+BOOT = "import sys; sys.path += sys.argv[2:]; \
 from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -164,9 +165,13 @@ class Zygote:
     def close(self) -> None:
         """End the zygote and with it every worker."""
         if self._server is not None:
+            # Asked first: without a process namespace only the zygote can find every daemon.
             self._server.control.close()
-            self._server.process.kill()
-            self._server.process.wait()
+            try:
+                self._server.process.wait(CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._server.process.kill()
+                self._server.process.wait()
             self._server = None
 
     def __enter__(self) -> Zygote:

@@ -41,6 +41,7 @@ def closed_above(folder: str) -> str:
 
 def expose(folders: list[str]) -> None:
     """Put every folder within everybody's reach, for this process only."""
+    assert sys.platform == "linux"
     library = ctypes.CDLL(None, use_errno=True)
     checked(library.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", "", MS_REC | MS_PRIVATE)

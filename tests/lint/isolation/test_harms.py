@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -180,12 +181,14 @@ def test_children_that_were_born_are_dead_afterwards(
         assert holders_of(pipe) == [os.getpid()]
 
 
-def test_workers_die_with_the_judge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("off", [(), ("namespaces",)])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_die_with_the_judge(off: tuple[str, ...], end: signal.Signals) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from tests.lint.isolation.conftest import *
-zygote = started(setup_with())
+zygote = started(setup_with(layers_off={off!r}))
 worker = zygote.run(HOSTILE + ":sleep", ())
 while not worker.layers:
     worker._take_message()
@@ -200,10 +203,10 @@ time.sleep(30)
     judge.stdout.close()
     assert len(pids) == 2
     assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
-    judge.kill()
+    judge.send_signal(end)
     judge.wait()
-    end = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end:
+    last = time.monotonic() + 5
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < last:
         time.sleep(0.02)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
@@ -384,3 +387,30 @@ def test_a_job_does_not_change_the_next_or_the_one_beside(sandbox: Zygote) -> No
     assert ended["sleep"] == "timeout"
     assert ended["kill_itself"] == "signalled"
     assert len(ended) == 4
+
+
+def test_a_daemon_dies_with_the_judge_too() -> None:
+    """Without a process namespace, and while the job is still running."""
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from tests.lint.isolation.conftest import *
+zygote = started(setup_with(layers_off=("seccomp", "landlock", "namespaces")))
+worker = zygote.run(HOSTILE + ":leave_daemon_and_stay", ())
+worker.receive(100, 10)
+print(os.readlink(f"/proc/self/fd/{{worker.read_fd}}"), flush=True)
+time.sleep(30)
+"""
+    judge = subprocess.Popen(
+        [sys.executable, "-c", "import os\n" + script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert judge.stdout is not None
+    pipe = judge.stdout.readline().strip()
+    judge.stdout.close()
+    assert len(holders_of(pipe)) >= 3  # judge, worker, daemon
+    judge.kill()
+    judge.wait()
+    last = time.monotonic() + 5
+    while holders_of(pipe) and time.monotonic() < last:
+        time.sleep(0.05)
+    assert holders_of(pipe) == []

@@ -86,25 +86,31 @@ def test_without_layers_the_harms_are_possible(bare: Zygote, tmp_path: Path) -> 
     assert seen["judge"] == "done"
 
 
-def test_a_required_layer_that_a_job_cannot_have_stops_it(tmp_path: Path) -> None:
+def test_a_worker_without_a_required_layer_does_not_call_the_entry() -> None:
+    with Zygote(setup_with(layers_off=("seccomp", "namespaces"))) as zygote:
+        zygote.start(SHORT, False)
+        # As if the layers had been there at the start and were missing later.
+        zygote._require = True
+        with zygote.run(f"{HOSTILE}:raise_error", ()) as worker:
+            ended = worker.wait()
+            assert (ended.kind, worker.output) == ("refused", b"")
+            assert "network" in ended.detail
+
+
+def test_a_link_is_not_granted_and_costs_no_layer(sandbox: Zygote, tmp_path: Path) -> None:
     (tmp_path / "file.py").write_text("")
     link = tmp_path / "link.py"
     link.symlink_to("file.py")
-    zygote = Zygote(setup_with())
-    with zygote:
-        zygote.start(SHORT, False)
-        complete = not unguarded(zygote.layers_active)
-    if complete:
-        with zygote:
-            zygote.start(SHORT, True)
-            with zygote.run(f"{HOSTILE}:tell_hash", (link,)) as worker:
-                ended = worker.wait()
-                assert ended.kind == "refused"
-                assert "files-read" in ended.detail
-                assert any("is a link" in layer.reason for layer in worker.layers)
-    else:
-        with pytest.raises(SandboxUnavailable, match="inactive"):
-            zygote.start(SHORT, True)
+    paths = (link, tmp_path / "gone.py")
+    seen, _, worker = run_hostile(sandbox, "read_files", [str(link)], paths=paths)
+    assert [layer.active for layer in worker.layers] == [
+        layer.active for layer in sandbox.layers_active
+    ]
+    if "files-read" not in unguarded(worker.layers):
+        assert seen == {str(link): "EACCES"}
+        reasons = " ".join(layer.reason for layer in worker.layers)
+        assert "is a link" in reasons
+        assert "No such file" in reasons
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class Context:
             could not leave them.
         namespaces_missing: why it could not, else "".
         own_user: whether the worker can have a user namespace of its own.
+        superuser: whether the judge is root, whose tasks the kernel does not count.
         address_space: bytes in use before the job began.
         tasks: processes and threads that count against this user already.
         active: the layers that are in force so far.
@@ -64,6 +65,7 @@ class Context:
     namespaces: Mapping[str, int] | None = None
     namespaces_missing: str = ""
     own_user: bool = False
+    superuser: bool = False
     address_space: int = 0
     tasks: int = 0
     active: tuple[LayerStatus, ...] = ()

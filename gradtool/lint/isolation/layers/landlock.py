@@ -12,9 +12,8 @@ import errno
 import os
 import struct
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from gradtool.lint.isolation import kernel
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened, must_fail, opened
@@ -66,25 +65,28 @@ def apply(context: Context) -> str:
     try:
         for place in context.system:
             _allow(ruleset, place, abi)
-        with _opened_all(context) as places:
-            for place in places:
-                _allow(ruleset, place, abi)
+        withheld = [reason for path in context.readable if (reason := _grant(ruleset, path, abi))]
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.syscall("landlock_restrict_self", RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
-    return _remark(abi)
+    return "; ".join(filter(None, [_remark(abi), *withheld]))
 
 
-@contextmanager
-def _opened_all(context: Context) -> Iterator[list[Opened]]:
-    places: list[Opened] = []
+def _grant(ruleset: int, path: Path, abi: int) -> str:
+    """Let a path of the submission be read, or say why it stays closed.
+
+    A path that is a link or is gone must not cost the layer: it is the submission's doing.
+    """
     try:
-        places.extend(opened(path) for path in context.readable)
-        yield places
+        place = opened(path)
+    except OSError as error:
+        return f"not granted: {error.strerror or error}"
+    try:
+        _allow(ruleset, place, abi)
     finally:
-        for place in places:
-            os.close(place.fd)
+        os.close(place.fd)
+    return ""
 
 
 def _allow(ruleset: int, place: Opened, abi: int) -> None:

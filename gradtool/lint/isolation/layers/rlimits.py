@@ -75,8 +75,8 @@ def apply(context: Context) -> str:
         resource.setrlimit(kind, (soft, hard))
     if not ENFORCES_ADDRESS_SPACE:
         return "this system does not enforce a limit of memory"
-    if os.getuid() == 0 and not context.own_user:
-        return "the number of tasks is not limited for the superuser"
+    if context.superuser:
+        return "the number of tasks is not limited for root"
     return ""
 
 
