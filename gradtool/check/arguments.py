@@ -64,7 +64,8 @@ class Names:
     """The spec names that a function can be given."""
 
     variables: tuple[Variable, ...]
-    numbers: tuple[str, ...]  # constants and sizes
+    numbers: tuple[str, ...]  # constants, then sizes
+    constants: tuple[str, ...]
     outputs: tuple[str, ...]
 
     @staticmethod
@@ -72,7 +73,8 @@ class Names:
         spec = reference.spec
         sizes = {symbol for v in spec.variables for dim in v.shape for symbol in dim.symbols}
         numbers = dict.fromkeys((*reference.constants, *sorted(sizes)))
-        return Names(spec.variables, tuple(numbers), reference.outputs)
+        constants = tuple(reference.constants)
+        return Names(spec.variables, tuple(numbers), constants, reference.outputs)
 
     @property
     def real(self) -> tuple[str, ...]:
@@ -165,7 +167,7 @@ def _configuration(parameter: str, names: Names) -> str | None:
     spelled = {"pad": ("pad", "padding")}
     entries = [
         f'"{key}": {name}'
-        for name in names.numbers
+        for name in names.constants
         for key in spelled.get(canonical(name), (name,))
     ]
     return "{" + ", ".join(['"mode": "train"', *entries]) + "}"

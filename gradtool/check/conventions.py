@@ -142,6 +142,10 @@ def _gradients(
 ) -> tuple[str, tuple[str, ...] | None]:
     """The statements that assign every ``d<name>`` from a call, and what is offered."""
     returned = function.returns[0] if function.returns else ("",)
+    if len(returned) == 1 and not returned[0].startswith("{"):
+        one = gradient_target(returned[0], called.given, names) if returned[0] else None
+        if one is None and not function.keys.get(returned[0]):
+            returned = ("",) * len(names.real)  # a tuple under another name
     if len(returned) == 1 and (keys := _keys_of(returned[0], function)):
         lines = [f"grads = {source}"]
         for key in keys:

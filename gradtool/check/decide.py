@@ -125,11 +125,14 @@ def _where(case: Case) -> str:
     return "fails at " + ", ".join(f"{n}={size}" for n, size in case.measured.trouble_at.items())
 
 
-def _remarks(points: Iterable[Point]) -> Iterable[Remark]:
+def _remarks(points: Sequence[Point]) -> Iterable[Remark]:
     """What the comparisons remarked, once for each array."""
     outcomes = [o for p in points for o in (*p.outputs.values(), *p.gradients.values())]
+    # A shape that differs harmlessly at a size of one is no remark where it is wrong elsewhere.
+    wrong = {o.message.split(" ")[0] for o in outcomes if o.array is None}
+    remarks = [r for o in outcomes for r in o.remarks]
     # A message begins with the array's name; sizes further on differ between the probes.
-    found = {(r.code, r.message.split(" ")[0]): r for o in outcomes for r in o.remarks}
+    found = {(r.code, name): r for r in remarks if (name := r.message.split(" ")[0]) not in wrong}
     return found.values()
 
 

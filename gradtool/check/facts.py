@@ -80,11 +80,16 @@ def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool
 def _nudged(case: Case, point: Point) -> Point | None:
     """The measurement at slightly other inputs."""
     rng = np.random.default_rng([case.seed, 7])
-    values = {
-        name: v * (1 + _NUDGE * rng.uniform(-1, 1, v.shape)) if v.dtype.kind == "f" else v
-        for name, v in point.probe.values.items()
-    }
-    probe = replace(point.probe, values=values)
+
+    def moved(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            name: v * (1 + _NUDGE * rng.uniform(-1, 1, v.shape)) if v.dtype.kind == "f" else v
+            for name, v in values.items()
+        }
+
+    probe = replace(
+        point.probe, values=moved(point.probe.values), upstream=moved(point.probe.upstream)
+    )
     again = measure(case.session, case.reference, case.binding, [probe], case.seed)
     return again.points[0] if again.points else None
 

@@ -21,10 +21,17 @@ class Reference(Protocol):
         constants: the numbers named by the spec.
     """
 
-    spec: LayerSpec
-    outputs: tuple[str, ...]
-    output_shapes: Mapping[str, tuple[Dim, ...]]
-    constants: Mapping[str, int | float]
+    @property
+    def spec(self) -> LayerSpec: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def output_shapes(self) -> Mapping[str, tuple[Dim, ...]]: ...
+
+    @property
+    def constants(self) -> Mapping[str, int | float]: ...
 
     def forward(
         self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]

@@ -85,10 +85,11 @@ def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
         index = ", ".join(map(str, worst.index))
         entry = f"{label}[{index}]" if worst.index else label
         if hide_expected:
-            found.append(f"{entry} is {_number(worst.got)}, which is wrong")
+            found.append(f"{entry} is {_number(worst.got, 4)}, which is wrong")
         else:
+            got, expected = _numbers(worst.got, worst.expected)
             found.append(
-                f"{entry} is {_number(worst.got)}, should be {_number(worst.expected)}; "
+                f"{entry} is {got}, should be {expected}; "
                 f"|difference| {worst.error:.1e} > {worst.bound:.0e}"
             )
     if row.message:
@@ -102,8 +103,18 @@ def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
     return found
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
+def _numbers(a: float, b: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart."""
+    for digits in range(4, 17):
+        texts = _number(a, digits), _number(b, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _number(value: float, digits: int) -> str:
+    plain = 1e-2 <= abs(value) < 1e4
+    return f"{value:.{digits}f}" if plain else f"{value:.{digits}g}"
 
 
 def _trouble(verdict: Verdict) -> Iterable[tuple[str, str]]:
@@ -135,4 +146,8 @@ def _summary(verdict: Verdict) -> str:
     kinds = {g.standing for g in bad}
     word = "wrong" if kinds == {"wrong"} or len(kinds) != 1 else kinds.pop()
     also = "the forward is wrong, and " if forward_wrong else ""
+    if len(gradients) == 1 and bad:
+        return f"{also}the gradient is {word} (seed {verdict.seed})"
+    if not bad and forward_wrong:
+        return f"the forward is wrong; the gradients are right (seed {verdict.seed})"
     return f"{also}{len(bad)} of {len(gradients)} gradients {verb} {word} (seed {verdict.seed})"

@@ -1,0 +1,178 @@
+"""Whatever the user's file does, the answer is one clear message and never our traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from tests.check.references import affine
+
+RIGHT = """
+import numpy as np
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0)
+"""
+
+
+def verdict(tmp_path: Path, text: str | bytes, seconds: float = 10.0) -> Verdict:
+    file = tmp_path / "hw.py"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return check_pair(affine(), file, seed=0, version="", seconds=seconds).verdict
+
+
+def backward(body: str) -> str:
+    """A file whose backward has another body."""
+    return RIGHT.partition("def affine_backward")[0] + (
+        "def affine_backward(dout, cache):\n    x, w = cache\n" + body
+    )
+
+
+RETURN = "    return dx, dw, db\n"
+GOOD = "    dx, dw, db = dout @ w.T, x.T @ dout, dout.sum(axis=0)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "message"),
+    [
+        pytest.param("def f(:\n", "file", "invalid syntax", id="does not parse"),
+        pytest.param(b"\x00\x01\x02", "file", "binary", id="binary"),
+        pytest.param(b"# \xff\xfe\n", "file", "no text", id="not UTF-8"),
+        pytest.param("(" * 5000, "file", "", id="nested too deeply"),
+        pytest.param("print 'a'\n", "file", "Python 2", id="Python 2"),
+        pytest.param("", "binding", "it defines nothing", id="empty"),
+        pytest.param("def relu(x):\n    return x\n", "binding", "it defines relu", id="no pair"),
+        pytest.param(backward("    import os; os._exit(3)\n"), "worker", "exit code 3", id="exits"),
+        pytest.param(
+            backward("    import ctypes; ctypes.string_at(0)\n"), "worker", "SIGSEGV", id="crashes"
+        ),
+        pytest.param(
+            backward("    import os; os.closerange(3, 100)\n"), "worker", "", id="closes the pipes"
+        ),
+    ],
+)
+def test_nothing_to_compare(tmp_path: Path, text: str | bytes, stage: str, message: str) -> None:
+    found = verdict(tmp_path, text)
+    assert found.verdict == "error"
+    assert found.trouble is not None
+    assert found.trouble.stage == stage
+    assert message in found.trouble.message
+
+
+def test_a_hang_ends_at_the_time_limit(tmp_path: Path) -> None:
+    found = verdict(tmp_path, backward("    while True: pass\n"), seconds=1.0)
+    assert found.trouble is not None
+    assert "no answer within 1 s" in found.trouble.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "while True: pass",
+        "import sys; sys.exit(0)",
+        "import os; os._exit(0)",
+        "import ctypes; ctypes.string_at(0)",
+        "raise SystemExit",
+        "open('data.csv')",
+        "raise BaseExceptionGroup('a', [ValueError()])",
+        "assert False",
+    ],
+)
+def test_what_fails_at_import_is_left_out_and_told(tmp_path: Path, line: str) -> None:
+    found = verdict(tmp_path, f"{RIGHT}\n{line}\n", seconds=1.5)
+    assert found.verdict == "pass"
+    assert any("only the definitions" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("    return 1/0, 0, 0\n", "ZeroDivisionError"),
+        ("    import sys; sys.exit(1)\n", "SystemExit"),
+        ("    raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("    return affine_backward(dout, cache)\n", "RecursionError"),
+        ("    return dout\n", "ValueError"),
+        ("    raise NotImplementedError\n", "NotImplementedError"),
+        ("    class E(Exception):\n        def __str__(self): raise self\n    raise E\n", "E"),
+    ],
+)
+def test_an_exception_is_named_with_its_line(tmp_path: Path, body: str, message: str) -> None:
+    found = verdict(tmp_path, backward(body))
+    assert found.verdict in ("error", "fail")
+    assert found.trouble is not None
+    assert message in found.trouble.message
+    assert found.forward[0].standing == "ok"
+    assert {g.standing for g in found.gradients} <= {"not computed", "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("    db = None\n", "is None"),
+        ("    db = 'a'\n", "is text"),
+        ("    db = [[1.0], [1.0, 2.0]]\n", "rows differ in length"),
+        ("    db = object()\n", "no array of numbers"),
+        ("    db = db * np.nan\n", "not finite"),
+        ("    db = np.inf\n", "should be (C,)"),
+        ("    db = db + 1j\n", "is complex"),
+        ("    db = db.astype(int)\n", "integer buffer"),
+        ("    db = dout\n", "the sum over axis 0 is missing (with it, every entry is right)"),
+        ("    db = dout.sum()\n", "summed over every axis"),
+        ("    db = np.zeros(10**7)\n", "far larger"),
+        ("    db = np.zeros((2,) * 33)\n", ""),
+        ("    db = {'a': 1}\n", "no array of numbers"),
+        ("    db = (x for x in db)\n", "no array of numbers"),
+    ],
+)
+def test_a_value_that_is_no_gradient_is_named(tmp_path: Path, body: str, message: str) -> None:
+    found = verdict(tmp_path, backward(GOOD + body + RETURN))
+    assert found.verdict in ("fail", "error")
+    by_name = {g.name: g for g in found.gradients}
+    assert by_name["b"].standing in ("wrong", "not computed")
+    assert message in by_name["b"].message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print('x' * 20_000_000)",
+        "import os; os.write(1, b'x' * 5_000_000); os.write(2, b'x' * 5_000_000)",
+        "import warnings; warnings.warn('careful')",
+        "import os; os.chdir('/')",
+        "import sys; sys.stdout.close(); sys.stdin.close()",
+        "import sys; sys.setrecursionlimit(100)",
+        "import numpy; numpy.seterr(all='raise')",
+    ],
+)
+def test_noise_changes_nothing(tmp_path: Path, line: str) -> None:
+    found = verdict(tmp_path, RIGHT.replace("x, w = cache", f"x, w = cache; {line}"))
+    assert (found.verdict, found.trouble) == ("pass", None)
+
+
+def test_a_child_that_was_forked_does_not_answer(tmp_path: Path) -> None:
+    body = "    import os; os.fork()\n" + GOOD + RETURN
+    assert verdict(tmp_path, backward(body)).verdict == "pass"
+
+
+def test_text_from_the_user_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    found = verdict(tmp_path, backward("    raise ValueError('\\x1b[2J' + 'a' * 10000)\n"))
+    assert found.trouble is not None
+    assert "\x1b" not in found.trouble.message
+    assert len(found.trouble.message) < 1000
+
+
+def test_the_line_of_an_exception_is_the_users(tmp_path: Path) -> None:
+    found = verdict(tmp_path, backward("    y = 1\n    return np.zeros((2, 3)) @ np.zeros(2)\n"))
+    assert found.trouble is not None
+    assert (found.trouble.place, found.trouble.line) == ("hw.py", 8)
+    assert found.trouble.source == "return np.zeros((2, 3)) @ np.zeros(2)"
+
+
+def test_the_right_file_passes(tmp_path: Path) -> None:
+    found = verdict(tmp_path, RIGHT)
+    assert (found.verdict, found.notes, found.trouble) == ("pass", (), None)
