@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
@@ -61,9 +62,7 @@ class Prepared:
     The environment is empty afterwards: it was only for the interpreter and the libraries.
     """
 
-    def __init__(self, setup: Setup, layers: tuple[Layer, ...]) -> None:
-        self.setup = setup
-        self.layers = layers
+    def __init__(self, setup: Setup) -> None:
         wanted = library_specs(setup.libraries)
         for name in wanted:
             import_module(name)
@@ -78,27 +77,38 @@ class Prepared:
         gc.freeze()  # a collection in a worker would copy every page of the zygote
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every worker of a zygote finds.
+
+    Attributes:
+        setup: as the judge asked.
+        layers: to lock in with, in order.
+        nest: where the zygote lives.
+        prepared: None where each worker prepares itself.
+    """
+
+    setup: Setup
+    layers: tuple[Layer, ...]
+    nest: Nest
+    prepared: Prepared | None
+
+
 def become_worker(
-    job: Job,
-    prepared: Prepared | None,
-    setup: Setup,
-    layers: tuple[Layer, ...],
-    nest: Nest,
-    descriptors: tuple[int, int, int, int],
+    job: Job, around: Surroundings, descriptors: tuple[int, int, int, int]
 ) -> NoReturn:
     """Turn this forked process into the worker of a job; it ends with the entry.
 
     Args:
         job: what to run.
-        prepared: None in a fresh process, which prepares itself now.
-        setup, layers: for that.
-        nest: where the zygote lives.
+        around: what the zygote prepared.
         descriptors: from the judge, to the judge, the lifeline, and where output goes.
     """
+    setup, nest = around.setup, around.nest
     code = 1
     try:
         _settle(descriptors)
-        prepared = prepared or Prepared(setup, layers)
+        prepared = around.prepared or Prepared(setup)
         entry = load_entry(job.entry, setup.packages)
         context = Context(
             limits=job.limits,
@@ -114,7 +124,7 @@ def become_worker(
         pid = _pid_outside()
         sys.path[:] = prepared.import_path
         sys.meta_path.append(prepared.finder)
-        statuses = lock_in(context, prepared.layers, setup.layers_off)
+        statuses = lock_in(context, around.layers, setup.layers_off)
         refused = unguarded(statuses) if job.require_sandbox else ()
         frames.write_frame(LIFELINE, locked_to_bytes(Locked(pid, statuses, refused)))
         os.closerange(LIFELINE, MOST_DESCRIPTORS)

@@ -98,27 +98,45 @@ class Job:
         )
 
 
-def send_job(control: socket.socket, job: Job, descriptors: tuple[int, int, int]) -> None:
+def send_job(lane: socket.socket, job: Job, descriptors: tuple[int, int, int]) -> None:
     """Send a job and the descriptors that belong to it.
+
+    Raises:
+        OSError: the supervisor is gone.
+    """
+    data = job.to_bytes()
+    # The descriptors travel with the header, so that they arrive before the body is awaited.
+    socket.send_fds(lane, [frames.header(len(data))], list(descriptors))
+    lane.sendall(data)
+
+
+def send_lane(control: socket.socket, lane: socket.socket) -> None:
+    """Ask for one more supervisor, which will take its jobs from this lane.
 
     Raises:
         OSError: the zygote is gone.
     """
-    data = job.to_bytes()
-    # The descriptors travel with the header, so that they arrive before the body is awaited.
-    socket.send_fds(control, [frames.header(len(data))], list(descriptors))
-    control.sendall(data)
+    socket.send_fds(control, [b"+"], [lane.fileno()])
 
 
-def receive_job(control: socket.socket) -> tuple[Job, tuple[int, int, int]] | None:
+def receive_lane(control: socket.socket) -> socket.socket | None:
+    """The next lane, or None when the judge is gone."""
+    try:
+        sign, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    except ConnectionError:
+        return None
+    return socket.socket(fileno=descriptors[0]) if sign else None
+
+
+def receive_job(lane: socket.socket) -> tuple[Job, tuple[int, int, int]] | None:
     """The next job, or None when the judge is gone."""
     try:
-        head, descriptors, _, _ = socket.recv_fds(control, frames.HEADER, DESCRIPTORS_OF_A_JOB)
+        head, descriptors, _, _ = socket.recv_fds(lane, frames.HEADER, DESCRIPTORS_OF_A_JOB)
         if not head:
             return None
-        head += frames.read_exactly(control.fileno(), frames.HEADER - len(head))
+        head += frames.read_exactly(lane.fileno(), frames.HEADER - len(head))
         length = frames.length_of(head, MOST_BYTES)
-        job = Job.from_bytes(frames.read_exactly(control.fileno(), length))
+        job = Job.from_bytes(frames.read_exactly(lane.fileno(), length))
     except (frames.FrameError, ConnectionError):
         return None
     source, sink, lifeline = descriptors

@@ -1,8 +1,7 @@
-"""The zygote's own process: prepare once, then fork a supervisor per job until the judge goes."""
+"""The zygote's own process: prepare once, then fork a supervisor for each lane of jobs."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
@@ -11,12 +10,12 @@ import sys
 import traceback
 
 from gradtool.lint.isolation import descendants, frames, kernel
-from gradtool.lint.isolation.bootstrap import MOST_DESCRIPTORS, Prepared, load_entry
-from gradtool.lint.isolation.jobs import MOST_BYTES, Setup, receive_job
+from gradtool.lint.isolation.bootstrap import MOST_DESCRIPTORS, Prepared, Surroundings
+from gradtool.lint.isolation.jobs import MOST_BYTES, Setup, receive_lane
 from gradtool.lint.isolation.layers import all_layers
 from gradtool.lint.isolation.layers.namespaces import LAYER as NAMESPACES
 from gradtool.lint.isolation.layers.namespaces import Nest, for_one_child, leave, settle
-from gradtool.lint.isolation.supervisor import supervise
+from gradtool.lint.isolation.supervisor import serve
 
 READY = b"ready"
 
@@ -53,31 +52,14 @@ def main(control_fd: int) -> None:
 def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
     layers = all_layers()
     try:
-        prepared = Prepared(setup, layers) if setup.warm else None
+        prepared = Prepared(setup) if setup.warm else None
     except BaseException:
         frames.write_frame(control.fileno(), traceback.format_exc().encode())
         return
     frames.write_frame(control.fileno(), READY)
-    while (received := receive_job(control)) is not None:
-        job, descriptors = received
-        if prepared is not None:
-            _import_entry(job.entry, setup)
-        with for_one_child(nest) as first:
-            child = os.fork()
-            if child == 0:
+    around = Surroundings(setup, layers, nest, prepared)
+    while (lane := receive_lane(control)) is not None:
+        with for_one_child(nest) as first, lane:
+            if os.fork() == 0:
                 control.close()
-                supervise(job, prepared, setup, layers, nest, first, descriptors)
-        for fd in descriptors:
-            os.close(fd)
-        if prepared is None:  # started for this job alone, to be collected with it
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
-            return
-
-
-def _import_entry(entry: str, setup: Setup) -> None:
-    """Import it before the fork, so that only the first job pays; the worker tells if it fails."""
-    try:
-        load_entry(entry, setup.packages)
-    except Exception:
-        return
+                serve(lane, around, first)

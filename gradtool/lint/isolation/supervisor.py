@@ -1,4 +1,4 @@
-"""One process per job that is trusted: it forks the worker, watches it, and buries all of it.
+"""A trusted process that forks one worker at a time, watches it, and buries all of it.
 
 It sees three things: the worker's output (kept up to a limit, the rest thrown away, so that a
 flood neither blocks nor fills anything), the lifeline to the judge (closed: kill), the clock.
@@ -19,10 +19,13 @@ from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from gradtool.lint.isolation import descendants, frames, kernel
-from gradtool.lint.isolation.bootstrap import OUT_OF_MEMORY, Prepared, become_worker
-from gradtool.lint.isolation.jobs import Job, Setup
-from gradtool.lint.isolation.layers.base import Layer
-from gradtool.lint.isolation.layers.namespaces import Nest
+from gradtool.lint.isolation.bootstrap import (
+    OUT_OF_MEMORY,
+    Surroundings,
+    become_worker,
+    load_entry,
+)
+from gradtool.lint.isolation.jobs import Job, receive_job
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.report import ended_to_bytes
 from gradtool.lint.isolation.status import Exit
@@ -33,25 +36,26 @@ BYTES_PER_UNIT_OF_RSS = 1 if sys.platform == "darwin" else 1024
 Cause = Literal["itself", "timeout", "killed"]
 
 
-def supervise(
-    job: Job,
-    prepared: Prepared | None,
-    setup: Setup,
-    layers: tuple[Layer, ...],
-    nest: Nest,
-    first: bool,
-    descriptors: tuple[int, int, int],
-) -> NoReturn:
-    """Run one job in this forked process, report its end on the lifeline, and end.
+def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
+    """Run the jobs that come on the lane, one after the other, in this forked process; then end.
 
     Args:
-        job, prepared, setup, layers, nest: see `bootstrap.become_worker`.
+        lane: from the judge.
+        around: what the zygote prepared.
         first: this is the first process of a namespace of its own.
-        descriptors: from the judge, to the judge, the lifeline.
     """
     code = 1
     try:
-        _watch_over(job, prepared, setup, layers, nest, first, descriptors)
+        if sys.platform == "linux":
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        bell, rope = socket.socketpair()
+        for side in (bell, rope):
+            side.setblocking(False)
+        signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while (received := receive_job(lane)) is not None:
+            _run(*received, around, first, bell)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -59,30 +63,23 @@ def supervise(
         os._exit(code)
 
 
-def _watch_over(
+def _run(
     job: Job,
-    prepared: Prepared | None,
-    setup: Setup,
-    layers: tuple[Layer, ...],
-    nest: Nest,
-    first: bool,
     descriptors: tuple[int, int, int],
+    around: Surroundings,
+    first: bool,
+    bell: socket.socket,
 ) -> None:
+    """One job, from the fork of its worker to the report of its end on the lifeline."""
     started = time.monotonic()
-    if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if around.prepared is not None:
+        with contextlib.suppress(Exception):  # the worker will tell; here only later jobs gain
+            load_entry(job.entry, around.setup.packages)
     source, sink, lifeline = descriptors
     output, output_of_worker = os.pipe()
-    bell, bell_rope = socket.socketpair()
-    for side in (bell, bell_rope):
-        side.setblocking(False)
-    signal.set_wakeup_fd(bell_rope.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     worker = os.fork()
     if worker == 0:
-        four = (source, sink, lifeline, output_of_worker)
-        become_worker(job, prepared, setup, layers, nest, four)
+        become_worker(job, around, (source, sink, lifeline, output_of_worker))
     for fd in (source, sink, output_of_worker):
         os.close(fd)
     os.set_blocking(output, False)
@@ -95,6 +92,8 @@ def _watch_over(
     with contextlib.suppress(frames.FrameError):  # the judge has gone
         frames.write_frame(lifeline, ended_to_bytes(ended))
         frames.write_frame(lifeline, bytes(kept.data))
+    os.close(lifeline)
+    os.close(output)
 
 
 End = tuple[int, resource.struct_rusage]

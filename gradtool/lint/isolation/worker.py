@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import select
 import socket
-import subprocess
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from gradtool.lint.isolation import frames, report
@@ -30,15 +30,15 @@ class Worker:
         lifeline: socket.socket,
         wall_seconds: float,
         output_bytes: int,
-        server: subprocess.Popen[bytes] | None,
+        finish: Callable[[Exit], None],
     ) -> None:
-        """`server` is the process to collect with the job, when the job has one for itself."""
+        """`finish` is called once, when the job has ended."""
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._lifeline = lifeline
         self._last = time.monotonic() + wall_seconds + GRACE
         self._output_bytes = output_bytes
-        self._server = server
+        self._finish = finish
         self._locked: report.Locked | None = None
         self._exit: Exit | None = None
         self._output = b""
@@ -85,8 +85,6 @@ class Worker:
                 self._take_message()
             elif left <= 0:
                 self._end(Exit("lost", "the supervisor did not report in time"))
-        self._collect()
-        assert self._exit is not None
         return self._exit
 
     @property
@@ -168,10 +166,4 @@ class Worker:
             missing = ", ".join(self._locked.refused)
             ended = Exit("refused", f"not run: nothing guards {missing} on this host")
         self._exit = ended
-
-    def _collect(self) -> None:
-        if self._server is not None:
-            if self._exit is not None and self._exit.kind == "lost":
-                self._server.kill()
-            self._server.wait()
-            self._server = None
+        self._finish(ended)

@@ -9,15 +9,16 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
 import gradtool
 from gradtool.lint.isolation import frames
-from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job
+from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job, send_lane
 from gradtool.lint.isolation.limits import Limits
-from gradtool.lint.isolation.status import LayerStatus, unguarded
+from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
 
 START_SECONDS = 60.0
@@ -52,8 +53,28 @@ class ZygoteGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Server:
+    """An interpreter that was started."""
+
     process: subprocess.Popen[bytes]
     control: socket.socket
+
+    def end(self) -> None:
+        """Ask it to end, and insist."""
+        # Asked first: without a process namespace only the zygote can find every daemon.
+        self.control.close()
+        try:
+            self.process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """The way to one supervisor, and its interpreter where that serves one job only."""
+
+    socket: socket.socket
+    server: _Server | None
 
 
 class Zygote:
@@ -73,6 +94,7 @@ class Zygote:
         self._require = False
         self._layers: tuple[LayerStatus, ...] = ()
         self._lock = threading.Lock()
+        self._free: list[_Lane] = []
 
     def start(self, limits: Limits, require_sandbox: bool) -> None:
         """Start it and see in a first worker what this host enforces.
@@ -120,36 +142,26 @@ class Zygote:
         limits = limits or self._limits
         paths = tuple(Path(os.path.abspath(path)) for path in read_only_paths)
         job = Job(entry, paths, limits, self._require)
-        server = self._server if self._setup.warm else self._launch()
-        if server is None:
-            raise ZygoteGone("the zygote was not started")
         source, write_fd = os.pipe()
         read_fd, sink = os.pipe()
         ours, theirs = socket.socketpair()
         try:
-            with self._lock:
-                send_job(server.control, job, (source, sink, theirs.fileno()))
-        except OSError as error:
+            lane = self._send(job, (source, sink, theirs.fileno()))
+        except BaseException:
             for fd in (write_fd, read_fd):
                 os.close(fd)
             ours.close()
-            raise ZygoteGone("the zygote has ended") from error
+            raise
         finally:
             os.close(source)
             os.close(sink)
             theirs.close()
         os.set_blocking(read_fd, False)
         os.set_blocking(write_fd, False)
-        alone = None if self._setup.warm else server
-        if alone is not None:
-            alone.control.close()  # one job only: it ends with it
+        slow = 0.0 if self._setup.warm else START_SECONDS
+        finish = partial(self._take_back, lane)
         return Worker(
-            read_fd,
-            write_fd,
-            ours,
-            limits.wall_seconds + (START_SECONDS if alone else 0.0),
-            limits.output_bytes,
-            alone.process if alone else None,
+            read_fd, write_fd, ours, limits.wall_seconds + slow, limits.output_bytes, finish
         )
 
     @property
@@ -164,15 +176,13 @@ class Zygote:
 
     def close(self) -> None:
         """End the zygote and with it every worker."""
-        if self._server is not None:
-            # Asked first: without a process namespace only the zygote can find every daemon.
-            self._server.control.close()
-            try:
-                self._server.process.wait(CLOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._server.process.kill()
-                self._server.process.wait()
-            self._server = None
+        with self._lock:
+            lanes, self._free = self._free, []
+            server, self._server = self._server, None
+        for lane in lanes:
+            lane.socket.close()
+        if server is not None:
+            server.end()
 
     def __enter__(self) -> Zygote:
         return self
@@ -184,6 +194,43 @@ class Zygote:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _send(self, job: Job, descriptors: tuple[int, int, int]) -> _Lane:
+        """Give the job to a supervisor that is free, or to a new one."""
+        while True:
+            with self._lock:
+                lane = self._free.pop() if self._free else None
+            if lane is None:
+                break
+            try:
+                send_job(lane.socket, job, descriptors)
+            except OSError:  # killed meanwhile: no other job is affected
+                lane.socket.close()
+            else:
+                return lane
+        server = self._server if self._setup.warm else self._launch()
+        if server is None:
+            raise ZygoteGone("the zygote was not started")
+        ours, theirs = socket.socketpair()
+        try:
+            with self._lock, theirs:
+                send_lane(server.control, theirs)
+            send_job(ours, job, descriptors)
+        except OSError as error:
+            ours.close()
+            raise ZygoteGone("the zygote has ended") from error
+        return _Lane(ours, None if self._setup.warm else server)
+
+    def _take_back(self, lane: _Lane, ended: Exit) -> None:
+        """Called when a job has ended: its supervisor is free, unless something was wrong."""
+        with self._lock:
+            usable = ended.kind != "lost" and lane.server is None and self._server is not None
+            if usable:
+                self._free.append(lane)
+        if not usable:
+            lane.socket.close()
+            if lane.server is not None:
+                lane.server.end()
 
     def _launch(self) -> _Server:
         ours, theirs = socket.socketpair()
