@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
-from gradtool.check.conventions import Candidate, bindings
+from gradtool.check.candidate import Candidate
+from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.reference import Reference
 from gradtool.check.words import (
@@ -84,9 +85,12 @@ def candidates(found: Inventory) -> list[Candidate]:
             result.append(Candidate(function, None))
     for owner in found.classes:
         whole = _with_bases(owner, found)
-        methods = _first(whole, _FORWARDS), _first(whole, _BACKWARDS)
-        if all(methods):
-            result.append(Candidate(*methods, whole))
+        first, second = _first(whole, _FORWARDS), _first(whole, _BACKWARDS)
+        both = _both_at_once(whole)
+        if first and second:
+            result.append(Candidate(first, second, whole))
+        elif both:
+            result.append(Candidate(both, None, whole))
     return [c for c in result if c.forward is not None or c.backward in backwards]
 
 
@@ -138,6 +142,12 @@ def _partner(backward: Function, forwards: Sequence[Function]) -> Function | Non
 
 def _first(owner: Class, names: Iterable[str]) -> Function | None:
     return next((method for name in names if (method := owner.method(name))), None)
+
+
+def _both_at_once(owner: Class) -> Function | None:
+    """A method that returns a loss with its gradients."""
+    methods = (owner.method(name) for name in ("loss", "cost", "loss_and_grad", "forward"))
+    return next((m for m in methods if m and any(len(r) >= 2 for r in m.returns)), None)
 
 
 def _with_bases(owner: Class, found: Inventory) -> Class:

@@ -1,0 +1,61 @@
+"""One call that returns the loss and its gradients: ``loss, dx = softmax_loss(x, y)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target
+from gradtool.check.bind import Binding
+from gradtool.check.by_class import construction
+from gradtool.check.candidate import Candidate
+from gradtool.check.targets import keys_of, order_note
+
+
+def one_call(candidate: Candidate, names: Names) -> list[Binding]:
+    """A function or a method; the gradients may be a dictionary."""
+    function = candidate.forward
+    if candidate.backward or not function or len(names.outputs) != 1:
+        return []
+    returned = next((r for r in function.returns if len(r) >= 2), None)
+    if returned is None:
+        return []
+    setup, passed = construction(candidate.owner, names) if candidate.owner else ([], [])
+    rest_of_inputs = [v.name for v in names.variables if v.name not in passed]
+    called = call(function, names, {}, rest_of_inputs)
+    called = Call(called.text, {**{n: n for n in passed}, **called.given}, called.by_order)
+    rest = returned[1:]
+    output = names.outputs[0]
+    target = f"{output}, "
+    title = f"{candidate.owner.name}.{function.name}" if candidate.owner else function.name
+    source = f"{'layer.' if candidate.owner else ''}{function.name}({called.text})"
+    lines: list[str]
+    if len(rest) == 1 and (keys := keys_of(rest[0], function)):
+        lines = [f"{target}grads = {source}"]
+        offered = []
+        for key in keys:
+            variable = gradient_target(key, called.given, names)
+            if variable:
+                offered.append(variable)
+                lines.append(f'd{variable} = grads["{key}"]')
+    else:
+        offered = _offered(rest, called, names)
+        lines = [f"{target}{', '.join(f'd{n}' for n in offered)} = {source}"]
+    if not offered:
+        raise NoMatch(f"{title}: which variables are its gradients of?")
+    left = [n for n in names.real if n not in offered]
+    remark = f"{title} offers no d{', no d'.join(left)}" if left else ""
+    convention = f"{title} returns the loss and its gradients" + order_note(called)
+    order = tuple(n for n in names.real if n in offered)
+    made = "\n".join(setup) or None
+    return [Binding(convention, "\n".join(lines), setup=made, gradients=order, remark=remark)]
+
+
+def _offered(rest: Sequence[str], called: Call, names: Names) -> list[str]:
+    by_name = [gradient_target(name, called.given, names) for name in rest]
+    if all(by_name) and len(set(by_name)) == len(by_name):
+        return [name for name in by_name if name]
+    parameters = [n for n in names.parameters if n in names.real]
+    for group in (names.real, parameters):
+        if len(group) == len(rest):  # `grad` is that of the parameters, or of all there is
+            return list(group)
+    return []

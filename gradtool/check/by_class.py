@@ -1,0 +1,137 @@
+"""An object with forward and backward: gradients are returned, or left in the object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same, sizes_for
+from gradtool.check.bind import Binding
+from gradtool.check.candidate import Candidate
+from gradtool.check.inventory import Class, Function
+from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
+from gradtool.check.words import of_gradient
+
+
+def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
+    """An object: parameters by its constructor or as attributes, gradients returned or stored."""
+    owner = candidate.owner
+    forward, backward = candidate.forward, candidate.backward
+    if not owner or not forward or not backward:
+        return []
+    setup, passed = construction(owner, names)
+    rest = [v.name for v in names.variables if v.name not in passed and not v.read]
+    called = call(forward, names, {}, rest)
+    method = "" if forward.name == "__call__" else f".{forward.name}"
+    output = ", ".join(names.outputs)
+    result = forward.returns[0] if forward.returns else ()
+    target = f"{output}, _" if len(result) == len(names.outputs) + 1 else output
+    upstream = upstream_arguments(backward, {}, called, names)
+    if not upstream and backward.required and len(names.outputs) == 1:
+        upstream = {backward.params[0]: f"d{names.outputs[0]}"}
+    again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
+    arguments = call(backward, names, {**upstream, **again}, [])
+    given = Call("", {**{n: n for n in passed}, **called.given}, called.by_order)
+    lines = _class_gradients(
+        owner, backward, f"layer.{backward.name}({arguments.text})", given, names
+    )
+    return [
+        Binding(
+            f"the class {owner.name}" + order_note(called),
+            f"{target} = layer{method}({called.text})",
+            "\n".join(lines),
+            "\n".join(setup),
+        )
+    ]
+
+
+def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
+    """The lines that make the object, and the variables that it got by them."""
+    init = owner.method("__init__")
+    texts: dict[str, str] = {}
+    passed: list[str] = []
+    for parameter in init.params if init else ():
+        if match := same(parameter, [n for n in names.parameters if n not in passed]):
+            texts[parameter] = match
+            passed.append(match)
+        elif number := sizes_for(parameter, names) or same(parameter, names.numbers):
+            texts[parameter] = number
+    if init:
+        missing = [p for p in init.params[: init.required] if p not in texts]
+        weights = next((v for v in names.variables if v.role == "parameter"), None)
+        if missing and weights and len(missing) == len(weights.shape) and not passed:
+            texts |= {p: str(d) for p, d in zip(missing, weights.shape, strict=True)}
+            missing = []
+        if missing:
+            raise NoMatch(f"{owner.name}: nothing in the spec is called {', '.join(missing)}")
+    arguments = ", ".join(f"{p}={texts[p]}" for p in (init.params if init else ()) if p in texts)
+    lines = [f"layer = {owner.name}({arguments})"]
+    attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))
+    keyed = {name: keys for m in owner.methods for name, keys in m.keys.items()}
+    for name in names.parameters:
+        if name in passed:
+            continue
+        for store, keys in keyed.items():
+            key = same(name, keys)
+            if key and store.startswith("self.") and "grad" not in store:
+                lines.append(f'layer.{store[5:]}["{key}"] = {name}')
+                passed.append(name)
+                break
+        else:
+            if attribute := same(name, attributes):
+                lines.append(f"layer.{attribute} = {name}")
+                passed.append(name)
+    return lines, passed
+
+
+def _class_gradients(
+    owner: Class, backward: Function, source: str, given: Call, names: Names
+) -> list[str]:
+    returned = backward.returns[0] if backward.returns else ()
+    real = list(names.real)
+    parameters = [n for n in real if n in names.parameters]
+    inputs = [n for n in real if n not in parameters]
+    lines: list[str] = []
+    found: list[str] = []
+    if not returned:
+        lines.append(source)
+    elif len(returned) == 1 and not keys_of(returned[0], backward):
+        # One result is the gradient of the input, whatever it is called; the parameters' lie in
+        # the object.
+        variable = inputs[0] if inputs else gradient_target(returned[0], given.given, names)
+        if variable is None:
+            raise NoMatch(f"{owner.name}.{backward.name}: which gradient does it return?")
+        lines.append(f"d{variable} = {source}")
+        found.append(variable)
+    else:
+        text, _ = gradient_lines(backward, source, given, names)
+        lines += text.splitlines()
+        found = [n for n in real if f"d{n}" in text.replace("[", " ")]
+    lines += _stored(owner, [n for n in real if n not in found])
+    return lines
+
+
+def _stored(owner: Class, wanted: Sequence[str]) -> list[str]:
+    """Lines that read gradients which the backward left in the object."""
+    attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))
+    keyed = {n: k for m in owner.methods for n, k in m.keys.items() if n.startswith("self.")}
+    lines: list[str] = []
+    for name in wanted:
+        stored = next((a for a in attributes if _is_gradient_of(a, name)), None)
+        if stored:
+            lines.append(f"d{name} = layer.{stored}")
+            continue
+        for store, keys in keyed.items():
+            key = next((k for k in keys if _is_gradient_of(k, name)), None)
+            if key is None and "grad" in store.lower():
+                key = same(name, keys)
+            if key:
+                lines.append(f'd{name} = layer.{store[5:]}["{key}"]')
+                break
+    lists = [a for a in attributes if a in ("grads", "gradients")]
+    if not lines and lists:  # self.params = [W, b] and self.grads = [dW, db]
+        lines = [f"d{name} = layer.{lists[0]}[{k}]" for k, name in enumerate(wanted)]
+    return lines
+
+
+def _is_gradient_of(attribute: str, name: str) -> bool:
+    return any(bare != attribute and same(bare, [name]) for bare in of_gradient(attribute))

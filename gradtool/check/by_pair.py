@@ -1,0 +1,84 @@
+"""Two functions: ``f_forward(...) -> (out, cache)`` and ``f_backward(dout, cache)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gradtool.check.arguments import Call, Names, call, same
+from gradtool.check.bind import Binding
+from gradtool.check.candidate import Candidate, is_derivative
+from gradtool.check.inventory import Function
+from gradtool.check.targets import gradient_lines, order_note, upstream_arguments
+from gradtool.check.words import is_cache, is_upstream
+
+
+def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
+    """Two functions, with a cache between them or with the inputs given again."""
+    forward, backward = candidate.forward, candidate.backward
+    if candidate.owner or not forward or not backward or is_derivative(candidate):
+        return []
+    called = call(forward, names, {}, [v.name for v in names.variables if not v.read])
+    targets, kept = _results(forward, backward, names)
+    text, offered, remark = _backward_call(backward, called, kept, names)
+    lines = [f"{', '.join(targets)} = {forward.name}({called.text})"]
+    how = "with a cache" if kept else "with the inputs given again"
+    return [
+        Binding(
+            f"{forward.name} and {backward.name}, {how}" + order_note(called),
+            "\n".join(lines),
+            text,
+            gradients=offered,
+            remark=remark,
+        )
+    ]
+
+
+def _results(
+    forward: Function, backward: Function, names: Names
+) -> tuple[list[str], dict[str, str]]:
+    """The targets of the forward's results, and what each argument of the backward takes.
+
+    The second maps the backward's cache-like parameters to a target.
+    """
+    outputs = list(names.outputs)
+    returned = list(forward.returns[0]) if forward.returns else []
+    caches = [p for p in backward.params if is_cache(p)]
+    extra = returned[len(outputs) :]
+    if len(returned) <= 1 and len(outputs) == 1 and caches:
+        extra = [""]  # a tuple under one name
+    if not extra:
+        return outputs, {}
+    if len(caches) == 1:
+        if len(extra) == 1:
+            return [*outputs, "cache"], {caches[0]: "cache"}
+        return [*outputs, "*cache"], {caches[0]: "cache"}
+    targets, kept = list(outputs), {}
+    for place, name in enumerate(extra):
+        plain = name.rpartition(".")[2]
+        target = f"kept_{plain or place}"
+        targets.append(target)
+        match = same(plain, backward.params) if plain else None
+        if match:
+            kept[match] = target
+    if len(extra) == 1 and not kept:
+        free = [p for p in backward.params if not is_upstream(p)]
+        if len(free) == 1:
+            kept[free[0]] = targets[-1]
+    return targets, kept
+
+
+def _backward_call(
+    backward: Function, called: Call, kept: Mapping[str, str], names: Names, owner: str = ""
+) -> tuple[str, tuple[str, ...] | None, str]:
+    fixed = {**kept, **upstream_arguments(backward, kept, called, names)}
+    # What it takes beside upstream and cache: some of the inputs, by the forward's own names.
+    for parameter in backward.params:
+        if parameter not in fixed and parameter in called.given:
+            fixed[parameter] = called.given[parameter]
+        elif parameter not in fixed and (out := same(parameter, names.outputs)):
+            fixed[parameter] = out
+    rest = [p for p in backward.params[: backward.required] if p not in fixed]
+    matched = {p: m for p in rest if (m := same(p, [v.name for v in names.variables]))}
+    arguments = call(backward, names, {**fixed, **matched}, [])
+    source = f"{owner}{backward.name}({arguments.text})"
+    return (*gradient_lines(backward, source, called, names), "")

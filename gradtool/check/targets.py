@@ -1,0 +1,77 @@
+"""How the results of a call become ``d<name>``, and which argument is the upstream gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradtool.check.arguments import Call, Names, NoMatch, gradient_target
+from gradtool.check.inventory import Function
+from gradtool.check.words import is_upstream
+
+
+def gradient_lines(
+    function: Function, source: str, called: Call, names: Names
+) -> tuple[str, tuple[str, ...] | None]:
+    """The statements that assign every ``d<name>`` from a call, and what is offered."""
+    returned = function.returns[0] if function.returns else ("",)
+    if len(returned) == 1 and not returned[0].startswith("{"):
+        one = gradient_target(returned[0], called.given, names) if returned[0] else None
+        if one is None and not function.keys.get(returned[0]):
+            returned = ("",) * len(names.real)  # a tuple under another name
+    if len(returned) == 1 and (keys := keys_of(returned[0], function)):
+        lines = [f"grads = {source}"]
+        for key in keys:
+            variable = gradient_target(key, called.given, names)
+            if variable:
+                lines.append(f'd{variable} = grads["{key}"]')
+        return "\n".join(lines), None
+    targets = gradient_targets(returned, called, names)
+    return f"{', '.join(targets)} = {source}", None
+
+
+def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> list[str]:
+    """A target for each returned value: by its name, otherwise by order.
+
+    Raises:
+        NoMatch: neither tells which gradient is which.
+    """
+    found: list[str | None] = []
+    for name in returned:
+        taken = [n for n in found if n]
+        found.append(gradient_target(name, called.given, names, taken) if name else None)
+    if None in found:
+        order = [v for v in called.given.values() if v in names.real]
+        order += [v for v in names.real if v not in order]
+        free = [v for v in order if v not in found]
+        unknown = found.count(None)
+        anonymous = sum(1 for name in returned if not name)
+        if unknown != len(free) and (anonymous or unknown == len(found)):
+            listed = ", ".join(name or "?" for name in returned)
+            raise NoMatch(f"which of the results ({listed}) is the gradient of which variable?")
+        if unknown == len(free):
+            remaining = iter(free)
+            found = [n if n else next(remaining) for n in found]
+    return [f"d{n}" if n else "_" for n in found]
+
+
+def keys_of(name: str, function: Function) -> tuple[str, ...]:
+    if name.startswith("{") and name != "{}":
+        return tuple(name.strip("{}").split(","))
+    return tuple(function.keys.get(name, ()))
+
+
+def upstream_arguments(
+    backward: Function, kept: Mapping[str, str], called: Call, names: Names
+) -> dict[str, str]:
+    taken = [p for p in backward.params if p not in kept]
+    found = [p for p in taken if is_upstream(p) or p in {f"d{o}" for o in names.outputs}]
+    found = [p for p in found if p not in called.given] or found
+    if not found and taken and taken[0] not in called.given and kept:
+        found = taken[:1]
+    if len(names.outputs) == 1:
+        return {found[0]: f"d{names.outputs[0]}"} if found else {}
+    return {p: f"d{o}" for p, o in zip(found, names.outputs, strict=False)}
+
+
+def order_note(called: Call) -> str:
+    return ", arguments by their order" if called.by_order else ""

@@ -1,0 +1,170 @@
+"""Files with the baggage of real repositories load unmodified; every departure is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from tests.check.references import HandReference, affine
+
+PAIR = """
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0)
+"""
+NUMPY = "import numpy as np\n"
+
+
+def check(file: Path, reference: HandReference | None = None, seconds: float = 10.0) -> Verdict:
+    return check_pair(reference or affine(), file, seed=0, version="", seconds=seconds).verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "note"),
+    [
+        ("import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nplt.show()\n", "matplotlib"),
+        ("import pdb; pdb.set_trace()\n", "pdb"),
+        ("breakpoint()\n", ""),
+        ("import torch\nclass Net(torch.nn.Module): pass\n", "torch is not there"),
+        ("import torch\n@torch.no_grad()\ndef f(): pass\n", "torch is not there"),
+        ("from .fast_layers import conv_fast\n", "fast_layers is not there"),
+        ("from im2col_cython import col2im_cython\n", "im2col_cython is not there"),
+        ("from past.builtins import xrange\n", "past.builtins is not installed"),
+        ("x = np.float(3)\n", "np.float no longer exists"),
+        ("from numpy.linalg import gone\n", "only the definitions"),
+        ("data = np.load('train.npy')\n", "only the definitions"),
+        ("data = open('train.csv').read()\nN = len(data)\n", "only the definitions"),
+        ("if __name__ == '__main__':\n    import train\n", ""),
+    ],
+)  # fmt: skip
+def test_baggage_at_import(tmp_path: Path, before: str, note: str) -> None:
+    (tmp_path / "layers.py").write_text(NUMPY + before + PAIR)
+    verdict = check(tmp_path / "layers.py")
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict.notes
+    assert any(note in told for told in verdict.notes) if note else verdict.notes == ()
+
+
+def test_a_missing_module_is_an_error_only_where_it_is_used(tmp_path: Path) -> None:
+    text = PAIR.replace("dout.sum(axis=0)", "torch.sum(dout, 0)")
+    (tmp_path / "layers.py").write_text(NUMPY + "import torch\n" + text)
+    verdict = check(tmp_path / "layers.py")
+    assert verdict.trouble is not None
+    assert "torch.sum is used, but its module is not there" in verdict.trouble.message
+
+
+def test_a_guarded_import_takes_the_users_own_way_out(tmp_path: Path) -> None:
+    guarded = "try:\n    import fast\n    HAVE = True\nexcept ImportError:\n    HAVE = False\n"
+    body = PAIR.replace("x, w = cache", "x, w = cache; assert not HAVE")
+    (tmp_path / "layers.py").write_text(NUMPY + guarded + body)
+    assert check(tmp_path / "layers.py").verdict == "pass"
+
+
+def test_a_helper_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def total(a): return a.sum(axis=0)\n")
+    text = PAIR.replace("dout.sum(axis=0)", "total(dout)")
+    (tmp_path / "layers.py").write_text("from helper import *\n" + text)
+    assert check(tmp_path / "layers.py").verdict == "pass"
+
+
+def test_a_relative_import_finds_its_package(tmp_path: Path) -> None:
+    package = tmp_path / "course" / "nn"
+    package.mkdir(parents=True)
+    (tmp_path / "course" / "__init__.py").write_text("raise RuntimeError('needs a GPU')")
+    (package / "__init__.py").write_text("")
+    (tmp_path / "course" / "tools.py").write_text("def total(a): return a.sum(axis=0)\n")
+    text = PAIR.replace("dout.sum(axis=0)", "total(dout)")
+    (package / "layers.py").write_text("from ..tools import total\n" + text)
+    verdict = check(package / "layers.py")
+    assert verdict.verdict == "pass"
+    assert any("course was not run" in note for note in verdict.notes)
+
+
+def test_an_absolute_import_finds_the_package_root(tmp_path: Path) -> None:
+    package = tmp_path / "cs" / "layers"
+    package.mkdir(parents=True)
+    (tmp_path / "cs" / "tools.py").write_text("def total(a): return a.sum(axis=0)\n")
+    text = PAIR.replace("dout.sum(axis=0)", "total(dout)")
+    (package / "fc.py").write_text("from cs.tools import total\n" + text)
+    assert check(package / "fc.py").verdict == "pass"
+
+
+def test_training_at_top_level_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "layers.py").write_text(NUMPY + PAIR + "while True:\n    pass\n")
+    verdict = check(tmp_path / "layers.py", seconds=1.0)
+    assert verdict.verdict == "pass"
+    assert any("no answer within 1 s" in note for note in verdict.notes)
+
+
+def test_provided_modules_stand_in_for_a_courses_own(tmp_path: Path) -> None:
+    text = PAIR.replace("dout.sum(axis=0)", "total(dout)")
+    (tmp_path / "layers.py").write_text("from course.tools import total\n" + text)
+    reference = affine().checked_by(
+        forward="Y, cache = affine_forward(X, W, b)",
+        backward="dX, dW, db = affine_backward(dY, cache)",
+        provide={"course.tools": "def total(a):\n    return a.sum(axis=0)\n"},
+    )
+    verdict = check(tmp_path / "layers.py", reference)
+    assert (verdict.verdict, verdict.notes) == ("pass", ())
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    content = {"cells": [{"cell_type": "code", "source": text.splitlines(True)} for text in cells]}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_notebook_without_its_magics(tmp_path: Path) -> None:
+    file = notebook(
+        tmp_path / "hw.ipynb",
+        "%matplotlib inline\nimport numpy as np\n!pip install numpy\nnp.sum?",
+        "%%bash\nls -l | grep",
+        "%%time\n" + PAIR,
+        "this is no Python at all",
+        "affine_forward(1, 2, 3)",
+    )
+    verdict = check(file)
+    assert verdict.verdict == "pass"
+    assert verdict.notes[0].startswith("5 lines that are no Python were dropped")
+    assert any("cell 4 was left out" in note for note in verdict.notes)
+    assert any("cell 5" in note for note in verdict.notes)
+
+
+def test_an_error_in_a_notebook_names_the_cell(tmp_path: Path) -> None:
+    text = PAIR.replace("dout.sum(axis=0)", "dout.sum(axis=7)")
+    verdict = check(notebook(tmp_path / "hw.ipynb", "import numpy as np", text))
+    assert verdict.trouble is not None
+    assert (verdict.trouble.place, verdict.trouble.line) == ("hw.ipynb cell 2", 6)
+
+
+def test_a_cell_of_straight_line_code(tmp_path: Path) -> None:
+    file = notebook(
+        tmp_path / "hw.ipynb",
+        "import numpy as np",
+        "# forward\nY = X @ W + b",
+        "# backward\ndX = dY @ W.T; dW = X.T @ dY; db = dY.sum(0)",
+    )
+    reference = affine().checked_by(forward='cell("# forward")', backward='cell("# backward")')
+    verdict = check(file, reference)
+    # The judge cannot see into the cell: it says what was assigned, not what was mentioned.
+    assert (verdict.verdict, verdict.trouble) == ("pass", None)
+
+
+def test_python_2_names_the_converter(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text(PAIR + "for i in xrange(3):\n    print i\n")
+    verdict = check(tmp_path / "old.py")
+    assert verdict.trouble is not None
+    assert "Python 2" in verdict.trouble.message
+    assert "pip install" in verdict.trouble.message
+
+
+def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("")
+    (tmp_path / "layers.py").write_text("import helper\n" + PAIR)
+    check(tmp_path / "layers.py")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["helper.py", "layers.py"]
