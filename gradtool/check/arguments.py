@@ -128,7 +128,7 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
             left.remove(parameter)
     texts = {**fixed, **given}
     for parameter in list(left):
-        match = same(parameter, names.numbers) or _configuration(parameter, names)
+        match = _number(parameter, names) or _configuration(parameter, names)
         if match and match not in given.values():
             texts[parameter] = match
             left.remove(parameter)
@@ -153,6 +153,11 @@ def _written(params: Sequence[str], texts: Mapping[str, str]) -> str:
             continue
         parts.append(f"{parameter}={texts[parameter]}" if keywords else texts[parameter])
     return ", ".join(parts)
+
+
+def _number(parameter: str, names: Names) -> str | None:
+    """A size by exactly its name (``d`` is rarely ``D``), a constant also by a synonym."""
+    return parameter if parameter in names.numbers else same(parameter, names.constants)
 
 
 def _configuration(parameter: str, names: Names) -> str | None:

@@ -48,22 +48,23 @@ def _results(
         extra = [""]  # a tuple under one name
     if not extra:
         return outputs, {}
+    if len(extra) == 1 and not caches and len(backward.params) == 2:
+        # The two are the upstream gradient and the cache; mostly in this order.
+        first, second = backward.params
+        caches = [first if is_upstream(second) and not is_upstream(first) else second]
     if len(caches) == 1:
         if len(extra) == 1:
             return [*outputs, "cache"], {caches[0]: "cache"}
         return [*outputs, "*cache"], {caches[0]: "cache"}
     targets, kept = list(outputs), {}
     for place, name in enumerate(extra):
-        plain = name.rpartition(".")[2]
+        plain = name.removeprefix("self.")
+        plain = plain if plain.isidentifier() else ""
         target = f"kept_{plain or place}"
         targets.append(target)
         match = same(plain, backward.params) if plain else None
         if match:
             kept[match] = target
-    if len(extra) == 1 and not kept:
-        free = [p for p in backward.params if not is_upstream(p)]
-        if len(free) == 1:
-            kept[free[0]] = targets[-1]
     return targets, kept
 
 

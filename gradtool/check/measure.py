@@ -13,7 +13,7 @@ from gradtool.check.convert import Value
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
-from gradtool.check.scale import stated
+from gradtool.check.scale import ScaleProblem, stated
 from gradtool.check.session import CheckTrouble, Run, Session
 from gradtool.check.tolerance import EPS, Expected, expected
 from gradtool.spec.model import Domain, Variable
@@ -91,6 +91,8 @@ def measure(
             if trouble is None:
                 trouble, trouble_at = lost.trouble, probe.sizes
             break
+        except ScaleProblem as problem:
+            return Measured((), Trouble("binding", str(problem)), probe.sizes)
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
         done.append(point)

@@ -111,6 +111,13 @@ class StandInModule(ModuleType):
         self.__path__: list[str] = []
         self._silent = silent
 
+    def __call__(self, *args: object, **options: object) -> Any:
+        # `from numpy.linalg import gone` makes a module of what was a function.
+        return (Silent() if self._silent else Absent(self.__name__))(*args, **options)
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (object,)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)

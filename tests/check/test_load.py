@@ -37,7 +37,7 @@ def check(file: Path, reference: HandReference | None = None, seconds: float = 1
         ("from im2col_cython import col2im_cython\n", "im2col_cython is not there"),
         ("from past.builtins import xrange\n", "past.builtins is not installed"),
         ("x = np.float(3)\n", "np.float no longer exists"),
-        ("from numpy.linalg import gone\n", "only the definitions"),
+        ("from numpy.linalg import gone\n", "numpy.linalg.gone is not there"),
         ("data = np.load('train.npy')\n", "only the definitions"),
         ("data = open('train.csv').read()\nN = len(data)\n", "only the definitions"),
         ("if __name__ == '__main__':\n    import train\n", ""),

@@ -1,0 +1,343 @@
+"""Right code passes whatever its style; one mistake is reported once, with what is known of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradtool.check.judge import Judgement
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from tests.check import references
+from tests.check.references import HandReference, affine, batch_norm, softmax_loss, spec, variable
+
+FORWARD = """
+import numpy as np
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w, b)
+"""
+
+
+def judged(tmp_path: Path, text: str, reference: HandReference | None = None) -> Judgement:
+    file = tmp_path / "hw.py"
+    file.write_text(text)
+    return check_pair(reference or affine(), file, seed=0, version="1")
+
+
+def backward(tmp_path: Path, *lines: str, forward: str = FORWARD) -> Verdict:
+    body = "".join(f"    {line}\n" for line in ("x, w, b = cache", *lines))
+    text = f"{forward}\ndef affine_backward(dout, cache):\n{body}"
+    return judged(tmp_path, text).verdict
+
+
+def standings(verdict: Verdict) -> dict[str, str]:
+    return {g.name: g.standing for g in verdict.gradients}
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {r.code for r in (*verdict.remarks, *verdict.conduct)}
+
+
+@pytest.mark.parametrize(
+    ("lines", "remarks"),
+    [
+        (["return dout @ w.T, x.T @ dout, dout.sum(0)"], set()),
+        (["return np.einsum('nc,dc->nd', dout, w), np.dot(x.T, dout), sum(dout)"], set()),
+        (
+            [
+                "dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros_like(b)",
+                "for n in range(len(x)):",
+                "    for c in range(w.shape[1]):",
+                "        dx[n] += w[:, c] * dout[n, c]",
+                "        dw[:, c] += x[n] * dout[n, c]",
+                "        db[c] += dout[n, c]",
+                "return dx, dw, db",
+            ],
+            set(),
+        ),
+        (["return (dout @ w.T).tolist(), np.matrix(x).T @ dout, list(dout.sum(0))"], set()),
+        (["return dout @ w.T, x.T @ dout, dout.sum(0, keepdims=True)"], {"shape"}),
+        (
+            ["f = np.float32", "return dout @ w.T, x.T.astype(f) @ dout.astype(f), dout.sum(0)"],
+            {"float32"},
+        ),
+        (
+            [
+                "db = dout.sum(0).astype(np.float32) * np.ones(1)",
+                "return dout @ w.T, x.T @ dout, db",
+            ],
+            {"float32"},
+        ),
+        (["return dout @ w.T, x.T @ dout / len(x), dout.sum(0) / len(x)"], {"scale"}),
+        (
+            [
+                "dx, dw, db = dout @ w.T, x.T @ dout, dout.sum(0)",
+                "dout *= 2; x += 1",
+                "return dx, dw, db",
+            ],
+            {"mutates"},
+        ),
+    ],
+)  # fmt: skip
+def test_right_code_passes_with_its_remarks(
+    tmp_path: Path, lines: list[str], remarks: set[str]
+) -> None:
+    verdict = backward(tmp_path, *lines)
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert codes(verdict) == remarks
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("2 * x.T @ dout", "it is 2 times"),
+        ("-x.T @ dout", "it is -1 times"),
+        ("len(x) * x.T @ dout", "it is N times"),
+        ("x.T @ dout / dout.shape[1]", "it is 1/C times"),
+        ("x.T @ dout * (1 + 1e-9 * (np.arange(w.size).reshape(w.shape) == 0))", ""),
+        ("(x.T @ dout).T", "it is transposed"),
+        ("x.T @ dout * (len(x) < 5)", "right at 4 of 5 sizes, wrong at N=5, D=1, C=3"),
+        ("x.T @ dout * (1 + 1e-8)", "1 times"),
+    ],
+)
+def test_a_wrong_gradient_is_wrong_alone(tmp_path: Path, expression: str, message: str) -> None:
+    verdict = backward(tmp_path, f"return dout @ w.T, {expression}, dout.sum(0)")
+    assert verdict.verdict == "fail"
+    assert standings(verdict) == {"X": "ok", "W": "wrong", "b": "ok"}
+    assert message in verdict.gradients[1].message
+
+
+def test_a_wrong_forward_is_one_mistake(tmp_path: Path) -> None:
+    forward = FORWARD.replace("x @ w + b", "2 * (x @ w) + b")
+    follows = backward(
+        tmp_path, "return 2 * dout @ w.T, 2 * x.T @ dout, dout.sum(0)", forward=forward
+    )
+    assert follows.forward[0].standing == "wrong"
+    assert standings(follows) == {"X": "follows", "W": "follows", "b": "ok"}
+    right = backward(tmp_path, "return dout @ w.T, x.T @ dout, dout.sum(0)", forward=forward)
+    assert standings(right) == {"X": "ok", "W": "ok", "b": "ok"}
+    assert right.verdict == "fail"
+    both = backward(tmp_path, "return 3 * dout @ w.T, x.T @ dout, dout.sum(0)", forward=forward)
+    assert standings(both) == {"X": "wrong", "W": "ok", "b": "ok"}
+
+
+def test_a_size_written_into_the_code_fails_elsewhere(tmp_path: Path) -> None:
+    verdict = backward(tmp_path, "return dout @ w.T, x.T @ dout, dout.reshape(4, 3).sum(0)")
+    assert verdict.verdict == "fail"
+    assert verdict.trouble is not None
+    assert "cannot reshape" in verdict.trouble.message
+    assert "fails at N=3, D=2, C=7" in verdict.gradients[2].message
+
+
+def test_state_between_calls_is_seen(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+class Affine:
+    x = []
+    def __init__(self, W, b): self.W, self.b = W, b
+    def forward(self, x):
+        Affine.x.append(x)
+        return x @ self.W + self.b
+    def backward(self, dout):
+        self.db = dout.sum(0)
+        self.dW = Affine.x[-1].T @ dout
+        return dout @ self.W.T
+"""
+    verdict = judged(tmp_path, text).verdict
+    assert "state" in codes(verdict)
+    clean = text.replace("Affine.x.append(x)", "self.x = [x]").replace("Affine.x[", "self.x[")
+    assert codes(judged(tmp_path, clean).verdict) == set()
+
+
+def test_randomness_is_seen(tmp_path: Path) -> None:
+    verdict = backward(
+        tmp_path, "dw = x.T @ dout", "dw += np.random.rand()", "return dout @ w.T, dw, dout.sum(0)"
+    )
+    assert standings(verdict)["W"] == "wrong"
+    assert "random" in codes(verdict)
+
+
+def test_a_gradient_of_zero_is_told_from_its_noise(tmp_path: Path) -> None:
+    """The bias before a batch norm: its gradient is zero, and computed it is 1e-16."""
+    norm = batch_norm()
+
+    def values(v: references.Arrays) -> dict[str, np.ndarray]:
+        return {"x": v["x"] + v["b"], "gamma": v["gamma"], "beta": np.zeros_like(v["b"])}
+
+    reference = HandReference(
+        spec("shifted", variable("x", "input", "N", "D"), variable("b", "parameter", "D"),
+             variable("gamma", "parameter", "D")),
+        ("Y",), norm.output_shapes,
+        lambda v, s: norm.forward(values(v), s),
+        lambda v, up, s: {
+            **{k: g for k, g in norm.backward(values(v), up, s).items() if k != "beta"},
+            "b": np.zeros_like(v["b"]),
+        },
+        norm.sets,
+    )  # fmt: skip
+    text = """
+import numpy as np
+def shifted_forward(x, b, gamma):
+    z = x + b
+    mu, std = z.mean(0), np.sqrt(z.var(0) + 1e-5)
+    h = (z - mu) / std
+    return gamma * h, (h, std, gamma)
+def shifted_backward(dout, cache):
+    h, std, gamma = cache
+    N = len(dout)
+    g = dout * gamma
+    dx = (N * g - g.sum(0) - h * (g * h).sum(0)) / (N * std)
+    return dx, dx.sum(0), (dout * h).sum(0)
+"""
+    assert judged(tmp_path, text, reference).verdict.verdict == "pass"
+    wrong = text.replace("dx, dx.sum(0),", "dx, dx.sum(0) + 1e-9,")
+    assert standings(judged(tmp_path, wrong, reference).verdict)["b"] == "wrong"
+
+
+def test_not_offered_is_never_right(tmp_path: Path) -> None:
+    text = FORWARD + "def affine_backward(d, c):\n    return d @ c[1].T, c[0].T @ d, d.sum(0)\n"
+    calls = {
+        "forward": "Y, cache = affine_forward(X, W, b)",
+        "backward": "dX, dW, _ = affine_backward(dY, cache)",
+    }
+    verdict = judged(tmp_path, text + "db = 1\n", affine().checked_by(**calls)).verdict
+    assert verdict.verdict == "fail"
+    assert standings(verdict)["b"] == "not offered"
+    left_out = affine().checked_by(**calls, gradients=("X", "W"))
+    assert judged(tmp_path, text, left_out).verdict.verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("update", "right"), [("self.W -= self.x.T @ d", True), ("self.W -= 2 * self.x.T @ d", False)]
+)
+def test_a_gradient_from_an_update(tmp_path: Path, update: str, right: bool) -> None:
+    text = f"""
+class Net:
+    def forward(self, x): self.x = x; return x @ self.W + self.b
+    def backward(self, d): {update}; return d @ self.W.T
+"""
+    reference = affine().checked_by(
+        setup="net = Net(); net.W = W; net.b = b",
+        forward="Y = net.forward(X)",
+        backward="net.backward(dY)",
+        grads={"W": "step(net.W)"},
+        gradients=("W",),
+    )
+    verdict = judged(tmp_path, text, reference).verdict
+    assert (verdict.verdict == "pass") is right
+
+
+@pytest.mark.parametrize(("scale", "verdict"), [("N", "pass"), ("2*N", "fail"), ("q", "error")])
+def test_a_stated_scale(tmp_path: Path, scale: str, verdict: str) -> None:
+    text = FORWARD + (
+        "def affine_backward(d, c):\n    return d @ c[1].T, c[0].T @ d / len(d), d.sum(0)\n"
+    )
+    reference = affine().checked_by(
+        forward="Y, cache = affine_forward(X, W, b)",
+        backward="dX, dW, db = affine_backward(dY, cache)",
+        scale={"W": scale},
+    )
+    assert judged(tmp_path, text, reference).verdict.verdict == verdict
+
+
+def test_an_upstream_gradient_that_is_ignored(tmp_path: Path) -> None:
+    verdict = backward(
+        tmp_path, "one = np.ones_like(dout)", "return one @ w.T, x.T @ one, one.sum(0)"
+    )
+    assert verdict.verdict == "fail"
+    assert "restricted" in codes(verdict)
+
+
+def test_a_loss_takes_an_upstream_gradient_only_when_it_is_mentioned(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+class Loss:
+    def forward(self, S, y):
+        p = np.exp(S); p /= p.sum(1, keepdims=True)
+        self.p, self.y = p, y
+        return -np.log(p[np.arange(len(y)), y]).mean()
+    def backward(self, dout=1):
+        d = self.p.copy(); d[np.arange(len(d)), self.y] -= 1
+        return dout * d / len(d)
+"""
+    lines = {"setup": "layer = Loss()", "forward": "loss = layer.forward(S, y)"}
+    for call, wrong in (("layer.backward()", False), ("layer.backward(dloss)", False)):
+        reference = softmax_loss().checked_by(**lines, backward=f"dS = {call}")
+        assert (judged(tmp_path, text, reference).verdict.verdict == "fail") is wrong
+    ignored = text.replace("return dout * d", "return d")
+    reference = softmax_loss().checked_by(**lines, backward="dS = layer.backward(dloss)")
+    assert judged(tmp_path, ignored, reference).verdict.verdict == "fail"
+
+
+def test_a_mask_that_the_code_draws_is_read_back(tmp_path: Path) -> None:
+    from gradtool.spec.model import Domain
+
+    mask = variable("M", "input", "N", "D", constant=True, read=True, domain=Domain("binary"))
+    reference = HandReference(
+        spec("dropout", variable("X", "input", "N", "D"), mask),
+        ("Y",), {"Y": references.shape("N", "D")},
+        lambda v, _: {"Y": v["X"] * v["M"] * 2},
+        lambda v, up, _: {"X": up["Y"] * v["M"] * 2},
+        ({"N": 4, "D": 5}, {"N": 3, "D": 7}),
+    ).checked_by(
+        setup="layer = Dropout()", forward="Y = layer.forward(X); M = layer.mask",
+        backward="dX = layer.backward(dY)",
+    )  # fmt: skip
+    text = """
+import numpy as np
+class Dropout:
+    def forward(self, x):
+        self.mask = np.random.rand(*x.shape) < 0.5
+        return x * self.mask * 2
+    def backward(self, d): return d * self.mask * 2
+"""
+    assert judged(tmp_path, text, reference).verdict.verdict == "pass"
+    unscaled = text.replace("d * self.mask * 2", "d * self.mask")
+    assert judged(tmp_path, unscaled, reference).verdict.gradients[0].standing == "wrong"
+    cheat = judged(tmp_path, text.replace("< 0.5", "* 0.5"), reference).verdict
+    assert cheat.trouble is not None
+    assert "is not binary" in cheat.trouble.message
+
+
+@pytest.mark.parametrize("size", [30, 1000])
+def test_one_part_in_a_thousand_million_in_one_entry(tmp_path: Path, size: int) -> None:
+    from dataclasses import replace
+
+    reference = replace(affine(), sets=({"N": 5, "D": size, "C": size},))
+    text = FORWARD + (
+        "def affine_backward(d, c):\n"
+        "    dw = c[0].T @ d\n"
+        "    k = np.argsort(abs(dw).ravel())[dw.size // 2]\n"
+        "    dw.ravel()[k] *= 1 + 1e-9\n"
+        "    return d @ c[1].T, dw, d.sum(0)\n"
+    )
+    assert standings(judged(tmp_path, text, reference).verdict)["W"] == "wrong"
+    right = text.replace("1 + 1e-9", "1")
+    assert judged(tmp_path, right, reference).verdict.verdict == "pass"
+
+
+def test_the_same_seed_gives_the_same_verdict(tmp_path: Path) -> None:
+    text = FORWARD + "def affine_backward(d, c):\n    return d @ c[1].T, c[0].T @ d, d.mean(0)\n"
+    assert judged(tmp_path, text).verdict == judged(tmp_path, text).verdict
+
+
+def test_the_worker_is_told_nothing_that_gives_the_answer_away(tmp_path: Path) -> None:
+    """The user's code searches its whole process for arrays: only inputs are there."""
+    text = (
+        FORWARD
+        + """
+import gc
+def affine_backward(d, c):
+    x, w, b = c
+    right = x.T @ d
+    mine = {id(o) for o in (x, w, b, d, right)}
+    for o in gc.get_objects():
+        for a in (o.values() if isinstance(o, dict) else o if isinstance(o, (list, tuple)) else ()):
+            if isinstance(a, np.ndarray) and id(a) not in mine and a.shape == right.shape:
+                assert not np.allclose(a, right), 'the answer'
+    return d @ w.T, right, d.sum(0)
+"""
+    )
+    assert judged(tmp_path, text).verdict.trouble is None
