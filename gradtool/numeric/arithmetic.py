@@ -20,6 +20,8 @@ class HighPrecision:
         self.mp = mpmath.mp.clone()
         self.mp.dps = digits
         self.digits = digits
+        # Twice the digits as fractional bits: small entries keep their relative precision.
+        self.fixed_bits = int(digits * 3.33 * 2)
         self._cache: dict[Fraction | int, Any] = {}
 
     def number(self, value: Fraction | int) -> Any:
@@ -27,6 +29,16 @@ class HighPrecision:
             exact = Fraction(value)
             self._cache[value] = self.mp.mpf(exact.numerator) / exact.denominator
         return self._cache[value]
+
+    def to_fixed(self, array: Any) -> Any:
+        """Integers ``round(x * 2**fixed_bits)``."""
+        bits = self.fixed_bits
+        return np.frompyfunc(lambda x: int(self.mp.ldexp(x, bits)), 1, 1)(array)
+
+    def from_fixed(self, array: Any, factors: int) -> Any:
+        """Back from a product of `factors` integers."""
+        bits = self.fixed_bits * factors
+        return np.frompyfunc(lambda x: self.mp.ldexp(self.mp.mpf(x), -bits), 1, 1)(array)
 
     def pi(self) -> Any:
         return +self.mp.pi
@@ -86,6 +98,14 @@ class HighPrecision:
 
 class Double:
     """IEEE double precision in ordinary arrays."""
+
+    fixed_bits = 0
+
+    def to_fixed(self, array: Any) -> Any:
+        raise NotImplementedError
+
+    def from_fixed(self, array: Any, factors: int) -> Any:
+        raise NotImplementedError
 
     def number(self, value: Fraction | int) -> Any:
         return float(value)

@@ -38,8 +38,15 @@ Array = Any  # an ndarray of floats, or of objects in high precision
 
 
 class Arithmetic(Protocol):
-    """Numbers and functions of one precision."""
+    """Numbers and functions of one precision.
 
+    `fixed_bits` is 0, or the number of fractional bits of an exact integer form of the numbers.
+    """
+
+    fixed_bits: int
+
+    def to_fixed(self, array: Array) -> Array: ...
+    def from_fixed(self, array: Array, factors: int) -> Array: ...
     def number(self, value: Fraction | int) -> Any: ...
     def pi(self) -> Any: ...
     def function(self, name: str, args: list[Array]) -> Array: ...
@@ -138,6 +145,9 @@ class _Grid:
     def _term(self, term: Term) -> Array:
         inner = _Grid((*self.indices, *term.bound), self.known, self.setting)
         rank = len(self.indices)
+        exact = inner.multilinear(term, rank)
+        if exact is not None:
+            return exact
         value, mask = inner.product(term)
         zero = self.setting.arithmetic.number(0)
         if mask is not None:
@@ -147,6 +157,48 @@ class _Grid:
         used = np.broadcast_to(value, (*value.shape[:rank], *inner.lengths[rank:]))
         result = used.sum(axis=tuple(range(rank, rank + len(term.bound))))
         return np.broadcast_to(result, tuple(self.lengths)) if rank else np.asarray(result)
+
+    def multilinear(self, term: Term, rank: int) -> Array | None:
+        """A sum of plain products of entries, in integers where the arithmetic has a way to.
+
+        Multiplying and adding integers is some twenty times faster than high-precision floats,
+        and this is where nearly all the work of a matrix product or a convolution is.
+        """
+        arithmetic = self.setting.arithmetic
+        accesses = [(b, e) for b, e in term.factors if isinstance(b, Access)]
+        bits = arithmetic.fixed_bits
+        if not bits or not term.bound or any(e.denominator != 1 or e < 0 for _, e in accesses):
+            return None
+        value: Any = np.full((1,) * len(self.indices), 1, dtype=object)
+        mask: Any = None
+        count = 0
+        rest: list[tuple[Atom, Fraction]] = []
+        for base, exponent in term.factors:
+            if isinstance(base, Access):
+                factor, inside = self._gather(self.known[base.tensor.name], base.index)
+                integers = arithmetic.to_fixed(factor)
+                for _ in range(int(exponent)):
+                    value = value * integers
+                    count += 1
+            elif isinstance(base, Iverson):
+                inside = self._atom(base)[0]
+            elif base.indices:
+                return None
+            else:
+                rest.append((base, exponent))
+                continue
+            if inside is not None:
+                mask = inside if mask is None else mask & inside
+        if mask is not None:
+            value = np.where(mask, value, 0)
+        whole = np.broadcast_to(value, (*value.shape[:rank], *self.lengths[rank:]))
+        summed = np.asarray(whole.sum(axis=tuple(range(rank, len(self.indices)))), dtype=object)
+        result = arithmetic.from_fixed(summed, count)
+        scale = _Grid((), self.known, self.setting).product(
+            Term(term.coefficient, tuple(rest))
+        )[0]
+        result = np.asarray(result * np.asarray(scale).reshape(()), dtype=object)
+        return np.broadcast_to(result, tuple(self.lengths[:rank])) if rank else result
 
     def product(self, term: Term) -> tuple[Array, Any]:
         """The product of the factors, and the mask of where it is not forced to zero."""

@@ -2,80 +2,97 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Graph
+from gradtool.ir.graph import Graph, Statement
 from gradtool.numeric.grid import Setting
 from gradtool.spec.model import LayerSpec, SizeRule, Variable
 
-# Small, pairwise distinct, none a multiple of another where avoidable.
-_CANDIDATES = (3, 4, 2, 5, 7, 6, 8, 9, 10, 11, 12, 13)
+_TRIALS = 240
 
 
 def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, int], ...]:
-    """Size sets: two with distinct sizes and no size in common, all equal, and all one.
+    """Size sets: two with pairwise distinct sizes, one with all sizes equal, one with all 1.
 
-    A set that breaks a bound or an assumption of the forward pass (a window larger than its
-    image) is repaired by enlarging sizes, or left out.
+    Sizes are as small as the forward pass allows (a window must fit its image), since the work
+    of a check grows with their product.  Pinned sizes stay as they are.
 
     Raises:
         UnsupportedError: no sizes satisfy the spec.
     """
     names = graph.dimensions
-    count = len(names)
-    ones = {name: 1 for name in names}
-    square = {name: 3 for name in names}
-    wanted: list[dict[str, int]] = [
-        dict(zip(names, itertools.islice(itertools.cycle(_CANDIDATES), count), strict=False)),
-        dict(zip(names, itertools.islice(itertools.cycle(_CANDIDATES[count % 5 + 1:]), count),
-                 strict=False)),
-        square,
-        ones,
-    ]
+    free = [n for n in names if n not in rules or rules[n].exactly is None]
+    pinned = {n: r.exactly for n, r in rules.items() if r.exactly is not None and n in names}
+    least = {n: rules[n].minimum if n in rules else 1 for n in free}
     found: list[dict[str, int]] = []
-    for sizes in wanted:
-        fitted = _fitted(graph, rules, sizes)
-        if fitted is not None and fitted not in found:
-            found.append(fitted)
+    for seed in (0, 1):
+        best = _cheapest(graph, free, least, pinned, random.Random(seed), avoid=found)
+        if best is not None:
+            found.append(best)
+    for value in (3, 2, 4, 5, 6, 7, 8):
+        square = {**{n: max(value, least[n]) for n in free}, **pinned}
+        if _allowed(graph, square):
+            found += [square] if square not in found else []
+            break
+    ones = {**{n: least[n] for n in free}, **pinned}
+    if _allowed(graph, ones) and ones not in found:
+        found.append(ones)
     if not found:
         raise UnsupportedError("no sizes were found that satisfy the spec",
                                "pin some under sizes:")
-    return tuple(found)
+    return tuple({name: sizes[name] for name in names} for sizes in found)
 
 
-def _fitted(
-    graph: Graph, rules: Mapping[str, SizeRule], sizes: dict[str, int]
+def _cheapest(
+    graph: Graph,
+    free: list[str],
+    least: Mapping[str, int],
+    pinned: Mapping[str, int],
+    rng: random.Random,
+    avoid: list[dict[str, int]],
 ) -> dict[str, int] | None:
-    """The sizes after pins and bounds, enlarged until every assumption holds."""
-    start = dict(sizes)
-    for name, rule in rules.items():
-        if name in start:
-            start[name] = rule.exactly if rule.exactly is not None else max(
-                rule.minimum, start[name]
-            )
-    free = [n for n in start if n not in rules or rules[n].exactly is None]
-    for attempt in _nearby(start, free):
-        if _allowed(graph, attempt):
-            return attempt
-    return None
+    """The cheapest of many draws of pairwise distinct sizes that the forward pass allows."""
+    best: tuple[int, dict[str, int]] | None = None
+    for trial in range(_TRIALS):
+        widened = len(free) + 2 + trial // 40
+        values = rng.sample(range(2, 2 + max(widened, len(free))), len(free))
+        sizes = {**{n: max(v, least[n]) for n, v in zip(free, values, strict=True)}, **pinned}
+        if free and any(all(sizes[n] == old[n] for n in free) for old in avoid):
+            continue
+        if not _allowed(graph, sizes):
+            continue
+        # A size in common with an earlier set could fit a literal: count it as a cost.
+        shared = sum(sizes[n] == old[n] for old in avoid for n in free)
+        cost = _cost(graph, sizes) * (1 + shared)
+        if best is None or cost < best[0]:
+            best = cost, sizes
+        if best is not None and (not free or trial > 60):
+            break
+    return best[1] if best else None
 
 
-def _nearby(start: dict[str, int], free: list[str]) -> Iterator[dict[str, int]]:
-    yield start
-    for name in free:
-        for more in (1, 2, 3, 4, 6):
-            yield {**start, name: start[name] + more}
-    generator = random.Random(0)
-    for round_number in range(400):
-        reach = 3 + round_number // 40
-        yield {n: v + (generator.randrange(reach) if n in free else 0) for n, v in start.items()}
+def _cost(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Entries of all grids: what one evaluation computes."""
+    whole = {**sizes, **_integers(graph)}
+    total = 0
+    for statement in graph.statements:
+        if not isinstance(statement, Statement):
+            continue
+        outer = 1
+        for index in (*statement.free, *statement.bound):
+            outer *= index.size.evaluate(whole)
+        for term in statement.body.terms:
+            inner = outer
+            for index in term.bound:
+                inner *= index.size.evaluate(whole)
+            total += inner
+    return total
 
 
 def _allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:

@@ -1,0 +1,183 @@
+"""Certification: the printed formulas against centered differences in high precision.
+
+Every printed line is parsed back by the spec language and evaluated with 60 digits; the result
+must equal the centered difference of the forward pass along a random direction.  At that
+precision there is no tolerance to argue about.  The differences know nothing of the derivation:
+they share only the forward pass with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradtool.derive.derivation import Derivation
+from gradtool.emit.text import line
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import AnyStatement, Graph
+from gradtool.ir.index import Tensor
+from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.grid import run
+from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.ops.errors import OpError
+from gradtool.spec.lines import LineReader
+from gradtool.spec.model import LayerSpec
+from gradtool.spec.parse import ParseError
+
+_REQUIRED = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What was checked.
+
+    Attributes:
+        digits: the agreement is 1e-digits or better, relative, in every size set.
+        size_sets: the sizes used.
+        skipped: sizes at which the layer itself is singular (a standard deviation of one value).
+    """
+
+    digits: int
+    size_sets: tuple[Mapping[str, int], ...]
+    skipped: tuple[Mapping[str, int], ...] = ()
+
+
+class CertificationError(Exception):
+    """A derived or printed formula is wrong: a bug of gradtool, never of the user."""
+
+
+def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificate:
+    """Check a derivation.
+
+    Raises:
+        CertificationError: it does not hold; the message is a bug report.
+        UnsupportedError: the layer is singular at every size set.
+    """
+    statements, gradients = read_back(derivation)
+    worst = 0.0
+    done: list[Mapping[str, int]] = []
+    skipped: list[Mapping[str, int]] = []
+    for number, sizes in enumerate(size_sets(graph, spec.sizes)):
+        try:
+            error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 60)
+            if error > _REQUIRED:  # an ill-conditioned point needs more digits
+                error = _checked(
+                    spec, graph, derivation, statements, gradients, sizes, number, 160
+                )
+        except ZeroDivisionError:
+            skipped.append(sizes)
+            continue
+        if not error <= _REQUIRED:
+            raise CertificationError(_report(spec, derivation, sizes, error))
+        worst = max(worst, error)
+        done.append(sizes)
+    if not done:
+        raise UnsupportedError(
+            f"{spec.name} is singular at every size that was tried (a division by zero)",
+            "give inputs a domain, or pin sizes: under sizes:",
+        )
+    digits = 59 if worst == 0 else min(59, int(-math.log10(worst)))
+    return Certificate(digits, tuple(done), tuple(skipped))
+
+
+def read_back(derivation: Derivation) -> tuple[tuple[AnyStatement, ...], dict[str, Tensor]]:
+    """The printed lines, parsed and lowered: statements, and the gradient of each input."""
+    given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
+    reader = LineReader(derivation.graph, given)
+    gradients: dict[str, Tensor] = {}
+    for printed in derivation.lines:
+        written = line(printed.name, printed.tree)
+        try:
+            tensor = reader.read(written)
+        except (ParseError, OpError) as error:
+            raise CertificationError(f"the printed line does not parse: {written}: {error}") from (
+                error
+            )
+        if tensor.shape != printed.shape:
+            raise CertificationError(
+                f"the printed line has another shape than the gradient: {written}"
+            )
+        if printed.role == "gradient":
+            gradients[printed.of] = tensor
+    return reader.statements, gradients
+
+
+def _checked(
+    spec: LayerSpec,
+    graph: Graph,
+    derivation: Derivation,
+    statements: tuple[AnyStatement, ...],
+    gradients: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    seed: int,
+    digits: int,
+) -> float:
+    """The relative difference between the two derivatives along one random direction."""
+    arithmetic = HighPrecision(digits)
+    mp = arithmetic.mp
+    rng = np.random.default_rng(seed)
+    setting = setting_for(graph, sizes, arithmetic)
+    exact = np.frompyfunc(mp.mpf, 1, 1)
+    values: dict[str, Any] = {}
+    drawn = draw(spec, sizes, rng)
+    for variable in spec.variables:
+        array = drawn[variable.name]
+        values[variable.name] = (
+            np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
+        )
+    known = run(graph.statements, values, setting)
+    upstream: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
+    for output in graph.outputs:
+        shape = np.shape(known[output])
+        if derivation.is_loss:
+            weights[output] = np.asarray(mp.mpf(1), dtype=object)
+        else:
+            weights[output] = np.asarray(exact(rng.standard_normal(shape)), dtype=object)
+            upstream[derivation.upstream[output][0]] = weights[output]
+    backward = run(statements, {**known, **upstream}, setting)
+    step = mp.mpf(10) ** -(digits // 3)
+    analytic = mp.mpf(0)
+    scale = mp.mpf(0)
+    directions: dict[str, Any] = {}
+    for name in derivation_targets(derivation):
+        direction = np.asarray(exact(rng.standard_normal(values[name].shape)), dtype=object)
+        directions[name] = direction
+        tensor = gradients.get(name)
+        if tensor is not None:
+            products = np.asarray(backward[tensor.name] * direction).ravel()
+            analytic += sum(products, mp.mpf(0))
+            scale += sum((abs(p) for p in products), mp.mpf(0))
+
+    def along(sign: int) -> Any:
+        moved = {n: values[n] + sign * step * d for n, d in directions.items()}
+        result = run(graph.statements, {**values, **moved}, setting)
+        total = mp.mpf(0)
+        for output in graph.outputs:
+            total += sum(np.asarray(result[output] * weights[output]).ravel(), mp.mpf(0))
+        return total
+
+    numeric = (along(1) - along(-1)) / (2 * step)
+    difference = abs(numeric - analytic)
+    return float(difference / max(abs(numeric), scale, mp.mpf(10) ** -3))
+
+
+def derivation_targets(derivation: Derivation) -> tuple[str, ...]:
+    """Every input that was asked for, those with a zero gradient included."""
+    named = [p.of for p in derivation.lines if p.role == "gradient"]
+    return (*named, *derivation.zero)
+
+
+def _report(
+    spec: LayerSpec, derivation: Derivation, sizes: Mapping[str, int], error: float
+) -> str:
+    lines = "\n".join("    " + line(p.name, p.tree) for p in derivation.lines)
+    shown = ", ".join(f"{k}={v}" for k, v in sizes.items())
+    return (
+        f"the derived gradient of '{spec.name}' does not agree with 60-digit differences "
+        f"(relative difference {error:.1e} at {shown})\n{lines}\n\nthe spec:\n{spec.text}"
+    )
