@@ -285,7 +285,7 @@ def read_own_environment(read_fd: int, write_fd: int) -> None:
 
 
 def use_network(read_fd: int, write_fd: int) -> None:
-    port, path = told(read_fd)
+    port, path, name = told(read_fd)
 
     def tcp() -> None:
         with socket.create_connection(("127.0.0.1", port), 2) as sock:
@@ -301,7 +301,7 @@ def use_network(read_fd: int, write_fd: int) -> None:
 
     def abstract() -> None:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect("\0gradtool-test")
+            sock.connect(name)
 
     def listen() -> None:
         with socket.socket() as sock:

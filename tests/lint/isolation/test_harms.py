@@ -326,12 +326,13 @@ def test_no_socket_reaches_anything(sandbox: Zygote, tmp_path: Path) -> None:
     servers = [socket.socket(), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
     servers[0].bind(("127.0.0.1", 0))
     servers[1].bind(path)
-    servers[2].bind("\0gradtool-test")
+    name = f"\0gradtool-{os.getpid()}"
+    servers[2].bind(name)
     for server in servers:
         server.listen()
     port = servers[0].getsockname()[1]
     try:
-        seen, _, _ = run_hostile(sandbox, "use_network", [port, path], paths=(tmp_path,))
+        seen, _, _ = run_hostile(sandbox, "use_network", [port, path, name], paths=(tmp_path,))
     finally:
         for server in servers:
             server.close()

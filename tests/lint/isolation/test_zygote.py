@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gradtool.lint import isolation
+from gradtool.lint.isolation import descendants
 from gradtool.lint.isolation.jobs import Job, Setup
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.supervisor import describe
@@ -113,6 +114,30 @@ def test_a_zygote_that_died_says_so_and_another_can_be_started() -> None:
             assert worker.wait().kind == "lost"
         with pytest.raises(ZygoteGone):
             zygote.run(f"{HOSTILE}:sleep", ())
+
+
+def test_a_supervisor_that_died_is_replaced(sandbox: Zygote) -> None:
+    with sandbox.run(f"{HOSTILE}:echo", ()) as worker:
+        worker.send(b"1", 5)
+        assert worker.receive(10, 5) == b"1"
+        worker.wait()
+        supervisors = children(sandbox.pid)
+    for pid in supervisors:
+        os.kill(pid, signal.SIGKILL)
+    last = time.monotonic() + 5
+    while set(supervisors) & set(children(sandbox.pid)) and time.monotonic() < last:
+        time.sleep(0.01)
+    with sandbox.run(f"{HOSTILE}:echo", ()) as worker:
+        worker.send(b"2", 5)
+        assert worker.receive(10, 5) == b"2"
+
+
+def children(zygote: int) -> list[int]:
+    """The supervisors: below the zygote, or below the one process that it has to itself."""
+    parent_of = descendants.parents()
+    below = descendants.below(zygote, parent_of)
+    parents = {parent_of[pid] for pid in below}
+    return [pid for pid in below if pid not in parents]
 
 
 def test_an_interpreter_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,9 @@ for every worker. Each job then gets a process namespace of its own, whose first
 the supervisor: nothing inside can kill it, and when it ends the kernel kills everything
 inside at once, a daemon that left its group and session too. Each worker takes a user
 namespace of its own, in which its tasks are counted apart from everybody else's.
+
+By system call, not by bubblewrap: that gives the same namespaces, but starts a program per
+sandbox, where a fork of a warm interpreter is wanted.
 """
 
 from __future__ import annotations
