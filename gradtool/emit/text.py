@@ -14,7 +14,7 @@ _INFIX = {
     "le": (_COMPARE, " <= "), "eq": (_COMPARE, " == "), "ne": (_COMPARE, " != "),
     "logical_and": (_AND, " & "), "logical_or": (_OR, " | "),
 }
-_METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel")
+_METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "var", "std")
 
 
 def text(tree: Tree) -> str:

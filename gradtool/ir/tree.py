@@ -63,12 +63,16 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A word of the vocabulary applied to arguments; operators are words too (``add``)."""
+    """A word of the vocabulary applied to arguments; operators are words too (``add``).
+
+    `method` tells that it was written ``x.word(…)``, which a variable called word cannot hide.
+    """
 
     op: str
     args: tuple[Tree, ...]
     kwargs: tuple[tuple[str, Tree], ...] = ()
     span: Span | None = field(default=None, compare=False)
+    method: bool = field(default=False, compare=False)
 
     def keyword(self, name: str) -> Tree | None:
         for key, value in self.kwargs:
@@ -101,10 +105,9 @@ def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
         case Slice(start=start, stop=stop, step=step, span=span):
             parts = (None if part is None else change(part) for part in (start, stop, step))
             return Slice(*parts, span)
-        case Call(op=op, args=args, kwargs=kwargs, span=span):
-            return Call(
-                op, tuple(map(change, args)), tuple((k, change(v)) for k, v in kwargs), span
-            )
+        case Call(op=op, args=args, kwargs=kwargs, span=span, method=method):
+            named = tuple((key, change(value)) for key, value in kwargs)
+            return Call(op, tuple(map(change, args)), named, span, method)
         case _:
             return tree
 

@@ -87,9 +87,8 @@ class _Words(Mapping[str, Lowering]):
         self.scope = scope
 
     def __getitem__(self, name: str) -> Lowering:
-        if name in self.words and not self._shadowed(name):
-            rule = self.words[name]
-            return self._indexed(rule) if self.scope else rule
+        if name in self.words:
+            return self._checked(name, self.words[name]) if self.scope else self.words[name]
         if self.scope is not None:
             other = self._other(name)
             if other is not None:
@@ -99,8 +98,16 @@ class _Words(Mapping[str, Lowering]):
     def _shadowed(self, name: str) -> bool:
         return self.scope is not None and name in self.scope.build.scope
 
-    def _indexed(self, rule: Lowering) -> Lowering:
+    def _checked(self, name: str, rule: Lowering) -> Lowering:
         def lower(build: Builder, call: Call) -> Operand:
+            # Operators and methods cannot be hidden by a variable, a plain call can.
+            if self._shadowed(name) and not call.method and call.span is not None and (
+                build.scope[name].tree == Name(name)
+            ):
+                raise OpError(
+                    f"'{name}' is a variable here, it cannot be called", call.span,
+                    hint=f"use the method form, x.{name}(…), or rename the variable",
+                )
             if call.keyword("over") is not None:
                 return IndexNotation(build).value(call)
             return rule(build, call)

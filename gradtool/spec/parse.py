@@ -195,7 +195,8 @@ class Reader:
                 return Call(function.attr, tuple(arguments), tuple(keywords), span)
             arguments = _gathered(function.attr, arguments, span)
             receiver = self.expression(function.value)
-            return Call(_method(function.attr), (receiver, *arguments), tuple(keywords), span)
+            word = _method(function.attr)
+            return Call(word, (receiver, *arguments), tuple(keywords), span, method=True)
         if isinstance(function, ast.Attribute):
             name = function.attr
         elif isinstance(function, ast.Name):

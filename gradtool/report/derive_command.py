@@ -1,0 +1,233 @@
+"""`gradtool derive`: load, derive (or find in the cache), print."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from gradtool.report import cache
+from gradtool.report.arguments import Value
+from gradtool.report.derive_text import StyledLine, layout
+from gradtool.report.library import finder, load
+from gradtool.report.sheet import Sheet
+from gradtool.spec.errors import SpecError
+from gradtool.spec.model import LayerSpec
+from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.usage import UsageError
+
+if TYPE_CHECKING:
+    from gradtool.ir.graph import Graph
+
+Form = Literal["text", "numpy", "latex", "index", "json"]
+
+
+def run(
+    *,
+    specs: tuple[str, ...],
+    wrt: tuple[str, ...] | None,
+    form: Form,
+    steps: bool,
+    staged: bool,
+    at: dict[str, Value] | None,
+    out: TextIO,
+) -> int:
+    """Print the backward pass of each spec.
+
+    Raises:
+        UsageError, SpecError, UnsupportedError: nothing is printed for the rest of the specs.
+        CertificationError: a bug of gradtool.
+    """
+    loaded = [load(text) for text in specs]
+    if at is not None:
+        return _at(loaded, at, out)
+    many = len(loaded) > 1
+    results: list[Sheet] = []
+    for number, spec in enumerate(loaded):
+        if many and sys.stderr.isatty():
+            print(f"\r\x1b[Kderiving {number + 1} of {len(loaded)}: {spec.name}", end="",
+                  file=sys.stderr, flush=True)
+        results.append(sheet_of(spec, wrt, staged, _wants(form, steps)))
+    if many and sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if form == "json":
+        json.dump([sheet.extra["json"] for sheet in results], out, indent=2, ensure_ascii=False)
+        out.write("\n")
+        return 0
+    for number, sheet in enumerate(results):
+        if number:
+            out.write("\n\n" if form == "text" else "\n")
+        if steps:
+            _print_plain(_steps_lines(sheet), out)
+        elif form == "text":
+            _print(layout(sheet, _width(out)), out)
+        else:
+            _print_plain(str(sheet.extra[form]).rstrip("\n").split("\n"), out)
+    return 0
+
+
+def _wants(form: Form, steps: bool) -> tuple[str, ...]:
+    return (*((form,) if form != "text" else ()), *(("steps",) if steps else ()))
+
+
+def sheet_of(
+    spec: LayerSpec, wrt: tuple[str, ...] | None, staged: bool, extras: tuple[str, ...]
+) -> Sheet:
+    """The sheet of a spec, from the cache when it was derived before."""
+    find = finder(spec)
+    used = _uses(spec, find)
+    name = cache.key([spec.text, spec.name, repr(wrt), repr(staged), repr(extras), *used])
+    found = cache.read(name)
+    if found is not None:
+        try:
+            return Sheet.from_json(found)
+        except (KeyError, TypeError, ValueError):
+            pass  # written by something else: derive again
+    sheet = _derived(spec, wrt, staged, extras)
+    cache.write(name, sheet.as_json())
+    return sheet
+
+
+def _uses(spec: LayerSpec, find: Any) -> list[str]:
+    """The texts of the specs that this one calls, found without lowering it."""
+    import ast
+
+    pending, texts, seen = [spec], [], {spec.name}
+    while pending:
+        current = pending.pop()
+        try:
+            module = ast.parse(current.forward.text)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                name = node.func.id
+                if name in seen:
+                    continue
+                seen.add(name)
+                try:
+                    other = find(name)
+                except SpecError:
+                    continue
+                if other is not None:
+                    texts.append(other.text)
+                    pending.append(other)
+    return texts
+
+
+def _derived(
+    spec: LayerSpec, wrt: tuple[str, ...] | None, staged: bool, extras: tuple[str, ...]
+) -> Sheet:
+    from dataclasses import replace
+
+    from gradtool.report.make_sheet import make_sheet
+    from gradtool.spec.forward import graph_of
+
+    graph = graph_of(spec, finder(spec))
+    wanted = _wanted(spec, graph, wrt)
+    sheet, derivation, certificate = make_sheet(spec, graph, wanted, staged)
+    extra: dict[str, Any] = {}
+    for name in extras:
+        extra[name] = _EXTRAS[name](spec, derivation, certificate)
+    return replace(sheet, extra=extra)
+
+
+def _wanted(spec: LayerSpec, graph: Graph, wrt: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if wrt is None:
+        if not graph.wanted:
+            raise UsageError(f"{spec.name} has no input or parameter that is differentiated")
+        return None
+    for name in wrt:
+        if name not in graph.wanted:
+            known = ", ".join(graph.wanted)
+            raise UsageError(
+                f"--wrt {name}: {spec.name} has no differentiable input or parameter '{name}'",
+                did_you_mean(name, graph.wanted) or f"there are: {known}",
+            )
+    return tuple(name for name in graph.wanted if name in wrt)
+
+
+# -- other formats ------------------------------------------------------------------------
+
+
+def _numpy(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
+    from gradtool.emit.numpy_module import module_text
+
+    return module_text(spec, derivation)
+
+
+def _latex(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
+    from gradtool.emit.latex import latex_document
+
+    return latex_document([(spec, derivation)])
+
+
+def _index(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
+    from gradtool.emit.subscripts import subscript_lines
+
+    return "\n".join(subscript_lines(derivation))
+
+
+def _json(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
+    from gradtool.report.derive_json import derive_json
+
+    return derive_json([(spec, derivation, certificate)])[0]
+
+
+def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
+    from gradtool.report.steps import steps
+
+    return steps(spec, derivation.graph, derivation)
+
+
+_EXTRAS: Mapping[str, Any] = {
+    "numpy": _numpy, "latex": _latex, "index": _index, "json": _json, "steps": _steps,
+}
+
+
+def _steps_lines(sheet: Sheet) -> list[str]:
+    return list(sheet.extra["steps"])
+
+
+def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
+    from gradtool.report.at_point import at_point_lines
+    from gradtool.spec.forward import graph_of
+
+    for spec in loaded:
+        graph = graph_of(spec, finder(spec))
+        _print_plain(at_point_lines(spec, graph, at), out)
+    return 0
+
+
+# -- printing -----------------------------------------------------------------------------
+
+
+def _width(out: TextIO) -> int:
+    if not out.isatty():
+        return 100
+    return max(30, shutil.get_terminal_size((80, 24)).columns)
+
+
+def _print(lines: list[StyledLine], out: TextIO) -> None:
+    """Styled on a terminal, plain otherwise; rich is imported only when it is used."""
+    colour = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    if not colour:
+        _print_plain(["".join(part.text for part in line) for line in lines], out)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, width=_width(out), highlight=False)
+    for line in lines:
+        text = Text()
+        for part in line:
+            text.append(part.text, part.style or None)
+        console.print(text, soft_wrap=True)
+
+
+def _print_plain(lines: list[str], out: TextIO) -> None:
+    for line in lines:
+        out.write(line.rstrip() + "\n")

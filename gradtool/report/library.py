@@ -1,0 +1,73 @@
+"""From what a user types to a spec: a bundled name, a path or ``-``."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.errors import SpecError
+from gradtool.spec.load import load_path, load_stdin
+from gradtool.spec.model import LayerSpec
+from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.usage import UsageError
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> dict[str, Path]:
+    return bundled_specs()
+
+
+def load(text: str) -> LayerSpec:
+    """The spec that a user names.
+
+    Raises:
+        UsageError: there is no such bundled layer and no such file.
+        SpecError: the file is no valid spec.
+    """
+    if text == "-":
+        return load_stdin()
+    looks_like_path = os.sep in text or text.endswith((".yaml", ".yml")) or Path(text).is_file()
+    if looks_like_path:
+        return load_path(Path(text))
+    path = _bundled().get(text)
+    if path is None:
+        raise UsageError(
+            f"there is no bundled layer and no file called '{text}'",
+            did_you_mean(text, _bundled()) or "`gradtool specs` lists the bundled layers",
+        )
+    return load_path(path)
+
+
+def finder(spec: LayerSpec) -> Finder:
+    """How a spec finds others that it uses: beside itself, then among the bundled ones."""
+    return Finder(Path(spec.source.file).parent)
+
+
+class Finder:
+    """Looks a spec up by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: dict[str, LayerSpec | None] = {}
+
+    def __call__(self, name: str) -> LayerSpec | None:
+        if name not in self.seen:
+            self.seen[name] = self._find(name)
+        return self.seen[name]
+
+    def _find(self, name: str) -> LayerSpec | None:
+        beside = self.folder / f"{name}.yaml"
+        path = beside if beside.is_file() else _bundled().get(name)
+        if path is None:
+            return None
+        return load_path(path)
+
+    @property
+    def texts(self) -> list[str]:
+        """The contents of all specs that were found: part of a cache key."""
+        return [spec.text for spec in self.seen.values() if spec is not None]
+
+
+__all__ = ["Finder", "SpecError", "finder", "load"]

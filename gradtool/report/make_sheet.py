@@ -1,0 +1,130 @@
+"""Derive, certify and describe a layer."""
+
+from __future__ import annotations
+
+from gradtool.derive.derivation import Derivation, Line, derive
+from gradtool.emit.text import line, text
+from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.index import Tensor
+from gradtool.ir.poly import Compare
+from gradtool.ir.tree import Call, Items, Number, Tree
+from gradtool.ir.walk import accesses, atoms
+from gradtool.numeric.certify import Certificate, certify
+from gradtool.report.sheet import Row, Sheet
+from gradtool.spec.lines import LineReader
+from gradtool.spec.model import LayerSpec
+
+
+def make_sheet(
+    spec: LayerSpec, graph: Graph, wanted: tuple[str, ...] | None, staged: bool
+) -> tuple[Sheet, Derivation, Certificate]:
+    """The sheet of a spec, with the derivation and certificate that other formats need.
+
+    Raises:
+        CertificationError: the derivation does not hold: a bug.
+        UnsupportedError: something in the layer is refused.
+    """
+    derivation = derive(graph, wanted, staged=staged)
+    certificate = certify(spec, graph, derivation)
+    reader = LineReader(
+        derivation.graph, [Tensor(n, s) for n, s in derivation.upstream.values()]
+    )
+    rows: list[Row] = []
+    for entry in derivation.lines:
+        note = "" if _is_indexed(entry.tree) else _note(entry, derivation, reader)
+        reader.read(line(entry.name, entry.tree))
+        rows.append(
+            Row(entry.role, entry.name, entry.of, shape_text(entry.shape),
+                line(entry.name, entry.tree) if _is_indexed(entry.tree) else text(entry.tree),
+                note, _is_indexed(entry.tree))
+        )
+    sheet = Sheet(
+        layer=spec.name,
+        about=spec.about,
+        reference=spec.reference,
+        variables=tuple((v.name, shape_text(v.shape)) for v in spec.variables),
+        outputs=tuple((n, shape_text(graph.tensors[n].shape)) for n in graph.outputs),
+        dims=graph.dimensions,
+        forward=tuple(part.rstrip() for part in spec.forward.text.split("\n") if part.strip()),
+        rows=tuple(rows),
+        zero=derivation.zero,
+        remarks=graph.remarks,
+        conventions=tuple(_conventions(derivation.graph)),
+        digits=certificate.digits,
+        size_sets=certificate.size_sets,
+        skipped=certificate.skipped,
+        upstream=tuple(name for name, _ in derivation.upstream.values()),
+        extra={},
+    )
+    return sheet, derivation, certificate
+
+
+def _is_indexed(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "indexed"
+
+
+def _conventions(graph: Graph) -> list[str]:
+    """Values taken where the derivative jumps, when the layer has such a place."""
+    found: list[str] = []
+    bodies = [s for s in graph.statements if isinstance(s, Statement)]
+    if any(isinstance(a, Compare) for s in bodies for a in atoms(s.body)):
+        found.append("at a kink the derivative of the branch that the forward pass takes is used "
+                     "(relu'(0) = 0)")
+    if any(s.reduce in ("argmax", "argmin") for s in bodies):
+        found.append("a tie of max or min goes to the first entry")
+    return found
+
+
+def _note(entry: Line, derivation: Derivation, reader: LineReader) -> str:
+    """The shapes that meet in the formula, or what is summed and why."""
+    tree = _core(entry.tree)
+    if not isinstance(tree, Call):
+        return ""
+    if tree.op == "matmul":
+        shapes = [shape_text(reader.shape(a)) for a in tree.args]
+        return f"{shapes[0]} @ {shapes[1]}"
+    if tree.op == "sum":
+        shape = reader.shape(tree.args[0])
+        summed = [shape[k] for k in _axes(tree, len(shape))]
+        over = ", ".join(str(dim) for dim in summed)
+        note = f"{shape_text(shape)} summed over {over}"
+        if entry.role == "gradient" and _broadcast_over(entry.of, derivation.graph, summed):
+            note += f": {entry.of} was broadcast over {over}"
+        return note
+    return ""
+
+
+def _core(tree: Tree) -> Tree:
+    """The product or sum inside a scaling."""
+    while isinstance(tree, Call) and tree.op in ("mul", "div", "neg"):
+        inner = [a for a in tree.args if isinstance(a, Call) and a.op in ("matmul", "sum")]
+        if not inner:
+            heads = [a for a in tree.args if isinstance(a, Call) and a.op in ("mul", "div", "neg")]
+            if not heads:
+                return tree
+            tree = heads[0]
+        else:
+            return inner[0]
+    return tree
+
+
+def _axes(tree: Call, rank: int) -> list[int]:
+    axis = tree.keyword("axis")
+    if axis is None:
+        return list(range(rank))
+    items = axis.items if isinstance(axis, Items) else (axis,)
+    return [int(i.value) % rank for i in items if isinstance(i, Number)]
+
+
+def _broadcast_over(name: str, graph: Graph, summed: list[Dim]) -> bool:
+    """Whether a variable meets arrays that have axes which it lacks."""
+    for statement in graph.statements:
+        if not isinstance(statement, Statement):
+            continue
+        for entry in accesses(statement.body):
+            if entry.tensor.name == name:
+                missing = [i.size for i in statement.free if i not in entry.indices]
+                if summed and all(dim in missing for dim in summed):
+                    return True
+    return False
