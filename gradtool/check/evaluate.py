@@ -15,6 +15,7 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+import numpy.random  # lazy otherwise: here it overlaps with the start of the judge
 
 from gradtool.check.load import Loaded
 

@@ -56,8 +56,8 @@ def right_of(point: Point, role: Role, name: str) -> tuple[np.ndarray, np.ndarra
 def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool:
     """Whether the errors are those of a float32 buffer inside code that returns float64.
 
-    They are as small as float32 rounding, not in a few entries only, and unlike those of a slightly wrong formula they
-    change completely when the inputs move a little.
+    They are as small as float32 rounding, not in a few entries only, and unlike those of a
+    slightly wrong formula they change completely when the inputs move a little.
     """
     for point in wrong:
         outcome = outcome_of(point, role, name)

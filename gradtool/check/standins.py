@@ -7,15 +7,19 @@ says which module is missing.  A `Silent` does nothing and never complains.  Bot
 from __future__ import annotations
 
 import ast
-import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradtool.check.shims import NUMPY_ALIASES, SHIMS, SILENT
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader as _LoaderBase
+else:
+    _LoaderBase = object  # importlib.abc imports tempfile and shutil, which the worker waits for
 
 Tell = Callable[[str], None]
 
@@ -126,7 +130,7 @@ class StandInModule(ModuleType):
         return Absent(f"{self.__name__}.{name}")
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader(_LoaderBase):
     def __init__(self, silent: bool, code: CodeType | None = None) -> None:
         self.silent = silent
         self.code = code
@@ -139,7 +143,7 @@ class _Loader(importlib.abc.Loader):
             exec(self.code, module.__dict__)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds stand-ins for the imports that stand in the user's own files.
 
     `texts` maps the place of each of the user's cells to its text; `mine` says whether any

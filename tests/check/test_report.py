@@ -1,0 +1,135 @@
+"""What `gradtool check` prints: the table a person reads and the JSON a program reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gradtool.report import check_command
+from tests.check import references
+
+BATCH_NORM = """\
+import numpy as np
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    mu, var = x.mean(axis=0), x.var(axis=0)
+    std = np.sqrt(var + bn_param["eps"])
+    xhat = (x - mu) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+
+
+def batchnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    dgamma = np.sum(dout * xhat, axis=0)
+    dbeta = dout.sum(axis=0)
+    dxhat = dout * gamma
+    dx = (dxhat - xhat * np.mean(dxhat * xhat, axis=0)) / std
+    return dx, dgamma, dbeta
+"""
+
+
+@pytest.fixture(autouse=True)
+def _layers_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Specs named after a function of `references`, instead of derived ones."""
+    module = ModuleType("gradtool.numeric.reference")
+    module.reference_for = lambda name: getattr(references, name)()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gradtool.numeric.reference", module)
+    monkeypatch.setattr(check_command, "_spec", lambda name: name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(text: str, *specs: str, **options: object) -> tuple[int, str]:
+    Path("layers.py").write_text(text)
+    out = io.StringIO()
+    code = check_command.run(file=Path("layers.py"), specs=specs, out=out, **options)  # type: ignore[arg-type]
+    return code, out.getvalue()
+
+
+def test_the_batch_norm_without_the_path_through_the_mean() -> None:
+    code, text = run(BATCH_NORM, "batch_norm")
+    lines = text.splitlines()
+    assert code == 1
+    assert lines[0] == (
+        "layers.py   batchnorm_forward (line 4) / batchnorm_backward (line 11)   spec batch_norm"
+    )
+    table = [line for line in lines if line.startswith("  d")]
+    assert table[0].startswith("  dx      (N, D)  wrong   dx[")
+    assert "should be" in table[0]
+    assert "|difference|" in table[0]
+    assert table[1].startswith("  dgamma  (D,)    ok")
+    assert table[2].startswith("  dbeta   (D,)    ok")
+    assert lines[-1] == "1 of 3 gradients is wrong (seed 0)"
+
+
+def test_hidden_values_are_hidden_in_both_formats() -> None:
+    import re
+
+    _, open_text = run(BATCH_NORM, "batch_norm")
+    value = re.findall(r"should be (\S+);", open_text)[0]
+    _, text = run(BATCH_NORM, "batch_norm", hide_expected=True)
+    assert "should be" not in text
+    assert value not in text
+    _, data = run(BATCH_NORM, "batch_norm", hide_expected=True, form="json")
+    worst = json.loads(data)[0]["gradients"][0]["worst"]
+    assert set(worst) == {"index", "got", "bound", "sizes"}
+
+
+def test_json_has_the_documented_fields() -> None:
+    code, text = run(BATCH_NORM, "batch_norm", form="json", seed=3)
+    (data,) = json.loads(text)
+    assert code == 1
+    assert (data["verdict"], data["seed"], data["layer"]) == ("fail", 3, "batch_norm")
+    assert [(g["name"], g["shape"], g["verdict"]) for g in data["gradients"]] == [
+        ("x", "(N, D)", "wrong"),
+        ("gamma", "(D,)", "ok"),
+        ("beta", "(D,)", "ok"),
+    ]
+    worst = data["gradients"][0]["worst"]
+    assert worst["error"] == pytest.approx(abs(worst["got"] - worst["expected"]))
+    assert worst["error"] > worst["bound"]
+    assert data["gradients"][0]["cause"] is None
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_numbers_that_are_none_are_written(form: str) -> None:
+    code, text = run(
+        BATCH_NORM.replace("/ std\n    return dx", "/ 0\n    return dx"), "batch_norm", form=form
+    )
+    assert code == 1
+    if form == "json":
+        json.loads(text, parse_constant=pytest.fail)
+    else:
+        assert "not finite" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (BATCH_NORM.replace("- xhat * np", "- dxhat.mean(0) - xhat * np"), 0, "all 3 gradients"),
+        ("def f(:\n", 2, "invalid syntax"),
+        ("def f(x):\n    return x\n", 2, "it defines f"),
+        (BATCH_NORM.replace("return dx,", "raise ValueError('no')\n    return dx,"), 1, "line 17"),
+    ],
+)
+def test_exit_codes(text: str, code: int, said: str) -> None:
+    found, printed = run(text, "batch_norm")
+    assert (found, said in printed) == (code, True), printed
+
+
+def test_several_specs_are_checked_each() -> None:
+    affine = (
+        "def affine_forward(x, w, b):\n    return x @ w + b, (x, w)\n"
+        "def affine_backward(d, cache):\n    x, w = cache\n"
+        "    return d @ w.T, x.T @ d, d.sum(0)\n"
+    )
+    code, text = run(BATCH_NORM + affine, "batch_norm", "affine")
+    assert code == 1
+    assert "spec batch_norm" in text
+    assert "spec affine" in text
+    assert "all 3 gradients are right" in text
