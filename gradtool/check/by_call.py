@@ -22,7 +22,7 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     setup, passed = construction(candidate.owner, names) if candidate.owner else ([], [])
     rest_of_inputs = [v.name for v in names.variables if v.name not in passed]
     called = call(function, names, {}, rest_of_inputs)
-    called = Call(called.text, {**{n: n for n in passed}, **called.given}, called.by_order)
+    called = Call(called.text, {**called.given, **{n: n for n in passed}}, called.by_order)
     rest = returned[1:]
     output = names.outputs[0]
     target = f"{output}, "

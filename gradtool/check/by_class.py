@@ -30,7 +30,7 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         upstream = {backward.params[0]: f"d{names.outputs[0]}"}
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
     arguments = call(backward, names, {**upstream, **again}, [])
-    given = Call("", {**{n: n for n in passed}, **called.given}, called.by_order)
+    given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
     lines = _class_gradients(
         owner, backward, f"layer.{backward.name}({arguments.text})", given, names
     )
@@ -70,16 +70,16 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
     for name in names.parameters:
         if name in passed:
             continue
+        if attribute := same(name, attributes):
+            lines.append(f"layer.{attribute} = {name}")
+            passed.append(name)
+            continue
         for store, keys in keyed.items():
             key = same(name, keys)
             if key and store.startswith("self.") and "grad" not in store:
                 lines.append(f'layer.{store[5:]}["{key}"] = {name}')
                 passed.append(name)
                 break
-        else:
-            if attribute := same(name, attributes):
-                lines.append(f"layer.{attribute} = {name}")
-                passed.append(name)
     return lines, passed
 
 

@@ -11,6 +11,7 @@ from gradtool.check.by_class import class_with_methods
 from gradtool.check.by_derivative import derivative_only
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
+from gradtool.check.columns import in_columns
 
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
 # kind, and raises NoMatch when it is but the names do not tell enough.
@@ -37,4 +38,5 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
             reasons.append(str(reason))
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")
-    return tuple(found)
+    turned = [other for one in found if (other := in_columns(one, names)) is not None]
+    return (*found, *turned)

@@ -124,8 +124,7 @@ def course_scale(
     variables = {v.name: v for v in case.reference.spec.variables}
     parameters = [c for c in gradients if variables[c.name].role == "parameter"]
     inputs = [c for c in gradients if variables[c.name].role == "input"]
-    unscaled = inputs and all(c.standing == "ok" for c in inputs)
-    if case.is_loss or not unscaled or not parameters:
+    if case.is_loss or not inputs or not parameters:
         return gradients, ()
     if any(c.standing != "wrong" for c in parameters):
         return gradients, ()
@@ -134,6 +133,8 @@ def course_scale(
     # Samples are counted by the first axis of an input, or by the last where they are columns.
     batch = {str(d) for c in inputs for d in _ends(variables[c.name].shape)}
     if factors or factor is None or factor.removeprefix("1/") not in batch:
+        return gradients, ()
+    if any(c.standing == "wrong" and factor_of(case, c.name) == factor for c in inputs):
         return gradients, ()
     names = ", ".join(f"d{c.name}" for c in parameters)
     remark = Remark("scale", f"{names}: {factor} times the gradient, as some courses define it")

@@ -41,7 +41,8 @@ def judge(
     """The verdict on a loaded file.
 
     `bindings` are the ways in which the file may be meant, best first.  The first that is right
-    counts, and otherwise the first that could be compared.
+    counts; otherwise the first whose forward is right, since that shows how it is meant; then
+    the first that could be compared.
     """
     tried: list[Judgement] = []
     for binding in bindings:
@@ -52,7 +53,14 @@ def judge(
         lost = judgement.verdict.trouble
         if lost is not None and lost.stage == "worker":
             break
-    return next((j for j in tried if j.verdict.verdict == "fail"), tried[0])
+    return max(tried, key=lambda judgement: _understood(judgement.verdict))
+
+
+def _understood(verdict: Verdict) -> int:
+    """How sure it is that a binding reads the file as it is meant."""
+    if verdict.forward and all(output.standing == "ok" for output in verdict.forward):
+        return 2
+    return int(verdict.verdict == "fail")
 
 
 def failed(

@@ -66,7 +66,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                cwd=folder,
+                cwd=folder if folder.is_dir() else None,  # the worker says what is wrong
                 env=environment,
                 pass_fds=(ask, answer),
                 start_new_session=True,

@@ -171,6 +171,9 @@ def is_cache(name: str) -> bool:
 def of_gradient(name: str) -> Iterable[str]:
     """The variables that a gradient's name may mean, likeliest first: ``dL_dW`` means ``W``."""
     bare = name.removeprefix("self.")
+    _, quotient, below = bare.rpartition("_d")  # dJ_dW, dloss_dx
+    if quotient and below and bare.startswith(("d", "g", "D")):
+        yield below
     prefixes: tuple[str, ...] = (
         "dL_d",
         "dLd",

@@ -142,6 +142,7 @@ def _summary(verdict: Verdict) -> str:
     if forward_wrong and all(g.standing == "follows" for g in bad):
         follow = f"; {len(bad)} gradients follow it" if bad else ""
         return f"the forward is wrong{follow} (seed {verdict.seed})"
+    bad = [g for g in bad if g.standing != "follows"]
     verb = "is" if len(bad) == 1 else "are"
     kinds = {g.standing for g in bad}
     word = "wrong" if kinds == {"wrong"} or len(kinds) != 1 else kinds.pop()

@@ -173,6 +173,14 @@ def test_the_line_of_an_exception_is_the_users(tmp_path: Path) -> None:
     assert found.trouble.source == "return np.zeros((2, 3)) @ np.zeros(2)"
 
 
+@pytest.mark.parametrize("name", ["gone.py", "gone/hw.py", "."])
+def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
+    found = check_pair(affine(), tmp_path / name, seed=0, version="").verdict
+    assert found.trouble is not None
+    assert found.trouble.stage == "file"
+    assert "cannot be read" in found.trouble.message
+
+
 def test_the_right_file_passes(tmp_path: Path) -> None:
     found = verdict(tmp_path, RIGHT)
     assert (found.verdict, found.notes, found.trouble) == ("pass", (), None)

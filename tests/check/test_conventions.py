@@ -256,6 +256,44 @@ def linear_grad(X, W, b, dY):
         "-dY @ W.T",
         "X",
     ),
+    "one sample per column, divided by the number of samples": (
+        "affine",
+        """
+def linear_forward(A, W, b):
+    Z = np.dot(W, A) + b
+    assert Z.shape == (W.shape[0], A.shape[1])
+    return Z, (A, W, b)
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    m = A_prev.shape[1]
+    dW = np.dot(dZ, A_prev.T) / m
+    db = np.sum(dZ, axis=1, keepdims=True) / m
+    dA_prev = np.dot(W.T, dZ)
+    return dA_prev, dW, db
+""",
+        "np.dot(W.T, dZ)",
+        "np.dot(W.T, dZ ** 2)",
+        "X",
+    ),
+    "quotients as names": (
+        "affine",
+        """
+class Linear:
+    def __init__(self, units): self.cache = {}
+    def build(self, d): self.weights, self.biases = np.zeros((d, 3)), np.zeros((1, 3))
+    def forward(self, X, training=False):
+        self.cache["X"] = X
+        return X @ self.weights + self.biases
+    def backward(self, dJ_dZ, training=False):
+        dJ_dX = dJ_dZ @ self.weights.T
+        dJ_dW = self.cache["X"].T @ dJ_dZ
+        dJ_db = np.sum(dJ_dZ, axis=0, keepdims=True)
+        return dJ_db, dJ_dW, dJ_dX
+""",
+        "np.sum(dJ_dZ, axis=0",
+        "np.min(dJ_dZ, axis=0",
+        "b",
+    ),
     "separate loss and gradient": (
         "softmax_loss",
         """
