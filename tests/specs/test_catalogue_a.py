@@ -20,7 +20,9 @@ import pytest
 from autograd.extend import defvjp, primitive
 
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.ir.graph import Graph
+from gradtool.emit.text import line, text
+from gradtool.ir.graph import AnyStatement, Graph
+from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.certify import read_back
 from gradtool.numeric.grid import run
@@ -494,6 +496,11 @@ def _derived(name: str) -> tuple[LayerSpec, Graph, Derivation]:
     return spec, graph, derive(graph)
 
 
+@cache
+def _printed(name: str) -> tuple[tuple[AnyStatement, ...], dict[str, Tensor]]:
+    return read_back(_derived(name)[2])
+
+
 def _settings(spec: LayerSpec, sizes: dict[str, int]) -> dict[str, Any]:
     """The constants that the oracle takes, and the one size that no shape reveals."""
     given: dict[str, Any] = {k: float(v) for k, v in spec.constants.items()}
@@ -524,7 +531,7 @@ def test_value_and_gradients_are_those_of_autograd(name: str, number: int) -> No
 
     weights = rng.standard_normal(numpy.shape(expected)) if derivation.upstream else 1.0
     upstream = {cotangent: weights for cotangent, _ in derivation.upstream.values()}
-    statements, gradients = read_back(derivation)
+    statements, gradients = _printed(name)
     backward = run(statements, {**known, **upstream}, setting)
     truth = autograd.grad(lambda given: np.sum(value(given) * weights))(chosen)
     for variable in wanted:
@@ -533,6 +540,84 @@ def test_value_and_gradients_are_those_of_autograd(name: str, number: int) -> No
         numpy.testing.assert_allclose(
             found, truth[variable], rtol=1e-9, atol=1e-11, err_msg=f"d{variable}"
         )
+
+
+# The backward pass as the source of each spec prints it, by our names for its variables.
+PUBLISHED: dict[str, dict[str, str]] = {
+    "affine": {"dX": "dY @ W.T", "dW": "X.T @ dY", "db": "dY.sum(axis=0)"},
+    "affine_row_bias": {"db": "dY.sum(axis=0, keepdims=True)"},
+    "affine_column": {
+        "dX": "W.T @ dZ",
+        "dW": "dZ @ X.T",
+        "db": "dZ.sum(axis=1, keepdims=True)",
+    },
+    "two_layer_relu": {
+        "dZ": "dS @ W2.T * (Z > 0)",
+        "dX": "dZ @ W1.T",
+        "dW1": "X.T @ dZ",
+        "db1": "dZ.sum(axis=0)",
+        "dW2": "H1.T @ dS",
+        "db2": "dS.sum(axis=0)",
+    },
+    "softmax_cross_entropy": {"dS": "(P - onehot(y)) / N"},
+    "softmax_cross_entropy_steps": {"dS": "(P - onehot(y)) / N"},
+    "softmax_layer": {"dS": "(P - onehot(y)) / N", "dW": "X.T @ dS", "db": "dS.sum(axis=0)"},
+    "batch_norm": {
+        "dX": "gamma / (N * std) * (N * dY - dY.sum(axis=0) - xhat * (dY * xhat).sum(axis=0))",
+        "dgamma": "(dY * xhat).sum(axis=0)",
+        "dbeta": "dY.sum(axis=0)",
+    },
+    "chain": {
+        "dz3": "2 * (a3 - y) * a3 * (1 - a3)",
+        "dz2": "dz3 * w3 * a2 * (1 - a2)",
+        "dw2": "dz2 * a1",
+        "db2": "dz2",
+    },
+    "mlp_sigmoid_mse": {  # the four fundamental equations
+        "dz3": "2 * (a3 - y) * a3 * (1 - a3)",
+        "dz2": "W3.T @ dz3 * a2 * (1 - a2)",
+        "db2": "dz2",
+    },
+    "l2_half": {"dW2": "lam * W2 + H1.T @ dz"},
+    "dropout": {"dX": "dY * M / p"},
+    "gate": {"dx": "z", "dy": "z", "dz": "q"},
+    "relu": {"dZ": "dA * (Z > 0)"},
+    "tanh": {"dZ": "dA * (1 - A**2)"},
+    "softmax": {"dZ": "P * (dP - (P * dP).sum(axis=1, keepdims=True))"},
+    "cosine_similarity": {"du": "(vhat - c * uhat) / r"},
+    "label_smoothing": {"dS": "(P - Q) / N"},
+    "logistic_regression": {"dz": "(a - t) / N", "dw": "X.T @ dz", "db": "dz.sum()"},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_text_is_the_published_one(name: str) -> None:
+    printed = {each.name: text(each.tree) for each in _derived(name)[2].lines}
+    assert {key: printed.get(key) for key in PUBLISHED[name]} == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", sorted(PATHS))
+def test_a_line_is_at_most_120_characters(name: str) -> None:
+    lines = [line(each.name, each.tree) for each in _derived(name)[2].lines]
+    assert [shown for shown in lines if len(shown) > 120] == []
+
+
+def test_the_gate_has_the_value_12_and_the_gradients_4_4_3() -> None:
+    """A circulating text prints -12 for the same numbers."""
+    _, graph, _ = _derived("gate")
+    setting = setting_for(graph, {}, Double())
+    point = {"x": numpy.array(-2.0), "y": numpy.array(5.0), "z": numpy.array(4.0)}
+    known = run(graph.statements, point, setting)
+    assert known["f"] == 12
+    statements, gradients = _printed("gate")
+    backward = run(statements, known, setting)
+    assert [backward[gradients[name].name] for name in "xyz"] == [4, 4, 3]
+
+
+def test_the_network_for_digits_has_13002_parameters() -> None:
+    spec, _, _ = _derived("mlp_sigmoid_mse")
+    parameters = [v for v in spec.variables if v.role == "parameter"]
+    assert sum(math.prod(d.evaluate({}) for d in v.shape) for v in parameters) == 13_002
 
 
 def test_every_spec_of_these_folders_has_an_oracle() -> None:
