@@ -20,7 +20,7 @@ class Line:
 
     Attributes:
         name: what it defines (``dW``, a kept cotangent, or an inner value of the forward pass).
-        of: the forward value that it is the cotangent of; "" for an inner value.
+        of: the forward value that it is the cotangent of; the graph's own name for an inner value.
         role: "inner", "cotangent" or "gradient".
         shape: its shape.
         tree: its right side.
@@ -217,7 +217,7 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
         taken.add(telling)
         chosen[name] = telling
         written[name] = Name(telling)
-        inner[name] = Line(telling, "", "inner", statement.out.shape, tree)
+        inner[name] = Line(telling, name, "inner", statement.out.shape, tree)
     renamed: dict[str, Tree] = dict(written)
     for line in lines:
         source = line.name.removeprefix("d").removesuffix("_total")

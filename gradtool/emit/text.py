@@ -22,6 +22,11 @@ def text(tree: Tree) -> str:
     return _Printer().show(tree)[0]
 
 
+def operand(tree: Tree) -> str:
+    """The expression as it stands before a dot or a bracket: ``(X @ W)`` in ``(X @ W)[n]``."""
+    return _Printer().wrapped(tree, _CALL)
+
+
 class _Printer:
     """Gives the text of a node and the precedence of its outermost operator."""
 

@@ -1,0 +1,419 @@
+"""The subscript form: ``dW[d,c] = Σ_n X[n,d] dY[n,c]``, printed from the normal form.
+
+An index is called after the size that it runs over (n for N; n' for a second index over N), a sum
+reaches to the next + or -, ``1[…]`` is 1 where the condition holds and 0 elsewhere, and indices
+count from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradtool.derive.derivation import Derivation, Line
+from gradtool.derive.factor import Contraction, Product, Sum, Unit, nested
+from gradtool.emit.text import operand
+from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.graph import AnyStatement, Statement
+from gradtool.ir.index import Affine, Index, Label
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Function,
+    Group,
+    Iverson,
+    Number,
+    Poly,
+    Position,
+    Size,
+    Symbol,
+    Term,
+    poly_of,
+    product,
+)
+from gradtool.ir.tree import Name, Tree, names, replace_names
+from gradtool.ir.walk import accesses
+
+_LETTERS = "ijklmpqrstuvwabcdefgh"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """The signs of one alphabet."""
+
+    sum: str
+    pi: str
+    relations: Mapping[str, str]
+
+
+UNICODE = Style("Σ", "π", {">": ">", ">=": "≥", "<": "<", "<=": "≤", "==": "=", "!=": "≠"})
+ASCII = Style("sum", "pi", {**{r: r for r in (">", ">=", "<", "<=", "!=")}, "==": "="})
+
+
+def subscript_lines(derivation: Derivation, *, ascii: bool = False) -> tuple[str, ...]:
+    """One text for each line of a derivation, in the same order, under the same names."""
+    return tuple(subscripts(derivation, ascii=ascii).values())
+
+
+def subscripts(derivation: Derivation, *, ascii: bool = False) -> dict[str, str]:
+    """The subscript form of every line of a derivation, by the line's name."""
+    printer = _Printer(derivation, ASCII if ascii else UNICODE)
+    return {line.name: printer.line(line) for line in derivation.lines}
+
+
+class _Printer:
+    """Prints statements of one derivation.
+
+    Attributes:
+        shown: what a tensor of the graph is called in the lines; absent when it is written in
+            place there.
+        sources: the tensor of the graph that a line defines.
+        statements: the definition of every tensor, forward and backward.
+        left: the place on the left side of each free index of the line under way.
+    """
+
+    def __init__(self, derivation: Derivation, style: Style) -> None:
+        self.style = style
+        graph = derivation.graph
+        of = derivation.cotangents.of
+        self.shown = {name: name for name in graph.tensors if not name.startswith("_")}
+        self.shown |= {t.name: t.name for t in derivation.cotangents.upstream.values()}
+        self.sources: dict[str, str] = {}
+        self.left: dict[str, int] = {}
+        for line in derivation.lines:
+            source = line.of if line.role == "inner" else of[line.of].name if line.of else ""
+            self.sources[line.name] = source
+            if source not in self.shown:
+                self.shown[source] = line.name
+        self.statements: dict[str, AnyStatement] = dict(graph.definitions)
+        self.statements |= {s.out.name: s for s in derivation.closed.statements}
+        self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
+
+    # -- lines ----------------------------------------------------------------------------
+
+    def line(self, line: Line) -> str:
+        statement = self.statements.get(self.sources[line.name])
+        if isinstance(statement, Statement):
+            free = self.renamed(statement.free, ())
+            used = frozenset(i.name for i in free.values())
+            self.left = {i.name: k for k, i in enumerate(free.values())}
+            body = statement.body.substitute(_affine(free))
+            left = self.entries(line.name, [Affine.of(free[i]) for i in statement.free])
+            return f"{left} = {self.reduced(statement, body, used)}{_note(statement)}"
+        # A reshape, a matrix function, or the upstream gradient itself.
+        made = [Index(f"@{k}", size) for k, size in enumerate(line.shape)]
+        entries = [Affine.of(index) for index in self.renamed(made, ()).values()]
+        return f"{self.entries(line.name, entries)} = " + self.entries(
+            operand(line.tree), entries
+        )
+
+    def reduced(self, statement: Statement, body: Poly, used: frozenset[str]) -> str:
+        if statement.reduce == "sum":
+            return self.poly(body, used)
+        bound = self.renamed(statement.bound, used)
+        inner = body.substitute(_affine(bound))
+        text = self.poly(inner, used | {i.name for i in bound.values()})
+        word = f"{statement.reduce}_{self.under(bound)}"
+        return f"{word} ({text})" if len(inner.terms) > 1 else f"{word} {text}"
+
+    # -- indices --------------------------------------------------------------------------
+
+    def renamed(self, indices: Iterable[Index], used: Collection[str]) -> dict[Index, Index]:
+        """The same indices under telling names that nothing in scope has."""
+        result: dict[Index, Index] = {}
+        taken = {*self.taken, *used}
+        for index in indices:
+            name = next(n for n in _wishes(index.size) if n not in taken and _apart(n, taken))
+            taken.add(name)
+            result[index] = Index(name, index.size)
+        return result
+
+    def under(self, bound: Mapping[Index, Index]) -> str:
+        """What stands under a Σ: names, with the range where the name does not tell it."""
+        parts = []
+        for index in bound.values():
+            symbol = index.size.as_symbol
+            telling = symbol is not None and index.name.rstrip("'") == symbol[0].lower()
+            parts.append(index.name if telling else f"{index.name}<{_dim(index.size)}")
+        text = ",".join(parts)
+        return text if len(parts) == 1 and "<" not in text else f"{{{text}}}"
+
+    def entries(self, base: str, entries: Sequence[Affine]) -> str:
+        if not entries:
+            return base
+        return f"{base}[{','.join(self.affine(e) for e in entries)}]"
+
+    def affine(self, value: Affine) -> str:
+        """``stride*i+p-pad``, positive parts first."""
+        plus: list[str] = []
+        minus: list[str] = []
+        for place, coefficient in value.terms:
+            negative = _negative(coefficient)
+            by = -coefficient if negative else coefficient
+            position = self.position(place)
+            shown = position if by == ONE else f"{_factor_dim(by)}*{position}"
+            (minus if negative else plus).append(shown)
+        if value.const.terms or not value.terms:
+            constant = _dim(value.const)
+            if constant.startswith("-"):
+                minus.append(constant[1:])
+            else:
+                plus.append(constant)
+        return "+".join(plus) + "".join(f"-{part}" for part in minus)
+
+    def position(self, position: Index | Label) -> str:
+        if isinstance(position, Index):
+            return position.name
+        return self.entries(self.base(position.tensor.name), position.index)
+
+    # -- expressions ----------------------------------------------------------------------
+
+    def poly(self, body: Poly, used: frozenset[str]) -> str:
+        """A sum of products, common factors pulled out."""
+        opened = self.expanded(body)
+        return self.sum(nested(opened), used) if opened.terms else "0"
+
+    def sum(self, total: Sum, used: frozenset[str]) -> str:
+        text = ""
+        for part in total.products:
+            minus = part.coefficient < 0
+            sign = (" - " if minus else " + ") if text else "-" if minus else ""
+            text += sign + self.product(part, used)
+        return text
+
+    def product(self, part: Product, used: frozenset[str]) -> str:
+        """The absolute value of a product; a Σ comes last, because it reaches to the end."""
+        above: list[str] = []
+        below: list[str] = []
+        sums: list[str] = []
+        for unit, exponent in part.factors:
+            if isinstance(unit, Contraction) and exponent == 1:
+                sums.append(self.contraction(unit, used))
+            else:
+                (above if exponent > 0 else below).append(self.power(unit, abs(exponent), used))
+        size = abs(part.coefficient)
+        if size.numerator != 1:
+            above.insert(0, str(size.numerator))
+        if size.denominator != 1:
+            below.insert(0, str(size.denominator))
+        closed = len(sums) if below else len(sums) - 1
+        sums = [
+            f"({text})" if k < closed and (k < len(sums) - 1 or " / " in text) else text
+            for k, text in enumerate(sums)
+        ]
+        text = _joined([*above, *sums]) or "1"
+        if not below:
+            return text
+        return f"{text} / {below[0]}" if len(below) == 1 else f"{text} / ({_joined(below)})"
+
+    def contraction(self, unit: Contraction, used: frozenset[str]) -> str:
+        bound = self.renamed(unit.term.bound, used)
+        values = _affine(bound)
+        moved = tuple((a.substitute(values), e) for a, e in unit.term.factors)
+        inner = self.expanded(Poly((Term(unit.term.coefficient, moved),)))
+        total = Sum(tuple(self.in_order(part) for part in nested(inner).products))
+        text = self.sum(total, used | {i.name for i in bound.values()})
+        text = f"({text})" if len(inner.terms) > 1 else text
+        return f"{self.style.sum}_{self.under(bound)} {text}"
+
+    def in_order(self, part: Product) -> Product:
+        """Entries in the order of the indices on the left: dW[d,c] = Σ_n X[n,d] dY[n,c]."""
+
+        def place(factor: tuple[Unit, Fraction]) -> tuple[int, int]:
+            unit = factor[0]
+            if isinstance(unit, Symbol | Size | Number):
+                return 0, 0
+            if not isinstance(unit, Access):
+                return 2, 0
+            return 1, min((self.left.get(i.name, 99) for i in unit.indices), default=99)
+
+        return Product(part.coefficient, tuple(sorted(part.factors, key=place)))
+
+    def power(self, unit: Unit, exponent: Fraction, used: frozenset[str]) -> str:
+        if exponent == Fraction(1, 2):
+            return f"sqrt({self.bare(unit, used)})"
+        text = self.unit(unit, used)
+        if exponent == 1:
+            return text
+        shown = str(exponent)
+        return f"{text}^{shown}" if exponent.denominator == 1 else f"{text}^({shown})"
+
+    def bare(self, unit: Unit, used: frozenset[str]) -> str:
+        """A factor that stands between brackets anyway."""
+        match unit:
+            case Group(poly=poly):
+                return self.poly(poly, used)
+            case Sum():
+                return self.sum(unit, used)
+            case Contraction():
+                return self.contraction(unit, used)
+            case _:
+                inner = self.written(unit)
+                return self.unit(unit, used) if inner is None else self.poly(inner, used)
+
+    def unit(self, unit: Unit, used: frozenset[str]) -> str:
+        if isinstance(unit, Sum | Contraction):
+            return f"({self.bare(unit, used)})"
+        return self.atom(unit, used)
+
+    def atom(self, base: Atom, used: frozenset[str]) -> str:
+        relations = self.style.relations
+        match base:
+            case Access(tensor=tensor, index=index):
+                inner = self.written(base)
+                if inner is not None:
+                    return f"({self.poly(inner, used)})"
+                return self.entries(self.base(tensor.name), index)
+            case Symbol(name=name):
+                return self.style.pi if name == "pi" else name
+            case Size(dim=dim):
+                return f"({dim})"
+            case Number(value=value):
+                return str(value) if value.denominator == 1 else f"({value})"
+            case Iverson(relation=relation, value=value):
+                left = Affine(tuple((p, c) for p, c in value.terms if not _negative(c)),
+                              value.const if not _negative(value.const) else Dim.of(0))
+                right = left - value
+                if relation == "eq" and left.as_index is None and right.as_index is not None:
+                    left, right = right, left
+                sign = relations["==" if relation == "eq" else ">="]
+                return f"1[{self.affine(left)} {sign} {self.affine(right)}]"
+            case Position(value=value):
+                text = self.affine(value)
+                return text if value.as_index is not None else f"({text})"
+            case Compare(relation=relation, left=left, right=right):
+                if left.constant is not None and relation in _MIRRORED:  # 0 > x: rather x < 0
+                    sides, sign = (right, left), _MIRRORED[relation]
+                else:
+                    sides, sign = (left, right), relation
+                shown = [self.poly(side, used) for side in sides]
+                return f"1[{shown[0]} {relations[sign]} {shown[1]}]"
+            case Function(name="pow", args=(first, second)):
+                return f"{self.tight(first, used)}^{self.tight(second, used)}"
+            case Function(name=name, args=args):
+                return f"{name}({', '.join(self.poly(a, used) for a in args)})"
+            case Group(poly=poly):
+                return f"({self.poly(poly, used)})"
+
+    def tight(self, body: Poly, used: frozenset[str]) -> str:
+        """An expression in brackets unless it is one name or one entry."""
+        term = self.expanded(body).single
+        single = term is not None and term.coefficient == 1 and len(term.factors) == 1
+        if term is not None and single and not term.bound and term.factors[0][1] == 1:
+            return self.unit(term.factors[0][0], used)
+        return f"({self.poly(body, used)})"
+
+    # -- values without a name ------------------------------------------------------------
+
+    def written(self, base: Atom) -> Poly | None:
+        """The definition of an entry that has no name in the lines."""
+        if not isinstance(base, Access) or base.tensor.name in self.shown:
+            return None
+        statement = self.statements.get(base.tensor.name)
+        if not isinstance(statement, Statement) or statement.reduce != "sum":
+            return None
+        return statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
+
+    def expanded(self, body: Poly) -> Poly:
+        """Entries without a name written out where that leaves sums and products as they are."""
+        while True:
+            terms = tuple(part for term in body.terms for part in self.opened(term))
+            if terms == body.terms:
+                return body
+            body = poly_of(terms)
+
+    def opened(self, term: Term) -> tuple[Term, ...]:
+        for base, exponent in () if term.bound else term.factors:
+            inner = self.written(base)
+            if inner is None:
+                continue
+            if exponent == 1 and len(term.factors) == 1:
+                return inner.scaled(term.coefficient).terms
+            single = inner.single
+            if single is not None and not single.bound and exponent.denominator == 1:
+                rest = [f for f in term.factors if f[0] is not base]
+                power = [(a, e * exponent) for a, e in single.factors]
+                scale = term.coefficient * single.coefficient ** int(exponent)
+                return (product(scale, [*rest, *power]),)
+        return (term,)
+
+    def base(self, name: str) -> str:
+        """What stands before the brackets of an entry: a name, or an array expression."""
+        return operand(self.array(Name(name)))
+
+    def array(self, tree: Tree) -> Tree:
+        """Every hidden name replaced by its name in the lines, or by what it is."""
+        found: dict[str, Tree] = {}
+        for name in names(tree):
+            if name in self.shown:
+                found[name] = Name(self.shown[name])
+            elif name in self.statements:
+                found[name] = self.array(self.statements[name].tree)
+        return replace_names(tree, found)
+
+
+_MIRRORED: Mapping[str, str] = {">": "<", ">=": "<="}
+
+
+def _joined(factors: Sequence[str]) -> str:
+    """Factors side by side, with a sign between two numbers."""
+    text = ""
+    for factor in factors:
+        numbers = factor[0].isdigit() and text[-1:].isdigit()
+        text += (" * " if numbers else " " if text else "") + factor
+    return text
+
+
+def _wishes(size: Dim) -> Iterator[str]:
+    """Names for an index in order of preference: n, n', n'', then i, j, k …"""
+    symbol = size.as_symbol
+    first = symbol[0].lower() if symbol and symbol[0].lower().isidentifier() else ""
+    if first:
+        yield from (first + "'" * k for k in range(4))
+    yield from _LETTERS
+    count = 0
+    while True:
+        yield f"i{count}"
+        count += 1
+
+
+def _apart(name: str, taken: Collection[str]) -> bool:
+    """A primed name must not look like another size's index or like a variable."""
+    return not name.endswith("'") or name.rstrip("'") in taken
+
+
+def _affine(renamed: Mapping[Index, Index]) -> dict[Index, Affine]:
+    return {old: Affine.of(new) for old, new in renamed.items()}
+
+
+def _note(statement: Statement) -> str:
+    """What a reader cannot see in the formula."""
+    notes = []
+    if _reaches_outside(statement.body):
+        notes.append("entries outside an array are 0")
+    if statement.reduce in ("argmax", "argmin"):
+        order = ", positions counted row by row" if len(statement.bound) > 1 else ""
+        notes.append(f"the first on a tie{order}")
+    return f"   ({'; '.join(notes)})" if notes else ""
+
+
+def _reaches_outside(body: Poly) -> bool:
+    return any(
+        not entry.within(size)
+        for access in accesses(body)
+        for size, entry in zip(access.tensor.shape, access.index, strict=True)
+    )
+
+
+def _negative(dim: Dim) -> bool:
+    return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
+
+
+def _dim(dim: Dim) -> str:
+    return str(dim).replace(" ", "")
+
+
+def _factor_dim(dim: Dim) -> str:
+    return _dim(dim) if len(dim.terms) == 1 else f"({_dim(dim)})"
