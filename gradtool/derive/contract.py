@@ -7,12 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gradtool.derive.pieces import NotRaisable, Piece, aligned, exact
+from gradtool.derive.pieces import (
+    NotRaisable,
+    Piece,
+    Slots,
+    aligned,
+    exact,
+    fits,
+    joint_axes,
+    transposed,
+)
 from gradtool.ir.index import Index
-from gradtool.ir.poly import Atom, Iverson, Term
+from gradtool.ir.poly import Atom, Term
 from gradtool.ir.tree import Call, Items, Literal, Tree, call, integer
 
-AtomPiece = Callable[[Atom, Sequence[Index]], Piece]
+AtomPiece = Callable[[Atom, Slots], Piece]
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,10 @@ class _Part:
         return self.piece.indices
 
 
-def contracted(term: Term, context: Sequence[Index], atom_piece: AtomPiece) -> Piece:
+def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     """The array of ``sum over bound of product``; free axes come out in context order."""
-    context = [*context, *sorted((i for i in term.indices if i not in context),
-                                 key=lambda i: i.name)]
+    context = [i for i in slots if i is not None]
+    context += sorted((i for i in term.indices if i not in context), key=lambda i: i.name)
     bound = list(term.bound)
     order = [*(i for i in context if i in term.indices), *bound]
     parts = [_Part(_raised(base, exponent, order, atom_piece)) for base, exponent in term.factors]
@@ -37,20 +46,24 @@ def contracted(term: Term, context: Sequence[Index], atom_piece: AtomPiece) -> P
     if any(i not in covered for i in bound):
         raise NotRaisable
     free = [i for i in context if i in term.indices]
-    trailing = tuple(context[len(context) - len(free) :]) == tuple(free)
     parts = _divided(parts, [e for _, e in term.factors], order)
+    whole = parts
     parts = _alone(parts, bound, order)
     while True:
         parts = _absorbed(parts, order)
         live = [i for i in bound if any(i in p.indices for p in parts)]
         if not live:
             break
-        step = _matmul(parts, live, free, order, trailing)
+        step = _matmul(parts, live, free, order, slots)
         if step is None:
             step = _single(parts, live, free, order)
         if step is None:
             return _einsum(parts, free)
         parts = step
+        if sum(_transposes(p.piece.tree) for p in parts) >= 3 > len(whole) - 1 and not any(
+            _transposes(p.piece.tree) for p in whole
+        ):
+            return _einsum(whole, free)  # shorter than transposes written with axes
     result = parts[0]
     for part in parts[1:]:
         result = _multiplied(result, part, order)
@@ -132,12 +145,15 @@ def _multiplied(left: _Part, right: _Part, order: Sequence[Index]) -> _Part:
         tree = other.piece.tree
         if isinstance(tree, Call) and tree.op == "div" and tree.args[0] == integer(1):
             below = Piece(tree.args[1], other.piece.axes)
-            return _Part(
-                Piece(call("div", aligned(one.piece, axes), aligned(below, axes)), tuple(axes))
-            )
-    return _Part(
-        Piece(call("mul", aligned(left.piece, axes), aligned(right.piece, axes)), tuple(axes))
-    )
+            return _Part(_entrywise("div", one.piece, below, axes))
+    return _Part(_entrywise("mul", left.piece, right.piece, axes))
+
+
+def _entrywise(op: str, left: Piece, right: Piece, axes: Sequence[Index]) -> Piece:
+    if left.axes == right.axes:
+        return Piece(call(op, left.tree, right.tree), left.axes)
+    a, b = aligned(left, axes), aligned(right, axes)
+    return Piece(call(op, a.tree, b.tree), joint_axes((a, b)))
 
 
 def _common_order(left: _Part, right: _Part, order: Sequence[Index]) -> list[Index]:
@@ -186,7 +202,7 @@ def _matmul(
     live: list[Index],
     free: list[Index],
     order: Sequence[Index],
-    trailing: bool,
+    slots: Slots,
 ) -> list[_Part] | None:
     """One matrix product that removes one index; None when no pair of factors allows it."""
     best: tuple[int, list[_Part]] | None = None
@@ -196,12 +212,11 @@ def _matmul(
         outside = frozenset[Index](free).union(*(p.indices for p in others))
         for left, right in _splits(holders, order):
             made = _product(left, right, inner, outside, free, order)
-            if made is not None and not trailing and not others and (
-                left.indices <= right.indices or right.indices <= left.indices
-            ):
+            inside = left.indices <= right.indices or right.indices <= left.indices
+            if made is not None and inside and not others and not fits(made.piece.axes, slots):
                 continue  # a sum with keepdims lines up by itself
             if made is not None:
-                price = len(made.indices) + 2 * _transposes(made.piece.tree)
+                price = 2 * len(made.indices) + _transposes(made.piece.tree)
                 if best is None or price < best[0]:
                     best = price, [*others, made]
     return best[1] if best else None
@@ -210,8 +225,10 @@ def _matmul(
 def _transposes(tree: Tree) -> int:
     from gradtool.ir.tree import children
 
-    own = isinstance(tree, Call) and tree.op == "transpose" and len(tree.args) > 1
-    return int(own) + sum(_transposes(child) for child in children(tree))
+    own = 0
+    if isinstance(tree, Call) and tree.op == "transpose":
+        own = 3 if len(tree.args) > 1 else 1  # .T is easier to read than a list of axes
+    return own + sum(_transposes(child) for child in children(tree))
 
 
 def _splits(holders: list[_Part], order: Sequence[Index]) -> list[tuple[_Part, _Part]]:
@@ -267,7 +284,12 @@ def _product(
     if row is None and column is None:
         if shared:
             return None  # entry by entry and a sum
-        return _Part(Piece(call("matmul", left.piece.tree, right.piece.tree), ()))
+        if left.piece.axes == right.piece.axes == (inner, None):
+            tree = call("matmul", transposed(left.piece.tree, [1, 0]), right.piece.tree)
+            return _Part(Piece(tree, (None, None)))
+        return _Part(Piece(
+            call("matmul", exact(left.piece, [inner]), exact(right.piece, [inner])), ()
+        ))
     if shared and (row is None or column is None):
         return None
     batch = [i for i in order if i in shared]
@@ -276,7 +298,11 @@ def _product(
     if row is None:
         left, right, row, column = right, left, column, row
     assert row is not None
-    first = exact(left.piece, [*batch, row, inner])
+    if column is None and right.piece.axes == (inner, None):
+        # A column vector stays one.
+        first = exact(left.piece, [row, inner])
+        return _Part(Piece(call("matmul", first, right.piece.tree), (row, None)))
+    first = _real(exact(left.piece, [*batch, row, inner]), right.piece.tree)
     second_axes = [inner] if column is None else [*batch, inner, column]
     second = exact(right.piece, second_axes)
     axes = (*batch, row) if column is None else (*batch, row, column)
@@ -299,6 +325,24 @@ def _batched(
     return _Part(Piece(call("matmul", first, second), axes))
 
 
+def is_condition(tree: Tree) -> bool:
+    """Whether NumPy would compute truth values: sums and signs of those are not numbers."""
+    if isinstance(tree, Call):
+        if tree.op in ("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or",
+                       "logical_not"):
+            return True
+        if tree.op in ("transpose", "getitem", "reshape", "flip"):
+            return is_condition(tree.args[0])
+        if tree.op == "mul":
+            return all(is_condition(a) for a in tree.args)
+    return False
+
+
+def _real(tree: Tree, other: Tree) -> Tree:
+    """A product of two conditions would be a logical one: make the first a number."""
+    return call("mul", integer(1), tree) if is_condition(tree) and is_condition(other) else tree
+
+
 def _later(row: Index, column: Index, order: Sequence[Index]) -> bool:
     return list(order).index(row) > list(order).index(column)
 
@@ -315,7 +359,7 @@ def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
     scale: _Part | None = None
     for part in parts:
         tree = part.piece.tree
-        if isinstance(tree, Call) and tree.op in ("gt", "ge", "lt", "le", "eq", "ne"):
+        if is_condition(tree):
             tree = call("mul", integer(1), tree)
         if not part.indices:
             scale = part
@@ -340,5 +384,3 @@ def _letter(index: Index, taken: set[str]) -> str:
             return letter
     raise NotRaisable
 
-
-_ = Iverson

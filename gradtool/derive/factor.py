@@ -14,7 +14,17 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from gradtool.ir.index import Index
-from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Number, Poly, Size, Symbol, Term, product
+from gradtool.ir.poly import (
+    Atom,
+    Compare,
+    Iverson,
+    Number,
+    Poly,
+    Size,
+    Symbol,
+    Term,
+    product,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,30 @@ class Sum:
         return isinstance(other, Sum) and self.key == other.key
 
 
-Unit: TypeAlias = "Atom | Contraction | Sum"
+@dataclass(frozen=True)
+class Choice:
+    """``where(condition, yes, no)``."""
+
+    condition: Compare
+    yes: Sum
+    no: Sum
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        return self.condition.indices | self.yes.indices | self.no.indices
+
+    @property
+    def key(self) -> str:
+        return f"where({self.condition.key}, {self.yes.key}, {self.no.key})"
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choice) and self.key == other.key
+
+
+Unit: TypeAlias = "Atom | Contraction | Sum | Choice"
 
 
 @dataclass(frozen=True)
@@ -120,7 +153,7 @@ def _factored(terms: list[_Flat]) -> list[Product]:
     scale = _content([c for c, _ in terms])
     if common or scale != 1:
         inner = [(c / scale, _without(units, common)) for c, units in terms]
-        parts = _ordered(_grouped(inner))
+        parts = _ordered(_grouped(_choices(inner)))
         if parts[0].coefficient < 0 and all(p.coefficient < 0 for p in parts):
             parts = [Product(-p.coefficient, p.factors) for p in parts]
             scale = -scale
@@ -131,7 +164,26 @@ def _factored(terms: list[_Flat]) -> list[Product]:
                 merged[unit] = merged.get(unit, Fraction(0)) + exponent
             return [_as_product((scale * single.coefficient, merged))]
         return [_as_product((scale, {**common, Sum(tuple(parts)): Fraction(1)}))]
-    return _ordered(_grouped(terms))
+    return _ordered(_grouped(_choices(terms)))
+
+
+def _choices(terms: list[_Flat]) -> list[_Flat]:
+    """Terms under a condition and terms under its opposite make one choice."""
+    conditions = [u for _, units in terms for u in units if isinstance(u, Compare)]
+    for condition in sorted(set(conditions), key=lambda c: (c.relation not in (">", "=="), c.key)):
+        opposite = condition.negated()
+        yes = [(c, _dropped(units, condition)) for c, units in terms if condition in units]
+        no = [(c, _dropped(units, opposite)) for c, units in terms if opposite in units]
+        if not yes or not no:
+            continue
+        rest = [t for t in terms if condition not in t[1] and opposite not in t[1]]
+        choice = Choice(condition, Sum(tuple(_factored(yes))), Sum(tuple(_factored(no))))
+        return _choices([(Fraction(1), {choice: Fraction(1)}), *rest])
+    return terms
+
+
+def _dropped(units: dict[Unit, Fraction], unit: Unit) -> dict[Unit, Fraction]:
+    return {u: e for u, e in units.items() if u != unit}
 
 
 def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
@@ -140,7 +192,7 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
     every = {unit for _, units in terms for unit in units}
     for unit in sorted(every, key=lambda u: u.key):
         exponents = [units.get(unit, Fraction(0)) for _, units in terms]
-        if isinstance(unit, Iverson):
+        if isinstance(unit, Iverson | Compare):
             if all(exponents):
                 shared[unit] = Fraction(1)
             continue
@@ -170,7 +222,7 @@ def _content(coefficients: list[Fraction]) -> Fraction:
 def _without(units: dict[Unit, Fraction], common: dict[Unit, Fraction]) -> dict[Unit, Fraction]:
     left: dict[Unit, Fraction] = {}
     for unit in {**units, **common}:
-        if isinstance(unit, Iverson) and unit in common:
+        if isinstance(unit, Iverson | Compare) and unit in common:
             continue
         exponent = units.get(unit, Fraction(0)) - common.get(unit, Fraction(0))
         if exponent:
@@ -210,7 +262,7 @@ def _unit_order(unit: Unit, whole: frozenset[Index]) -> tuple[int, str]:
         return (5, unit.key)
     if isinstance(unit, Contraction):
         return (1 if unit.indices == whole else 3, unit.key)
-    if isinstance(unit, Compare | Iverson):
+    if isinstance(unit, Compare | Iverson | Choice):
         return (4, unit.key)
     return (1 if unit.key.startswith("d") else 2, unit.key)
 
@@ -224,5 +276,3 @@ def _ordered(products: Iterable[Product]) -> list[Product]:
 
     return sorted(products, key=key)
 
-
-_ = Factor

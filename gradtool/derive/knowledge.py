@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
+from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.match import matches
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import (
-    NOTHING,
+    UNIT,
     Access,
     Atom,
     Compare,
@@ -33,7 +34,7 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
-from gradtool.ir.tree import Name, Tree, children
+from gradtool.ir.tree import Call, Name, Tree, children
 from gradtool.ir.walk import replace_atoms
 
 _MAX_EXPANSIONS = 12
@@ -57,21 +58,48 @@ class Knowledge:
     @cached_property
     def _monomials(self) -> list[tuple[Statement, Term]]:
         """Statements whose body is one product, latest first (the most telling names)."""
-        return [
-            (s, s.body.terms[0])
-            for s in reversed(list(self.definitions.values()))
-            if len(s.body.terms) == 1 and s.body.terms[0].factors
-            and not all(isinstance(a, Symbol | Size | Number) for a, _ in s.body.terms[0].factors)
-        ]
+        found: list[tuple[Statement, Term]] = []
+        for statement in reversed(list(self.definitions.values())):
+            term = statement.body.single
+            if term is None or all(
+                isinstance(a, Symbol | Size | Number) for a, _ in term.factors
+            ):
+                continue
+            found.append((statement, term))
+            opened = self.open_products(statement.body, but=statement.out.name).single
+            if opened is not None and opened != term:
+                found.append((statement, opened))
+        return found
 
     @cached_property
     def _unnamed_products(self) -> frozenset[str]:
         """Inner values that are plain products: writing the factors may share more."""
         return frozenset(
             s.out.name
-            for s, term in self._monomials
-            if s.hidden and not term.bound and len(term.factors) > 1
+            for s in self.definitions.values()
+            if s.hidden and (term := s.body.single) is not None and not term.bound
+            and len(term.factors) > 1 and not self._telling(s)
         )
+
+    @staticmethod
+    def _telling(statement: Statement) -> bool:
+        """A product that one word names (softmax) is better than its factors."""
+        tree = statement.tree
+        return not (isinstance(tree, Call) and tree.op in ("mul", "div", "pow", "neg"))
+
+    def open_products(self, body: Poly, but: str = "") -> Poly:
+        """Write unnamed products as their factors, everywhere."""
+
+        def change(base: Atom) -> Poly | None:
+            if not isinstance(base, Access) or base.tensor.name not in self._unnamed_products:
+                return None
+            if base.tensor.name == but:
+                return None
+            statement = self.definitions[base.tensor.name]
+            entry = statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
+            return self.open_products(entry)
+
+        return replace_atoms(body, change)
 
     @cached_property
     def order(self) -> Mapping[str, int]:
@@ -136,7 +164,28 @@ class Knowledge:
         return cost
 
     def cost(self, body: Poly) -> float:
-        return sum(self.term_cost(term) for term in body.terms)
+        """What an expression costs a reader when common factors are pulled out."""
+        return self._sum_cost(nested(body)) if body.terms else 0.0
+
+    def _sum_cost(self, total: Sum) -> float:
+        return sum(self._product_cost(p) for p in total.products)
+
+    def _product_cost(self, factors: Product) -> float:
+        cost = 1.0 if abs(factors.coefficient) == 1 else 1.3
+        for unit, exponent in factors.factors:
+            cost += self._unit_cost(unit) + (0.0 if exponent in (1, -1) else 0.3)
+        return cost
+
+    def _unit_cost(self, unit: Unit) -> float:
+        match unit:
+            case Sum():
+                return self._sum_cost(unit)
+            case Choice(condition=condition, yes=yes, no=no):
+                return self.weight(condition) + self._sum_cost(yes) + self._sum_cost(no)
+            case Contraction(term=term):
+                return self.term_cost(term)
+            case _:
+                return self.weight(unit)
 
     # -- identities -----------------------------------------------------------------------
 
@@ -167,11 +216,9 @@ class Knowledge:
         return None
 
     def _readings(self, term: Term) -> Iterator[Poly]:
-        for base, _ in term.factors:
-            if isinstance(base, Access) and base.tensor.name in self._unnamed_products:
-                opened = self.expand(poly_of((term,)), base.tensor.name)
-                if self.cost(opened) < self.term_cost(term):
-                    yield opened
+        signs = _without_signs(term)
+        if signs is not None:
+            yield signs
         for statement, pattern in self._monomials:
             if not pattern.bound:
                 solved = self._power_reading(statement, pattern, term)
@@ -256,7 +303,7 @@ class Knowledge:
     def _sum_reading(self, term: Term) -> Poly | None:
         for index in term.bound:
             inside, outside, bound = _component(term, index)
-            if len(inside) > 2 or len(bound) > 2:
+            if len(inside) > 2 or len(bound) > 4:
                 continue
             if any(not self._provable(base) for base, _ in inside):
                 continue
@@ -269,14 +316,29 @@ class Knowledge:
         return None
 
     def _provable(self, base: Atom) -> bool:
-        return isinstance(base, Access) and base.tensor.name in self.definitions
+        return isinstance(base, Access) and (
+            base.tensor.name in self.definitions or base.tensor.name in self.graph.distributions
+        )
 
     def sum_of(self, term: Term) -> Poly | None:
         """The value of a sum that does not depend on any tensor, by expanding definitions."""
+        if self._is_distribution(term):
+            return UNIT
         if term.key not in self.proved:
             self.proved[term.key] = None  # a definition may lead back here
             self.proved[term.key] = self._expanded_sum(poly_of((term,)))
         return self.proved[term.key]
+
+    def _is_distribution(self, term: Term) -> bool:
+        """An input whose domain says that it sums to one over its last axis."""
+        if len(term.factors) != 1 or len(term.bound) != 1 or term.factors[0][1] != 1:
+            return False
+        base = term.factors[0][0]
+        return (
+            isinstance(base, Access)
+            and base.tensor.name in self.graph.distributions
+            and base.index[-1].as_index == term.bound[0]
+        )
 
     def _expanded_sum(self, body: Poly) -> Poly | None:
         for _ in range(_MAX_EXPANSIONS):
@@ -340,6 +402,15 @@ class Knowledge:
             )
 
         return replace_atoms(body, change)
+
+    def is_quotient(self, name: str) -> bool:
+        """Defined as one product with a denominator, such as ``A = Z / u``."""
+        statement = self.definitions.get(name)
+        term = None if statement is None else statement.body.single
+        return (
+            term is not None and not term.bound and len(term.factors) > 1
+            and any(e < 0 and isinstance(b, Access) for b, e in term.factors)
+        )
 
     def has_shorter_power(self, name: str) -> bool:
         """Whether a power of this inner value has a name of its own, or it has one itself."""
@@ -426,6 +497,33 @@ def _component(
     return tuple(inside), outside, tuple(i for i in term.bound if i in bound)
 
 
+def _without_signs(term: Term) -> Poly | None:
+    """``x * sign(x)`` is ``abs(x)``, and ``abs(x) * sign(x)`` is x."""
+    for place, (base, exponent) in enumerate(term.factors):
+        if not isinstance(base, Function) or base.name != "sign" or exponent < 1:
+            continue
+        (argument,) = base.args
+        inner = argument.single
+        if inner is None or inner.coefficient != 1 or len(inner.factors) != 1:
+            continue
+        rest = list(term.factors)
+        del rest[place]
+        if exponent > 1:
+            rest.append((base, exponent - 1))
+        for other, (found, power) in enumerate(rest):
+            if (found, Fraction(1)) == inner.factors[0] and power >= 1:
+                rest[other] = (found, power - 1)
+                rest.append((Function("abs", (argument,)), Fraction(1)))
+            elif found == Function("abs", (argument,)) and power >= 1:
+                rest[other] = (found, power - 1)
+                rest.append(inner.factors[0])
+            else:
+                continue
+            kept = [(b, e) for b, e in rest if e]
+            return poly_of((product(term.coefficient, kept, term.bound),))
+    return None
+
+
 def _is_number(body: Poly) -> bool:
     """Made of sizes and plain numbers only."""
     return all(
@@ -434,5 +532,3 @@ def _is_number(body: Poly) -> bool:
         for term in body.terms
     )
 
-
-_ = NOTHING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.index import Affine, Index, Label, nonnegative
@@ -14,6 +15,9 @@ from gradtool.ops.shape import dim_tree
 
 class NotRaisable(Exception):
     """There is no array operation for this; it is written in index notation."""
+
+
+Slots: TypeAlias = "Sequence[Index | None]"
 
 
 @dataclass(frozen=True)
@@ -35,51 +39,70 @@ class Piece:
         return frozenset(i for i in self.axes if i is not None)
 
 
-def aligned(piece: Piece, context: Sequence[Index]) -> Tree:
-    """The expression so that it broadcasts against an array with the axes `context`."""
-    if _fits(piece.axes, context):
-        return piece.tree
-    if piece.kept is not None and len(piece.kept.axes) == len(context) and _fits(
-        piece.kept.axes, context
-    ):
-        return piece.kept.tree
-    bare = _squeezed(piece)
-    order = [i for i in context if i in bare.indices]
-    moved = _permuted(bare, order)
-    if _fits(moved.axes, context):
-        return moved.tree
+def aligned(piece: Piece, slots: Slots) -> Piece:
+    """The expression so that it broadcasts against an array with the axes `slots`.
+
+    A slot None is an axis of size one, which the result has and others may stretch.
+    """
+    if fits(piece.axes, slots):
+        return piece
+    if piece.kept is not None and fits(piece.kept.axes, slots):
+        return piece.kept
+    bare = squeezed(piece)
+    moved = _permuted(bare, [i for i in slots if i is not None and i in bare.indices])
+    if fits(moved.axes, slots):
+        return moved
     entries: list[Tree] = []
-    started = False
-    for index in context:
-        if index in moved.indices:
+    axes: list[Index | None] = []
+    for slot in slots:
+        if slot is not None and slot in moved.indices:
             entries.append(Slice(None, None, None))
-            started = True
-        elif started:
+            axes.append(slot)
+        elif axes:
             entries.append(Literal(None))
-    return Call("getitem", (moved.tree, Items(tuple(entries))))
+            axes.append(None)
+    return Piece(Call("getitem", (moved.tree, Items(tuple(entries)))), tuple(axes))
 
 
-def exact(piece: Piece, axes: Sequence[Index]) -> Tree:
+def exact(piece: Piece, slots: Slots) -> Tree:
     """The expression with exactly these axes, in this order."""
-    if piece.axes == tuple(axes):
-        return piece.tree
-    bare = _squeezed(piece)
-    missing = [i for i in axes if i not in bare.indices]
+    for form in (piece, piece.kept):
+        if form is not None and form.axes == tuple(slots):
+            return form.tree
+    missing = [i for i in slots if i is not None and i not in piece.indices]
     if missing:
-        shape = Items(tuple(dim_tree(i.size) for i in axes))
-        return Call("broadcast_to", (aligned(piece, axes), shape))
-    return _permuted(bare, list(axes)).tree
+        shape = Items(tuple(integer(1) if i is None else dim_tree(i.size) for i in slots))
+        return Call("broadcast_to", (aligned(piece, slots).tree, shape))
+    lined_up = aligned(piece, slots)
+    if lined_up.axes == tuple(slots):
+        return lined_up.tree
+    if not lined_up.axes:
+        return call("reshape", lined_up.tree, Items(tuple(integer(1) for _ in slots)))
+    lacking = len(slots) - len(lined_up.axes)
+    entries: list[Tree] = [Literal(None)] * lacking
+    entries += [Slice(None, None, None)] * len(lined_up.axes)
+    return Call("getitem", (lined_up.tree, Items(tuple(entries))))
 
 
-def _fits(axes: Sequence[Index | None], context: Sequence[Index]) -> bool:
+def fits(axes: Sequence[Index | None], slots: Slots) -> bool:
     """Whether NumPy's alignment from the right already does it."""
-    if len(axes) > len(context):
+    if len(axes) > len(slots):
         return False
-    tail = context[len(context) - len(axes) :]
+    tail = slots[len(slots) - len(axes) :]
     return all(a is None or a == c for a, c in zip(axes, tail, strict=True))
 
 
-def _squeezed(piece: Piece) -> Piece:
+def joint_axes(pieces: Sequence[Piece]) -> tuple[Index | None, ...]:
+    """The axes of aligned pieces combined entry by entry."""
+    rank = max(len(p.axes) for p in pieces)
+    result: list[Index | None] = []
+    for place in range(rank, 0, -1):
+        found = [p.axes[-place] for p in pieces if len(p.axes) >= place]
+        result.append(next((a for a in found if a is not None), None))
+    return tuple(result)
+
+
+def squeezed(piece: Piece) -> Piece:
     """Without axes of size one."""
     if None not in piece.axes:
         return piece
@@ -87,8 +110,11 @@ def _squeezed(piece: Piece) -> Piece:
     kept = tuple(a for a in piece.axes if a is not None)
     tree = piece.tree
     if isinstance(tree, Call) and tree.keyword("keepdims") is not None:
-        plain = tuple((k, v) for k, v in tree.kwargs if k != "keepdims")
-        return Piece(Call(tree.op, tree.args, plain), kept)
+        axis = tree.keyword("axis")
+        summed = axis.items if isinstance(axis, Items) else (axis,)
+        if axis is None or len(summed) == len(dropped):
+            plain = tuple((k, v) for k, v in tree.kwargs if k != "keepdims")
+            return Piece(Call(tree.op, tree.args, plain), kept)
     entries: list[Tree] = [
         integer(0) if k in dropped else Slice(None, None, None) for k in range(len(piece.axes))
     ]
@@ -265,13 +291,13 @@ def _gathered(tree: Tree, entry: Access) -> Piece:
         label = position.as_label
         index = position.as_index
         if label is not None:
-            written.append(aligned(label_piece(label), ordered))
+            written.append(aligned(label_piece(label), ordered).tree)
             places.append(number)
         elif index is not None and index in shared:
             if index.size != size:
                 raise NotRaisable
             arange = Piece(call("arange", dim_tree(size)), (index,))
-            written.append(aligned(arange, ordered))
+            written.append(aligned(arange, ordered).tree)
             places.append(number)
         elif position.as_dim is not None and size == ONE:
             written.append(_WHOLE)

@@ -10,10 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from gradtool.derive.contract import contracted
-from gradtool.derive.factor import Contraction, Product, Sum, Unit, nested
+from gradtool.derive.contract import contracted, is_condition
+from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.indexform import indexed_tree
-from gradtool.derive.pieces import NotRaisable, Piece, access_piece, aligned, exact, label_piece
+from gradtool.derive.numerals import numeral, scalar_fraction
+from gradtool.derive.pieces import (
+    NotRaisable,
+    Piece,
+    Slots,
+    access_piece,
+    aligned,
+    exact,
+    joint_axes,
+    label_piece,
+    transposed,
+)
+from gradtool.ir.dims import Dim
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import (
     Access,
@@ -28,7 +40,7 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
 )
-from gradtool.ir.tree import Call, Literal, Name, Tree, call, integer
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.tree import Number as Numeral
 from gradtool.ir.walk import accesses, inside
 from gradtool.ops.shape import dim_tree
@@ -36,19 +48,22 @@ from gradtool.ops.shape import dim_tree
 
 def raised(body: Poly, free: Sequence[Index]) -> Tree:
     """The array expression of a statement: one axis for each free index, in this order."""
-    live = [i for i in free if i.size.as_int != 1]
+    slots = [None if i.size.as_int == 1 else i for i in free]
     try:
         if not body.terms:
             return _zeros(free)
-        tree = exact(sum_piece(nested(body), live), live)
+        tree = exact(sum_piece(nested(body), slots), slots)
     except NotRaisable:
         return indexed_tree(body, free)
-    return _with_units(tree, free, live)
+    return _real(tree)
+
+
+def _real(tree: Tree) -> Tree:
+    """A gradient is a number, not a truth value."""
+    return call("mul", integer(1), tree) if is_condition(tree) else tree
 
 
 def _zeros(free: Sequence[Index]) -> Tree:
-    from gradtool.ir.tree import Items
-
     if not free:
         return integer(0)
     if len(free) == 1:
@@ -56,117 +71,113 @@ def _zeros(free: Sequence[Index]) -> Tree:
     return call("zeros", Items(tuple(dim_tree(i.size) for i in free)))
 
 
-def _with_units(tree: Tree, free: Sequence[Index], live: Sequence[Index]) -> Tree:
-    """Put back the axes of size one that the result must have."""
-    if len(free) == len(live):
-        return tree
-    from gradtool.ir.tree import Items, Slice
-
-    kept = _keepdims(tree, free, live)
-    if kept is not None:
-        return kept
-    entries: list[Tree] = [
-        Literal(None) if i.size.as_int == 1 else Slice(None, None, None) for i in free
-    ]
-    if not live:
-        return call("reshape", tree, Items(tuple(integer(1) for _ in free)))
-    return Call("getitem", (tree, Items(tuple(entries))))
-
-
-def _keepdims(tree: Tree, free: Sequence[Index], live: Sequence[Index]) -> Tree | None:
-    """``x.sum(axis=1)[:, None]`` is ``x.sum(axis=1, keepdims=True)``."""
-    if not isinstance(tree, Call) or tree.op not in ("sum", "mean") or tree.keyword("keepdims"):
-        return None
-    axis = tree.keyword("axis")
-    if isinstance(axis, Numeral):
-        places = [int(axis.value)]
-    elif axis is None and not live:
-        places = list(range(len(free)))
-    else:
-        return None
-    units = [k for k, i in enumerate(free) if i.size.as_int == 1]
-    if places != units:
-        return None
-    return Call(tree.op, tree.args, (*tree.kwargs, ("keepdims", Literal(True))))
-
-
-def sum_piece(total: Sum, context: Sequence[Index]) -> Piece:
-    """A sum of products; `context` gives the order of axes."""
-    axes = [i for i in context if i in total.indices]
+def sum_piece(total: Sum, slots: Slots) -> Piece:
+    """A sum of products."""
     if len(total.products) == 1:
-        return product_piece(total.products[0], context)
-    result: Tree | None = None
+        return product_piece(total.products[0], slots)
+    wide = _widened(slots, total.indices)
+    pieces: list[Piece] = []
+    negatives: list[bool] = []
     for part in total.products:
-        negative = part.coefficient < 0 and result is not None
+        negative = part.coefficient < 0 and bool(pieces)
         shown = Product(-part.coefficient, part.factors) if negative else part
-        tree = aligned(product_piece(shown, context), axes)
-        if result is None:
-            result = tree
-        else:
-            result = call("sub" if negative else "add", result, tree)
-    assert result is not None
-    return Piece(result, tuple(axes))
+        pieces.append(product_piece(shown, wide))
+        negatives.append(negative)
+    if len({p.axes for p in pieces if p.axes}) > 1:
+        pieces = [aligned(p, wide) for p in pieces]
+    result = pieces[0].tree
+    for piece, negative in zip(pieces[1:], negatives[1:], strict=True):
+        if is_condition(result) and is_condition(piece.tree):
+            result = _real(result)
+        result = call("sub" if negative else "add", result, piece.tree)
+    return Piece(result, joint_axes(pieces))
 
 
-def product_piece(factors: Product, context: Sequence[Index]) -> Piece:
+def _widened(slots: Slots, indices: frozenset[Index]) -> list[Index | None]:
+    """The slots, and whatever they lack of some indices."""
+    return [*slots, *sorted((i for i in indices if i not in slots), key=lambda i: i.name)]
+
+
+def product_piece(factors: Product, slots: Slots) -> Piece:
     """A product: numerators, one division, and a sum in brackets last."""
-    axes = [i for i in context if i in factors.indices]
-    numbers: list[Tree] = []
+    own = _widened(slots, factors.indices)
+    scalars, rest = _scalars(factors)
     above: list[Piece] = []
     below: list[Piece] = []
     sums: list[Piece] = []
-    choices: list[Piece] = []
-    coefficient = factors.coefficient
-    for unit, exponent in factors.factors:
-        piece = unit_piece(unit, context)
+    conditions: list[Piece] = []
+    for unit, exponent in rest:
+        piece = unit_piece(unit, own)
         if isinstance(unit, Compare) and _delicate(factors):
-            choices.append(piece)
-            continue
-        target = sums if isinstance(unit, Sum) and exponent == 1 else above
-        if exponent < 0:
+            conditions.append(piece)
+        elif exponent < 0:
             below.append(_power(piece, -exponent))
+        elif isinstance(unit, Sum) and exponent == 1:
+            sums.append(piece)
         else:
-            target.append(_power(piece, exponent))
-    sign = coefficient < 0
-    size = abs(coefficient)
-    if size.numerator != 1:
-        numbers.append(_numeral(Fraction(size.numerator)))
-    scalars = [p for p in above if not p.axes]
-    arrays = [p for p in above if p.axes]
-    numerator = [Piece(n, ()) for n in numbers] + scalars + arrays
-    denominator = list(below)
-    if size.denominator != 1:
-        denominator.insert(0, Piece(_numeral(Fraction(size.denominator)), ()))
+            above.append(_power(piece, exponent))
+    sign, top, bottom = scalar_fraction(factors.coefficient, scalars)
+    numerator = [Piece(t, ()) for t in top] + [p for p in above if not p.axes]
+    numerator += _outer([p for p in above if p.axes], own)
+    denominator = [Piece(t, ()) for t in bottom] + below
+    arrays = any(p.axes for p in above)
     if arrays or not sums:
-        first = _times(numerator, axes)
-        if sums:
-            result = _over(first, denominator, axes)
-            for piece in sums:
-                result = _joined("mul", result, piece, axes)
-        else:
-            result = _over(first, denominator, axes)
+        result = _over(_times(numerator, own), denominator, own)
+        for piece in sums:
+            result = _joined("mul", result, piece, own)
     else:
-        first = _times([*numerator, *sums], axes)
-        result = _over(first, denominator, axes)
+        result = _over(_times([*numerator, *sums], own), denominator, own)
     if result is None:
         result = Piece(integer(1), ())
     if sign:
-        result = Piece(_negative(result.tree), result.axes, None)
-    for piece in choices:
-        ordered = [i for i in axes if i in result.indices | piece.indices]
-        result = Piece(
-            call("where", aligned(piece, ordered), aligned(result, ordered), integer(0)),
-            tuple(ordered),
-        )
+        result = _negative(result)
+    for piece in conditions:
+        result = _where(piece, result, Piece(integer(0), ()), own)
     return result
 
 
-def _negative(tree: Tree) -> Tree:
+def _scalars(factors: Product) -> tuple[list[tuple[Atom, Fraction]], list[tuple[Unit, Fraction]]]:
+    """Sizes, constants and numbers apart from arrays."""
+    scalars: list[tuple[Atom, Fraction]] = []
+    rest: list[tuple[Unit, Fraction]] = []
+    for unit, exponent in factors.factors:
+        if isinstance(unit, Symbol | Size | Number):
+            scalars.append((unit, exponent))
+        else:
+            rest.append((unit, exponent))
+    return scalars, rest
+
+
+def _outer(pieces: list[Piece], slots: Slots) -> list[Piece]:
+    """Two vectors along different axes make an outer product."""
+    if len(pieces) != 2:
+        return pieces
+    order = [i for i in slots if i is not None]
+    if any(len(p.indices) != 1 for p in pieces) or pieces[0].indices == pieces[1].indices:
+        return pieces
+    first, second = sorted(pieces, key=lambda p: order.index(next(iter(p.indices))))
+    (i,), (j,) = first.indices, second.indices
+    if is_condition(first.tree) or is_condition(second.tree):
+        return pieces
+    if first.axes == (i, None) and second.axes == (j, None):
+        return [Piece(call("matmul", first.tree, transposed(second.tree, [1, 0])), (i, j))]
+    if first.axes == (i,) and second.axes == (j,):
+        return [Piece(call("outer", first.tree, second.tree), (i, j))]
+    return pieces
+
+
+def _negative(piece: Piece) -> Piece:
     """A minus as deep on the left as possible: ``-a / b`` rather than ``-(a / b)``."""
+    return Piece(_negated(piece.tree), piece.axes)
+
+
+def _negated(tree: Tree) -> Tree:
     if isinstance(tree, Call) and tree.op in ("mul", "div"):
-        return Call(tree.op, (_negative(tree.args[0]), *tree.args[1:]))
+        return Call(tree.op, (_negated(tree.args[0]), *tree.args[1:]))
     if isinstance(tree, Numeral):
         return Numeral(-tree.value, "-" + (tree.text or str(tree.value)))
+    if is_condition(tree):
+        return call("mul", Numeral(Fraction(-1), "-1"), tree)
     return call("neg", tree)
 
 
@@ -184,49 +195,28 @@ def _delicate(factors: Product) -> bool:
     return False
 
 
-def _numeral(value: Fraction) -> Tree:
-    if value.denominator == 1:
-        return Numeral(value, str(value.numerator))
-    decimal = _decimal(value)
-    if decimal is not None:
-        return Numeral(value, decimal)
-    return call("div", integer(value.numerator), integer(value.denominator))
-
-
-def _decimal(value: Fraction) -> str | None:
-    """An exact short decimal, or None."""
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    if rest != 1 or value.denominator > 10**12:
-        return None
-    text = f"{float(value):.15g}"
-    return text if Fraction(text) == value else None
-
-
-def _times(pieces: list[Piece], axes: Sequence[Index]) -> Piece | None:
+def _times(pieces: list[Piece], slots: Slots) -> Piece | None:
     result: Piece | None = None
     for piece in pieces:
-        result = piece if result is None else _joined("mul", result, piece, axes)
+        result = piece if result is None else _joined("mul", result, piece, slots)
     return result
 
 
-def _joined(op: str, left: Piece | None, right: Piece, axes: Sequence[Index]) -> Piece:
+def _joined(op: str, left: Piece | None, right: Piece, slots: Slots) -> Piece:
     if left is None:
         return right
     if not left.axes or not right.axes or left.axes == right.axes:
         return Piece(call(op, left.tree, right.tree), left.axes or right.axes)
-    ordered = [i for i in axes if i in left.indices | right.indices]
-    return Piece(call(op, aligned(left, ordered), aligned(right, ordered)), tuple(ordered))
+    a, b = aligned(left, slots), aligned(right, slots)
+    return Piece(call(op, a.tree, b.tree), joint_axes((a, b)))
 
 
-def _over(first: Piece | None, denominator: list[Piece], axes: Sequence[Index]) -> Piece | None:
+def _over(first: Piece | None, denominator: list[Piece], slots: Slots) -> Piece | None:
     if not denominator:
         return first
-    below = _times(denominator, axes)
+    below = _times(denominator, slots)
     assert below is not None
-    return _joined("div", first or Piece(integer(1), ()), below, axes)
+    return _joined("div", first or Piece(integer(1), ()), below, slots)
 
 
 def _power(piece: Piece, exponent: Fraction) -> Piece:
@@ -234,24 +224,35 @@ def _power(piece: Piece, exponent: Fraction) -> Piece:
         return piece
     if exponent == Fraction(1, 2):
         return Piece(call("sqrt", piece.tree), piece.axes)
-    return Piece(call("pow", piece.tree, _numeral(exponent)), piece.axes)
+    return Piece(call("pow", piece.tree, numeral(exponent)), piece.axes)
+
+
+def _where(condition: Piece, yes: Piece, no: Piece, slots: Slots) -> Piece:
+    pieces = [condition, yes, no]
+    if len({p.axes for p in pieces if p.axes}) > 1:
+        pieces = [aligned(p, slots) for p in pieces]
+    return Piece(call("where", *(p.tree for p in pieces)), joint_axes(pieces))
 
 
 # -- units --------------------------------------------------------------------------------
 
 
-def unit_piece(unit: Unit, context: Sequence[Index]) -> Piece:
+def unit_piece(unit: Unit, slots: Slots) -> Piece:
     """One factor as an array expression."""
     match unit:
         case Sum():
-            return sum_piece(unit, context)
+            return sum_piece(unit, slots)
+        case Choice(condition=condition, yes=yes, no=no):
+            return _where(
+                atom_piece(condition, slots), sum_piece(yes, slots), sum_piece(no, slots), slots
+            )
         case Contraction():
-            return contracted(unit.term, context, atom_piece)
+            return contracted(unit.term, slots, atom_piece)
         case _:
-            return atom_piece(unit, context)
+            return atom_piece(unit, slots)
 
 
-def atom_piece(unit: Unit, context: Sequence[Index]) -> Piece:
+def atom_piece(unit: Atom, slots: Slots) -> Piece:
     match unit:
         case Access():
             return access_piece(unit)
@@ -260,73 +261,81 @@ def atom_piece(unit: Unit, context: Sequence[Index]) -> Piece:
         case Size(dim=dim):
             return Piece(dim_tree(dim), ())
         case Number(value=value):
-            return Piece(_numeral(value), ())
+            return Piece(numeral(value), ())
         case Group(poly=poly):
-            return sum_piece(nested(poly), _natural(unit, context))
+            return sum_piece(nested(poly), _natural(unit, slots))
         case Function(name=name, args=args):
-            axes = _natural(unit, context)
-            pieces = [poly_piece(arg, axes) for arg in args]
-            trees = tuple(aligned(p, axes) if len(pieces) > 1 else p.tree for p in pieces)
-            return Piece(Call(name, trees), pieces[0].axes if len(pieces) == 1 else tuple(axes))
-        case Compare(relation=relation, left=left, right=right):
-            axes = _natural(unit, context)
-            trees = tuple(aligned(poly_piece(p, axes), axes) for p in (left, right))
-            if not left.terms:
-                flipped = {">": "lt", ">=": "le", "==": "eq", "!=": "ne"}[relation]
-                return Piece(Call(flipped, (trees[1], trees[0])), tuple(axes))
-            word = {">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[relation]
-            return Piece(Call(word, trees), tuple(axes))
+            own = _natural(unit, slots)
+            pieces = [aligned(_poly_piece(arg, own), own) for arg in args]
+            return Piece(Call(name, tuple(p.tree for p in pieces)), joint_axes(pieces))
+        case Compare():
+            return _compare_piece(unit, slots)
         case Iverson():
-            return _iverson_piece(unit, context)
+            return _iverson_piece(unit, slots)
         case Position(value=value):
-            axes = _order(unit.indices, context)
-            return Piece(_affine_tree(value, axes), tuple(axes))
+            order = _order(unit.indices, slots)
+            return Piece(_affine_tree(value, order), tuple(order))
     raise NotRaisable
 
 
-def poly_piece(body: Poly, context: Sequence[Index]) -> Piece:
-    if not body.terms:
-        return Piece(integer(0), ())
-    return sum_piece(nested(body), _order(body.indices, context))
+def _poly_piece(body: Poly, slots: Slots) -> Piece:
+    return sum_piece(nested(body), slots) if body.terms else Piece(integer(0), ())
 
 
-def _natural(unit: Atom, context: Sequence[Index]) -> list[Index]:
+_WORDS = {">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+_FLIPPED = {">": "lt", ">=": "le", "==": "eq", "!=": "ne"}
+
+
+def _compare_piece(unit: Compare, slots: Slots) -> Piece:
+    """``Z > 0``: what has no array in it stands on the right."""
+    own = _natural(unit, slots)
+    left, right = (aligned(_poly_piece(p, own), own) for p in (unit.left, unit.right))
+    axes = joint_axes((left, right))
+    if not any(True for _ in accesses(unit.left)):
+        return Piece(Call(_FLIPPED[unit.relation], (right.tree, left.tree)), axes)
+    return Piece(Call(_WORDS[unit.relation], (left.tree, right.tree)), axes)
+
+
+def _natural(unit: Atom, slots: Slots) -> list[Index | None]:
     """The order of axes that the largest array inside already has."""
-    best: list[Index] = []
+    best: list[Index | None] = []
     for part in inside(unit):
         for entry in accesses(part):
             found = [e.as_index for e in entry.index]
             plain = [i for i in found if i is not None]
-            if len(plain) > len(best) and len(set(plain)) == len(plain):
-                best = plain
-    if frozenset(best) == unit.indices:
+            if len(found) > len(best) and len(set(plain)) == len(plain) and all(
+                i is not None or e.as_dim is not None
+                for i, e in zip(found, entry.index, strict=True)
+            ):
+                best = [*found]
+    if frozenset(i for i in best if i is not None) == unit.indices:
         return best
-    return _order(unit.indices, context)
+    return [*_order(unit.indices, slots)]
 
 
-def _order(indices: frozenset[Index], context: Sequence[Index]) -> list[Index]:
-    known = [i for i in context if i in indices]
-    return known + sorted((i for i in indices if i not in context), key=lambda i: i.name)
+def _order(indices: frozenset[Index], slots: Slots) -> list[Index]:
+    known = [i for i in slots if i is not None and i in indices]
+    return known + sorted((i for i in indices if i not in known), key=lambda i: i.name)
 
 
-def _iverson_piece(unit: Iverson, context: Sequence[Index]) -> Piece:
+def _iverson_piece(unit: Iverson, slots: Slots) -> Piece:
     """``onehot(y)``, ``eye(N)``, or a comparison of positions."""
     if unit.relation == "eq":
         special = _onehot(unit) or _eye(unit)
         if special is not None:
             return special
-    axes = _order(unit.indices, context)
-    plus = Affine(tuple((p, c) for p, c in unit.value.terms if not _minus(c)),
-                  unit.value.const if not _minus(unit.value.const) else Affine.of(0).const)
-    minus = plus - unit.value
+    order = _order(unit.indices, slots)
+    positive = Affine(
+        tuple((p, c) for p, c in unit.value.terms if not _minus(c)),
+        unit.value.const if not _minus(unit.value.const) else Dim.of(0),
+    )
+    negative = positive - unit.value
     op = "eq" if unit.relation == "eq" else "ge"
-    return Piece(call(op, _affine_tree(plus, axes), _affine_tree(minus, axes)), tuple(axes))
+    trees = (_affine_tree(positive, order), _affine_tree(negative, order))
+    return Piece(Call(op, trees), tuple(order))
 
 
-def _minus(dim: object) -> bool:
-    from gradtool.ir.dims import Dim
-
-    assert isinstance(dim, Dim)
+def _minus(dim: Dim) -> bool:
     return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
 
 
@@ -355,7 +364,7 @@ def _eye(unit: Iverson) -> Piece | None:
     return Piece(call("eye", dim_tree(indices[0].size)), (indices[0], indices[1]))
 
 
-def _affine_tree(value: Affine, axes: Sequence[Index]) -> Tree:
+def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
     """An index expression as an integer array over the axes it uses."""
     result: Tree | None = None
     for position, coefficient in value.terms:
@@ -363,12 +372,14 @@ def _affine_tree(value: Affine, axes: Sequence[Index]) -> Tree:
             piece = Piece(call("arange", dim_tree(position.size)), (position,))
         else:
             piece = label_piece(position)
-        tree = aligned(piece, axes)
-        by = coefficient.as_int
-        if by != 1:
+        tree = aligned(piece, order).tree
+        if coefficient.as_int != 1:
             tree = call("mul", dim_tree(coefficient), tree)
         result = tree if result is None else call("add", result, tree)
     if value.const.terms or result is None:
         constant = dim_tree(value.const)
         result = constant if result is None else call("add", result, constant)
     return result
+
+
+_ = Items

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradtool.derive.calculus import partial
+from gradtool.derive.companions import with_companions
 from gradtool.ir.dims import ONE, ZERO
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
@@ -46,7 +47,7 @@ def cotangent_name(name: str) -> str:
 def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
     """Derive the cotangents of `wanted` (default: every differentiable input)."""
     targets = tuple(graph.wanted if wanted is None else wanted)
-    graph = _with_selectors(graph, targets)
+    graph = with_companions(_with_selectors(graph, targets))
     needed = _between(graph, targets)
     loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
     upstream = {

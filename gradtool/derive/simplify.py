@@ -15,23 +15,35 @@ from gradtool.ir.poly import Access, Atom, Poly
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 40
+_DEPTH, _WIDTH, _SLACK, _MOST_STATES = 3, 3, 6.0, 60
 
 
 def simplified(body: Poly, knowledge: Knowledge) -> Poly:
-    """An equal expression that costs a reader no more."""
-    best = knowledge.fold(body)
-    cost = knowledge.cost(best)
-    for _ in range(12):
-        for candidate in _candidates(best, knowledge):
-            if len(candidate.terms) > _MAX_TERMS:
-                continue
-            folded = knowledge.fold(candidate)
-            price = knowledge.cost(folded)
-            if price < cost - 1e-9:
-                best, cost = folded, price
-                break
-        else:
-            return best
+    """An equal expression that costs a reader no more.
+
+    A small beam search: a definition may have to be opened before another one closes.
+    """
+    start = knowledge.fold(knowledge.open_products(body))
+    best, least = start, knowledge.cost(start)
+    seen = {start.key}
+    frontier = [start]
+    for _ in range(_DEPTH):
+        found: list[tuple[float, Poly]] = []
+        for state in frontier:
+            for candidate in _candidates(state, knowledge):
+                if len(candidate.terms) > _MAX_TERMS:
+                    continue
+                folded = knowledge.fold(candidate)
+                if folded.key in seen:
+                    continue
+                seen.add(folded.key)
+                found.append((knowledge.cost(folded), folded))
+        found.sort(key=lambda pair: pair[0])
+        if found and found[0][0] < least - 1e-9:
+            least, best = found[0]
+        frontier = [state for cost, state in found[:_WIDTH] if cost < least + _SLACK]
+        if not frontier or len(seen) > _MOST_STATES:
+            break
     return best
 
 
@@ -45,6 +57,8 @@ def _candidates(body: Poly, knowledge: Knowledge) -> Iterator[Poly]:
     for name in sorted(present):
         for _, target, value in knowledge.solutions(name):
             yield _through(body, target, value)
+        if knowledge.is_quotient(name):
+            yield knowledge.expand(body, name)
     hidden = [name for name in additive if knowledge.hidden(name)]
     for group in (hidden, additive):
         if len(group) > 1:

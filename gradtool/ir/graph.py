@@ -80,7 +80,8 @@ class Graph:
         outputs: names of the results, in order.
         constants: named numbers; an int may occur in sizes.
         assumptions: sizes that must be >= 0 for the code to make sense (slices, windows).
-        names: what a name of the forward text finally stands for (``loss`` -> ``loss_1``).
+        remarks: what the reader should know of the names.
+        distributions: constant inputs that sum to one over their last axis, by their domain.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Graph:
     constants: Mapping[str, int | Fraction] = field(default_factory=dict)
     assumptions: tuple[Dim, ...] = ()
     remarks: tuple[str, ...] = ()
+    distributions: frozenset[str] = frozenset()
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

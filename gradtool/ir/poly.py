@@ -166,6 +166,19 @@ class Compare(_ByKey):
         return Compare(self.relation, self.left.substitute(values), self.right.substitute(values))
 
 
+    def negated(self) -> Compare:
+        """The opposite condition, as an atom of its own."""
+        match self.relation:
+            case ">":
+                return Compare(">=", self.right, self.left)
+            case ">=":
+                return Compare(">", self.right, self.left)
+            case "==":
+                return Compare("!=", self.left, self.right)
+            case "!=":
+                return Compare("==", self.left, self.right)
+
+
 @dataclass(frozen=True, eq=False)
 class Function(_ByKey):
     """A scalar function of the vocabulary applied to scalar expressions without sums."""
@@ -455,6 +468,8 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
             if truth is False:
                 return None
             if truth is None:
+                if base.negated() in collected:
+                    return None
                 collected[base] = Fraction(1)
             continue
         if isinstance(base, Access) and base.tensor.kind == "bool":
@@ -480,6 +495,13 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
                     collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
                 continue
         collected[base] = collected.get(base, Fraction(0)) + exponent
+    for base, exponent in list(collected.items()):
+        # 1/2 * sqrt(2) is written 1/sqrt(2), so that equal numbers look equal.
+        if isinstance(base, Number) and 0 < exponent < 1:
+            whole = base.value
+            if whole.denominator == 1 and coefficient.denominator % whole.numerator == 0:
+                coefficient *= whole
+                collected[base] = exponent - 1
     return coefficient, {a: e for a, e in collected.items() if e}
 
 
@@ -557,7 +579,13 @@ def _along_deltas(state: _State) -> _State | None:
              and not any(p in label.index_set for label in delta.value.labels())),
             None,
         )
-        if index is None or not any(True for _ in delta.value.labels()):
+        if index is None:
+            continue
+        if not any(True for _ in delta.value.labels()):
+            again = _on_diagonal(state, delta)
+            if again is None:
+                return None
+            state = coefficient, collected = again
             continue
         by = delta.value.coefficient(index)
         rest = delta.value - Affine.of(index) * by
@@ -571,8 +599,28 @@ def _along_deltas(state: _State) -> _State | None:
             again = _collect(coefficient, moved)
             if again is None:
                 return None
-            coefficient, collected = again
+            state = coefficient, collected = again
     return coefficient, collected
+
+
+def _on_diagonal(state: _State, delta: Iverson) -> _State | None:
+    """Where ``[i == j]`` stands, every other factor is written with one of the two."""
+    coefficient, collected = state
+    pair = [p for p, _ in delta.value.terms if isinstance(p, Index)]
+    if (
+        len(pair) != 2
+        or len(delta.value.terms) != 2
+        or delta.value.const != ZERO
+        or {c.as_int for _, c in delta.value.terms} != {1, -1}
+        or pair[0].size != pair[1].size
+    ):
+        return state
+    kept, gone = sorted(pair, key=lambda i: i.name)
+    if not any(gone in a.indices for a in collected if a is not delta):
+        return state
+    values = {gone: Affine.of(kept)}
+    moved = [(a if a is delta else a.substitute(values), e) for a, e in collected.items()]
+    return _collect(coefficient, moved)
 
 
 def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:

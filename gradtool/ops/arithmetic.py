@@ -6,10 +6,21 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal
 
-from gradtool.ir.dims import DimError
+from gradtool.ir.dims import Dim, DimError
 from gradtool.ir.index import Affine
-from gradtool.ir.poly import UNIT, Compare, Function, Iverson, Poly, atom, number
-from gradtool.ir.tree import Call, Tree
+from gradtool.ir.poly import (
+    UNIT,
+    Compare,
+    Function,
+    Iverson,
+    Poly,
+    Position,
+    atom,
+    number,
+    size,
+)
+from gradtool.ir.tree import Call, Name, Tree
+from gradtool.ir.walk import accesses
 from gradtool.ops.build import Builder, Operand, aligned, broadcast_entries, constant, fail, span_of
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import Arguments, alias, word
@@ -33,8 +44,6 @@ def elementwise(
 
 
 def _has_tensors(body: Poly) -> bool:
-    from gradtool.ir.walk import accesses
-
     return any(True for _ in accesses(body))
 
 
@@ -55,8 +64,6 @@ def real(build: Builder, tree: Tree) -> Operand:
 
 
 def _shown(tree: Tree) -> str:
-    from gradtool.ir.tree import Name
-
     return tree.id if isinstance(tree, Name) else "this"
 
 
@@ -74,8 +81,6 @@ def _sizes(
             dim = op(a.dim, b.dim)
         except DimError as error:
             raise OpError(str(error), call.span) from None
-        from gradtool.ir.dims import Dim
-        from gradtool.ir.poly import size
 
         if isinstance(dim, Dim):
             return constant(size(dim), Call(call.op, (a.tree, b.tree)), dim)
@@ -102,8 +107,6 @@ def _labels(
         left = broadcast_entries(a.shape, entries[len(shape) - a.rank :])
         right = broadcast_entries(b.shape, entries[len(shape) - b.rank :])
         return op(first(left), second(right))
-
-    from gradtool.ir.poly import Position
 
     return Operand(
         shape,
@@ -151,8 +154,6 @@ def mul(build: Builder, call: Call, given: Arguments) -> Operand:
         labels, by = (a, b.dim) if b.dim is not None else (b, a.dim)
         position = labels.position
         if position is not None and by is not None:
-            from gradtool.ir.poly import Position
-
             factor = by
             return Operand(
                 labels.shape,
@@ -189,8 +190,6 @@ def neg(build: Builder, call: Call, given: Arguments) -> Operand:
     """``-x``."""
     x = real(build, given["x"])
     if x.dim is not None:
-        from gradtool.ir.poly import size
-
         return constant(size(-x.dim), Call("neg", (x.tree,)), -x.dim)
     # A sign needs no statement of its own.
     return Operand(x.shape, lambda entries: -x.at(entries), Call("neg", (x.tree,)))
@@ -209,8 +208,6 @@ def power(build: Builder, call: Call, given: Arguments) -> Operand:
     exponent = None if y.tensor is not None or y.rank else y.at(()).constant
     if x.dim is not None and exponent is not None and exponent.denominator == 1 and exponent >= 0:
         dim = x.dim ** int(exponent)
-        from gradtool.ir.poly import size
-
         return constant(size(dim), Call("pow", (x.tree, y.tree)), dim)
     if exponent is not None:
         fixed = exponent
@@ -349,6 +346,16 @@ def logical_not(build: Builder, call: Call, given: Arguments) -> Operand:
     )
 
 
+def chosen(condition: Poly, a: Poly, b: Poly) -> Poly:
+    """a where the condition holds, b elsewhere."""
+    term = condition.single
+    if term is not None and len(term.factors) == 1 and term.coefficient == 1:
+        base = term.factors[0][0]
+        if isinstance(base, Compare):
+            return condition * a + atom(base.negated()) * b
+    return condition * a + (UNIT - condition) * b
+
+
 @word("where", "condition x y", examples=("Y = where(X > Z, X, 2*Z)",))
 def where(build: Builder, call: Call, given: Arguments) -> Operand:
     """x where the condition holds, y elsewhere."""
@@ -357,7 +364,7 @@ def where(build: Builder, call: Call, given: Arguments) -> Operand:
         build,
         call,
         [condition, real(build, given["x"]), real(build, given["y"])],
-        lambda c, a, b: c * a + (UNIT - c) * b,
+        chosen,
     )
 
 
@@ -366,8 +373,7 @@ def maximum(build: Builder, call: Call, given: Arguments) -> Operand:
     """The larger entry; a tie goes to the first."""
 
     def larger(a: Poly, b: Poly) -> Poly:
-        first = atom(Compare(">=", a, b))
-        return first * a + (UNIT - first) * b if a.terms else atom(Compare(">", b, a)) * b
+        return chosen(atom(Compare(">=", a, b)), a, b)
 
     return elementwise(build, call, [real(build, given["x"]), real(build, given["y"])], larger)
 
@@ -377,8 +383,7 @@ def minimum(build: Builder, call: Call, given: Arguments) -> Operand:
     """The smaller entry; a tie goes to the first."""
 
     def smaller(a: Poly, b: Poly) -> Poly:
-        first = atom(Compare(">=", b, a))
-        return first * a + (UNIT - first) * b if a.terms else atom(Compare(">", a, b)) * b
+        return chosen(atom(Compare(">=", b, a)), a, b)
 
     return elementwise(build, call, [real(build, given["x"]), real(build, given["y"])], smaller)
 
@@ -389,8 +394,9 @@ def clip(build: Builder, call: Call, given: Arguments) -> Operand:
     operands = [real(build, given[name]) for name in ("x", "low", "high")]
 
     def clipped(x: Poly, low: Poly, high: Poly) -> Poly:
-        below, above = atom(Compare(">", low, x)), atom(Compare(">", x, high))
-        return below * low + above * high + (UNIT - below - above) * x
+        below, above = Compare(">", low, x), Compare(">", x, high)
+        inside = atom(below.negated()) * atom(above.negated())
+        return atom(below) * low + atom(above) * high + inside * x
 
     return elementwise(build, call, operands, clipped)
 
@@ -415,7 +421,6 @@ def leaky_relu(build: Builder, call: Call, given: Arguments) -> Operand:
     arguments = (x.tree,) if slope is None else (x.tree, slope.tree)
 
     def leaky(a: Poly) -> Poly:
-        positive = atom(Compare(">", a, number(0)))
-        return positive * a + (UNIT - positive) * a * by
+        return chosen(atom(Compare(">", a, number(0))), a, a * by)
 
     return elementwise(build, call, [x], leaky, Call("leaky_relu", arguments))

@@ -64,6 +64,10 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
         constants=dict(spec.constants),
         assumptions=tuple(build.assumptions),
         remarks=tuple(scope.remarks),
+        distributions=frozenset(
+            v.name for v in spec.variables
+            if v.constant and v.domain.kind in ("probabilities", "one-hot")
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from gradtool.ir.dims import ONE, Dim, shape_text
 from gradtool.ir.index import Affine, Index, Label, nonnegative
@@ -28,6 +29,7 @@ from gradtool.ir.poly import (
     size,
 )
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Tree, children
+from gradtool.ops.arithmetic import chosen
 from gradtool.ops.build import Builder, Operand, span_of
 from gradtool.ops.errors import OpError
 from gradtool.ops.scalar import FUNCTIONS
@@ -416,15 +418,12 @@ def _power(notation: IndexNotation, tree: Call, scope: dict[str, Index]) -> Poly
 
 def _where(notation: IndexNotation, tree: Call, scope: dict[str, Index]) -> Poly:
     condition, a, b = (notation._scalar(part, scope) for part in tree.args)
-    return condition * a + (UNIT - condition) * b
+    return chosen(condition, a, b)
 
 
 def _maximum(notation: IndexNotation, tree: Call, scope: dict[str, Index]) -> Poly:
     a, b = (notation._flat(part, scope) for part in tree.args)
-    if not a.terms:
-        return atom(Compare(">", b, NOTHING)) * b
-    first = atom(Compare(">=", a, b))
-    return first * a + (UNIT - first) * b
+    return chosen(atom(Compare(">=", a, b)), a, b)
 
 
 _SCALAR: dict[str, _Rule] = {
@@ -434,7 +433,7 @@ _SCALAR: dict[str, _Rule] = {
     "div": lambda n, t, s: n._scalar(t.args[0], s) * n._flat(t.args[1], s).power(-1),
     "neg": lambda n, t, s: -n._scalar(t.args[0], s),
     "pow": _power,
-    "sqrt": lambda n, t, s: n._flat(t.args[0], s).power(__import__("fractions").Fraction(1, 2)),
+    "sqrt": lambda n, t, s: n._flat(t.args[0], s).power(Fraction(1, 2)),
     "square": lambda n, t, s: n._flat(t.args[0], s).power(2),
     "relu": lambda n, t, s: _relu(n._flat(t.args[0], s)),
     "where": _where,

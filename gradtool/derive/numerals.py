@@ -1,0 +1,90 @@
+"""Numbers as people write them: short decimals, small fractions, one square root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from gradtool.ir.poly import Atom, Number, Size, Symbol
+from gradtool.ir.tree import Call, Name, Tree, call, integer
+from gradtool.ir.tree import Number as Numeral
+from gradtool.ops.shape import dim_tree
+
+_LARGEST_DIVISOR = 16
+
+
+def numeral(value: Fraction) -> Tree:
+    """One number: an integer, an exact short decimal, or a fraction."""
+    if value.denominator == 1:
+        return Numeral(value, str(value.numerator))
+    decimal = _decimal(value)
+    if decimal is not None:
+        return Numeral(value, decimal)
+    return call("div", integer(value.numerator), integer(value.denominator))
+
+
+def _decimal(value: Fraction) -> str | None:
+    """An exact short decimal, or None."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest != 1 or value.denominator > 10**12:
+        return None
+    text = f"{float(value):.15g}"
+    return text if Fraction(text) == value else None
+
+
+def scalar_fraction(
+    coefficient: Fraction, scalars: Sequence[tuple[Atom, Fraction]]
+) -> tuple[bool, list[Tree], list[Tree]]:
+    """Sign, numerators and denominators of the number in front of a product."""
+    top: list[Tree] = []
+    bottom: list[Tree] = []
+    size = abs(coefficient)
+    if size.denominator > _LARGEST_DIVISOR and _decimal(size) is not None:
+        top.append(numeral(size))
+    else:
+        if size.numerator != 1:
+            top.append(integer(size.numerator))
+        if size.denominator != 1:
+            bottom.append(integer(size.denominator))
+    root_top: list[Tree] = []
+    root_bottom: list[Tree] = []
+    for base, exponent in scalars:
+        tree = _scalar(base)
+        whole, half = divmod(abs(exponent), 1)
+        if half == Fraction(1, 2):
+            (root_top if exponent > 0 else root_bottom).append(tree)
+        elif half:
+            (top if exponent > 0 else bottom).append(call("pow", tree, numeral(abs(exponent))))
+            continue
+        if whole:
+            power = tree if whole == 1 else call("pow", tree, integer(int(whole)))
+            (top if exponent > 0 else bottom).append(power)
+    if root_top:
+        inner = _joined(root_top)
+        if root_bottom:
+            inner = call("div", inner, _joined(root_bottom))
+        top.append(call("sqrt", inner))
+    elif root_bottom:
+        bottom.append(call("sqrt", _joined(root_bottom)))
+    return coefficient < 0, top, bottom
+
+
+def _scalar(base: Atom) -> Tree:
+    match base:
+        case Symbol(name=name):
+            return Name(name)
+        case Size(dim=dim):
+            return dim_tree(dim)
+        case Number(value=value):
+            return numeral(value)
+    raise TypeError(type(base).__name__)
+
+
+def _joined(trees: Sequence[Tree]) -> Tree:
+    result = trees[0]
+    for tree in trees[1:]:
+        result = Call("mul", (result, tree))
+    return result
