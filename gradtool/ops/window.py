@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text
-from gradtool.ir.index import Affine, Index
+from gradtool.ir.index import Affine
 from gradtool.ir.poly import UNIT, Access, Iverson, Poly, atom
 from gradtool.ir.tree import Call, Items, Literal, Tree
 from gradtool.ops.arithmetic import real
@@ -182,10 +182,6 @@ def reader(
     return lambda entries: x.at(on_axes(x.shape, entries))
 
 
-def affine(indices: Sequence[Index]) -> list[Affine]:
-    return [Affine.of(index) for index in indices]
-
-
 @word("windows", "x size", optional="stride pad dilation", examples=(
     "Y = windows(X, 2)", "Y = windows(X, (2, 2), stride=2, pad=1)",
 ))
@@ -195,11 +191,13 @@ def windows(build: Builder, call: Call, given: Arguments) -> Operand:
     ``windows(X, (R, S))`` of an ``(N, C, H, W)`` image has the shape
     ``(N, C, H - R + 1, W - S + 1, R, S)``.
     """
-    return windowed(build, given, items_of(given["size"]))
+    return _windowed(build, given, items_of(given["size"]))[0]
 
 
-def windowed(build: Builder, given: Arguments, sizes: Sequence[Tree]) -> Operand:
-    """All windows of the given sizes over the last axes of x."""
+def _windowed(
+    build: Builder, given: Arguments, sizes: Sequence[Tree]
+) -> tuple[Operand, tuple[tuple[str, Tree], ...]]:
+    """All windows of the given sizes over the last axes of x, and the options as printed."""
     x = real(build, given["x"])
     count = len(sizes)
     if x.rank < count:
@@ -210,7 +208,8 @@ def windowed(build: Builder, given: Arguments, sizes: Sequence[Tree]) -> Operand
     made = windows_of(build, given, dims)
     shape = (*x.shape[:lead], *counts(build, made, x.shape[lead:], given["x"]), *dims)
     size: Tree = dim_tree(dims[0]) if count == 1 else Items(tuple(map(dim_tree, dims)))
-    tree = Call("windows", (x.tree, size), shown(made))
+    options = shown(made)
+    tree = Call("windows", (x.tree, size), options)
 
     def move(entries: Sequence[Affine]) -> Entries:
         window, inner = entries[lead : lead + count], entries[lead + count :]
@@ -218,9 +217,10 @@ def windowed(build: Builder, given: Arguments, sizes: Sequence[Tree]) -> Operand
         return (*entries[:lead], *moved)
 
     if not any(w.padded for w in made):
-        return view(x, shape, lambda entries: on_axes(x.shape, move(entries)), tree)
+        return view(x, shape, lambda entries: on_axes(x.shape, move(entries)), tree), options
     free = build.indices(shape)
-    return build.define(free, zero_outside(build, x)(move(affine(free))), tree)
+    body = zero_outside(build, x)(move([Affine.of(index) for index in free]))
+    return build.define(free, body, tree), options
 
 
 @word("im2col", "x size", optional="stride pad dilation", examples=(
@@ -235,10 +235,8 @@ def im2col(build: Builder, call: Call, given: Arguments) -> Operand:
     if x.rank != 4:
         fail(f"im2col needs images (N, C, H, W), found {shape_text(x.shape)}", given["x"])
     sizes = items_of(given["size"])
-    every = windowed(build, given, sizes * 2 if len(sizes) == 1 else sizes)
+    every, options = _windowed(build, given, sizes * 2 if len(sizes) == 1 else sizes)
     n, c, rows, columns, height, width = every.shape
     ordered = permuted(every, [0, 2, 3, 1, 4, 5])
-    assert isinstance(every.tree, Call)
-    window = joined([height, width])
-    tree = Call("im2col", (x.tree, window), every.tree.kwargs)
+    tree = Call("im2col", (x.tree, joined([height, width])), options)
     return reshaped(build, ordered, (n * rows * columns, c * height * width), tree)
