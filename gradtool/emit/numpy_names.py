@@ -1,0 +1,123 @@
+"""What the names of a derivation are in an emitted module: kinds, shapes, spelling."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gradtool.emit.numpy_text import Kind
+from gradtool.ir.dims import Dim
+from gradtool.ir.graph import Graph
+from gradtool.ir.index import Tensor
+from gradtool.ir.tree import Tree
+from gradtool.ops.build import Operand, of_tensor
+from gradtool.spec.lines import LineReader
+
+if TYPE_CHECKING:
+    from gradtool.derive.derivation import Derivation
+
+# Names that the emitted module uses for itself.
+_RESERVED = frozenset(
+    {"np", "math", "erf", "cache", "dtype", "upstream", "forward", "backward", "Gradients",
+     "NamedTuple", "sliding_window_view"}
+)  # fmt: skip
+
+
+class ModuleNames:
+    """The names of one emitted module; implements `gradtool.emit.numpy_text.Names`.
+
+    Attributes:
+        needs: helpers, ``math`` and ``erf`` that the code has asked for.
+    """
+
+    def __init__(self, derivation: Derivation, seed: str | None) -> None:
+        graph = derivation.graph
+        self.graph: Graph = graph
+        self.needs: set[str] = set()
+        given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
+        self.reader = LineReader(graph, given)
+        for tensor in graph.tensors.values():
+            self.reader.build.scope[tensor.name] = of_tensor(tensor)
+        self.seed = seed
+        self._spelled: dict[str, str] = {}
+        for line in derivation.lines:
+            self.add(line.name, line.tree, line.shape)
+        known = [*graph.tensors, *self.reader.build.scope, *graph.constants, *graph.dimensions]
+        self.taken = set(known) | ({seed} if seed else set())
+        for name in dict.fromkeys(known):
+            self._spell(name)
+
+    def add(self, name: str, tree: Tree, shape: tuple[Dim, ...]) -> None:
+        """A tensor that the backward pass defines."""
+        tensor = Tensor(name, shape)
+        found = self._operand(tree)
+        if found is not None and found.kind != "real":
+            tensor = Tensor(name, shape, found.kind, found.labels)
+        self.define(tensor)
+
+    def define(self, tensor: Tensor) -> None:
+        self.reader.build.scope[tensor.name] = of_tensor(tensor)
+
+    def _operand(self, tree: Tree) -> Operand | None:
+        from gradtool.ops.errors import OpError
+
+        try:
+            return self.reader.operand(tree)
+        except OpError:
+            return None  # index notation: always real
+
+    def _spell(self, name: str) -> None:
+        spelled = name
+        while (
+            spelled in _RESERVED or keyword.iskeyword(spelled) or _hides_builtin(spelled)
+            or (spelled != name and spelled in self.taken)
+        ):
+            spelled += "_"
+        if spelled != name:
+            self._spelled[name] = spelled
+            self.taken.add(spelled)
+
+    def fresh(self, wish: str) -> str:
+        """A new local name."""
+        name, number = wish, 2
+        while name in self.taken or name in _RESERVED or keyword.iskeyword(name):
+            name, number = f"{wish}{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    # -- Names ----------------------------------------------------------------------------
+
+    def kind(self, name: str) -> Kind:
+        operand = self.reader.build.scope.get(name)
+        if name == self.seed or operand is None:
+            return "size"
+        if operand.kind == "index":
+            return "int"
+        return operand.kind
+
+    def python(self, name: str) -> str:
+        return self._spelled.get(name, name)
+
+    def shape(self, tree: Tree) -> tuple[Dim, ...]:
+        return self.reader.shape(tree)
+
+    def classes(self, labels: Tree) -> Dim | None:
+        return self.reader.operand(labels).labels
+
+    def need(self, what: str) -> None:
+        self.needs.add(what)
+
+    def tensor(self, name: str) -> Tensor:
+        found = self.reader.build.scope[name].tensor
+        assert found is not None
+        return found
+
+    def tensors(self, names: Iterable[str]) -> list[Tensor]:
+        return [self.tensor(name) for name in names]
+
+
+def _hides_builtin(name: str) -> bool:
+    """The few builtins that emitted code calls."""
+    return name in ("abs", "slice", "range", "tuple") and hasattr(builtins, name)

@@ -1,0 +1,409 @@
+"""Which lines an emitted module has, and what its cache carries from forward to backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from gradtool.derive.naming import telling_name
+from gradtool.emit.numpy_index import indexed_steps, needs_index
+from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_steps import Step, assign, is_new, ordered, shared, simple
+from gradtool.emit.numpy_text import numpy_text, numpy_tree
+from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.graph import AnyStatement
+from gradtool.ir.index import Tensor
+from gradtool.ir.tree import (
+    Call,
+    Items,
+    Name,
+    Tree,
+    call,
+    count_name,
+    integer,
+    names,
+    replace_names,
+    size_of,
+)
+from gradtool.ops.shape import dim_tree
+from gradtool.spec.model import LayerSpec, Variable
+
+if TYPE_CHECKING:
+    from gradtool.derive.derivation import Derivation, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the module: parameters as written, docstring lines, body lines."""
+
+    name: str
+    parameters: tuple[str, ...]
+    doc: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A module: its two functions, and name, variable and shape of each gradient."""
+
+    forward: Function
+    backward: Function
+    gradients: tuple[tuple[str, str, str], ...]
+    needs: frozenset[str]
+
+
+def plan_of(spec: LayerSpec, derivation: Derivation) -> Plan:
+    return _Planner(spec, derivation).plan()
+
+
+class _Planner:
+    def __init__(self, spec: LayerSpec, derivation: Derivation) -> None:
+        self.spec = spec
+        self.derivation = derivation
+        self.graph = derivation.graph
+        seed = f"d{self.graph.outputs[0]}" if derivation.is_loss else None
+        self.module = ModuleNames(derivation, seed)
+        self.inputs = {self.module.python(v.name): v for v in spec.variables}
+        self.sizes = self._size_names()
+
+    def _size_names(self) -> tuple[str, ...]:
+        """Every named size, those of labels and shapes included."""
+        found = dict.fromkeys(self.graph.dimensions)
+        for tensor in self.graph.tensors.values():
+            for dim in tensor.shape:
+                found.update(dict.fromkeys(sorted(dim.symbols)))
+        return tuple(name for name in found if name not in self.graph.constants)
+
+    def plan(self) -> Plan:
+        inner = self._inner()
+        backward_lines = [line for line in self.derivation.lines if line.role != "inner"]
+        backward = self._backward_steps(backward_lines)
+        forward, computed = self._forward_steps(inner, backward)
+        late = [line for line in inner.values() if line.name not in computed]
+        extra = [s for line in late for s in self._steps(line.name, line.tree)]
+        backward = _reached([*extra, *backward], self._results())
+        backward = shared(backward)
+        forward, backward, cache, dims, keywords = self._meet(forward, backward)
+        return Plan(
+            self._forward(forward, cache, dims, keywords),
+            self._backward(backward, cache),
+            tuple(self._fields()),
+            frozenset(self.module.needs),
+        )
+
+    # -- gradients ------------------------------------------------------------------------
+
+    def _fields(self) -> Iterable[tuple[str, str, str]]:
+        for variable in self.spec.variables:
+            if variable.name in self.graph.wanted:
+                yield f"d{variable.name}", variable.name, shape_text(variable.shape)
+
+    def _results(self) -> frozenset[str]:
+        return frozenset(self.module.python(field) for field, _, _ in self._fields())
+
+    # -- forward --------------------------------------------------------------------------
+
+    def _inner(self) -> dict[str, Line]:
+        """Hidden values that the backward pass names: hidden tensor to its line."""
+        lines = [line for line in self.derivation.lines if line.role == "inner"]
+        written: dict[str, Tree] = {}
+        found: dict[str, Line] = {}
+        for statement in self.graph.statements:
+            if not statement.hidden:
+                continue
+            tree = replace_names(statement.tree, written)
+            line = next((n for n in lines if n.tree == tree and n not in found.values()), None)
+            if line is not None:
+                found[statement.out.name] = line
+            written[statement.out.name] = Name(line.name) if line is not None else tree
+        for line in lines:
+            if line not in found.values():
+                found[f"?{line.name}"] = line
+        return found
+
+    def _forward_steps(
+        self, inner: dict[str, Line], backward: Sequence[Step]
+    ) -> tuple[list[Step], set[str]]:
+        """The lines of the forward pass, and the inner values that they compute."""
+        read = {name for step in backward for name in step.reads}
+        read |= {name for line in inner.values() for name in names(line.tree)}
+        roots = set(self.graph.outputs) | {
+            s.out.name for s in self.graph.statements
+            if not s.hidden and self.module.python(s.out.name) in read
+        }
+        live = self._live(roots)
+        uses = {name: 0 for name in live}
+        for statement in self.graph.statements:
+            if statement.out.name in live:
+                for name in names(statement.tree) & live:
+                    uses[name] += count_name(statement.tree, name)
+        written: dict[str, Tree] = {}
+        steps: list[Step] = []
+        computed: set[str] = set()
+        for statement in self.graph.statements:
+            name = statement.out.name
+            if name not in live:
+                continue
+            tree = replace_names(statement.tree, written)
+            line = inner.get(name)
+            if not statement.hidden:
+                steps += self._steps(name, tree, statement)
+            elif line is not None:
+                computed.add(line.name)
+                written[name] = Name(line.name)
+                steps += self._steps(line.name, tree, statement)
+            elif needs_index(tree) or (uses[name] > 1 and size_of(tree) > 4):
+                telling = telling_name(tree, self.module.taken)
+                self.module.taken.add(telling)
+                out = statement.out
+                self.module.define(Tensor(telling, out.shape, out.kind, out.labels))
+                written[name] = Name(telling)
+                steps += self._steps(telling, tree, statement)
+            else:
+                written[name] = tree
+        return steps, computed
+
+    def _live(self, roots: set[str]) -> set[str]:
+        live = set(roots)
+        for statement in reversed(self.graph.statements):
+            if statement.out.name in live:
+                live |= names(statement.tree) & set(self.graph.definitions)
+        return live
+
+    def _steps(
+        self, name: str, tree: Tree, statement: AnyStatement | None = None
+    ) -> list[Step]:
+        if needs_index(tree):
+            return indexed_steps(self.module, name, tree, statement)
+        return [simple(self.module, name, tree)]
+
+    # -- backward -------------------------------------------------------------------------
+
+    def _backward_steps(self, lines: Sequence[Line]) -> list[Step]:
+        steps: list[Step] = []
+        for line in lines:
+            own = line.role == "gradient"
+            if needs_index(line.tree):
+                steps += indexed_steps(self.module, line.name, line.tree, None)
+            else:
+                steps.append(simple(self.module, line.name, line.tree, own=own))
+        for name in self.derivation.zero:
+            variable = next(v for v in self.spec.variables if v.name == name)
+            shape = tuple(dim_tree(d) for d in variable.shape)
+            tree: Tree = call("zeros", Items(shape)) if shape else integer(0)
+            field = f"d{name}"
+            self.module.define(Tensor(field, variable.shape))
+            steps.append(simple(self.module, field, tree))
+        return steps
+
+    # -- the cache ------------------------------------------------------------------------
+
+    def _meet(
+        self, forward: list[Step], backward: list[Step]
+    ) -> tuple[list[Step], list[Step], tuple[str, ...], dict[str, Tree], tuple[str, ...]]:
+        """What backward needs from forward; sizes are taken from shapes where possible."""
+        given = self._upstream_names()
+        own = {step.defines for step in backward}
+        needed = {n for step in backward for n in step.reads} - own - set(given)
+        made = {step.defines for step in forward}
+        constants = [self.module.python(n) for n in self.graph.constants]
+        arrays = [n for n in (*self.inputs, *(s.defines for s in forward)) if n in needed]
+        sizes = [n for n in map(self.module.python, self.sizes) if n in needed]
+        shapes = [(name, shape) for name, shape in given.items()]
+        shapes += [(name, self._shape_of(name)) for name in arrays]
+        found = _read_sizes(sizes, shapes)
+        if "dtype" in needed:
+            real = [n for n, shape in shapes if shape and self._is_real(n)]
+            if real:
+                found.append(Step("dtype", (f"dtype = {real[0]}.dtype",), frozenset({real[0]})))
+        known = {name for step in found for name in step.defines.split(", ")}
+        cache = arrays + [n for n in [*sizes, *constants, "dtype"]
+                          if n in needed and n not in known]  # fmt: skip
+        forward = _reached(forward, frozenset({*self._outputs(), *cache}))
+        wanted = {n for step in forward for n in step.reads} | set(cache)
+        # The shapes of inputs give the sizes that the forward pass needs.
+        input_shapes = [(n, v.shape) for n, v in self.inputs.items()]
+        asked = [n for n in map(self.module.python, self.sizes) if n in wanted and n not in made]
+        head = _read_sizes(asked, input_shapes)
+        if "dtype" in wanted:
+            source = next((n for n, v in self.inputs.items()
+                           if v.shape and v.dtype == "real"), None)  # fmt: skip
+            text = f"dtype = {source}.dtype" if source else "dtype = np.dtype(float)"
+            head.append(Step("dtype", (text,), frozenset()))
+        got = {name for step in head for name in step.defines.split(", ")}
+        keywords = tuple(n for n in asked if n not in got)
+        return [*head, *forward], [*found, *backward], tuple(cache), {}, keywords
+
+    def _shape_of(self, spelled: str) -> tuple[Dim, ...]:
+        for name, operand in self.module.reader.build.scope.items():
+            if self.module.python(name) == spelled:
+                return operand.shape
+        return ()
+
+    def _is_real(self, spelled: str) -> bool:
+        for name, operand in self.module.reader.build.scope.items():
+            if self.module.python(name) == spelled:
+                return operand.kind == "real"
+        return spelled in self._upstream_names()
+
+    def _upstream_names(self) -> dict[str, tuple[Dim, ...]]:
+        if self.module.seed is not None:
+            return {self.module.python(self.module.seed): ()}
+        return {
+            self.module.python(name): shape for name, shape in self.derivation.upstream.values()
+        }
+
+    def _outputs(self) -> tuple[str, ...]:
+        return tuple(self.module.python(name) for name in self.graph.outputs)
+
+    # -- text -----------------------------------------------------------------------------
+
+    def _forward(
+        self, steps: list[Step], cache: tuple[str, ...], _: object, keywords: tuple[str, ...]
+    ) -> Function:
+        parameters = list(self.inputs)
+        named = [*keywords] + [
+            f"{self.module.python(n)}={default_text(v)}" for n, v in self.graph.constants.items()
+        ]
+        if named:
+            parameters += ["*", *named]
+        outputs = self._outputs()
+        doc = ["Compute " + " and ".join(outputs) + ".", "", "Args:"]
+        doc += [f"    {name}: {described(v)}." for name, v in self.inputs.items()]
+        doc += [f"    {name}: the size {name}." for name in keywords]
+        doc += ["", "Returns:"]
+        shapes = [
+            f"{self.module.python(n)} {shape_text(self.graph.tensors[n].shape)}"
+            for n in self.graph.outputs
+        ]
+        several = len(outputs) > 1
+        doc.append(f"    {', '.join(shapes)}, and the cache that `backward` reads.")
+        body = [line for step in steps for line in step.code]
+        shown = f"({', '.join(outputs)})" if several else outputs[0]
+        body.append(f"return {shown}, {_tuple(cache)}")
+        return Function("forward", tuple(parameters), tuple(doc), tuple(body))
+
+    def _backward(self, steps: list[Step], cache: tuple[str, ...]) -> Function:
+        given = self._upstream_names()
+        seed = self.module.seed
+        outputs = self.graph.outputs
+        body: list[str] = []
+        if seed is not None:
+            first = f"{self.module.python(seed)}=1.0"
+            parameters: tuple[str, ...] = (first, "cache=()")
+            note = f"{self.module.python(seed)}: the gradient of what follows by {outputs[0]}."
+        elif len(given) == 1:
+            (name,) = given
+            parameters = (name, "cache")
+            note = f"{name}: the upstream gradient of {outputs[0]}, {shape_text(given[name])}."
+        else:
+            parameters = ("upstream", "cache")
+            shown = ", ".join(f"{n} {shape_text(s)}" for n, s in given.items())
+            note = f"upstream: the upstream gradients {shown}, in a tuple."
+            used = {n for step in steps for n in step.reads}
+            body.append(f"{', '.join(n if n in used else '_' for n in given)} = upstream")
+        doc = [
+            "Compute the gradients from the upstream gradient.", "", "Args:", f"    {note}",
+            "    cache: the second result of `forward`.",
+        ]  # fmt: skip
+        if cache:
+            body.append(f"{', '.join(cache)}{',' if len(cache) == 1 else ''} = cache")
+            if len(cache) == 1:
+                body[-1] = f"({cache[0]},) = cache"
+        for step in steps:
+            body += step.code
+        results = [self.module.python(field) for field, _, _ in self._fields()]
+        if seed is not None:
+            spelled = self.module.python(seed)
+            results = [f"{spelled} * {r}" for r in results]
+        line = f"return Gradients({', '.join(results)})"
+        if len(line) > 84:
+            body += ["return Gradients(", *(f"    {r}," for r in results), ")"]
+        else:
+            body.append(line)
+        return Function("backward", parameters, tuple(doc), tuple(body))
+
+
+def _tuple(items: Sequence[str]) -> str:
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def _reached(steps: list[Step], wanted: frozenset[str]) -> list[Step]:
+    """The steps that the wanted names need."""
+    needed = set(wanted)
+    kept: list[Step] = []
+    for step in reversed(ordered(steps)):
+        if step.defines in needed:
+            needed |= step.reads
+            kept.append(step)
+    return kept[::-1]
+
+
+def _read_sizes(
+    sizes: Iterable[str], shapes: Sequence[tuple[str, tuple[Dim, ...]]]
+) -> list[Step]:
+    """Lines such as ``N, D = X.shape`` or ``N = X.shape[0]`` for as many sizes as possible."""
+    wanted = list(sizes)
+    steps: list[Step] = []
+    for name, shape in shapes:
+        here = [(axis, d.as_symbol) for axis, d in enumerate(shape) if d.as_symbol in wanted]
+        first = {symbol: axis for axis, symbol in reversed(here)}
+        if not first:
+            continue
+        if len(first) == 1:
+            ((symbol, axis),) = first.items()
+            steps.append(Step(str(symbol), (f"{symbol} = {name}.shape[{axis}]",), frozenset({name})))
+        else:
+            parts = [
+                str(d.as_symbol) if first.get(d.as_symbol) == axis else "_"
+                for axis, d in enumerate(shape)
+            ]
+            steps.append(Step(", ".join(p for p in parts if p != "_"),
+                              (f"{', '.join(parts)} = {name}.shape",), frozenset({name})))  # fmt: skip
+        wanted = [w for w in wanted if w not in first]
+    for symbol in wanted:
+        solved = _solved(symbol, shapes)
+        if solved is not None:
+            steps.append(solved)
+    return steps
+
+
+def _solved(symbol: str, shapes: Sequence[tuple[str, tuple[Dim, ...]]]) -> Step | None:
+    """A size that occurs only inside an expression such as ``2*H + 1``."""
+    for name, shape in shapes:
+        for axis, dim in enumerate(shape):
+            if dim.symbols != {symbol}:
+                continue
+            rest = dim.substitute({symbol: Dim.of(0)})
+            slope = (dim - rest).divided_by(Dim.of(symbol))
+            if slope is None or slope.as_int is None or rest.as_int is None:
+                continue
+            tree: Tree = Name(f"{name}.shape[{axis}]")
+            if rest.as_int:
+                tree = call("sub", tree, integer(rest.as_int))
+            if slope.as_int != 1:
+                tree = call("floordiv", tree, integer(slope.as_int))
+            return Step(symbol, (f"{symbol} = {numpy_text(tree)}",), frozenset({name}))
+    return None
+
+
+def default_text(value: int | Fraction) -> str:
+    """A constant as a short Python literal."""
+    if isinstance(value, int):
+        return str(value)
+    if value.denominator == 1:
+        return f"{value.numerator}.0"
+    return repr(float(value)).replace("e-0", "e-").replace("e+0", "e+")
+
+
+def described(variable: Variable) -> str:
+    """``(N, D)`` with what the values are."""
+    shape = shape_text(variable.shape)
+    if variable.dtype == "index":
+        return f"{shape}, integers from 0 to {variable.index} - 1"
+    return f"{shape}, booleans" if variable.dtype == "bool" else shape
+
+
+_ = (assign, is_new, numpy_tree, Call)
