@@ -7,12 +7,13 @@ count from 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.derive.derivation import Derivation, Line
-from gradtool.derive.factor import Contraction, Product, Sum, Unit, nested
+from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
+from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.graph import AnyStatement, Statement
@@ -35,8 +36,6 @@ from gradtool.ir.poly import (
 )
 from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.ir.walk import accesses
-
-_LETTERS = "ijklmpqrstuvwabcdefgh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class _Printer:
             free = self.renamed(statement.free, ())
             used = frozenset(i.name for i in free.values())
             self.left = {i.name: k for k, i in enumerate(free.values())}
-            body = statement.body.substitute(_affine(free))
+            body = statement.body.substitute(replaced(free))
             left = self.entries(line.name, [Affine.of(free[i]) for i in statement.free])
             return f"{left} = {self.reduced(statement, body, used)}{_note(statement)}"
         # A reshape, a matrix function, or the upstream gradient itself.
@@ -113,7 +112,7 @@ class _Printer:
         if statement.reduce == "sum":
             return self.poly(body, used)
         bound = self.renamed(statement.bound, used)
-        inner = body.substitute(_affine(bound))
+        inner = body.substitute(replaced(bound))
         text = self.poly(inner, used | {i.name for i in bound.values()})
         word = f"{statement.reduce}_{self.under(bound)}"
         return f"{word} ({text})" if len(inner.terms) > 1 else f"{word} {text}"
@@ -121,21 +120,13 @@ class _Printer:
     # -- indices --------------------------------------------------------------------------
 
     def renamed(self, indices: Iterable[Index], used: Collection[str]) -> dict[Index, Index]:
-        """The same indices under telling names that nothing in scope has."""
-        result: dict[Index, Index] = {}
-        taken = {*self.taken, *used}
-        for index in indices:
-            name = next(n for n in _wishes(index.size) if n not in taken and _apart(n, taken))
-            taken.add(name)
-            result[index] = Index(name, index.size)
-        return result
+        return fresh_indices(indices, self.taken | set(used))
 
     def under(self, bound: Mapping[Index, Index]) -> str:
         """What stands under a Σ: names, with the range where the name does not tell it."""
         parts = []
         for index in bound.values():
-            symbol = index.size.as_symbol
-            telling = symbol is not None and index.name.rstrip("'") == symbol[0].lower()
+            telling = is_telling(index.name, index.size)
             parts.append(index.name if telling else f"{index.name}<{_dim(index.size)}")
         text = ",".join(parts)
         return text if len(parts) == 1 and "<" not in text else f"{{{text}}}"
@@ -150,7 +141,7 @@ class _Printer:
         plus: list[str] = []
         minus: list[str] = []
         for place, coefficient in value.terms:
-            negative = _negative(coefficient)
+            negative = is_negative(coefficient)
             by = -coefficient if negative else coefficient
             position = self.position(place)
             shown = position if by == ONE else f"{_factor_dim(by)}*{position}"
@@ -181,7 +172,7 @@ class _Printer:
             minus = part.coefficient < 0
             sign = (" - " if minus else " + ") if text else "-" if minus else ""
             text += sign + self.product(part, used)
-        return text
+        return text or "0"
 
     def product(self, part: Product, used: frozenset[str]) -> str:
         """The absolute value of a product; a Σ comes last, because it reaches to the end."""
@@ -210,7 +201,7 @@ class _Printer:
 
     def contraction(self, unit: Contraction, used: frozenset[str]) -> str:
         bound = self.renamed(unit.term.bound, used)
-        values = _affine(bound)
+        values = replaced(bound)
         moved = tuple((a.substitute(values), e) for a, e in unit.term.factors)
         inner = self.expanded(Poly((Term(unit.term.coefficient, moved),)))
         total = Sum(tuple(self.in_order(part) for part in nested(inner).products))
@@ -249,12 +240,15 @@ class _Printer:
                 return self.sum(unit, used)
             case Contraction():
                 return self.contraction(unit, used)
+            case Choice(condition=condition, yes=yes, no=no):
+                test = self.condition(condition, used)
+                return f"{self.sum(yes, used)} if {test} else {self.sum(no, used)}"
             case _:
                 inner = self.written(unit)
                 return self.unit(unit, used) if inner is None else self.poly(inner, used)
 
     def unit(self, unit: Unit, used: frozenset[str]) -> str:
-        if isinstance(unit, Sum | Contraction):
+        if isinstance(unit, Sum | Contraction | Choice):
             return f"({self.bare(unit, used)})"
         return self.atom(unit, used)
 
@@ -273,8 +267,8 @@ class _Printer:
             case Number(value=value):
                 return str(value) if value.denominator == 1 else f"({value})"
             case Iverson(relation=relation, value=value):
-                left = Affine(tuple((p, c) for p, c in value.terms if not _negative(c)),
-                              value.const if not _negative(value.const) else Dim.of(0))
+                left = Affine(tuple((p, c) for p, c in value.terms if not is_negative(c)),
+                              value.const if not is_negative(value.const) else Dim.of(0))
                 right = left - value
                 if relation == "eq" and left.as_index is None and right.as_index is not None:
                     left, right = right, left
@@ -283,19 +277,21 @@ class _Printer:
             case Position(value=value):
                 text = self.affine(value)
                 return text if value.as_index is not None else f"({text})"
-            case Compare(relation=relation, left=left, right=right):
-                if left.constant is not None and relation in _MIRRORED:  # 0 > x: rather x < 0
-                    sides, sign = (right, left), _MIRRORED[relation]
-                else:
-                    sides, sign = (left, right), relation
-                shown = [self.poly(side, used) for side in sides]
-                return f"1[{shown[0]} {relations[sign]} {shown[1]}]"
+            case Compare():
+                return f"1[{self.condition(base, used)}]"
             case Function(name="pow", args=(first, second)):
                 return f"{self.tight(first, used)}^{self.tight(second, used)}"
             case Function(name=name, args=args):
                 return f"{name}({', '.join(self.poly(a, used) for a in args)})"
             case Group(poly=poly):
                 return f"({self.poly(poly, used)})"
+
+    def condition(self, base: Compare, used: frozenset[str]) -> str:
+        sides, relation = (base.left, base.right), str(base.relation)
+        if base.left.constant is not None and relation in _MIRRORED:  # 0 > x: rather x < 0
+            sides, relation = (base.right, base.left), _MIRRORED[relation]
+        left, right = (self.poly(side, used) for side in sides)
+        return f"{left} {self.style.relations[relation]} {right}"
 
     def tight(self, body: Poly, used: frozenset[str]) -> str:
         """An expression in brackets unless it is one name or one entry."""
@@ -366,28 +362,6 @@ def _joined(factors: Sequence[str]) -> str:
     return text
 
 
-def _wishes(size: Dim) -> Iterator[str]:
-    """Names for an index in order of preference: n, n', n'', then i, j, k …"""
-    symbol = size.as_symbol
-    first = symbol[0].lower() if symbol and symbol[0].lower().isidentifier() else ""
-    if first:
-        yield from (first + "'" * k for k in range(4))
-    yield from _LETTERS
-    count = 0
-    while True:
-        yield f"i{count}"
-        count += 1
-
-
-def _apart(name: str, taken: Collection[str]) -> bool:
-    """A primed name must not look like another size's index or like a variable."""
-    return not name.endswith("'") or name.rstrip("'") in taken
-
-
-def _affine(renamed: Mapping[Index, Index]) -> dict[Index, Affine]:
-    return {old: Affine.of(new) for old, new in renamed.items()}
-
-
 def _note(statement: Statement) -> str:
     """What a reader cannot see in the formula."""
     notes = []
@@ -405,10 +379,6 @@ def _reaches_outside(body: Poly) -> bool:
         for access in accesses(body)
         for size, entry in zip(access.tensor.shape, access.index, strict=True)
     )
-
-
-def _negative(dim: Dim) -> bool:
-    return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
 
 
 def _dim(dim: Dim) -> str:
