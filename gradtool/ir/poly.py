@@ -560,7 +560,7 @@ def _solve_delta(
             if index in rest.indices:  # the index also selects a label
                 continue
             solution = rest * (-1 if by.as_int == 1 else 1)
-            others = [(a, e) for a, e in collected.items() if a is not delta]
+            others = [(a, e) for a, e in collected.items() if a != delta]
             guards = _guards(index, solution, others)
             values = {index: solution}
             moved = [(a.substitute(values), e) for a, e in others]
@@ -574,6 +574,8 @@ def _along_deltas(state: _State) -> _State | None:
     coefficient, collected = state
     deltas = [a for a in collected if isinstance(a, Iverson) and a.relation == "eq"]
     for delta in deltas:
+        if delta not in collected:
+            continue  # rewritten by an earlier one: what it said then is said by others now
         index = next(
             (p for p, c in delta.value.terms if isinstance(p, Index) and c.as_int in (1, -1)
              and not any(p in label.index_set for label in delta.value.labels())),
@@ -593,7 +595,7 @@ def _along_deltas(state: _State) -> _State | None:
         if solution.as_label is None:
             continue
         moved = [
-            (a if a is delta else _at_index(a, solution, index), e) for a, e in collected.items()
+            (a if a == delta else _at_index(a, solution, index), e) for a, e in collected.items()
         ]
         if any(a is not b for (a, _), b in zip(moved, collected, strict=True)):
             again = _collect(coefficient, moved)
@@ -616,10 +618,10 @@ def _on_diagonal(state: _State, delta: Iverson) -> _State | None:
     ):
         return state
     kept, gone = sorted(pair, key=lambda i: i.name)
-    if not any(gone in a.indices for a in collected if a is not delta):
+    if not any(gone in a.indices for a in collected if a != delta):
         return state
     values = {gone: Affine.of(kept)}
-    moved = [(a if a is delta else a.substitute(values), e) for a, e in collected.items()]
+    moved = [(a if a == delta else a.substitute(values), e) for a, e in collected.items()]
     return _collect(coefficient, moved)
 
 
