@@ -78,22 +78,35 @@ class HighPrecision:
         return np.frompyfunc(function, 1, 1)(base)
 
     def matrix(self, name: str, operand: Any) -> Any:
+        """A matrix function of every matrix over the last two axes."""
         rows = operand.shape[-1]
         flat = operand.reshape(-1, rows, rows)
         results = [self._one_matrix(name, self.mp.matrix(m.tolist())) for m in flat]
-        shape = operand.shape if name == "inv" else operand.shape[:-2]
-        out = np.empty(len(results), dtype=object)
-        if name == "inv":
-            return np.array([[list(r[i, :]) for i in range(rows)] for r in results],
-                            dtype=object).reshape(shape)
-        out[:] = results
-        return out.reshape(shape)
+        if name in ("det", "logdet"):
+            out = np.empty(len(results), dtype=object)
+            out[:] = results
+            return out.reshape(operand.shape[:-2])
+        return np.array([r.tolist() for r in results], dtype=object).reshape(operand.shape)
 
     def _one_matrix(self, name: str, matrix: Any) -> Any:
-        if name == "inv":
-            return matrix**-1
+        match name:
+            case "inv":
+                return matrix**-1
+            case "cholesky":
+                return self._cholesky(matrix)
+            case "inverse_cholesky":
+                return self._cholesky(matrix) ** -1
         determinant = self.mp.det(matrix)
         return determinant if name == "det" else self.mp.log(abs(determinant))
+
+    def _cholesky(self, matrix: Any) -> Any:
+        try:
+            return self.mp.cholesky((matrix + matrix.T) / 2)
+        except ValueError:
+            raise UnsupportedError(
+                "cholesky of a matrix that is not positive definite",
+                "give the input a domain: positive-definite",
+            ) from None
 
 
 class Double:
@@ -136,10 +149,14 @@ class Double:
                         else float(exponent))
 
     def matrix(self, name: str, operand: Any) -> Any:
+        """A matrix function of every matrix over the last two axes."""
         match name:
             case "inv":
                 return np.linalg.inv(operand)
             case "det":
                 return np.linalg.det(operand)
-            case _:
+            case "logdet":
                 return np.linalg.slogdet(operand)[1]
+            case _:
+                factor = np.linalg.cholesky((operand + np.swapaxes(operand, -1, -2)) / 2)
+                return factor if name == "cholesky" else np.linalg.inv(factor)

@@ -46,7 +46,7 @@ def loops(
     dilation: tuple[int, int], groups: int,
 ) -> Array:
     """The definition of a convolution, one output entry after the other."""
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     k, cg, r, s = f.shape
     rows = (h + 2 * pad[0] - dilation[0] * (r - 1) - 1) // stride[0] + 1
     columns = (w + 2 * pad[1] - dilation[1] * (s - 1) - 1) // stride[1] + 1
@@ -206,7 +206,7 @@ def test_windows_and_im2col() -> None:
     rows = wide.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 4 * 9)
     assert np.allclose(evaluate("im2col(X, 3, stride=2, pad=1)", X=X), rows)
     assert np.allclose(
-        evaluate("(im2col(X, (3, 2)) @ F.reshape(6, -1).T)", X=X, F=F),
+        evaluate("im2col(X, (3, 2)) @ reshape(F, (6, -1)).T", X=X, F=F),
         loops(X, F, None, (1, 1), (0, 0), (1, 1), 1).transpose(0, 2, 3, 1).reshape(-1, 6),
     )
 
@@ -228,7 +228,8 @@ def pooled(x: Array, size: tuple[int, int], stride: tuple[int, int], pad: int, h
     ("options", "size", "stride", "pad"),
     [
         ("", (2, 2), (2, 2), 0), ("size=3", (3, 3), (3, 3), 0),
-        ("size=(3, 2), stride=1", (3, 2), (1, 1), 0), ("size=3, stride=2, pad=1", (3, 3), (2, 2), 1),
+        ("size=(3, 2), stride=1", (3, 2), (1, 1), 0),
+        ("size=3, stride=2, pad=1", (3, 3), (2, 2), 1),
         ("size=(1, 2), stride=(2, 1)", (1, 2), (2, 1), 0),
         ("size=2, stride=None, pad=1", (2, 2), (2, 2), 1),
     ],
