@@ -1,0 +1,397 @@
+"""A backward pass one stage at a time, as a teacher writes it on the board.
+
+Every named value of the forward pass is a stage.  A stage taken alone is a small layer, so the
+engine that derives whole layers also derives what the stage hands back to each of its operands;
+the cotangent of a value is the sum of what all its users hand back.  The formulas here are longer
+than the closed forms and each of them follows from one line of the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gradtool.derive.calculus import partial
+from gradtool.derive.derivation import Derivation, Line, derive, is_loss
+from gradtool.derive.knowledge import Knowledge
+from gradtool.derive.naming import telling_name
+from gradtool.derive.raising import raised
+from gradtool.derive.reveal import elementwise, expanded, revealed, shown, stage_graph, written
+from gradtool.derive.reverse import Cotangents, reverse
+from gradtool.derive.simplify import simplified
+from gradtool.ir.dims import Dim
+from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
+from gradtool.ir.poly import NOTHING, Poly, Term, poly_of
+from gradtool.ir.tree import Call, Name, Number, Tree, names, replace_names
+from gradtool.ir.walk import accesses, replace_atoms
+
+_MAX_TERMS = 200
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One named value of the forward pass.
+
+    Attributes:
+        tree: how it is computed from the stages before it.
+        graph: the stage as a layer of its own.
+        inner: it is part of a line of the spec and was given a name for the explanation.
+        alive: a gradient goes through it.
+    """
+
+    name: str
+    shape: tuple[Dim, ...]
+    tree: Tree
+    statement: AnyStatement
+    graph: Graph
+    inner: bool
+    alive: bool
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one stage hands back to one of its operands.
+
+    Attributes:
+        of: the operand.
+        tree: its share of the operand's cotangent, in terms of the stage's cotangent.
+        line: the name of the share when it needs a line of its own, else "".
+        derivation: of the stage alone, with respect to the operand.
+        body: the stage's value over named values; None when it is no sum of products.
+        local: the derivative of an entry of the stage with respect to the one entry of the
+            operand that it depends on; None when it depends on several.
+        vanishes: the share is zero, by the facts of the explanation.
+    """
+
+    of: str
+    stage: Stage
+    tree: Tree
+    line: str
+    derivation: Derivation
+    body: Poly | None
+    local: Tree | None
+    vanishes: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """The cotangent of one value.
+
+    Attributes:
+        of, name, shape: the value and its cotangent.
+        upstream: the given gradient that is part of it, when the value is an output; else "".
+        lines: the lines that compute it, inner values and single shares before the total.
+    """
+
+    of: str
+    name: str
+    shape: tuple[Dim, ...]
+    upstream: str
+    uses: tuple[Use, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A sum over forward values that is known: ``xhat.sum(axis=0)`` is 0."""
+
+    left: Tree
+    right: Tree
+    of: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The stages first to last, and the cotangents last to first.
+
+    Attributes:
+        derivation: all lines of the steps, as a backward pass that can be certified.
+    """
+
+    graph: Graph
+    stages: tuple[Stage, ...]
+    steps: tuple[Step, ...]
+    facts: tuple[Fact, ...]
+    derivation: Derivation
+
+    @cached_property
+    def by_name(self) -> dict[str, Stage]:
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def step_of(self) -> dict[str, Step]:
+        return {step.of: step for step in self.steps}
+
+
+def explain(graph: Graph, wanted: tuple[str, ...] | None = None) -> Explanation:
+    """Explain the gradients of `wanted` (default: every differentiable input)."""
+    targets = graph.wanted if wanted is None else wanted
+    return _Explainer(revealed(graph, targets), graph, targets).run()
+
+
+class _Recording(Knowledge):
+    """Remembers the sums that it proved."""
+
+    facts: dict[str, tuple[Term, Poly]]
+
+    def sum_of(self, term: Term) -> Poly | None:
+        value = super().sum_of(term)
+        if value is not None:
+            self.facts[term.key] = (term, value)
+        return value
+
+
+def _recording(graph: Graph) -> _Recording:
+    knowledge = _Recording(graph)
+    knowledge.facts = {}
+    return knowledge
+
+
+class _Explainer:
+    def __init__(self, graph: Graph, original: Graph, targets: tuple[str, ...]) -> None:
+        self.graph = graph
+        self.targets = targets
+        self.found: Cotangents = reverse(graph, targets)
+        self.alive = frozenset(self.found.of)
+        self.knowledge = _recording(graph)
+        self.inner: dict[Tree, str] = {}
+        self.taken = {n for n in graph.tensors if not n.startswith("_")}
+        self.taken |= {f"d{n}" for n in self.taken} | {*graph.constants, *graph.dimensions}
+        self.stages = tuple(
+            Stage(s.out.name, s.out.shape, written(graph, s.out.name), s,
+                  stage_graph(graph, s.out.name), s.out.name not in original.tensors,
+                  s.out.name in self.alive)
+            for s in graph.statements if not s.hidden
+        )
+
+    def run(self) -> Explanation:
+        needed = {n for stage in self.stages if stage.alive for n in self._reads(stage)}
+        order = [s.name for s in reversed(self.stages) if s.alive]
+        order += [n for n in self.targets if n in self.alive and n in needed]
+        order += [n for n in self.targets if n in self.alive and n not in order]
+        steps = tuple(
+            self._step(name) for name in order
+            if not (is_loss(self.graph) and name == self.graph.outputs[0])
+        )
+        facts = self._facts()
+        lines = tuple(line for step in steps for line in step.lines)
+        upstream = {} if is_loss(self.graph) else {
+            out: (t.name, t.shape) for out, t in self.found.upstream.items()
+        }
+        zero = tuple(n for n in self.targets if n not in self.alive)
+        closed = derive(self.graph, self.targets, staged=True).closed
+        whole = Derivation(self.graph, upstream, lines, zero, closed, self.found)
+        return Explanation(self.graph, self.stages, steps, facts, whole)
+
+    def _reads(self, stage: Stage) -> set[str]:
+        return {t.name for t in stage.graph.inputs}
+
+    # -- one cotangent --------------------------------------------------------------------
+
+    def _cotangent(self, name: str) -> str:
+        """What the cotangent of a stage is called; the total, when it is an output used again."""
+        label = f"d{name}"
+        again = any(s.alive and name in self._reads(s) for s in self.stages)
+        return f"{label}_total" if name in self.graph.outputs and again else label
+
+    def _step(self, name: str) -> Step:
+        tensor = self.graph.tensors[name]
+        label = self._cotangent(name)
+        upstream = f"d{name}" if name in self.graph.outputs else ""
+        lines: list[Line] = []
+        uses = tuple(
+            use for stage in self.stages
+            if stage.alive and name in self._reads(stage)
+            for use in self._use(stage, name, lines)
+        )
+        shares: list[Tree] = [Name(upstream)] if upstream else []
+        shares += [Name(u.line) if u.line else u.tree for u in uses if not u.vanishes]
+        if label == upstream:
+            return Step(name, label, tensor.shape, upstream, uses, tuple(lines))
+        role = "gradient" if name in self.targets else "cotangent"
+        total = _added(shares) if shares else raised(NOTHING, _axes(tensor.shape))
+        lines.append(Line(label, name, role, tensor.shape, total))
+        return Step(name, label, tensor.shape, upstream, uses, tuple(lines))
+
+    def _use(self, stage: Stage, of: str, lines: list[Line]) -> Iterable[Use]:
+        alone = derive(stage.graph, (of,))
+        gradient = alone.gradient(of)
+        if gradient is None:
+            return
+        # The stage's cotangent may be called dY_total; inner values are shared by all stages.
+        changed: dict[str, Tree] = {f"d{stage.name}": Name(self._cotangent(stage.name))}
+        for line in alone.lines:
+            if line.role == "gradient":
+                continue
+            tree = replace_names(line.tree, changed)
+            label = self.inner.get(tree) or self._fresh(line.name)
+            if tree not in self.inner and line.role == "inner":
+                self.inner[tree] = label
+            if label not in names_of(lines) and not self._is_known(label, tree, line):
+                lines.append(Line(label, line.of, line.role, line.shape, tree))
+            changed[line.name] = Name(label)
+        tree = replace_names(gradient.tree, changed)
+        name = ""
+        if isinstance(tree, Call) and tree.op == "indexed" and self._several(of):
+            name = self._fresh(f"d{of}_{stage.name}")
+            lines.append(Line(name, of, "cotangent", gradient.shape, tree))
+        body = expanded(self.graph, stage.name)
+        yield Use(of, stage, tree, name, alone, body, self._local(stage, of, body),
+                  self._vanishes(alone, of))
+
+    def _is_known(self, label: str, tree: Tree, line: Line) -> bool:
+        known = label in self.taken and line.role == "inner" and label in self._placed
+        self._placed.add(label)
+        return known
+
+    @cached_property
+    def _placed(self) -> set[str]:
+        return set()
+
+    def _several(self, of: str) -> bool:
+        count = sum(1 for s in self.stages if s.alive and of in self._reads(s))
+        return count + (of in self.graph.outputs) > 1
+
+    def _fresh(self, wish: str) -> str:
+        name = wish if wish not in self.taken else telling_name(Name(wish), self.taken)
+        number = 2
+        while name in self.taken:
+            name = f"{wish}{number}"
+            number += 1
+        self.taken.add(name)
+        return name
+
+    def _local(self, stage: Stage, of: str, body: Poly | None) -> Tree | None:
+        """The derivative that sympy finds, as an array expression."""
+        entry = elementwise(self.graph, stage.name, of)
+        if entry is None or body is None or any(t.bound for t in _mentioning(body, of)):
+            return None
+        assert isinstance(stage.statement, Statement)
+        total = NOTHING
+        for term in body.terms:
+            total = total + partial(term, entry)
+        short = simplified(total, Knowledge(stage.graph))
+        return shown(self.graph, raised(short, stage.statement.free))
+
+    # -- facts ----------------------------------------------------------------------------
+
+    def _vanishes(self, alone: Derivation, of: str) -> bool:
+        """Whether what the forward pass tells makes a share zero."""
+        label = alone.closed.gradients[of].name
+        made = next((s for s in alone.closed.statements if s.out.name == label), None)
+        if not isinstance(made, Statement) or not made.body.terms:
+            return False
+        if not any(t.bound for t in made.body.terms):
+            return False
+        trial = _recording(self.graph)
+        if simplified(made.body, trial).terms:
+            return False
+        self.knowledge.facts.update(trial.facts)
+        return True
+
+    def _facts(self) -> tuple[Fact, ...]:
+        """The sums that shorten the gradients when every cotangent is written out."""
+        raw = {s.out.name: s for s in self.found.statements if isinstance(s, Statement)}
+        for name in self.targets:
+            cotangent = self.found.of.get(name)
+            statement = None if cotangent is None else raw.get(cotangent.name)
+            if statement is not None:
+                _folded(_through(statement.body, raw), self.knowledge)
+        found: dict[str, Fact] = {}
+        for term, value in self.knowledge.facts.values():
+            left = self._side(poly_of((term,)))
+            right = self._side(value)
+            if left is None or right is None or _is_trivial(left):
+                continue
+            found.setdefault(str(left), Fact(left, right, _subject(term)))
+        return tuple(found.values())
+
+    def _side(self, body: Poly) -> Tree | None:
+        free = sorted(body.indices, key=lambda i: i.name)
+        tree = shown(self.graph, raised(body, free))
+        return None if isinstance(tree, Call) and tree.op == "indexed" else tree
+
+
+def names_of(lines: Iterable[Line]) -> set[str]:
+    return {line.name for line in lines}
+
+
+def _subject(term: Term) -> str:
+    return next(a.tensor.name for a in accesses(poly_of((term,))))
+
+
+def _is_trivial(tree: Tree) -> bool:
+    return not names(tree)
+
+
+def _mentioning(body: Poly, name: str) -> list[Term]:
+    return [t for t in body.terms if any(a.tensor.name == name for a in accesses(poly_of((t,))))]
+
+
+def _axes(shape: tuple[Dim, ...]):  # type: ignore[no-untyped-def]
+    from gradtool.ir.index import Index
+
+    return [Index(f"@{k}", size) for k, size in enumerate(shape)]
+
+
+def _through(body: Poly, raw: dict[str, Statement]) -> Poly:
+    """A cotangent with all other cotangents written out, while that stays of a sane size."""
+    while True:
+        present = {a.tensor.name for a in accesses(body) if a.tensor.name in raw}
+        if not present:
+            return body
+        order = list(raw)
+        latest = max(present, key=order.index)
+        statement = raw[latest]
+
+        def change(base, statement=statement, latest=latest):  # type: ignore[no-untyped-def]
+            if getattr(base, "tensor", None) is None or base.tensor.name != latest:
+                return None
+            return statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
+
+        opened = replace_atoms(body, change)
+        if len(opened.terms) > _MAX_TERMS:
+            return body
+        body = opened
+
+
+def _folded(body: Poly, knowledge: Knowledge) -> None:
+    if len(body.terms) <= 40:
+        simplified(body, knowledge)
+
+
+# -- sums of shares -----------------------------------------------------------------------
+
+
+def _added(shares: list[Tree]) -> Tree:
+    """The sum, written with minus signs; a share that is only repeated needs no broadcast."""
+    whole = [s for s in shares if not _is_broadcast(s)]
+    if whole and len(shares) > 1:
+        repeated = [s.args[0] for s in shares if isinstance(s, Call) and _is_broadcast(s)]
+        shares = [*whole, *repeated]
+    first, *rest = shares
+    for share in rest:
+        positive = _without_minus(share)
+        if positive is None:
+            first = Call("add", (first, share))
+        else:
+            first = Call("sub", (first, positive))
+    return first
+
+
+def _is_broadcast(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "broadcast_to"
+
+
+def _without_minus(tree: Tree) -> Tree | None:
+    """``-x`` and ``-x / y`` without their sign."""
+    match tree:
+        case Call(op="neg", args=(inner,)):
+            return inner
+        case Call(op="mul" | "div" | "matmul", args=(left, right)):
+            inner_left = _without_minus(left)
+            return None if inner_left is None else replace(tree, args=(inner_left, right))
+        case Number(value=value) if value < 0:
+            return Number(-value, str(-value))
+    return None
