@@ -95,6 +95,21 @@ def decode(text: bytes, payload: bytes) -> Frame:
     return Frame(header, arrays)
 
 
+def whole(data: bytes, max_payload: int) -> Frame:
+    """A frame that arrived in one piece.
+
+    Raises:
+        FrameError: it is none, or larger than agreed, or has bytes left over.
+    """
+    if len(data) < PREFIX.size:
+        raise FrameError("the bytes are not a frame")
+    header, payload = prefix(data[: PREFIX.size], max_payload)
+    if len(data) != PREFIX.size + header + payload:
+        raise FrameError("the announced lengths do not fit the bytes")
+    middle = PREFIX.size + header
+    return decode(data[PREFIX.size : middle], data[middle:])
+
+
 def read_frame(read: Callable[[int], bytes], max_payload: int) -> Frame | None:
     """The next frame through `read` (exactly n bytes, fewer at the end); None at the end."""
     head = read(PREFIX.size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gradtool.check.bind import Binding, BindingProblem, from_check, not_found
 from gradtool.check.judge import Judgement, failed, judge
-from gradtool.check.process import Worker
+from gradtool.check.process import Asked
 from gradtool.check.recognise import recognise
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
@@ -23,7 +23,7 @@ def check_pair(
     version: str,
     function: str | None = None,
     seconds: float = _SECONDS,
-    worker: Worker | None = None,
+    worker: Asked | None = None,
 ) -> Judgement:
     """The judgement on a file; never raises for what is in the file.
 
@@ -44,7 +44,7 @@ def check_pair(
     with session:
         try:
             session.load()
-            bindings = _bindings(reference, session, function, file.name)
+            bindings = bindings_of(reference, session, function, file.name)
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
                 problem.trouble
@@ -56,7 +56,7 @@ def check_pair(
         return judge(reference, session, bindings, file=name, seed=seed, version=version)
 
 
-def _bindings(
+def bindings_of(
     reference: Reference, session: Session, function: str | None, file: str
 ) -> tuple[Binding, ...]:
     """The spec's own binding where the file has its functions, else what is recognised."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gradtool.check import frames
 
@@ -47,6 +47,21 @@ class WorkerLost(Exception):
     def __init__(self, kind: Literal["timeout", "exit", "crash", "garbled"], message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class Asked(Protocol):
+    """The judge's end of any worker: how it is started and confined is its own affair."""
+
+    def ask(
+        self,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray] | None = None,
+        max_bytes: int = 0,
+    ) -> frames.Frame:
+        """The reply to a request; raises `WorkerLost` when there is none."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Worker:

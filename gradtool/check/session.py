@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.convert import Value
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
-from gradtool.check.process import Worker, WorkerLost
+from gradtool.check.process import Asked, Worker, WorkerLost
 from gradtool.check.result import Trouble
 
 _TEXT = 500  # characters kept of any text that a worker sends
@@ -50,10 +50,14 @@ class Session:
         only_definitions: bool = False,
         provide: Mapping[str, str] | None = None,
         seconds: float = 10.0,
-        worker: Worker | None = None,
+        worker: Asked | None = None,
+        start: Callable[[], Asked] | None = None,
     ) -> None:
+        """`start` starts a worker, here and again when one was lost: it must be as safe as
+        `worker`, a first one that runs already."""
         self.file = file.resolve()
         self.seconds = seconds
+        self._start = start or self._plain
         self.notes: list[str] = []
         self.inventory = Inventory()
         self.names: frozenset[str] = frozenset()
@@ -64,7 +68,7 @@ class Session:
             "only": only_definitions,
             "provide": dict(provide or {}),
         }
-        self._worker = worker or Worker(self.file.parent, seconds)
+        self._worker = worker or self._start()
 
     def __enter__(self) -> Session:
         return self
@@ -105,9 +109,12 @@ class Session:
             raise CheckTrouble(Trouble("import", str(error))) from None
         self.names = frozenset(filter(str.isidentifier, _texts(reply.header.get("names"))))
 
+    def _plain(self) -> Asked:
+        return Worker(self.file.parent, self.seconds)
+
     def _restart(self) -> None:
         self._worker.close()
-        self._worker = Worker(self.file.parent, self.seconds)
+        self._worker = self._start()
 
     def bind(
         self,

@@ -36,7 +36,7 @@ _MESSAGE = 1000  # characters of an exception's text
 def serve(read_fd: int, write_fd: int) -> None:
     """Answer requests until the other end closes; one reply for each request."""
     process = os.getpid()
-    worker = _Worker()
+    worker = Responder()
 
     def read(count: int) -> bytes:
         chunks: list[bytes] = []
@@ -60,7 +60,7 @@ def serve(read_fd: int, write_fd: int) -> None:
             data = data[os.write(write_fd, data) :]
 
 
-class _Worker:
+class Responder:
     """The state between requests: the loaded module, the compiled snippets, open evaluations."""
 
     def __init__(self) -> None:
