@@ -9,24 +9,26 @@ than the closed forms and each of them follows from one line of the forward pass
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from gradtool.derive.calculus import partial
-from gradtool.derive.derivation import Derivation, Line, derive, is_loss
+from gradtool.derive.derivation import Derivation, derive, is_loss
+from gradtool.derive.facts import Fact, Recording
 from gradtool.derive.knowledge import Knowledge
+from gradtool.derive.line import Line
 from gradtool.derive.naming import telling_name
 from gradtool.derive.raising import raised
 from gradtool.derive.reveal import elementwise, expanded, revealed, shown, stage_graph, written
 from gradtool.derive.reverse import Cotangents, reverse
+from gradtool.derive.shares import added, bare
 from gradtool.derive.simplify import simplified
-from gradtool.ir.dims import Dim
-from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
+from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.graph import AnyStatement, Graph, Statement
+from gradtool.ir.index import Index
 from gradtool.ir.poly import NOTHING, Poly, Term, poly_of
-from gradtool.ir.tree import Call, Name, Number, Tree, names, replace_names
-from gradtool.ir.walk import accesses, replace_atoms
-
-_MAX_TERMS = 200
+from gradtool.ir.tree import Call, Name, Tree, replace_names
+from gradtool.ir.walk import accesses
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,6 @@ class Step:
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A sum over forward values that is known: ``xhat.sum(axis=0)`` is 0."""
-
-    left: Tree
-    right: Tree
-    of: str
-
-
 @dataclass(frozen=True)
 class Explanation:
     """The stages first to last, and the cotangents last to first.
@@ -124,38 +117,26 @@ class Explanation:
         return {step.of: step for step in self.steps}
 
 
-def explain(graph: Graph, wanted: tuple[str, ...] | None = None) -> Explanation:
-    """Explain the gradients of `wanted` (default: every differentiable input)."""
-    targets = graph.wanted if wanted is None else wanted
-    return _Explainer(revealed(graph, targets), graph, targets).run()
-
-
-class _Recording(Knowledge):
-    """Remembers the sums that it proved."""
-
-    facts: dict[str, tuple[Term, Poly]]
-
-    def sum_of(self, term: Term) -> Poly | None:
-        value = super().sum_of(term)
-        if value is not None:
-            self.facts[term.key] = (term, value)
-        return value
-
-
-def _recording(graph: Graph) -> _Recording:
-    knowledge = _Recording(graph)
-    knowledge.facts = {}
-    return knowledge
+def explain(graph: Graph, derivation: Derivation) -> Explanation:
+    """Explain the gradients of a derivation of `graph`."""
+    given = {*derivation.closed.gradients, *derivation.zero}
+    targets = tuple(name for name in graph.wanted if name in given)
+    kept = frozenset(s.out.name for s in derivation.closed.statements)
+    return _Explainer(revealed(graph, targets), graph, targets, kept).run()
 
 
 class _Explainer:
-    def __init__(self, graph: Graph, original: Graph, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, graph: Graph, original: Graph, targets: tuple[str, ...], kept: frozenset[str]
+    ) -> None:
         self.graph = graph
+        self.kept = kept
         self.targets = targets
         self.found: Cotangents = reverse(graph, targets)
         self.alive = frozenset(self.found.of)
-        self.knowledge = _recording(graph)
+        self.knowledge = Recording.of(graph)
         self.inner: dict[Tree, str] = {}
+        self.placed: set[str] = set()
         self.taken = {n for n in graph.tensors if not n.startswith("_")}
         self.taken |= {f"d{n}" for n in self.taken} | {*graph.constants, *graph.dimensions}
         self.stages = tuple(
@@ -166,15 +147,11 @@ class _Explainer:
         )
 
     def run(self) -> Explanation:
-        needed = {n for stage in self.stages if stage.alive for n in self._reads(stage)}
-        order = [s.name for s in reversed(self.stages) if s.alive]
-        order += [n for n in self.targets if n in self.alive and n in needed]
-        order += [n for n in self.targets if n in self.alive and n not in order]
         steps = tuple(
-            self._step(name) for name in order
+            self._step(name) for name in self._order()
             if not (is_loss(self.graph) and name == self.graph.outputs[0])
         )
-        facts = self._facts()
+        self._shorten()
         lines = tuple(line for step in steps for line in step.lines)
         upstream = {} if is_loss(self.graph) else {
             out: (t.name, t.shape) for out, t in self.found.upstream.items()
@@ -182,7 +159,19 @@ class _Explainer:
         zero = tuple(n for n in self.targets if n not in self.alive)
         closed = derive(self.graph, self.targets, staged=True).closed
         whole = Derivation(self.graph, upstream, lines, zero, closed, self.found)
-        return Explanation(self.graph, self.stages, steps, facts, whole)
+        return Explanation(self.graph, self.stages, steps, self.knowledge.proven(), whole)
+
+    def _order(self) -> list[str]:
+        """Stages last to first, each followed by the inputs that are complete with it."""
+        alive = [s for s in self.stages if s.alive]
+        first = {
+            name: next((s.name for s in alive if name in self._reads(s)), "")
+            for name in self.targets if name in self.alive
+        }
+        order = [name for name, stage in first.items() if not stage]
+        for stage in reversed(alive):
+            order += [stage.name, *(n for n, earliest in first.items() if earliest == stage.name)]
+        return order
 
     def _reads(self, stage: Stage) -> set[str]:
         return {t.name for t in stage.graph.inputs}
@@ -210,7 +199,7 @@ class _Explainer:
         if label == upstream:
             return Step(name, label, tensor.shape, upstream, uses, tuple(lines))
         role = "gradient" if name in self.targets else "cotangent"
-        total = _added(shares) if shares else raised(NOTHING, _axes(tensor.shape))
+        total = added(shares) if shares else raised(NOTHING, _axes(tensor.shape))
         lines.append(Line(label, name, role, tensor.shape, total))
         return Step(name, label, tensor.shape, upstream, uses, tuple(lines))
 
@@ -228,7 +217,8 @@ class _Explainer:
             label = self.inner.get(tree) or self._fresh(line.name)
             if tree not in self.inner and line.role == "inner":
                 self.inner[tree] = label
-            if label not in names_of(lines) and not self._is_known(label, tree, line):
+            if label not in self.placed:
+                self.placed.add(label)
                 lines.append(Line(label, line.of, line.role, line.shape, tree))
             changed[line.name] = Name(label)
         tree = replace_names(gradient.tree, changed)
@@ -239,15 +229,6 @@ class _Explainer:
         body = expanded(self.graph, stage.name)
         yield Use(of, stage, tree, name, alone, body, self._local(stage, of, body),
                   self._vanishes(alone, of))
-
-    def _is_known(self, label: str, tree: Tree, line: Line) -> bool:
-        known = label in self.taken and line.role == "inner" and label in self._placed
-        self._placed.add(label)
-        return known
-
-    @cached_property
-    def _placed(self) -> set[str]:
-        return set()
 
     def _several(self, of: str) -> bool:
         count = sum(1 for s in self.stages if s.alive and of in self._reads(s))
@@ -272,7 +253,10 @@ class _Explainer:
         for term in body.terms:
             total = total + partial(term, entry)
         short = simplified(total, Knowledge(stage.graph))
-        return shown(self.graph, raised(short, stage.statement.free))
+        free = stage.statement.free
+        if len(entry.index) > len(free):  # only axes of size one have no index
+            free = tuple(Index(f"@{k}", ONE) for k in range(len(entry.index)))
+        return bare(shown(self.graph, raised(short, free)))
 
     # -- facts ----------------------------------------------------------------------------
 
@@ -282,116 +266,22 @@ class _Explainer:
         made = next((s for s in alone.closed.statements if s.out.name == label), None)
         if not isinstance(made, Statement) or not made.body.terms:
             return False
-        if not any(t.bound for t in made.body.terms):
-            return False
-        trial = _recording(self.graph)
-        if simplified(made.body, trial).terms:
-            return False
-        self.knowledge.facts.update(trial.facts)
-        return True
+        return self.knowledge.vanishes(made.body)
 
-    def _facts(self) -> tuple[Fact, ...]:
-        """The sums that shorten the gradients when every cotangent is written out."""
-        raw = {s.out.name: s for s in self.found.statements if isinstance(s, Statement)}
+    def _shorten(self) -> None:
+        """Find the facts behind the closed forms, cotangent by kept cotangent."""
+        every = {s.out.name: s for s in self.found.statements if isinstance(s, Statement)}
+        # The closed forms do not look behind the cotangents that they keep either.
+        open_ = {n: s for n, s in every.items() if n not in self.kept}
         for name in self.targets:
             cotangent = self.found.of.get(name)
-            statement = None if cotangent is None else raw.get(cotangent.name)
-            if statement is not None:
-                _folded(_through(statement.body, raw), self.knowledge)
-        found: dict[str, Fact] = {}
-        for term, value in self.knowledge.facts.values():
-            left = self._side(poly_of((term,)))
-            right = self._side(value)
-            if left is None or right is None or _is_trivial(left):
-                continue
-            found.setdefault(str(left), Fact(left, right, _subject(term)))
-        return tuple(found.values())
-
-    def _side(self, body: Poly) -> Tree | None:
-        free = sorted(body.indices, key=lambda i: i.name)
-        tree = shown(self.graph, raised(body, free))
-        return None if isinstance(tree, Call) and tree.op == "indexed" else tree
-
-
-def names_of(lines: Iterable[Line]) -> set[str]:
-    return {line.name for line in lines}
-
-
-def _subject(term: Term) -> str:
-    return next(a.tensor.name for a in accesses(poly_of((term,))))
-
-
-def _is_trivial(tree: Tree) -> bool:
-    return not names(tree)
+            if cotangent is not None and cotangent.name in every:
+                self.knowledge.shorten(every[cotangent.name].body, open_)
 
 
 def _mentioning(body: Poly, name: str) -> list[Term]:
     return [t for t in body.terms if any(a.tensor.name == name for a in accesses(poly_of((t,))))]
 
 
-def _axes(shape: tuple[Dim, ...]):  # type: ignore[no-untyped-def]
-    from gradtool.ir.index import Index
-
+def _axes(shape: tuple[Dim, ...]) -> list[Index]:
     return [Index(f"@{k}", size) for k, size in enumerate(shape)]
-
-
-def _through(body: Poly, raw: dict[str, Statement]) -> Poly:
-    """A cotangent with all other cotangents written out, while that stays of a sane size."""
-    while True:
-        present = {a.tensor.name for a in accesses(body) if a.tensor.name in raw}
-        if not present:
-            return body
-        order = list(raw)
-        latest = max(present, key=order.index)
-        statement = raw[latest]
-
-        def change(base, statement=statement, latest=latest):  # type: ignore[no-untyped-def]
-            if getattr(base, "tensor", None) is None or base.tensor.name != latest:
-                return None
-            return statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
-
-        opened = replace_atoms(body, change)
-        if len(opened.terms) > _MAX_TERMS:
-            return body
-        body = opened
-
-
-def _folded(body: Poly, knowledge: Knowledge) -> None:
-    if len(body.terms) <= 40:
-        simplified(body, knowledge)
-
-
-# -- sums of shares -----------------------------------------------------------------------
-
-
-def _added(shares: list[Tree]) -> Tree:
-    """The sum, written with minus signs; a share that is only repeated needs no broadcast."""
-    whole = [s for s in shares if not _is_broadcast(s)]
-    if whole and len(shares) > 1:
-        repeated = [s.args[0] for s in shares if isinstance(s, Call) and _is_broadcast(s)]
-        shares = [*whole, *repeated]
-    first, *rest = shares
-    for share in rest:
-        positive = _without_minus(share)
-        if positive is None:
-            first = Call("add", (first, share))
-        else:
-            first = Call("sub", (first, positive))
-    return first
-
-
-def _is_broadcast(tree: Tree) -> bool:
-    return isinstance(tree, Call) and tree.op == "broadcast_to"
-
-
-def _without_minus(tree: Tree) -> Tree | None:
-    """``-x`` and ``-x / y`` without their sign."""
-    match tree:
-        case Call(op="neg", args=(inner,)):
-            return inner
-        case Call(op="mul" | "div" | "matmul", args=(left, right)):
-            inner_left = _without_minus(left)
-            return None if inner_left is None else replace(tree, args=(inner_left, right))
-        case Number(value=value) if value < 0:
-            return Number(-value, str(-value))
-    return None
