@@ -53,6 +53,38 @@ def cancelled(body: Poly) -> Poly | None:
     return table.back(sympy.expand(flat))
 
 
+_Monomials = tuple[tuple[Fraction, tuple[int, ...]], ...]
+
+
+@lru_cache(maxsize=2048)
+def factored_polynomial(
+    terms: _Monomials,
+) -> tuple[Fraction, tuple[tuple[_Monomials, int], ...]] | None:
+    """A polynomial (coefficients and exponents) as a product of at least two sums, or None."""
+    count = len(terms[0][1])
+    symbols = sympy.symbols(f"u0:{count}")
+    poly = sympy.Poly.from_dict(
+        {exponents: _rational(c) for c, exponents in terms}, *symbols
+    )
+    scale, factors = sympy.factor_list(poly)
+    sums = sum(1 for f, _ in factors if len(f.terms()) > 1)
+    if sums < 2 and not any(power > 1 and len(f.terms()) > 1 for f, power in factors):
+        return None
+    found = []
+    for factor, power in factors:
+        # Leading coefficients move in front, so that a sum reads 1 + … where it can.
+        low = factor.terms()[-1][1]
+        scale *= low**power
+        found.append((
+            tuple(
+                (Fraction(int((c / low).p), int((c / low).q)), exponents)
+                for exponents, c in factor.terms()
+            ),
+            int(power),
+        ))
+    return Fraction(int(scale.p), int(scale.q)), tuple(found)
+
+
 @lru_cache(maxsize=4096)
 def _differentiated(expression: Any, symbol: Any) -> Any:
     derivative = sympy.diff(expression, symbol)

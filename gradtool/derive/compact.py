@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from gradtool.derive.knowledge import Knowledge
+from gradtool.derive.factor import Choice, Contraction, Sum, Unit, nested
+from gradtool.derive.knowledge import Knowledge, entry_of
+from gradtool.derive.match import matches
 from gradtool.derive.reverse import Cotangents
 from gradtool.derive.simplify import simplified
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
 from gradtool.ir.index import Tensor
-from gradtool.ir.poly import Access, Atom, Function, Group, Number, Poly, Size, Symbol
+from gradtool.ir.poly import Access, Atom, Compare, Function, Group, Number, Poly, Size, Symbol, Term, defined_at, poly_of, product
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 30
@@ -59,6 +62,7 @@ class _Compact:
         }
         for cotangent in gradients.values():
             self._keep(cotangent.name)
+        self._named_again()
         used = {cotangent.name for cotangent in gradients.values()}
         frontier = set(used)
         while frontier:
@@ -72,6 +76,32 @@ class _Compact:
             key=lambda s: self.order[s.out.name],
         )
         return Closed(tuple(ordered), gradients)
+
+    def _named_again(self) -> None:
+        """A scaled cotangent of a named value (``dxhat``) that was written out often is kept."""
+        cost = self.knowledge.cost
+        for name, statement in self.raw.items():
+            if not isinstance(statement, Statement) or name in self.kept:
+                continue
+            own = self.owned.get(name)
+            term = None if own is None else own.single
+            if own is None or term is None or term.bound or not self._named(name):
+                continue
+            if len(term.factors) < 2 or any(isinstance(b, Symbol | Size) for b, _ in term.factors):
+                continue
+            definition = replace(statement, body=own)
+            folded = {
+                other: replace(kept, body=with_name(kept.body, definition))
+                for other, kept in self.kept.items()
+                if isinstance(kept, Statement)
+            }
+            saved = sum(
+                cost(kept.body) - cost(folded[other].body)
+                for other, kept in self.kept.items() if isinstance(kept, Statement)
+            )
+            if saved > cost(own) + 0.4:
+                self.kept.update(folded)
+                self.kept[name] = definition
 
     # -- which inputs a value leads to ----------------------------------------------------
 
@@ -153,28 +183,36 @@ class _Compact:
             return None
         own = self._own(statement)
         branches = self._branches(name)
-        if self._cheap(own, branches and self._named(name)):
-            return simplified(_substituted(body, name, replace(statement, body=own)),
-                              self.knowledge)
+        if self._cheap(own, branches and self._named(name)) or (
+            self._masked(own) and not self._named(name) and not self._feeds_contraction(name)
+        ):
+            short = simplified(
+                _substituted(body, name, replace(statement, body=own)), self.knowledge
+            )
+            cost = self.knowledge.cost
+            if self._named(name) and not branches and occurrences(body, name) > 1 and (
+                cost(short) >= cost(body) + cost(own)
+            ):
+                return None  # written out it repeats itself: layer norm's dxhat
+            return short
         if name in self.kept or branches or (self.staged and self._named(name)):
             return None
-        count = sum(
+        count = occurrences(body, name)
+        written = _substituted(body, name, replace(statement, body=own))
+        uses = sum(
             1 for term in body.terms for base, _ in term.factors
             if isinstance(base, Access) and base.tensor.name == name
         )
-        written = _substituted(body, name, replace(statement, body=own))
-        naive = len(body.terms) - count + count * len(own.terms)
+        naive = len(body.terms) - uses + uses * len(own.terms)
         if len(written.terms) > _MAX_TERMS:
             return None
         short = simplified(written, self.knowledge)
         if count <= 1 and len(short.terms) <= max(8, naive):
             return short
-        if len(short.terms) < naive:
-            return short  # terms cancel: the closed form is worth it
         cost = self.knowledge.cost
-        if not self._named(name) and cost(short) < cost(body) + cost(own) + 2:
-            return short
-        return None
+        # Terms that cancel make a closed form; an unnamed value is worth a name only for much.
+        bonus = 2.0 if not self._named(name) or len(short.terms) < naive else 0.0
+        return short if cost(short) < cost(body) + cost(own) + bonus else None
 
     def _own(self, statement: Statement) -> Poly:
         """A cotangent in terms of kept ones only."""
@@ -199,12 +237,75 @@ class _Compact:
         return len(arrays) == 2 and ranks[0] < ranks[1]
 
 
+    def _masked(self, body: Poly) -> bool:
+        """A cotangent under a condition: ``dA * (Z > 0)``."""
+        term = body.single
+        if term is None or term.bound:
+            return False
+        arrays = [b for b, _ in term.factors if not isinstance(b, Symbol | Size | Number)]
+        return len(arrays) <= 3 and all(isinstance(b, Access | Compare) for b in arrays)
+
+    def _feeds_contraction(self, cotangent: str) -> bool:
+        """Whether a value was computed by sums of products, directly or by a shift of them."""
+        name = self.forward.get(cotangent)
+        statement = None if name is None else self.graph.definitions.get(name)
+        if not isinstance(statement, Statement):
+            return statement is not None
+        if any(term.bound for term in statement.body.terms):
+            return True
+        return any(
+            self._feeds_contraction(self.found.of[n].name)
+            for n in operands(statement)
+            if n in self.found.of and self.knowledge.hidden(n)
+        )
+
+
+def with_name(body: Poly, definition: Statement) -> Poly:
+    """Every product that is the definition's body, as the definition's tensor."""
+    (pattern,) = definition.body.terms
+    variables = frozenset(definition.free)
+    result: list[Term] = []
+    for term in body.terms:
+        current = term
+        for bindings, rest in matches(pattern.factors, variables, term.factors):
+            entry = entry_of(definition, bindings)
+            if entry is not None:
+                current = product(
+                    term.coefficient / pattern.coefficient,
+                    (*rest, (entry, Fraction(1))), term.bound,
+                )
+                break
+        result.append(current)
+    return poly_of(result)
+
+
+def occurrences(body: Poly, name: str) -> int:
+    """How often a tensor stands in an expression when common factors are pulled out."""
+
+    def in_unit(unit: Unit) -> int:
+        match unit:
+            case Sum():
+                return in_sum(unit)
+            case Choice(yes=yes, no=no):
+                return in_sum(yes) + in_sum(no)
+            case Contraction(term=term):
+                return sum(
+                    1 for b, _ in term.factors if isinstance(b, Access) and b.tensor.name == name
+                )
+            case Access(tensor=tensor):
+                return int(tensor.name == name)
+        return 0
+
+    def in_sum(total: Sum) -> int:
+        return sum(in_unit(unit) for p in total.products for unit, _ in p.factors)
+
+    return in_sum(nested(body)) if body.terms else 0
+
+
 def _substituted(body: Poly, name: str, statement: Statement) -> Poly:
     def change(base: Atom) -> Poly | None:
         if not isinstance(base, Access) or base.tensor.name != name:
             return None
-        return statement.body.substitute(
-            dict(zip(statement.free, base.index, strict=True))
-        )
+        return defined_at(statement.body, statement.free, base.index)
 
     return replace_atoms(body, change)

@@ -6,31 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradtool.derive.compact import Closed, compact
-from gradtool.derive.naming import telling_name
+from gradtool.derive.line import Line
+from gradtool.derive.naming import telling_name, unlike
 from gradtool.derive.raising import raised
 from gradtool.derive.reverse import Cotangents, reverse
+from gradtool.derive.sharing import shared_values
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
-from gradtool.ir.tree import Name, Tree, count_name, names, replace_names, size_of
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One assignment of the backward pass.
-
-    Attributes:
-        name: what it defines (``dW``, a kept cotangent, or an inner value of the forward pass).
-        of: the forward value that it is the cotangent of; the graph's own name for an inner value.
-        role: "inner", "cotangent" or "gradient".
-        shape: its shape.
-        tree: its right side.
-    """
-
-    name: str
-    of: str
-    role: str
-    shape: tuple[Dim, ...]
-    tree: Tree
+from gradtool.ir.tree import Call, Name, Tree, count_name, names, replace_names, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +76,7 @@ def derive(
     lines = _inline_reshapes(lines, closed)
     lines = _named(lines, found.graph)
     lines = _once(lines, staged)
+    lines = shared_values(lines, found.graph)
     order = {f"d{name}": k for k, name in enumerate(targets)}
     gradients = sorted(
         (line for line in lines if line.role == "gradient"), key=lambda line: order[line.name]
@@ -138,19 +122,30 @@ def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
 
 
 def _inline_reshapes(lines: list[Line], closed: Closed) -> list[Line]:
-    """A reshape of a cotangent is written where it is used."""
-    reshapes = {
-        s.out.name: s.tree for s in closed.statements if isinstance(s, Reshape)
-    }
-    result = []
+    """A reshape of a cotangent is written where it is used, or named when it is used often."""
+    reshapes = {s.out.name: s for s in closed.statements if isinstance(s, Reshape)}
+    written: dict[str, Tree] = {}
+    result: list[Line] = []
+    taken = {line.name for line in lines}
     for line in lines:
         if line.name in reshapes and line.role != "gradient":
+            count = sum(count_name(other.tree, line.name) for other in lines)
+            name = line.name.split(":")[1]
+            tree = replace_names(line.tree, written)
+            if count > 1 and not name.startswith("_") and f"d{name}" not in taken:
+                result.append(Line(f"d{name}", name, "cotangent", line.shape, tree))
+                written[line.name] = Name(f"d{name}")
+                taken.add(f"d{name}")
+            else:
+                written[line.name] = tree
             continue
-        tree = line.tree
-        while names(tree) & set(reshapes):
-            tree = replace_names(tree, reshapes)
+        tree = replace_names(line.tree, written)
         result.append(Line(line.name, line.of, line.role, line.shape, tree))
     return result
+
+
+def _is_indexed(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "indexed"
 
 
 def _once(lines: list[Line], staged: bool) -> list[Line]:
@@ -165,11 +160,7 @@ def _once(lines: list[Line], staged: bool) -> list[Line]:
         if len(users) != 1 or count_name(users[0].tree, line.name) != 1:
             continue
         user = users[0]
-        from gradtool.ir.tree import Call
-
-        if isinstance(line.tree, Call) and line.tree.op == "indexed":
-            continue
-        if isinstance(user.tree, Call) and user.tree.op == "indexed":
+        if _is_indexed(line.tree) or _is_indexed(user.tree):
             continue
         merged = replace_names(user.tree, {line.name: line.tree})
         if size_of(merged) > 24:
@@ -210,10 +201,17 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
         statement = hidden[name]
         tree = replace_names(statement.tree, written)
         direct = any(name in names(line.tree) for line in lines)
-        if (uses(name) <= 1 and size_of(tree) <= 7) or not direct:
+        # Index notation has names only, and an index statement needs a line of its own.
+        apart = _is_indexed(statement.tree) or any(
+            name in names(other) and _is_indexed(other)
+            for other in (*(x.tree for x in lines), *(hidden[n].tree for n in needed))
+        )
+        if not apart and ((uses(name) <= 1 and size_of(tree) <= 7) or not direct):
             written[name] = tree
             continue
-        telling = telling_name(tree, taken)
+        telling = unlike(graph.hints[name], taken) if name in graph.hints else telling_name(
+            tree, taken
+        )
         taken.add(telling)
         chosen[name] = telling
         written[name] = Name(telling)
@@ -222,13 +220,12 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
     for line in lines:
         source = line.name.removeprefix("d").removesuffix("_total")
         if source in hidden or source.startswith("_"):
+            base = hidden[source].tree if source in hidden else Name("t")
             telling = chosen.get(source) or telling_name(
-                hidden[source].tree if source in hidden else Name("t"), taken
+                base, taken | {name.removeprefix("d") for name in taken}
             )
             fresh = f"d{telling}"
-            while fresh in taken:
-                fresh += "_"
-            taken.add(fresh)
+            taken |= {fresh, telling}
             renamed[line.name] = Name(fresh)
     result = list(inner.values())
     for line in lines:

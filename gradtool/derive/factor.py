@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
+from gradtool.derive.calculus import factored_polynomial
 from gradtool.ir.index import Index
 from gradtool.ir.poly import (
     Atom,
@@ -201,9 +202,14 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
             shared[unit] = low
         elif high < 0:
             shared[unit] = low if _is_scalar(unit) else high
-        elif low < 0 and _is_scalar(unit) and sum(e == low for e in exponents) >= 2:
+        elif low < 0 and _is_size(unit) and sum(e == low for e in exponents) >= 2:
             shared[unit] = low
     return shared
+
+
+def _is_size(unit: Unit) -> bool:
+    """A size or a constant of the spec: worth a common denominator."""
+    return isinstance(unit, Size) or (isinstance(unit, Symbol) and unit.name != "pi")
 
 
 def _is_scalar(unit: Unit) -> bool:
@@ -234,6 +240,10 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
     """Terms that share an array factor are written as factor times sum."""
     if len(terms) < 3:
         return [_as_product(t) for t in terms]
+    if 4 <= len(terms) <= 12:
+        split = _as_powers(terms)
+        if split is not None:
+            return [split]
     counts = Counter(
         unit for _, units in terms for unit, e in units.items()
         if e > 0 and not _is_scalar(unit)
@@ -245,6 +255,36 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
     having = [t for t in terms if t[1].get(unit, Fraction(0)) > 0]
     others = [t for t in terms if not t[1].get(unit, Fraction(0)) > 0]
     return [*_factored(having), *(_grouped(others) if others else [])]
+
+
+def _as_powers(terms: list[_Flat]) -> Product | None:
+    """A polynomial that is a product of sums: ``(1 - t**2) * (1 + z**2)``."""
+    units = sorted({u for _, us in terms for u in us}, key=lambda u: u.key)
+    if len(units) > 6 or any(e.denominator != 1 or e < 0 for _, us in terms for e in us.values()):
+        return None
+    parts = factored_polynomial(
+        tuple((c, tuple(int(us.get(u, 0)) for u in units)) for c, us in terms)
+    )
+    if parts is None:
+        return None
+    scale, factors = parts
+    found: dict[Unit, Fraction] = {}
+    for polynomial, power in factors:
+        flats: list[_Flat] = [
+            (c, {u: Fraction(e) for u, e in zip(units, exponents, strict=True) if e})
+            for c, exponents in polynomial
+        ]
+        if all(c < 0 for c, _ in flats[:1]):
+            flats = [(-c, us) for c, us in flats]
+            scale = scale * (-1) ** power
+        products = _ordered(_as_product(f) for f in flats)
+        if len(products) == 1:
+            for unit, exponent in products[0].factors:
+                found[unit] = found.get(unit, Fraction(0)) + exponent * power
+            scale *= products[0].coefficient ** power
+        else:
+            found[Sum(tuple(products))] = Fraction(power)
+    return _as_product((scale, found))
 
 
 def _as_product(term: _Flat) -> Product:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from gradtool.ir.dims import ONE
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -153,6 +154,8 @@ def _atom(base: Atom, names: dict[Index, str]) -> Tree:
             op = "eq" if relation == "eq" else "ge"
             return call(op, affine_tree(plus, names), affine_tree(minus, names))
         case Position(value=value):
+            if any(True for _ in value.labels()):
+                raise UnsupportedError("labels used as numbers in index notation")
             return affine_tree(value, names)
         case Compare(relation=relation, left=left, right=right):
             word = {">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}[relation]

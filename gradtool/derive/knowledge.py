@@ -31,11 +31,13 @@ from gradtool.ir.poly import (
     Symbol,
     Term,
     access,
+    atom,
+    defined_at,
     poly_of,
     product,
 )
 from gradtool.ir.tree import Call, Name, Tree, children
-from gradtool.ir.walk import replace_atoms
+from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_EXPANSIONS = 12
 
@@ -78,7 +80,7 @@ class Knowledge:
             s.out.name
             for s in self.definitions.values()
             if s.hidden and (term := s.body.single) is not None and not term.bound
-            and len(term.factors) > 1 and not self._telling(s)
+            and (len(term.factors) > 1 or term.coefficient != 1) and not self._telling(s)
         )
 
     @staticmethod
@@ -96,7 +98,7 @@ class Knowledge:
             if base.tensor.name == but:
                 return None
             statement = self.definitions[base.tensor.name]
-            entry = statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
+            entry = defined_at(statement.body, statement.free, base.index)
             return self.open_products(entry)
 
         return replace_atoms(body, change)
@@ -156,7 +158,7 @@ class Knowledge:
         return 1.0
 
     def term_cost(self, term: Term) -> float:
-        cost = 1.0 + 0.7 * len(term.bound)
+        cost = 0.4 + 0.7 * len(term.bound)
         for base, exponent in term.factors:
             cost += self.weight(base) + (0.0 if exponent in (1, -1) else 0.3)
         if abs(term.coefficient) != 1:
@@ -168,10 +170,12 @@ class Knowledge:
         return self._sum_cost(nested(body)) if body.terms else 0.0
 
     def _sum_cost(self, total: Sum) -> float:
-        return sum(self._product_cost(p) for p in total.products)
+        return sum(self._product_cost(p) for p in total.products) + 0.6 * (
+            len(total.products) - 1
+        )
 
     def _product_cost(self, factors: Product) -> float:
-        cost = 1.0 if abs(factors.coefficient) == 1 else 1.3
+        cost = 0.4 if abs(factors.coefficient) == 1 else 0.7
         for unit, exponent in factors.factors:
             cost += self._unit_cost(unit) + (0.0 if exponent in (1, -1) else 0.3)
         return cost
@@ -216,6 +220,9 @@ class Knowledge:
         return None
 
     def _readings(self, term: Term) -> Iterator[Poly]:
+        masked = self._without_mask(term)
+        if masked is not None:
+            yield masked
         signs = _without_signs(term)
         if signs is not None:
             yield signs
@@ -230,6 +237,41 @@ class Knowledge:
         number = self._sum_reading(term)
         if number is not None:
             yield number
+
+    def _without_mask(self, term: Term) -> Poly | None:
+        """``m * (z > 0)`` is m when every term of m has that condition."""
+        conditions = [b for b, _ in term.factors if isinstance(b, Compare)]
+        for base, exponent in term.factors if conditions else ():
+            if not isinstance(base, Access) or exponent < 1:
+                continue
+            statement = self.definitions.get(base.tensor.name)
+            if statement is None:
+                continue
+            body = defined_at(statement.body, statement.free, base.index)
+            for condition in conditions:
+                meant = self._opened_condition(condition)
+                if body.terms and all(
+                    any(isinstance(b, Compare) and self._opened_condition(b) == meant
+                        for b, _ in t.factors)
+                    for t in body.terms
+                ):
+                    kept = tuple(f for f in term.factors if f[0] != condition)
+                    return poly_of((product(term.coefficient, kept, term.bound),))
+        return None
+
+    def _opened_condition(self, condition: Compare) -> Poly:
+        """A condition without inner values, to see that two are the same."""
+        body = atom(condition)
+        for _ in range(6):
+            names = {
+                a.tensor.name for a in accesses(body)
+                if self.hidden(a.tensor.name) and a.tensor.name in self.definitions
+                and not any(t.bound for t in self.definitions[a.tensor.name].body.terms)
+            }
+            if not names:
+                break
+            body = self.expand(body, max(names, key=lambda n: self.order[n]))
+        return body
 
     def _power_reading(self, statement: Statement, pattern: Term, term: Term) -> Poly | None:
         """``std = v**(1/2)`` read backwards: every power of v is a power of std."""
@@ -246,7 +288,7 @@ class Knowledge:
             for bindings, _ in matches(
                 ((base, Fraction(1)),), frozenset(statement.free), ((found, Fraction(1)),)
             ):
-                entry = _entry(statement, bindings)
+                entry = entry_of(statement, bindings)
                 if entry is None:
                     continue
                 rest = term.factors[:place] + term.factors[place + 1 :]
@@ -265,7 +307,7 @@ class Knowledge:
             return None
         for bindings, rest in matches(pattern.factors, variables, term.factors):
             summed = self._summed(pattern, bindings, rest, term)
-            entry = _entry(statement, bindings)
+            entry = entry_of(statement, bindings)
             if summed is None or entry is None:
                 continue
             folded = product(
@@ -390,16 +432,16 @@ class Knowledge:
     def expand(self, body: Poly, name: str) -> Poly:
         """Replace every entry of a tensor by its definition."""
         statement = self.definitions[name]
+        if any(t.bound for t in statement.body.terms) and any(
+            isinstance(b, Access) and b.tensor.name == name and (e < 0 or e.denominator != 1)
+            for t in body.terms for b, e in t.factors
+        ):
+            return body  # a sum under a root or a fraction stays a value of its own
 
         def change(base: Atom) -> Poly | None:
             if not isinstance(base, Access) or base.tensor.name != name:
                 return None
-            return statement.body.substitute(
-                {
-                    index: entry
-                    for index, entry in zip(statement.free, base.index, strict=True)
-                }
-            )
+            return defined_at(statement.body, statement.free, base.index)
 
         return replace_atoms(body, change)
 
@@ -461,7 +503,7 @@ def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] |
     return target, (access(statement.out, statement.free) - others) * inverse
 
 
-def _entry(statement: Statement, bindings: Mapping[Index, Affine]) -> Access | None:
+def entry_of(statement: Statement, bindings: Mapping[Index, Affine]) -> Access | None:
     """The statement's tensor at the matched indices; None when one is not determined."""
     entries: list[Affine] = []
     for index in statement.free:

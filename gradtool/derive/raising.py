@@ -26,6 +26,7 @@ from gradtool.derive.pieces import (
     transposed,
 )
 from gradtool.ir.dims import Dim
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import (
     Access,
@@ -116,6 +117,12 @@ def product_piece(factors: Product, slots: Slots) -> Piece:
             sums.append(piece)
         else:
             above.append(_power(piece, exponent))
+    everything = [*above, *below, *sums]
+    if sum(bool(p.axes) for p in everything) == 1:
+        # Scalars stay outside a transpose: y * inv(A).T
+        above, below, sums = (
+            [aligned(p, own) if p.axes else p for p in group] for group in (above, below, sums)
+        )
     sign, top, bottom = scalar_fraction(factors.coefficient, scalars)
     numerator = [Piece(t, ()) for t in top] + [p for p in above if not p.axes]
     numerator += _outer([p for p in above if p.axes], own)
@@ -274,8 +281,20 @@ def atom_piece(unit: Atom, slots: Slots) -> Piece:
             return _iverson_piece(unit, slots)
         case Position(value=value):
             order = _order(unit.indices, slots)
+            if any(True for _ in value.labels()):
+                return _label_number(value, order)
             return Piece(_affine_tree(value, order), tuple(order))
     raise NotRaisable
+
+
+def _label_number(value: Affine, order: Sequence[Index]) -> Piece:
+    """A label as a number: ``arange(C)[y]``."""
+    label = value.as_label
+    if label is None or label.tensor.labels is None:
+        raise UnsupportedError("arithmetic on labels as numbers")
+    piece = label_piece(label)
+    positions = call("arange", dim_tree(label.tensor.labels))
+    return Piece(Call("getitem", (positions, Items((piece.tree,)))), piece.axes)
 
 
 def _poly_piece(body: Poly, slots: Slots) -> Piece:
@@ -324,6 +343,9 @@ def _iverson_piece(unit: Iverson, slots: Slots) -> Piece:
         special = _onehot(unit) or _eye(unit)
         if special is not None:
             return special
+    triangle = _triangle(unit)
+    if triangle is not None:
+        return triangle
     order = _order(unit.indices, slots)
     positive = Affine(
         tuple((p, c) for p, c in unit.value.terms if not _minus(c)),
@@ -355,6 +377,21 @@ def _onehot(unit: Iverson) -> Piece | None:
     return Piece(call("onehot", piece.tree), (*piece.axes, index))
 
 
+def _triangle(unit: Iverson) -> Piece | None:
+    """``[i - j + k >= 0]`` is a lower triangle of ones."""
+    plus = [p for p, c in unit.value.terms if isinstance(p, Index) and c.as_int == 1]
+    minus = [p for p, c in unit.value.terms if isinstance(p, Index) and c.as_int == -1]
+    shift = unit.value.const.as_int
+    if unit.relation != "ge" or len(unit.value.terms) != 2 or shift is None:
+        return None
+    if len(plus) != 1 or len(minus) != 1 or plus[0].size != minus[0].size:
+        return None
+    size = dim_tree(plus[0].size)
+    kwargs: tuple[tuple[str, Tree], ...] = (("k", numeral(Fraction(shift))),) if shift else ()
+    ones = call("ones", Items((size, size)))
+    return Piece(Call("tril", (ones,), kwargs), (plus[0], minus[0]))
+
+
 def _eye(unit: Iverson) -> Piece | None:
     indices = [p for p, _ in unit.value.terms if isinstance(p, Index)]
     if len(indices) != 2 or len(unit.value.terms) != 2 or unit.value.const.terms:
@@ -381,5 +418,3 @@ def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
         result = constant if result is None else call("add", result, constant)
     return result
 
-
-_ = Items

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
 from gradtool.ir.dims import ONE, ZERO
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
-from gradtool.ir.poly import NOTHING, UNIT, Access, Iverson, Poly, Term, access, atom, poly_of
-from gradtool.ir.tree import Call, Items, Name
+from gradtool.ir.poly import NOTHING, UNIT, Iverson, Poly, Term, access, atom, poly_of
+from gradtool.ir.tree import Call, Items, Name, Number, Tree
 from gradtool.ir.walk import accesses
 from gradtool.ops.matrix import RULES
 from gradtool.ops.shape import dim_tree
@@ -179,13 +178,9 @@ def _pull(
                 if axis != ONE or entry != Affine.of(0):
                     here = Affine.of(0) if axis == ONE else Affine.of(index)
                     deltas = deltas * atom(Iverson("eq", here - entry))
-            body = _joined(incoming * derivative * selected, deltas)
+            body = incoming * derivative * selected * deltas
             over = (*statement.free, *apart.bound, *statement.bound)
             yield target.tensor.name, body.over(over)
-
-
-def _joined(left: Poly, deltas: Poly) -> Poly:
-    return left * deltas
 
 
 def _selector(statement: Statement, graph: Graph) -> Poly:
@@ -196,8 +191,10 @@ def _selector(statement: Statement, graph: Graph) -> Poly:
     flat = Affine((), ZERO)
     for index in statement.bound:
         flat = flat * index.size + index
+    kept = _kept_axes(statement)
     entries = tuple(
-        Affine.of(0) if i.size == ONE else Affine.of(i) for i in statement.free
+        Affine.of(0) if i.size == ONE else Affine.of(i)
+        for k, i in enumerate(statement.free) if k not in kept
     )
     return atom(Iverson("eq", flat - Affine.of(Label(chosen, entries))))
 
@@ -220,13 +217,16 @@ def _with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
             for index in statement.bound:
                 labels = index.size if labels is None else labels * index.size
             reduce = "argmax" if statement.reduce == "max" else "argmin"
-            tree = _arg_tree(statement, reduce)
+            kept = _kept_axes(statement)
+            free = tuple(i for k, i in enumerate(statement.free) if k not in kept)
+            shape = tuple(i.size for i in free)
             statements.append(
                 replace(
                     statement,
-                    out=Tensor(_selector_name(statement), statement.out.shape, "index", labels),
+                    out=Tensor(_selector_name(statement), shape, "index", labels),
+                    free=free,
                     reduce=reduce,
-                    tree=tree,
+                    tree=_arg_tree(statement, reduce),
                     hidden=True,
                 )
             )
@@ -234,11 +234,24 @@ def _with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
     return replace(graph, statements=tuple(statements))
 
 
-def _arg_tree(statement: Statement, reduce: str) -> Call:
+def _arg_tree(statement: Statement, reduce: str) -> Tree:
+    """How the position of the best entry is written: like the max, with another word."""
     tree = statement.tree
-    if isinstance(tree, Call) and tree.op in ("max", "min"):
-        return Call(reduce, tree.args, tree.kwargs)
-    return Call(f"window_{reduce}", (tree,))
+    if isinstance(tree, Call) and tree.op == "indexed":
+        left, right = tree.args
+        assert isinstance(right, Call)
+        return Call("indexed", (left, Call(reduce, right.args, right.kwargs)))
+    assert isinstance(tree, Call)
+    return Call(reduce, tree.args, tuple((k, v) for k, v in tree.kwargs if k != "keepdims"))
 
 
-_ = (Access, Fraction)
+def _kept_axes(statement: Statement) -> tuple[int, ...]:
+    """Axes of size one that a max has only because of keepdims=True."""
+    tree = statement.tree
+    if not isinstance(tree, Call) or tree.keyword("keepdims") is None:
+        return ()
+    axis = tree.keyword("axis")
+    if axis is None:
+        return tuple(range(len(statement.free)))
+    items = axis.items if isinstance(axis, Items) else (axis,)
+    return tuple(int(i.value) for i in items if isinstance(i, Number))

@@ -78,7 +78,7 @@ class _Printer:
                 return self.wrapped(tree.args[0], _CALL) + ".T", _CALL
             case "indexed":
                 return self.indexed(tree), _ATOM
-            case "sum" if tree.keyword("over") is not None:
+            case _ if tree.keyword("over") is not None:
                 return self.function(tree), _CALL
         if tree.op in _METHODS and tree.args:
             receiver = self.wrapped(tree.args[0], _CALL)

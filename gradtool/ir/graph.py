@@ -81,6 +81,7 @@ class Graph:
         constants: named numbers; an int may occur in sizes.
         assumptions: sizes that must be >= 0 for the code to make sense (slices, windows).
         remarks: what the reader should know of the names.
+        hints: names that a used spec gave to inner values.
         distributions: constant inputs that sum to one over their last axis, by their domain.
     """
 
@@ -93,6 +94,7 @@ class Graph:
     assumptions: tuple[Dim, ...] = ()
     remarks: tuple[str, ...] = ()
     distributions: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

@@ -561,7 +561,7 @@ def _solve_delta(
                 continue
             solution = rest * (-1 if by.as_int == 1 else 1)
             others = [(a, e) for a, e in collected.items() if a != delta]
-            guards = _guards(index, solution, others)
+            guards = range_guards(index, solution, others)
             values = {index: solution}
             moved = [(a.substitute(values), e) for a, e in others]
             remaining = tuple(i for i in bound if i != index)
@@ -636,7 +636,7 @@ def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
     return Access(base.tensor, tuple(here if e == solution else e for e in base.index))
 
 
-def _guards(index: Index, solution: Affine, factors: list[Factor]) -> list[Factor]:
+def range_guards(index: Index, solution: Affine, factors: Iterable[Factor]) -> list[Factor]:
     """0/1 factors for ``0 <= solution < index.size``, left out where they always hold.
 
     They hold by themselves when the term has an access with exactly this index on an axis of
@@ -686,11 +686,16 @@ def _rename(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Inde
         [index for _, index in members]
         for _, members in itertools.groupby(ranked, key=lambda pair: pair[0])
     ]
+    taken = {i.name for a in collected for i in a.indices if i not in bound}
+    for a in collected:
+        taken |= _inner_sums(a)
+    fresh = (f"${k}" for k in itertools.count())
+    free_names = list(itertools.islice((n for n in fresh if n not in taken), len(bound)))
     best: tuple[list[str], dict[Atom, Fraction], tuple[Index, ...]] | None = None
     orders = itertools.product(*(itertools.permutations(g) for g in groups))
     for order in itertools.islice(orders, 24):
         sequence = list(itertools.chain.from_iterable(order))
-        names = [Index(f"${k}", old.size) for k, old in enumerate(sequence)]
+        names = [Index(n, old.size) for n, old in zip(free_names, sequence, strict=True)]
         values = {old: Affine.of(new) for old, new in zip(sequence, names, strict=True)}
         renamed: dict[Atom, Fraction] = {}
         for a, e in collected.items():
@@ -703,6 +708,45 @@ def _rename(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Inde
             best = text, renamed, tuple(names)
     assert best is not None
     return (coefficient, best[1]), best[2]
+
+
+def _inner_sums(base: Atom) -> set[str]:
+    """Names of indices that are summed inside an atom; an outer sum must not use them."""
+    match base:
+        case Group(poly=poly):
+            parts: tuple[Poly, ...] = (poly,)
+        case Function(args=args):
+            parts = args
+        case Compare(left=left, right=right):
+            parts = (left, right)
+        case _:
+            return set()
+    found: set[str] = set()
+    for part in parts:
+        for term in part.terms:
+            found |= {i.name for i in term.bound}
+            for inner, _ in term.factors:
+                found |= _inner_sums(inner)
+    return found
+
+
+def defined_at(body: Poly, free: Iterable[Index], entries: Iterable[Affine]) -> Poly:
+    """The body of a definition at other indices, zero where those leave its range.
+
+    An access outside its tensor is zero; its definition written out must be zero there too.
+    """
+    pairs = list(zip(free, entries, strict=True))
+    reaching = [(i, e) for i, e in pairs if not e.within(i.size)]
+    moved = dict(pairs)
+    if not reaching:
+        return body.substitute(moved)
+    result: list[Term] = []
+    for term in body.terms:
+        guards = [g for i, e in reaching for g in range_guards(i, e, term.factors)]
+        apart = term.freshened()
+        factors = tuple((a.substitute(moved), e) for a, e in apart.factors)
+        result.append(product(apart.coefficient, (*factors, *guards), apart.bound))
+    return poly_of(result)
 
 
 def access(tensor: Tensor, index: Iterable[Affine | Index | Label | Dim | int]) -> Poly:

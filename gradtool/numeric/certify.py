@@ -129,6 +129,10 @@ def _checked(
         values[variable.name] = (
             np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
         )
+        if variable.domain.kind == "probabilities":
+            # Exactly one in this precision too: a derivation may rely on it.
+            total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
+            values[variable.name] = values[variable.name] / total
     known = run(graph.statements, values, setting)
     upstream: dict[str, Any] = {}
     weights: dict[str, Any] = {}

@@ -14,10 +14,11 @@ from fractions import Fraction
 from typing import NoReturn, Protocol, TypeAlias
 
 from gradtool.ir.dims import ONE, Dim, DimError, shape_text
-from gradtool.ir.graph import AnyStatement, Reduction, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, MatrixFunction, Reduction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Kind, Label, Tensor
-from gradtool.ir.poly import Poly, Position, access, atom, number, size
-from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree
+from gradtool.ir.poly import Access, Atom, Poly, Position, access, atom, number, size
+from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, replace_names
+from gradtool.ir.walk import replace_atoms
 from gradtool.ops.errors import OpError
 
 Entries: TypeAlias = tuple[Affine, ...]
@@ -68,6 +69,8 @@ class Builder:
     shared: dict[str, Operand] = field(default_factory=dict)
     line: int = 0
     counter: int = 0
+    lowered: dict[int, tuple[Tree, Operand]] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
     # -- trees to operands ----------------------------------------------------------------
 
@@ -86,13 +89,19 @@ class Builder:
             case Literal(value=bool() as truth):
                 return Operand((), lambda _: number(int(truth)), tree, "bool")
             case Call(op=op):
+                # A word may look at an argument more than once; it is lowered once.
+                seen = self.lowered.get(id(tree))
+                if seen is not None:
+                    return seen[1]
                 lowering = self.vocabulary.get(op)
                 if lowering is None:
                     raise OpError(f"unknown function '{op}'", tree.span, near=("function", op))
                 try:
-                    return lowering(self, tree)
+                    made = lowering(self, tree)
                 except OpError as error:
                     raise error.at(tree.span) from None
+                self.lowered[id(tree)] = tree, made
+                return made
             case Items():
                 raise OpError(
                     "a list stands where an array is expected",
@@ -194,17 +203,27 @@ class Builder:
         return operand.at(tuple(Affine.of(index) for index in free))
 
     def assign(self, name: str, operand: Operand) -> Operand:
-        """Give a value its name: the last hidden statement is renamed, anything else copied."""
-        last = self.statements[-1] if self.statements else None
+        """Give a value its name: a hidden statement of this line is renamed, others copied."""
+        self.lowered.clear()
+        place = next(
+            (
+                k for k, s in enumerate(self.statements)
+                if operand.tensor is not None and s.out is operand.tensor and s.hidden
+                and s.line == self.line
+            ),
+            None,
+        )
         if (
-            last is not None
+            place is not None
             and operand.tensor is not None
-            and last.out is operand.tensor
-            and last.hidden
             and not any(operand.tensor is known.tensor for known in self.scope.values())
         ):
             tensor = replace(operand.tensor, name=name)
-            self.statements[-1] = replace(last, out=tensor, hidden=False)
+            self.statements[place] = replace(self.statements[place], out=tensor, hidden=False)
+            for later in range(place + 1, len(self.statements)):
+                self.statements[later] = renamed(
+                    self.statements[later], operand.tensor.name, tensor
+                )
         else:
             free = self.indices(operand.shape)
             tensor = Tensor(name, operand.shape, operand.kind, operand.labels)
@@ -254,6 +273,25 @@ class Builder:
             raise OpError("this reaches outside the array")
         if dim.as_int is None and dim not in self.assumptions:
             self.assumptions.append(dim)
+
+
+def renamed(statement: AnyStatement, old: str, new: Tensor) -> AnyStatement:
+    """A statement that reads `new` where it read the tensor called `old`."""
+    tree = replace_names(statement.tree, {old: Name(new.name)})
+    match statement:
+        case Statement(body=body):
+
+            def change(base: Atom) -> Poly | None:
+                if isinstance(base, Access) and base.tensor.name == old:
+                    return atom(Access(new, base.index))
+                return None
+
+            return replace(statement, body=replace_atoms(body, change), tree=tree)
+        case Reshape(operand=operand):
+            return replace(statement, operand=new if operand.name == old else operand, tree=tree)
+        case MatrixFunction(operands=several):
+            moved = tuple(new if t.name == old else t for t in several)
+            return replace(statement, operands=moved, tree=tree)
 
 
 def constant(body: Poly, tree: Tree, dim: Dim | None) -> Operand:

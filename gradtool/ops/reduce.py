@@ -9,7 +9,7 @@ from typing import Literal
 from gradtool.ir.dims import ONE, Dim, shape_text, total
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Function, Iverson, atom, size
-from gradtool.ir.tree import Call, Items, Tree
+from gradtool.ir.tree import Call, Items, Tree, integer
 from gradtool.ir.tree import Literal as Constant
 from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Entries, Operand, fail, span_of, view
@@ -66,8 +66,6 @@ def axis_trees(operand: Operand, axes: Sequence[int], kept: bool) -> dict[str, T
 
 
 def _whole(value: int) -> Tree:
-    from gradtool.ir.tree import integer
-
     return integer(value)
 
 
@@ -150,15 +148,18 @@ def _arg_extremum(name: Literal["argmax", "argmin"]) -> None:
     def rule(build: Builder, call: Call, given: Arguments) -> Operand:
         x = real(build, given["x"])
         axes = axes_of(build, given, x)
-        free, bound, entries = split(build, x, axes, False)
-        tree = Call(name, (x.tree,), tuple(axis_trees(x, axes, False).items()))
+        kept = keep(build, given)
+        free, bound, entries = split(build, x, axes, kept)
+        tree = Call(name, (x.tree,), tuple(axis_trees(x, axes, kept).items()))
         labels = total(x.shape[a] for a in axes)
         return build.define(
             free, x.at(entries), tree, kind="index", reduce=name, bound=bound, labels=labels
         )
 
     rule.__doc__ = f"The position of the {name[3:]} over an axis; the first one at a tie."
-    word(name, "x", optional="axis", examples=(f"Y = X[arange(N), {name}(X, axis=1)]",))(rule)
+    word(name, "x", optional="axis keepdims", examples=(
+        f"Y = X[arange(N), {name}(X, axis=1)]",
+    ))(rule)
 
 
 _arg_extremum("argmax")
@@ -200,12 +201,10 @@ def std(build: Builder, call: Call, given: Arguments) -> Operand:
     squared = variance(build, given, "std")
     free = build.indices(squared.shape)
     body = build.entry(squared, free).power(Fraction(1, 2))
-    written = squared.tree
     x = real(build, given["x"])
     shown = dict(axis_trees(x, axes_of(build, given, x), keep(build, given)))
     if "ddof" in given:
         shown["ddof"] = given["ddof"]
-    del written
     return build.define(free, body, Call("std", (x.tree,), tuple(shown.items())))
 
 

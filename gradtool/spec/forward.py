@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.graph import Graph
-from gradtool.ir.index import Affine, Tensor
-from gradtool.ir.tree import Call, Name, Span, Tree
-from gradtool.ops.build import Builder, Lowering, Operand, of_tensor
+from gradtool.ir.index import Tensor
+from gradtool.ir.poly import size
+from gradtool.ir.tree import Call, Name, Number, Span, Tree
+from gradtool.ops.build import Builder, Lowering, Operand, constant, of_tensor
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import vocabulary
+from gradtool.ops.shape import dim_tree
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.indexed import IndexNotation, is_index_statement
 from gradtool.spec.model import Block, LayerSpec, Place, Variable
@@ -64,6 +67,7 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
         constants=dict(spec.constants),
         assumptions=tuple(build.assumptions),
         remarks=tuple(scope.remarks),
+        hints=dict(build.hints),
         distributions=frozenset(
             v.name for v in spec.variables
             if v.constant and v.domain.kind in ("probabilities", "one-hot")
@@ -150,8 +154,13 @@ def _run(scope: _Scope) -> None:
     except ParseError as error:
         scope.problems.append(_problem(scope, block, error.span, error.message, error.hint))
         return
-    reader = Reader(block.text.split("\n"))
+    assigned = {
+        node.id for node in ast.walk(module)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    reader = Reader(block.text.split("\n"), assigned | set(scope.build.scope))
     for statement in module.body:
+        scope.build.lowered.clear()
         scope.build.line = statement.lineno
         try:
             _line(scope, reader, statement)
@@ -288,9 +297,6 @@ def _unpack(scope: _Scope, reader: Reader, target: ast.Tuple, value: ast.expr) -
 
 
 def _alias_size(scope: _Scope, span: Span, name: str, dim: Dim) -> None:
-    from gradtool.ir.poly import size
-    from gradtool.ops.build import constant
-    from gradtool.ops.shape import dim_tree
 
     if dim.as_symbol == name:
         return
@@ -321,6 +327,8 @@ def _bind(scope: _Scope, span: Span, name: str, operand: Operand) -> None:
     unique = _version(scope, name)
     if scope.sub:
         build.scope[name] = operand
+        if operand.tensor is not None and operand.tensor.name.startswith("_"):
+            build.hints.setdefault(operand.tensor.name, name)
     else:
         build.scope[name] = build.assign(unique, operand)
     scope.last = name
@@ -413,11 +421,8 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     sizes: dict[str, Dim] = {}
     constants: dict[str, Operand] = {}
     for name, value in spec.constants.items():
-        from fractions import Fraction
 
-        from gradtool.ir.tree import Number
-
-        default = Number(Fraction(value), str(value))
+        default = Number(Fraction(value), _decimal(value))
         constants[name] = build.operand(given.get(name, default))
         dim = constants[name].dim
         if isinstance(value, int) and dim is not None:
@@ -425,9 +430,6 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     for variable in spec.variables:
         _match(spec, variable, arguments[variable.name], sizes, given[variable.name], call)
     inner_scope: dict[str, Operand] = {**constants, **arguments}
-    from gradtool.ir.poly import size
-    from gradtool.ops.build import constant
-    from gradtool.ops.shape import dim_tree
 
     for name, dim in sizes.items():
         inner_scope.setdefault(name, constant(size(dim), dim_tree(dim), dim))
@@ -452,6 +454,12 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
         build.scope, build.vocabulary = outer_scope, outer_words
         build.dimensions, build.constants = outer_dims, outer_constants
         build.line = line
+
+
+def _decimal(value: int | Fraction) -> str:
+    """As it would be written: 1e-05 rather than 1/100000."""
+    text = repr(float(value)) if isinstance(value, Fraction) else str(value)
+    return text if Fraction(text) == value else str(value)
 
 
 def _match(
@@ -493,5 +501,3 @@ def _match(
                 tree.span or call.span,
             )
 
-
-__all__ = ["Affine", "Name", "graph_of", "tensor_of"]

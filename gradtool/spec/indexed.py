@@ -9,12 +9,12 @@ zero, and every range must then be stated or follow from a plain access.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from gradtool.ir.dims import ONE, Dim, shape_text
-from gradtool.ir.index import Affine, Index, Label, nonnegative
+from gradtool.ir.dims import ONE, Dim, shape_text, total
+from gradtool.ir.index import Affine, Index, nonnegative
 from gradtool.ir.poly import (
     NOTHING,
     UNIT,
@@ -28,11 +28,12 @@ from gradtool.ir.poly import (
     number,
     size,
 )
-from gradtool.ir.tree import Call, Items, Literal, Name, Number, Tree, children
+from gradtool.ir.tree import Call, Items, Name, Number, Tree, children, rebuild
 from gradtool.ops.arithmetic import chosen
 from gradtool.ops.build import Builder, Operand, span_of
 from gradtool.ops.errors import OpError
 from gradtool.ops.scalar import FUNCTIONS
+from gradtool.ops.shape import dim_tree
 from gradtool.spec.parse import Reader
 
 _REDUCTIONS = ("sum", "mean", "max", "min")
@@ -84,6 +85,8 @@ class IndexNotation:
                 )
         free = [Index(f"{name}'", self.ranges[name]) for name in free_names]
         scope = {name: index for name, index in zip(free_names, free, strict=True)}
+        if isinstance(tree, Call) and tree.op in ("argmax", "argmin"):
+            return self._position(tree, left, free, scope)
         body = self._scalar(tree, scope)
         unknown = body.indices - {i for i in free}
         if unknown:
@@ -238,8 +241,7 @@ class IndexNotation:
         if not any(term.bound for term in body.terms):
             return body
         used = sorted(body.indices, key=lambda i: i.name)
-        made = self.build.define(tuple(used), body, Call("indexed", (Items(()),
-                                                                     self._written(tree))))
+        made = self.build.define(tuple(used), body, self._inner(used, tree))
         return made.at(tuple(Affine.of(i) for i in used))
 
     def _access(self, tree: Call, scope: dict[str, Index]) -> Poly:
@@ -333,27 +335,56 @@ class IndexNotation:
             bound[name] = Index(f"{name}'", self.ranges[name])
         body = self._scalar(tree.args[0], {**scope, **bound})
         if tree.op in ("sum", "mean"):
-            total = body.over(bound.values())
+            summed = body.over(bound.values())
             if tree.op == "mean":
                 for index in bound.values():
-                    total = total * size(index.size).power(-1)
-            return total
+                    summed = summed * size(index.size).power(-1)
+            return summed
         if any(term.bound for term in body.terms):
             raise OpError("a sum inside a max needs a line of its own", tree.span)
         used = tuple(
             sorted((i for i in body.indices if i not in bound.values()), key=lambda i: i.name)
         )
-        written = Call("indexed", (Items(()), self._written(tree)))
+        written = self._inner(used, tree)
         reduce = "max" if tree.op == "max" else "min"
         made = self.build.define(
             used, body, written, reduce=reduce, bound=tuple(bound.values())  # type: ignore[arg-type]
         )
         return made.at(tuple(Affine.of(i) for i in used))
 
+    def _inner(self, used: Sequence[Index], tree: Tree) -> Tree:
+        """How an inner value of an index statement is written on a line of its own."""
+        left = tuple(
+            Call("lt", (Name(i.name.rstrip("'")), dim_tree(i.size))) for i in used
+        )
+        return Call("indexed", (Items(left), self._written(tree)))
+
+    def _position(
+        self, tree: Call, left: list[Tree], free: list[Index], scope: dict[str, Index]
+    ) -> Operand:
+        """``best[i] = argmax(X[i, j], over=[j])``: where the best entry is, row-major."""
+        over = tree.keyword("over")
+        if over is None:
+            raise OpError(f"{tree.op} in an index statement needs over=[…]", tree.span)
+        items = over.items if isinstance(over, Items) else (over,)
+        bound: dict[str, Index] = {}
+        for item in items:
+            name = self._declared(item)
+            if name not in self.ranges:
+                raise OpError(f"the range of '{name}' is not known", span_of(item),
+                              hint=f"state it: over=[{name} < …]")
+            bound[name] = Index(f"{name}'", self.ranges[name])
+        body = self._flat(tree.args[0], {**scope, **bound})
+        labels = total(i.size for i in bound.values())
+        written = Call("indexed", (Items(tuple(left)), self._written(tree)))
+        return self.build.define(
+            tuple(free), body, written, kind="index",
+            reduce="argmax" if tree.op == "argmax" else "argmin",
+            bound=tuple(bound.values()), labels=labels,
+        )
+
     def _written(self, tree: Tree) -> Tree:
         """The tree in names of tensors (a name may have been versioned)."""
-        from gradtool.ir.tree import rebuild
-
         match tree:
             case Name(id=name) if name in self.build.scope:
                 return self.build.scope[name].tree
@@ -445,5 +476,3 @@ _SCALAR: dict[str, _Rule] = {
 def _relu(x: Poly) -> Poly:
     return atom(Compare(">", x, NOTHING)) * x
 
-
-__all__ = ["IndexNotation", "Label", "Literal", "is_index_statement"]

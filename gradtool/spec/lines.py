@@ -36,7 +36,8 @@ class LineReader:
     def read(self, text: str) -> Tensor:
         """Lower one assignment; the tensor that it defines."""
         module = parse_block(text)
-        reader = Reader(text.split("\n"))
+        self.build.lowered.clear()
+        reader = Reader(text.split("\n"), self.build.scope)
         (statement,) = module.body
         assert isinstance(statement, ast.Assign)
         (target,) = statement.targets
@@ -62,6 +63,7 @@ class LineReader:
             return self.build.operand(tree)
         finally:
             del self.build.statements[count:]
+            self.build.lowered.clear()
             self.build.shared = shared
 
     def shape(self, tree: Tree) -> tuple[Dim, ...]:

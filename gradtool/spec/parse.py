@@ -7,7 +7,7 @@ pasted from a notebook reads the same.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Span, Tree
@@ -41,8 +41,9 @@ class ParseError(Exception):
 class Reader:
     """Turns the nodes of one block into trees; knows the block's lines to count characters."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], known: Collection[str] = ()) -> None:
         self.lines = lines
+        self.known = known  # names of values: a filter called F is not torch's module F
 
     def span(self, node: ast.AST) -> Span:
         """The place of a node; `ast` counts UTF-8 bytes, people count characters."""
@@ -161,8 +162,17 @@ class Reader:
             return Literal(None, self.span(node))
         return self.expression(node)
 
+    def _is_module(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Name):
+            return node.id in _MODULES and node.id not in self.known
+        return (
+            isinstance(node, ast.Attribute)
+            and node.attr in _MODULES
+            and self._is_module(node.value)
+        )
+
     def _attribute(self, node: ast.Attribute, value: ast.expr, attribute: str, span: Span) -> Tree:
-        if _is_module(value):
+        if self._is_module(value):
             return Name("pi", span) if attribute == "pi" else Name(attribute, span)
         if isinstance(value, ast.Name) and value.id == "self":
             return Name(attribute, span)
@@ -190,7 +200,7 @@ class Reader:
                 raise ParseError("** in a call is not part of the language", span)
             keywords.append((keyword.arg, self.expression(keyword.value)))
         function = node.func
-        if isinstance(function, ast.Attribute) and not _is_module(function.value):
+        if isinstance(function, ast.Attribute) and not self._is_module(function.value):
             if isinstance(function.value, ast.Name) and function.value.id == "self":
                 return Call(function.attr, tuple(arguments), tuple(keywords), span)
             arguments = _gathered(function.attr, arguments, span)
@@ -215,12 +225,6 @@ def _gathered(name: str, arguments: list[Tree], span: Span) -> list[Tree]:
     if name in ("reshape", "view", "transpose", "permute") and len(arguments) > 1:
         return [Items(tuple(arguments), span)]
     return arguments
-
-
-def _is_module(node: ast.expr) -> bool:
-    if isinstance(node, ast.Name):
-        return node.id in _MODULES
-    return isinstance(node, ast.Attribute) and node.attr in _MODULES and _is_module(node.value)
 
 
 def _symbol(op: ast.operator) -> str:
