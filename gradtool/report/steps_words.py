@@ -1,0 +1,400 @@
+"""Why a share of a gradient looks as it does: sentences for one use of one value.
+
+Nothing here knows a layer or a word of the vocabulary.  The sentences follow from the indices: an
+index of the stage that the operand lacks is summed, an index of the operand that the stage lacks
+is filled, a label picks, a sum of two indices slides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gradtool.derive.calculus import partial
+from gradtool.derive.explain import Explanation, Use
+from gradtool.derive.line import Line
+from gradtool.derive.raising import raised
+from gradtool.derive.reveal import shown
+from gradtool.derive.shares import bare
+from gradtool.emit.subscripts import subscripts
+from gradtool.emit.text import operand, text
+from gradtool.ir.dims import ONE, Dim, shape_text
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import MatrixFunction, Reshape, Statement
+from gradtool.ir.index import Index
+from gradtool.ir.poly import (
+    NOTHING,
+    Access,
+    Compare,
+    Function,
+    Poly,
+    Term,
+    number,
+    poly_of,
+)
+from gradtool.ir.tree import Call, Name, Number, Tree, children
+from gradtool.ir.walk import accesses, atoms, replace_atoms
+from gradtool.ops.matrix import RULES
+from gradtool.report.sections import Piece, formula, say
+from gradtool.spec.lines import LineReader
+
+
+@dataclass(frozen=True)
+class Words:
+    """Sentences about the uses of one explanation; `reader` knows the shape of every name."""
+
+    told: Explanation
+    reader: LineReader
+
+    def why(self, use: Use) -> Iterator[Piece]:
+        """The reasons for one share, in the order in which a person would find them."""
+        statement = use.stage.statement
+        if isinstance(statement, Reshape):
+            yield say(f"A reshape only puts the same entries in another order. The gradient goes "
+                      f"back into the shape of {use.of}, {shape_text(self.shape(use.of))}.")
+        elif isinstance(statement, MatrixFunction):
+            yield say(f"The rule for {statement.function} is a known result "
+                      f"({RULES[statement.function].source}).")
+        elif statement.reduce != "sum":
+            yield from self._winner(use, statement)
+        elif use.vanishes:
+            yield from self._vanishing(use)
+        elif use.local is not None:
+            yield from self._slope(use, statement)
+        else:
+            yield from self._entries(use, statement)
+
+    def shape(self, name: str) -> tuple[Dim, ...]:
+        return self.told.graph.tensors[name].shape
+
+    def cotangent(self, use: Use) -> str:
+        step = self.told.step_of.get(use.stage.name)
+        return step.name if step is not None else ""
+
+    # -- one entry of the operand, one entry of the stage ----------------------------------
+
+    def _slope(self, use: Use, statement: Statement) -> Iterator[Piece]:
+        stage = use.stage.name
+        assert use.local is not None and use.body is not None
+        slope = text(use.local)
+        above = self.cotangent(use)
+        entry = _entry(use.body, use.of)
+        if slope == "1":
+            yield say(f"{use.of} is only added, so its slope is 1 and {above or 'the gradient'} "
+                      "passes through unchanged.")
+        elif slope == "-1":
+            yield say(f"{use.of} is only subtracted, so its slope is -1 and the sign turns.")
+        else:
+            yield formula(f"∂{stage}/∂{use.of} = {slope}")
+            if statement.free and above:
+                yield say(f"Entry by entry: an entry of {stage} sees only the entry of {use.of} "
+                          f"at its place. So {above} is multiplied by this slope.")
+            elif above:
+                yield say(f"Chain rule: {above} times this slope.")
+        yield from self._kinks(use, entry)
+        yield from self._broadcast(use, _lacking(statement.free, entry))
+
+    def _broadcast(self, use: Use, lacking: list[Index]) -> Iterator[Piece]:
+        if not lacking:
+            return
+        over = _listed(str(i.size) for i in lacking)
+        yield say(f"{use.of} was broadcast over {over}, so its gradient is summed over {over}.")
+
+    def _kinks(self, use: Use, entry: Access) -> Iterator[Piece]:
+        """Where the slope jumps, and what is taken there."""
+        assert use.body is not None
+        slope = _slope(use.body, use.of, entry)
+        seen = set()
+        for base in atoms(slope):
+            if isinstance(base, Compare) and base not in seen and _mentions(base, use.of):
+                seen.add(base)
+                at = self._place(use, base)
+                sides = [_with(slope, base, value) for value in (0, 1)]
+                ends = [None if s is None else s.constant for s in sides]
+                taken = ends[1 if base.relation == ">=" else 0]
+                if base.relation not in (">", ">=") or not at:
+                    continue
+                if None in ends:
+                    yield say(f"At {at} there is a kink. There the formula takes the slope of the "
+                              "side that the forward pass takes.")
+                elif ends[0] != ends[1]:
+                    yield say(f"At {at} there is a kink: the slope jumps between {ends[0]} and "
+                              f"{ends[1]}. The value {taken} is taken there.")
+            if isinstance(base, Function) and base.name == "sign" and base not in seen:
+                seen.add(base)
+                place = self._text(base.args[0], use)
+                yield say(f"At {place} = 0 there is a kink. The value sign(0) = 0 is taken there.")
+
+    def _place(self, use: Use, compare: Compare) -> str:
+        left, right = self._text(compare.left, use), self._text(compare.right, use)
+        return f"{right} = {left}" if compare.left.constant is not None else f"{left} = {right}"
+
+    def _text(self, body: Poly, use: Use, free: tuple[Index, ...] | None = None) -> str:
+        statement = use.stage.statement
+        assert isinstance(statement, Statement)
+        tree = raised(body, statement.free if free is None else free)
+        return text(bare(shown(self.told.graph, tree)))
+
+    # -- sums, products, picks -------------------------------------------------------------
+
+    def _entries(self, use: Use, statement: Statement) -> Iterator[Piece]:
+        """A stage whose entries depend on several entries of the operand."""
+        body = use.body
+        if body is None:
+            return
+        mentioning = [t for t in body.terms if _term_mentions(t, use.of)]
+        used = {a for t in mentioning for a in accesses(poly_of((t,))) if a.tensor.name == use.of}
+        if len(mentioning) != 1 or len(used) != 1:
+            yield from self._subscripts(use)
+            return
+        (term,) = mentioning
+        (entry,) = used
+        others = _others(term, entry)
+        if any(e.as_index is None and e.as_dim is None for e in entry.index):
+            yield from self._picked(use, entry) if _labelled(entry) else self._slid(use)
+        elif others and _is_linear(term, entry) and (term.bound or _lacking(
+                (*statement.free, *term.bound), entry)):
+            if any(e.as_index is None and e.as_dim is None for o in others for e in o.index):
+                yield from self._slid(use)
+            else:
+                yield from self._contracted(use, statement, term, entry, others)
+        else:
+            yield from self._reduced(use, statement, term, entry)
+
+    def _subscripts(self, use: Use) -> Iterator[Piece]:
+        """The forward and the backward formula with their indices."""
+        stage = use.stage
+        told = use.derivation
+        forward = Line(stage.name, stage.name, "inner", stage.shape, Name(stage.name))
+        shown_forward = subscripts(replace(told, lines=(forward,)))[stage.name]
+        backward = subscripts(told)[f"d{use.of}"]
+        above = self.cotangent(use)
+        if above in ("", f"d{stage.name}"):
+            yield formula(shown_forward)
+            yield formula(backward)
+
+    def _contracted(
+        self, use: Use, statement: Statement, term: Term, entry: Access, others: list[Access]
+    ) -> Iterator[Piece]:
+        """A product summed over an index: the reason is in the axes."""
+        above = self.cotangent(use)
+        yield from self._subscripts(use)
+        at_hand = {o.tensor.name: shape_text(o.tensor.shape) for o in others}
+        if above:
+            at_hand[above] = shape_text(use.stage.shape)
+        have = _listed(f"{name} is {shape}" for name, shape in at_hand.items())
+        own = shape_text(self.shape(use.of))
+        lacking = _lacking((*statement.free, *term.bound), entry)
+        text_ = f"d{use.of} must be {own}, the shape of {use.of}. {have}."
+        if lacking:
+            gone = _listed(str(i.size) for i in lacking)
+            verb = "must disappear: it is summed over" if len(lacking) == 1 else \
+                "must disappear: they are summed over"
+            text_ += f" {self._axis(gone, lacking)} {verb}."
+        elif above and entry.index and entry.tensor.shape:
+            text_ += " No axis has to disappear, so nothing is summed: every entry is one product."
+        yield say(text_)
+        product = _outermost(use.tree, "matmul")
+        if product is not None:
+            shapes = [shape_text(self.reader.shape(a)) for a in product.args]
+            result = shape_text(self.reader.shape(product))
+            yield say(f"So {text(product)}: {shapes[0]} @ {shapes[1]} gives {result}.")
+        sizes = [i.size for i in {*statement.free, *term.bound, *entry.indices} if i.size != ONE]
+        if lacking and len(set(sizes)) < len(sizes):
+            yield say("Some sizes are equal here, so shapes alone could mislead; "
+                      "the subscripts decide.")
+
+    def _axis(self, sizes: str, indices: list[Index]) -> str:
+        """What an axis is called in a sentence: its size, when that is a name."""
+        if all(i.size.as_int is None for i in indices):
+            return sizes
+        return f"The axis of size {sizes}" if len(indices) == 1 else f"The axes of sizes {sizes}"
+
+    def _reduced(
+        self, use: Use, statement: Statement, term: Term, entry: Access
+    ) -> Iterator[Piece]:
+        """A sum or a mean: every entry that was added gets its share."""
+        stage, above = use.stage.name, self.cotangent(use)
+        gone = [i for i in term.bound if i in entry.indices]
+        over = _listed(str(i.size) for i in gone)
+        try:
+            slope = partial(Term(term.coefficient, term.factors), entry)
+            free = tuple(e.as_index or Index(f"@{k}", ONE) for k, e in enumerate(entry.index))
+            local = self._text(slope, use, free) if slope.indices <= set(free) else ""
+        except UnsupportedError:
+            local = ""
+        if gone and local:
+            each = "1, so each gets it whole" if local == "1" else local
+            yield say(f"{stage} adds up over {over}. The slope with respect to one entry of "
+                      f"{use.of} is {each}.")
+        elif gone:
+            yield say(f"{stage} adds up over {over}.")
+        if gone and above and not _has_axes(self.shape(use.stage.name), gone):
+            yield say(f"{above} has no axis {over} any more: the same number goes back to every "
+                      f"entry along {over}.")
+        yield from self._kinks(use, entry)
+        yield from self._broadcast(use, _lacking((*statement.free, *term.bound), entry))
+
+    def _picked(self, use: Use, entry: Access) -> Iterator[Piece]:
+        """Entries chosen by labels."""
+        yield from self._subscripts(use)
+        labels = [label for e in entry.index for label in e.labels()]
+        chosen = _listed(dict.fromkeys(label.tensor.name for label in labels))
+        yield say(f"Only the entries of {use.of} that {chosen} picks were used. They get a "
+                  "gradient, all others get 0: that is what onehot writes.")
+        rows = any(not label.index for label in labels) or len(labels) < len(entry.index)
+        if rows and not entry.indices - {i for label in labels for i in label.index_set}:
+            return
+        if len(labels) == 1 and not self._distinct(entry):
+            yield say(f"The same entry of {use.of} can be picked more than once; "
+                      "its gradients are added.")
+
+    def _distinct(self, entry: Access) -> bool:
+        """Whether different places pick different entries, since they stand in different rows."""
+        plain = {e.as_index for e in entry.index if e.as_index is not None}
+        within = {i for e in entry.index for label in e.labels() for i in label.index_set}
+        return within <= plain
+
+    def _slid(self, use: Use) -> Iterator[Piece]:
+        """Windows: an index that is a sum of two."""
+        yield from self._subscripts(use)
+        above = self.cotangent(use) or f"d{use.stage.name}"
+        found = _sliding(use)
+        if found is None:
+            return
+        kind, other, strided = found
+        if kind == "correlation":
+            yield say(f"{above} is laid on {other}, entry on entry, and moved along: this is the "
+                      f"correlation of {other} with {above}.")
+            if strided:
+                yield say(f"Because of the stride, the entries of {above} are laid that many "
+                          "steps apart.")
+        else:
+            yield say(f"The minus sign in the index turns {other} around: this is the full "
+                      f"convolution of {above} with {other}, that is, {other} rotated by 180 "
+                      f"degrees moves over {above}, which counts as 0 outside its borders.")
+            if strided:
+                yield say(f"Because of the stride, {above} is first spread out with zeros between "
+                          "its entries.")
+
+    def _winner(self, use: Use, statement: Statement) -> Iterator[Piece]:
+        best = "largest" if statement.reduce == "max" else "smallest"
+        over = _listed(str(i.size) for i in statement.bound)
+        yield say(f"Only the {best} entry along {over} decides {use.stage.name}. So it gets the "
+                  "whole gradient and the others get 0. If several are equal, the first gets it.")
+
+    def _vanishing(self, use: Use) -> Iterator[Piece]:
+        facts = [f for f in self.told.facts if text(f.left) in text(use.tree)]
+        shown_facts = _listed(f"{text(f.left)} is {text(f.right)}" for f in facts)
+        reason = f", because {shown_facts}" if facts else " by the definitions of the forward pass"
+        yield say(f"This share is 0{reason}. It can be left out.")
+
+
+# -- the index structure ------------------------------------------------------------------
+
+
+def _entry(body: Poly, name: str) -> Access:
+    return next(a for a in accesses(body) if a.tensor.name == name)
+
+
+def _lacking(indices: Iterable[Index], entry: Access) -> list[Index]:
+    """Indices over which an entry stays the same."""
+    return [i for i in indices if i.size != ONE and i not in entry.indices]
+
+
+def _term_mentions(term: Term, name: str) -> bool:
+    return any(a.tensor.name == name for a in accesses(poly_of((term,))))
+
+
+def _mentions(base: Compare, name: str) -> bool:
+    return any(a.tensor.name == name for p in (base.left, base.right) for a in accesses(p))
+
+
+def _others(term: Term, entry: Access) -> list[Access]:
+    """The other arrays of a product."""
+    return [
+        a for a, _ in term.factors
+        if isinstance(a, Access) and a != entry and a.tensor.kind == "real" and a.index
+    ]
+
+
+def _is_linear(term: Term, entry: Access) -> bool:
+    plain = [e for a, e in term.factors if a == entry]
+    everywhere = [a for a in accesses(poly_of((term,))) if a.tensor.name == entry.tensor.name]
+    return plain == [1] and len(everywhere) == 1
+
+
+def _labelled(entry: Access) -> bool:
+    return any(True for e in entry.index for _ in e.labels())
+
+
+def _slope(body: Poly, name: str, entry: Access) -> Poly:
+    total = NOTHING
+    for term in body.terms:
+        if _term_mentions(term, name):
+            total = total + partial(Term(term.coefficient, term.factors), entry)
+    return total
+
+
+def _with(body: Poly, condition: Compare, value: int) -> Poly | None:
+    """An expression where a condition holds or does not."""
+    return replace_atoms(body, lambda a: number(value) if a == condition else None)
+
+
+def _has_axes(shape: tuple[Dim, ...], indices: list[Index]) -> bool:
+    return all(i.size in shape for i in indices)
+
+
+def _outermost(tree: Tree, op: str) -> Call | None:
+    if isinstance(tree, Call) and tree.op == op:
+        return tree
+    return next((f for child in children(tree) if (f := _outermost(child, op))), None)
+
+
+def _sliding(use: Use) -> tuple[str, str, bool] | None:
+    """How a gradient slides over an array: the kind, the other array, whether in strides."""
+    label = use.derivation.closed.gradients[use.of].name
+    made = next((s for s in use.derivation.closed.statements if s.out.name == label), None)
+    term = made.body.single if isinstance(made, Statement) else None
+    if term is None or not isinstance(made, Statement):
+        return None
+    used = [a for a, _ in term.factors if isinstance(a, Access)]
+    above = [a for a in used if a.tensor.name == f"d{use.stage.name}"]
+    others = [a for a in used if a.tensor.name != f"d{use.stage.name}"]
+    for other in others:
+        for gradient in above:
+            kind = _kind(gradient, other, frozenset(made.free))
+            if kind is not None:
+                return kind[0], other.tensor.name, kind[1]
+    return None
+
+
+def _kind(gradient: Access, other: Access, free: frozenset[Index]) -> tuple[str, bool] | None:
+    """Correlation: other[s*i + p], gradient[i]. Convolution: gradient[i - p] or other[i - s*p]."""
+    bare_ = {e.as_index for e in gradient.index} - {None}
+    for entry in other.index:
+        inside = {i: entry.coefficient(i) for i in entry.indices}
+        if len(inside) == 2 and set(inside) & free and set(inside) & bare_:
+            moving = next(c for i, c in inside.items() if i not in free)
+            backwards = all(c < 0 for _, c in moving.terms)
+            strided = moving not in (ONE, -ONE)
+            return ("convolution" if backwards else "correlation"), strided
+    for entry in gradient.index:
+        inside = {i: entry.coefficient(i) for i in entry.indices}
+        bound = [i for i in inside if i not in free]
+        if len(inside) == 2 and len(bound) == 1 and any(bound[0] in e.indices
+                                                        for e in other.index):
+            if all(c < 0 for _, c in inside[bound[0]].terms):
+                return "convolution", False
+            return "correlation", False
+    return None
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """``a, b and c``."""
+    every = list(parts)
+    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
+
+
+_ = (cached_property, operand, Number)
