@@ -1,0 +1,410 @@
+"""Every single change of a backward function that a table of operators allows.
+
+An operator yields the changed node, the causes that are a right answer for the change, and what
+kind of change it is.  The table knows Python and NumPy, and nothing of how causes are found.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+Values = Mapping[str, Any]
+Change = tuple[ast.AST | None, frozenset[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed file; `accepted` are the codes that name the change rightly."""
+
+    layer: str
+    line: int
+    kind: str
+    before: str
+    after: str
+    text: str
+    accepted: frozenset[str]
+
+    @property
+    def identity(self) -> str:
+        return f"{self.layer}:{self.line}:{self.kind}:{self.before} -> {self.after}"
+
+    @property
+    def half(self) -> str:
+        """"seen" while the causes were written, "unseen" until they were finished."""
+        digest = sha256(self.identity.encode()).digest()
+        return "seen" if digest[0] % 2 else "unseen"
+
+
+NUMERIC = frozenset({"scale", "mean-for-sum", "sum-for-mean", "regulariser"})
+INVERTED = frozenset({"inverted-factor", "power"})
+ADDED = frozenset({"missing-path", "missing-term", "regulariser"})
+LEFT_OUT = frozenset({"missing-factor", "mask-missing", "upstream-ignored"})
+AXIS = frozenset({"wrong-axis"})
+TRANSPOSED = frozenset({"transposed", "swapped-order"})
+MASK = frozenset({"mask", "mask-missing"})
+PLACE = frozenset({"offset", "stride-ignored", "padding", "some-entries", "skipped"})
+OPERATOR = frozenset({"operator"})
+SIGN = frozenset({"sign"})
+TENSOR = frozenset({"wrong-tensor", "wrong-gradient", "wrong-point"})
+
+
+def mutants(layer: str, text: str, values: Values) -> list[Mutant]:
+    """All mutants of the function `backward` in `text`, without repetitions.
+
+    `values` are its local variables at the end of one run.
+    """
+    tree = ast.parse(text)
+    function = next(
+        n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "backward"
+    )
+    found: dict[str, Mutant] = {}
+    for target in ast.walk(function):
+        if target is function or isinstance(target, ast.arguments | ast.arg):
+            continue
+        parents = _parents(function, target)
+        for operator in OPERATORS:
+            for new, accepted, kind in operator(target, parents, values):
+                changed = _replaced(tree, target, new)
+                if changed is None or changed in found or changed == ast.unparse(tree):
+                    continue
+                line = getattr(target, "lineno", getattr(parents[-1], "lineno", 0))
+                before, after = _shown(target), "nothing" if new is None else _shown(new)
+                found[changed] = Mutant(layer, line, kind, before, after, changed, accepted)
+    return list(found.values())
+
+
+def _shown(node: ast.AST) -> str:
+    try:
+        return ast.unparse(node)
+    except Exception:
+        return type(node).__name__
+
+
+def _parents(root: ast.AST, target: ast.AST) -> list[ast.AST]:
+    """The chain from `root` to the parent of `target`."""
+
+    def search(node: ast.AST, chain: list[ast.AST]) -> list[ast.AST] | None:
+        for child in ast.iter_child_nodes(node):
+            if child is target:
+                return [*chain, node]
+            below = search(child, [*chain, node])
+            if below is not None:
+                return below
+        return None
+
+    return search(root, []) or [root]
+
+
+class _Swap(ast.NodeTransformer):
+    def __init__(self, old: ast.AST, new: ast.AST | None) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> Any:
+        if node is self.old:
+            if self.new is None:
+                return ast.Pass()
+            return self.new
+        return self.generic_visit(node)
+
+
+def _replaced(tree: ast.Module, old: ast.AST, new: ast.AST | None) -> str | None:
+    memo: dict[int, Any] = {}
+    whole = copy.deepcopy(tree, memo)
+    twin = memo[id(old)]
+    fresh = None if new is None else copy.deepcopy(new)
+    try:
+        text = ast.unparse(ast.fix_missing_locations(_Swap(twin, fresh).visit(whole)))
+        ast.parse(text)
+    except (SyntaxError, AttributeError, TypeError, ValueError):
+        return None
+    return text
+
+
+def _value(node: ast.AST, values: Values) -> Any:
+    """What an expression is worth in the locals of one run; None where that cannot be told."""
+    try:
+        code = compile(ast.Expression(copy.deepcopy(node)), "value", "eval")  # type: ignore[arg-type]
+        return eval(ast.fix_missing_locations and code, {"np": np, **values})
+    except Exception:
+        return None
+
+
+def _is_number(node: ast.AST, values: Values) -> bool:
+    value = _value(node, values)
+    return value is not None and not isinstance(value, tuple) and np.ndim(value) == 0
+
+
+def _binop(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
+    return ast.BinOp(left, op, right)
+
+
+def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Another operator, or one operand alone."""
+    if not isinstance(node, ast.BinOp) or _in_index(node, parents):
+        return
+    left, op, right = node.left, node.op, node.right
+    number = _is_number(right, values) or _is_number(left, values)
+    match op:
+        case ast.Add() | ast.Sub():
+            other: ast.operator = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
+            yield _binop(left, other, right), SIGN, "sign"
+            yield _binop(left, ast.Mult(), right), OPERATOR, "operator"
+            yield left, ADDED, "left out"
+            yield right, ADDED | (SIGN if isinstance(op, ast.Sub) else SIGN), "left out"
+        case ast.Mult() | ast.Div():
+            other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
+            yield _binop(left, other, right), NUMERIC | INVERTED if number else INVERTED, "inverted"
+            yield _binop(left, ast.Add(), right), OPERATOR, "operator"
+            for kept, lost in ((left, right), (right, left)):
+                accepted = NUMERIC if _is_number(lost, values) else LEFT_OUT
+                if kept is right and isinstance(op, ast.Div):
+                    accepted = accepted | INVERTED
+                yield kept, accepted, "left out"
+        case ast.Pow():
+            yield _binop(left, ast.Mult(), right), {*INVERTED, *OPERATOR} | SIGN, "operator"
+            yield left, INVERTED, "left out"
+        case ast.MatMult():
+            yield _binop(right, op, left), TRANSPOSED, "swapped"
+            yield _binop(left, ast.Mult(), right), OPERATOR | {"missing-sum"}, "operator"
+
+
+def signs(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """No minus."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        exponent = _is_exponent(node, parents)
+        yield node.operand, INVERTED if exponent else SIGN, "sign"
+
+
+def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Another number."""
+    if not isinstance(node, ast.Constant):
+        return
+    value = node.value
+    if isinstance(value, bool):
+        yield ast.Constant(not value), AXIS | TRANSPOSED, "constant"
+        return
+    if not isinstance(value, int | float):
+        return
+    if _in_index(node, parents):
+        accepted = PLACE | AXIS | TRANSPOSED | {"label-shift"}
+    elif _in_keyword(parents, "axis"):
+        accepted = AXIS | {"extra-sum", "missing-sum"}
+    elif _is_exponent(node, parents):
+        accepted = INVERTED
+    elif any(isinstance(p, ast.Compare) for p in parents):
+        accepted = MASK
+    elif any(_is_range(p) for p in parents):
+        accepted = PLACE
+    else:
+        accepted = NUMERIC | {"constant", "missing-term", "missing-path"}
+    yield ast.Constant(value + 1), accepted, "constant"
+    if value != 1 or not _is_exponent(node, parents):
+        yield ast.Constant(value - 1), accepted, "constant"
+    if isinstance(value, float):
+        yield ast.Constant(value * 2), accepted, "constant"
+
+
+def names(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Another local variable of the same shape."""
+    inside = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    owner = isinstance(node, ast.Attribute) and _is_self(node) and isinstance(node.ctx, ast.Load)
+    if not inside and not owner:
+        return
+    own = values.get(_label(node))
+    if not isinstance(own, np.ndarray) or isinstance(parents[-1], ast.Tuple):
+        return
+    accepted = TENSOR | LEFT_OUT if _in_product(parents) else TENSOR
+    for name, value in values.items():
+        same = isinstance(value, np.ndarray) and value.shape == own.shape
+        if name != _label(node) and same and "." not in name:
+            if inside or name != "self":
+                yield ast.Name(name, ast.Load()), accepted | {"upstream-ignored"}, "name"
+        elif name != _label(node) and same:
+            yield _attribute(name), accepted | {"upstream-ignored"}, "name"
+
+
+def transposes(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """A .T less, or one more at an operand of a product."""
+    if isinstance(node, ast.Attribute) and node.attr == "T":
+        yield node.value, TRANSPOSED, "transpose"
+        return
+    operand = isinstance(parents[-1], ast.BinOp) and isinstance(parents[-1].op, ast.MatMult)
+    dotted = isinstance(parents[-1], ast.Call) and _callee(parents[-1]) == "dot"
+    if isinstance(node, ast.Name) and (operand or dotted) and node.id != "np":
+        yield ast.Attribute(node, "T", ast.Load()), TRANSPOSED, "transpose"
+
+
+def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Another reduction, no reduction, swapped arguments, keywords left out."""
+    if not isinstance(node, ast.Call):
+        return
+    callee = _callee(node)
+    if callee in ("sum", "mean"):
+        accepted = {"sum": {"mean-for-sum"}, "mean": {"sum-for-mean"}}[callee] | {"scale"}
+        new = copy.deepcopy(node)
+        assert isinstance(new.func, ast.Attribute)
+        new.func.attr = "mean" if callee == "sum" else "sum"
+        yield new, frozenset(accepted), "reduction"
+        inner = _argument(node)
+        if inner is not None:
+            yield inner, frozenset({"missing-sum"}), "reduction"
+    for keyword in node.keywords:
+        new = copy.deepcopy(node)
+        new.keywords = [k for k in new.keywords if k.arg != keyword.arg]
+        accepted = AXIS | {"extra-sum"} if keyword.arg == "axis" else AXIS | TRANSPOSED
+        yield new, frozenset(accepted), "keyword"
+    if callee in ("dot", "outer", "maximum", "minimum") and len(node.args) == 2:
+        swapped = ast.Call(node.func, node.args[::-1], node.keywords)
+        yield swapped, TRANSPOSED, "swapped"
+    elif callee not in ("sum", "mean", "copy", "range", "len") and len(node.args) == 1:
+        accepted = frozenset({"wrong-function", "accumulated", *MASK})
+        yield node.args[0], accepted, "function"
+
+
+def comparisons(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Another relation, or none."""
+    if not isinstance(node, ast.Compare):
+        return
+    for op in (ast.Gt(), ast.GtE(), ast.Lt(), ast.NotEq(), ast.Eq()):
+        if type(op) is not type(node.ops[0]):
+            yield ast.Compare(node.left, [op], node.comparators), MASK, "relation"
+    yield node.left, MASK | {"wrong-tensor"}, "relation"
+
+
+def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """No accumulation, another one, or no statement."""
+    if isinstance(node, ast.AugAssign):
+        adding = isinstance(node.op, ast.Add | ast.Sub)
+        number = _is_number(node.value, values)
+        looped = any(isinstance(p, ast.For) for p in parents)
+        plain = ast.Assign([node.target], node.value)
+        gone = ADDED if adding else NUMERIC if number else LEFT_OUT
+        overwritten = frozenset({"overwritten"}) if looped else ADDED | OPERATOR | TENSOR
+        yield plain, overwritten | {"overwritten"}, "assigned"
+        yield None, gone | ({"zero"} if looped else frozenset()), "left out"
+        flipped: ast.operator = {
+            ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+        }[type(node.op)]()  # type: ignore[index]
+        new = ast.AugAssign(node.target, flipped, node.value)
+        yield new, SIGN if adding else NUMERIC | INVERTED, "sign" if adding else "inverted"
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        yield None, frozenset({"zero", "missing-path"}), "left out"
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        name = node.targets[0].id
+        if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node.value)):
+            yield None, NUMERIC | LEFT_OUT, "left out"
+
+
+def results(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Two results change places."""
+    if isinstance(node, ast.Tuple) and isinstance(parents[-1], ast.Return):
+        for place in range(len(node.elts) - 1):
+            new = list(node.elts)
+            new[place : place + 2] = new[place + 1], new[place]
+            yield ast.Tuple(new, ast.Load()), frozenset({"order", "wrong-gradient"}), "order"
+
+
+def ranges(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """A loop that stops one early or begins one late."""
+    if _is_range(node) and isinstance(node, ast.Call) and len(node.args) == 1:
+        stop = node.args[0]
+        early = _binop(stop, ast.Sub(), ast.Constant(1))
+        yield ast.Call(node.func, [early], []), PLACE, "range"
+        yield ast.Call(node.func, [ast.Constant(1), stop], []), PLACE, "range"
+
+
+def indices(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Arithmetic inside an index."""
+    if isinstance(node, ast.BinOp) and _in_index(node, parents):
+        yield node.left, PLACE, "index"
+        if isinstance(node.op, ast.Add):
+            yield _binop(node.left, ast.Sub(), node.right), PLACE, "index"
+        if isinstance(node.op, ast.Mult):
+            yield _binop(node.left, ast.Add(), node.right), PLACE, "index"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        targets = [p for p in parents if isinstance(p, ast.Assign)]
+        if any(isinstance(p, ast.For) for p in parents) and targets and _is_integer(node, values):
+            yield node.left, PLACE, "index"
+
+
+OPERATORS: tuple[Callable[[ast.AST, list[ast.AST], Values], Iterator[Change]], ...] = (
+    operators, signs, constants, names, transposes, calls, comparisons, statements, results,
+    ranges, indices,
+)  # fmt: skip
+
+
+def _in_index(node: ast.AST, parents: list[ast.AST]) -> bool:
+    chain = [*parents, node]
+    return any(
+        isinstance(p, ast.Subscript) and chain[k + 1] is p.slice for k, p in enumerate(chain[:-1])
+    )
+
+
+def _in_keyword(parents: list[ast.AST], name: str) -> bool:
+    return any(isinstance(p, ast.keyword) and p.arg == name for p in parents)
+
+
+def _in_product(parents: list[ast.AST]) -> bool:
+    parent = parents[-1]
+    return isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div)
+
+
+def _is_exponent(node: ast.AST, parents: list[ast.AST]) -> bool:
+    chain = [*parents, node]
+    return any(
+        isinstance(p, ast.BinOp) and isinstance(p.op, ast.Pow) and chain[k + 1] is p.right
+        for k, p in enumerate(chain[:-1])
+    )
+
+
+def _is_range(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
+        node.func.id == "range"
+    )
+
+
+def _is_self(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )
+
+
+def _is_integer(node: ast.AST, values: Values) -> bool:
+    return isinstance(_value(node, values), int | np.integer)
+
+
+def _label(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"self.{node.attr}"
+    assert isinstance(node, ast.Name)
+    return node.id
+
+
+def _attribute(label: str) -> ast.expr:
+    return ast.Attribute(ast.Name("self", ast.Load()), label.removeprefix("self."), ast.Load())
+
+
+def _callee(node: ast.Call) -> str:
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def _argument(node: ast.Call) -> ast.expr | None:
+    """What a reduction reduces, written np.sum(x) or x.sum()."""
+    match node.func:
+        case ast.Attribute(value=ast.Name(id="np")):
+            return node.args[0] if node.args else None
+        case ast.Attribute(value=inner):
+            return inner
+    return None

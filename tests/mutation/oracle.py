@@ -1,0 +1,139 @@
+"""What is equivalent, decided without gradtool: differences of the forward in extended precision.
+
+The forward function of a layer's file is evaluated in `numpy.longdouble`; centered differences of
+two step sizes are extrapolated (Richardson, 1911).  A mutant whose results agree with them at
+several sizes is no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from gradtool.spec.model import LayerSpec
+
+_STEP = np.longdouble(1e-4)
+_AGREE = 1e-9
+
+Arrays = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Inputs, an upstream gradient, and the gradients by differences."""
+
+    values: dict[str, Any]
+    upstream: dict[str, np.ndarray]
+    scalars: dict[str, Any]
+    gradients: dict[str, np.ndarray]
+
+
+def samples(spec: LayerSpec, text: str, sizes: list[dict[str, int]], seed: int) -> list[Sample]:
+    """One sample for each set of sizes."""
+    return [_sample(spec, text, each, np.random.default_rng([seed, k])) for k, each in
+            enumerate(sizes)]
+
+
+def _sample(
+    spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Generator
+) -> Sample:
+    constants = {n: v if isinstance(v, int) else float(v) for n, v in spec.constants.items()}
+    whole = {**{n: v for n, v in constants.items() if isinstance(v, int)}, **sizes}
+    values: dict[str, Any] = {}
+    for variable in spec.variables:
+        shape = tuple(dim.evaluate(whole) for dim in variable.shape)
+        if variable.index is not None:
+            values[variable.name] = rng.integers(variable.index.evaluate(whole), size=shape)
+        else:
+            values[variable.name] = rng.standard_normal(shape)
+    scalars = {**constants, **sizes}
+    outputs = run(spec, text, values, {}, scalars, forward_only=True)
+    upstream = {n: np.asarray(rng.standard_normal(np.shape(v))) for n, v in outputs.items()}
+    if all(v.ndim == 0 for v in upstream.values()):
+        upstream = {n: np.ones(()) for n in upstream}
+    gradients = {
+        v.name: _differences(spec, text, values, upstream, scalars, v.name)
+        for v in spec.variables
+        if v.differentiable
+    }
+    return Sample(values, upstream, scalars, gradients)
+
+
+def _differences(
+    spec: LayerSpec, text: str, values: Arrays, upstream: Arrays, scalars: Arrays, name: str
+) -> np.ndarray:
+    wide = {
+        n: v.astype(np.longdouble) if v.dtype.kind == "f" else v for n, v in values.items()
+    }
+
+    def projected(moved: np.ndarray) -> Any:
+        outputs = run(spec, text, {**wide, name: moved}, {}, scalars, forward_only=True)
+        return sum(np.sum(u * outputs[n]) for n, u in upstream.items())
+
+    base = wide[name]
+    result = np.zeros(base.shape)
+    for index in np.ndindex(base.shape):
+        slopes = []
+        for step in (_STEP, _STEP / 2):
+            up, down = base.copy(), base.copy()
+            up[index] += step
+            down[index] -= step
+            slopes.append((projected(up) - projected(down)) / (2 * step))
+        result[index] = float((4 * slopes[1] - slopes[0]) / 3)
+    return result
+
+
+def run(
+    spec: LayerSpec,
+    text: str,
+    values: Arrays,
+    upstream: Arrays,
+    scalars: Arrays,
+    *,
+    forward_only: bool = False,
+) -> dict[str, Any]:
+    """The outputs, or with the backward pass the gradients, of a file by its spec's snippets."""
+    assert spec.check is not None
+    module = ModuleType("layer")
+    exec(compile(text, "layer", "exec"), module.__dict__)
+    space: dict[str, Any] = {
+        **module.__dict__, "np": np, **scalars,
+        **{n: np.array(v) for n, v in values.items()},
+        **{f"d{n}": np.array(v) for n, v in upstream.items()},
+    }  # fmt: skip
+    blocks = [spec.check.setup, spec.check.forward]
+    for block in blocks + ([] if forward_only else [spec.check.backward]):
+        if block is not None and block.text:
+            exec(block.text, space)
+    if forward_only:
+        names = spec.outputs or (spec.forward.text.strip().splitlines()[-1].split("=")[0].strip(),)
+        return {n: np.asarray(space[n]) for n in names}
+    return {v.name: space[f"d{v.name}"] for v in spec.variables if v.differentiable
+            and f"d{v.name}" in space}
+
+
+def is_equivalent(spec: LayerSpec, text: str, points: list[Sample]) -> bool:
+    """Whether a file's gradients are right at every sample; a (1, D) for a (D,) is."""
+    for point in points:
+        try:
+            with np.errstate(all="ignore"):
+                found = run(spec, text, point.values, point.upstream, point.scalars)
+        except Exception:
+            return False
+        for name, right in point.gradients.items():
+            if name not in found:
+                continue
+            try:
+                got = np.asarray(found[name], dtype=float)
+            except (TypeError, ValueError):
+                return False
+            if [s for s in got.shape if s != 1] != [s for s in right.shape if s != 1]:
+                return False
+            error = np.abs(got.reshape(right.shape) - right)
+            if not np.all(error <= _AGREE * (1 + np.abs(right))):
+                return False
+    return True

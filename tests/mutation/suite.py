@@ -1,0 +1,142 @@
+"""The layers of the suite, their mutants, and how one mutant is judged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gradtool.check.pair import check_pair
+from gradtool.check.process import Worker, WorkerLost
+from gradtool.check.result import Verdict
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.numeric.sample import size_sets
+from gradtool.spec.load import load_path
+from gradtool.spec.model import LayerSpec
+from tests.mutation import oracle
+from tests.mutation.mutate import Mutant, mutants
+
+FOLDER = Path(__file__).parent / "layers"
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A correct file and its spec."""
+
+    name: str
+    spec: LayerSpec
+    text: str
+    reference: DerivedReference
+    points: list[oracle.Sample]
+
+
+def layer_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def layer(name: str) -> Layer:
+    path = FOLDER / f"{name}.yaml"
+    spec = load_path(path)
+    text = yaml.safe_load(path.read_text())["x-code"]
+    reference = reference_for(spec)
+    sizes = list(size_sets(reference.graph, spec.sizes))
+    return Layer(name, spec, text, reference, oracle.samples(spec, text, sizes, 5))
+
+
+@cache
+def faulty(name: str) -> tuple[Mutant, ...]:
+    """The mutants of a layer without those that are equivalent."""
+    found = layer(name)
+    return tuple(
+        m
+        for m in mutants(name, found.text, _locals(found))
+        if not oracle.is_equivalent(found.spec, m.text, found.points)
+    )
+
+
+def _locals(found: Layer) -> dict[str, Any]:
+    """The local variables of `backward` when it returns, attributes of self included."""
+    seen: dict[str, Any] = {}
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        if frame.f_code.co_name != "backward" or frame.f_code.co_filename != "layer":
+            return None
+
+        def inner(frame: Any, event: str, _: Any) -> Any:
+            if event == "return":
+                seen.update({n: v for n, v in frame.f_locals.items() if n != "self"})
+                owner = frame.f_locals.get("self")
+                for name, value in vars(owner).items() if owner is not None else ():
+                    seen[f"self.{name}"] = value
+            return inner
+
+        return inner
+
+    point = found.points[0]
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        oracle.run(found.spec, found.text, point.values, point.upstream, point.scalars)
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+@dataclass
+class Bench:
+    """One worker for many files; a lost one is replaced."""
+
+    folder: Path
+    worker: Worker | None = field(default=None)
+
+    def judge(self, found: Layer, text: str, seed: int = 0) -> Verdict:
+        file = self.folder / f"{found.name}.py"
+        file.write_text(text)
+        shared: Any = self
+        judgement = check_pair(
+            found.reference, file, seed=seed, version="suite", seconds=_SECONDS, worker=shared
+        )
+        return judgement.verdict
+
+    def ask(self, *arguments: Any) -> Any:
+        self.worker = self.worker or Worker(self.folder, _SECONDS)
+        try:
+            return self.worker.ask(*arguments)
+        except WorkerLost:
+            self.worker.close()
+            self.worker = None
+            raise
+
+    def close(self) -> None:
+        """A session closes its worker at its end; this one serves the next."""
+
+    def end(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+
+
+def is_found(verdict: Verdict) -> bool:
+    """A mistake is found when the file does not pass, or passes with its scale named."""
+    return verdict.verdict != "pass" or any(r.code == "scale" for r in verdict.remarks)
+
+
+def causes(verdict: Verdict) -> dict[str, str]:
+    """The code of each wrong gradient; "" where no cause was stated."""
+    return {
+        g.name: g.cause.code if g.cause else ""
+        for g in verdict.gradients
+        if g.standing == "wrong" and g.error is not None and np.isfinite(g.error)
+    }
+
+
+def every(half: str | None = None) -> Iterator[Mutant]:
+    for name in layer_names():
+        yield from (m for m in faulty(name) if half in (None, m.half))
