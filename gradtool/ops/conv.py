@@ -250,7 +250,7 @@ def conv2d(build: Builder, call: Call, given: Arguments) -> Operand:
     return _convolve(build, call, given, 2)
 
 
-@word("conv_transpose2d", "x filter", optional=f"{_OPTIONS} output_pad size", examples=(
+@word("conv_transpose2d", "x filter", optional=f"{_OPTIONS} output_pad shape", examples=(
     "Y = conv_transpose2d(X, X)", "Y = conv_transpose2d(T3[:, None], T3[:1, None], stride=2)",
 ))
 def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
@@ -259,7 +259,7 @@ def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
     ``Y[n, k, a, b] = sum of X[n, c, i, j] * F[c, k, r, s]`` over all c, i, j, r, s with
     ``a = stride*i + dilation*r - pad`` (b likewise).  Filters are ``(C, K/groups, R, S)``, or
     ``(R, S, K/groups, C)`` for NHWC images.  The size of the result is
-    ``(H - 1)*stride + dilation*(R - 1) + 1 - 2*pad + output_pad``, or `size`.
+    ``(H - 1)*stride + dilation*(R - 1) + 1 - 2*pad + output_pad``, or `shape`.
     """
     conv = _read(build, call, given, 2, "C")
     natural = [
@@ -268,16 +268,16 @@ def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
     ]
     extra = per_axis(build, given.get("output_pad"), 2, ZERO, "output_pad", least=0)
     found = [length + more for length, more in zip(natural, extra, strict=True)]
-    if "size" in given:
+    if "shape" in given:
         if any(more != ZERO for more in extra):
-            raise OpError("give output_pad or size, not both", call.span)
-        found = list(per_axis(build, given["size"], 2, ONE, "a size", least=1))
+            raise OpError("give output_pad or shape, not both", call.span)
+        found = list(per_axis(build, given["shape"], 2, ONE, "a size", least=1))
     for length in found:
         build.assume(length - 1)
     tree = conv.tree
     if found != natural:
         written = Items(tuple(map(dim_tree, found)))
-        tree = replace(tree, kwargs=(*tree.kwargs, ("size", written)))
+        tree = replace(tree, kwargs=(*tree.kwargs, ("shape", written)))
     outer = _indices(build, _result_sizes(conv, found))
     spread = _indices(build, {r: conv.x.size(r) for r in "C" + conv.places})
     inner = _indices(build, {p: conv.filter.size(p) for p in conv.places})

@@ -71,9 +71,7 @@ def _image(build: Builder, call: Call, given: Arguments) -> tuple[Operand, tuple
 def _pool(build: Builder, call: Call, given: Arguments) -> _Pool:
     x, axes, layout = _image(build, call, given)
     sizes = per_axis(build, given.get("size"), 2, Dim.of(2), "the size of a window", least=1)
-    windows = windows_of(build, given, sizes)
-    if "stride" not in given or _none(given["stride"]):
-        windows = tuple(replace(w, stride=w.size) for w in windows)
+    windows = _strided(windows_of(build, given, sizes), given)
     for window in windows:
         build.assume(window.size - 1 - window.before)  # no window holds padding only
     found = counts(build, windows, [x.shape[a] for a in axes], given["x"])
@@ -95,8 +93,12 @@ def _pool(build: Builder, call: Call, given: Arguments) -> _Pool:
     )
 
 
-def _none(tree: Tree) -> bool:
-    return isinstance(tree, Literal) and tree.value is None
+def _strided(windows: tuple[Window, ...], given: Arguments) -> tuple[Window, ...]:
+    """Windows that do not overlap, unless the stride is given."""
+    stride = given.get("stride")
+    if stride is None or (isinstance(stride, Literal) and stride.value is None):
+        return tuple(replace(w, stride=w.size) for w in windows)
+    return windows
 
 
 def _padding(pool: _Pool) -> Poly:
@@ -143,6 +145,47 @@ def argmax_pool2d(build: Builder, call: Call, given: Arguments) -> Operand:
         pool.free, body, pool.tree, kind="index", reduce="argmax", bound=live,
         labels=rows * columns,
     )
+
+
+@word("max_unpool2d", "x best", optional="size stride pad layout shape", examples=())
+def max_unpool2d(build: Builder, call: Call, given: Arguments) -> Operand:
+    """Every entry of x at the place of its window that `best` names, in an image of zeros.
+
+    `best` comes from argmax_pool2d with the same size, stride and pad; `shape` is (H, W).  Entries
+    of windows that overlap add up.
+    """
+    x, axes, layout = _image(build, call, given)
+    best = build.operand(given["best"])
+    if best.position is None or best.shape != x.shape:
+        fail(f"best must hold the places that argmax_pool2d gives, {shape_text(x.shape)}",
+             given["best"])
+    if "shape" not in given:
+        fail("max_unpool2d needs the size of the image: shape=(H, W)", call)
+    sizes = per_axis(build, given.get("size"), 2, Dim.of(2), "the size of a window", least=1)
+    windows = _strided(windows_of(build, given, sizes), given)
+    image = per_axis(build, given["shape"], 2, ONE, "a size", least=1)
+    if counts(build, windows, image, given["shape"]) != tuple(x.shape[a] for a in axes):
+        fail(f"windows over {shape_text(image)} do not give {shape_text(x.shape)}",
+             given["shape"])
+    lengths = dict(zip(axes, image, strict=True))
+    free = build.indices([lengths.get(a, d) for a, d in enumerate(x.shape)])
+    places = build.indices([x.shape[a] for a in axes])
+    inner = build.indices(sizes)
+    meets = UNIT
+    source = [Affine.of(i) for i in free]
+    for axis, window, i, p in zip(axes, windows, places, inner, strict=True):
+        entry = window.entry(Affine.of(i), Affine.of(p))
+        meets = meets * atom(Iverson("eq", Affine.of(free[axis]) - entry))
+        source[axis] = Affine.of(i)
+    entries = on_axes(x.shape, source)
+    flat = Affine.of(inner[0]) * sizes[1] + inner[1]
+    chosen = atom(Iverson("eq", flat - best.position(entries)))
+    options = [("size", joined(sizes)), *shown(windows, sizes)]
+    if layout != "NCHW":
+        options.append(("layout", Literal(layout)))
+    options.append(("shape", Items(tuple(map(dim_tree, image)))))
+    body = (x.at(entries) * chosen * meets).over((*places, *inner))
+    return build.define(free, body, Call(call.op, (x.tree, best.tree), tuple(options)))
 
 
 @word("avg_pool2d", "x", optional=_OPTIONS, examples=(

@@ -240,3 +240,42 @@ def im2col(build: Builder, call: Call, given: Arguments) -> Operand:
     ordered = permuted(every, [0, 2, 3, 1, 4, 5])
     tree = Call("im2col", (x.tree, joined([height, width])), options)
     return reshaped(build, ordered, (n * rows * columns, c * height * width), tree)
+
+
+@word("col2im", "col shape size", optional="stride pad dilation", examples=(
+    "Y = col2im(X[:, None], (N, 1, 1, D), (1, 1))",
+))
+def col2im(build: Builder, call: Call, given: Arguments) -> Operand:
+    """The transpose of im2col: every entry is added where the window has it.
+
+    `shape` is that of the images, ``(N, C, H, W)``.
+    """
+    col = real(build, given["col"])
+    shape = tuple(build.dim(tree) for tree in items_of(given["shape"]))
+    if len(shape) != 4:
+        fail("col2im needs the shape of images, (N, C, H, W)", given["shape"])
+    n, c, *lengths = shape
+    sizes = per_axis(build, given["size"], 2, ONE, "the size of a window", least=1)
+    made = windows_of(build, given, sizes)
+    found = counts(build, made, lengths, given["shape"])
+    flat = (n * found[0] * found[1], c * sizes[0] * sizes[1])
+    if col.shape != flat:
+        fail(f"col2im expects {shape_text(flat)}, found {shape_text(col.shape)}", given["col"])
+    parts = (n, *found, c, *sizes)
+    tree = Call("reshape", (col.tree, Items(tuple(map(dim_tree, parts)))))
+    windows = reshaped(build, col, parts, tree)
+    free = build.indices(shape)
+    image, channel, *places = (Affine.of(index) for index in free)
+    bound = build.indices((*found, *sizes))
+    window, inner = [Affine.of(i) for i in bound[:2]], [Affine.of(i) for i in bound[2:]]
+    meets = UNIT
+    for place, w, i, p in zip(places, made, window, inner, strict=True):
+        meets = meets * atom(Iverson("eq", place - w.entry(i, p)))
+    entries = (image, *window, channel, *inner)
+    body = (windows.at(on_axes(parts, entries)) * meets).over(bound)
+    written = Call(
+        "col2im",
+        (col.tree, Items(tuple(map(dim_tree, shape))), joined(sizes)),
+        shown(made),
+    )
+    return build.define(free, body, written)

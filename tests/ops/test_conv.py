@@ -181,7 +181,7 @@ def test_conv_transpose2d_spreads_filters(
     expected = spread(x, f, stride, pad, dilation, extra, groups) + b[:, None, None]
     assert np.allclose(got, expected)
     rows, columns = expected.shape[2:]
-    sized = evaluate(f"conv_transpose2d(X, F, b, {options}, size=({rows}, {columns}))",
+    sized = evaluate(f"conv_transpose2d(X, F, b, {options}, shape=({rows}, {columns}))",
                      X=x, F=f, b=b)
     assert np.allclose(sized, expected)
     last = evaluate(f'conv_transpose2d(X, F, b, {options}, output_pad={extra}, layout="NHWC")',
@@ -193,7 +193,7 @@ def test_conv_transpose2d_is_the_transpose_of_conv2d() -> None:
     forward = evaluate("conv2d(X, F, stride=2, pad=1)", X=X, F=F)
     assert forward.shape == (2, 6, 4, 4)
     y = rng.standard_normal(forward.shape)
-    back = evaluate("conv_transpose2d(U, F, stride=2, pad=1, size=(7, 6))", U=y, F=F)
+    back = evaluate("conv_transpose2d(U, F, stride=2, pad=1, shape=(7, 6))", U=y, F=F)
     assert np.isclose((forward * y).sum(), (X * back).sum())
 
 
@@ -209,6 +209,32 @@ def test_windows_and_im2col() -> None:
         evaluate("im2col(X, (3, 2)) @ reshape(F, (6, -1)).T", X=X, F=F),
         loops(X, F, None, (1, 1), (0, 0), (1, 1), 1).transpose(0, 2, 3, 1).reshape(-1, 6),
     )
+
+
+def test_col2im_is_the_transpose_of_im2col() -> None:
+    col = evaluate("im2col(X, (3, 2), stride=2, pad=1)", X=X)
+    u = rng.standard_normal(col.shape)
+    back = evaluate("col2im(U, (2, 4, 7, 6), (3, 2), stride=2, pad=1)", U=u)
+    assert back.shape == X.shape
+    assert np.isclose((col * u).sum(), (back * X).sum())
+
+
+@pytest.mark.parametrize("options", ["", "size=3, stride=2, pad=1", "size=(2, 3), stride=1"])
+def test_max_unpool2d_puts_entries_back_where_the_maxima_were(options: str) -> None:
+    comma = ", " if options else ""
+    y = evaluate(f"max_pool2d(X{comma}{options})", X=X)
+    u = rng.standard_normal(y.shape)
+    line = f"max_unpool2d(U, argmax_pool2d(X{comma}{options}){comma}{options}, shape=(7, 6))"
+    back = evaluate(line, U=u, X=X)
+    expected = np.zeros_like(X)
+    for n, c, i, j in np.ndindex(*y.shape):
+        expected[n, c][np.nonzero(X[n, c] == y[n, c, i, j])] += u[n, c, i, j]
+    assert np.allclose(back, expected)
+    last = evaluate(
+        line.replace("(X", "(X, layout='NHWC'").replace("shape", "layout='NHWC', shape"),
+        U=u.transpose(0, 2, 3, 1), X=X.transpose(0, 2, 3, 1),
+    )
+    assert np.allclose(last.transpose(0, 3, 1, 2), expected)
 
 
 def pooled(x: Array, size: tuple[int, int], stride: tuple[int, int], pad: int, how: str) -> Array:
@@ -265,16 +291,21 @@ def test_global_pooling_and_upsampling() -> None:
     "line",
     [
         "conv2d(X, F, b, stride=(2, 1), pad=stride, layout='NHWC')",
-        "conv_transpose2d(X, F, stride=stride, layout='NHWC', size=(9, 9))",
+        "conv_transpose2d(X, F, stride=stride, layout='NHWC', shape=(9, 9))",
         "max_pool2d(X, size=3, stride=stride, pad=1)",
         "avg_pool2d(X, size=(2, 1))",
         "upsample_nearest(X, scale=stride)",
         "windows(X, (1, 2), pad=((0, 0), (0, 1)))",
         "im2col(X, 2, stride=stride)",
+        "col2im(col, (2, 1, 5, 5), 2, pad=((0, 1), (0, 1)))",
+        "max_unpool2d(P, A, size=2, shape=(5, 4))",
     ],
 )
 def test_the_printed_tree_reads_back(line: str) -> None:
-    shapes = "X: [2, 5, 5, 4], F: [3, 2, 4, 4], b: [4]"
+    shapes = (
+        "X: [2, 5, 5, 4], F: [3, 2, 4, 4], b: [4], col: [50, 4], P: [2, 5, 2, 2], "
+        "A: {shape: [2, 5, 2, 2], index: 4}"
+    )
     spec = load_text(
         f"layer: t\ninputs: {{{shapes}}}\nconstants: {{stride: 2}}\nforward: |\n  Y = {line}\n", "t"
     )
