@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gradtool.derive.derivation import Derivation, Line
+from gradtool.derive.derivation import Derivation
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
+from gradtool.derive.line import Line
 from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.ir.dims import ONE, Dim
@@ -52,8 +53,12 @@ ASCII = Style("sum", "pi", {**{r: r for r in (">", ">=", "<", "<=", "!=")}, "=="
 
 
 def subscript_lines(derivation: Derivation, *, ascii: bool = False) -> tuple[str, ...]:
-    """One text for each line of a derivation, in the same order, under the same names."""
-    return tuple(subscripts(derivation, ascii=ascii).values())
+    """One text for each line of a derivation, in the same order, under the same names.
+
+    An expression that only the array form shares between lines is left out: it is written out.
+    """
+    texts = subscripts(derivation, ascii=ascii)
+    return tuple(texts[p.name] for p in derivation.lines if p.role != "inner" or p.of)
 
 
 def subscripts(derivation: Derivation, *, ascii: bool = False) -> dict[str, str]:
@@ -82,10 +87,10 @@ class _Printer:
         self.sources: dict[str, str] = {}
         self.left: dict[str, int] = {}
         for line in derivation.lines:
-            source = line.of if line.role == "inner" else of[line.of].name if line.of else ""
+            cotangent = of.get(line.of)
+            source = line.of if line.role == "inner" or cotangent is None else cotangent.name
             self.sources[line.name] = source
-            if source not in self.shown:
-                self.shown[source] = line.name
+            self.shown.setdefault(source or line.name, line.name)
         self.statements: dict[str, AnyStatement] = dict(graph.definitions)
         self.statements |= {s.out.name: s for s in derivation.closed.statements}
         self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
@@ -186,9 +191,9 @@ class _Printer:
                 (above if exponent > 0 else below).append(self.power(unit, abs(exponent), used))
         size = abs(part.coefficient)
         if size.numerator != 1:
-            above.insert(0, str(size.numerator))
+            above.insert(0, _integer(size.numerator))
         if size.denominator != 1:
-            below.insert(0, str(size.denominator))
+            below.insert(0, _integer(size.denominator))
         closed = len(sums) if below else len(sums) - 1
         sums = [
             f"({text})" if k < closed and (k < len(sums) - 1 or " / " in text) else text
@@ -360,6 +365,13 @@ def _joined(factors: Sequence[str]) -> str:
         numbers = factor[0].isdigit() and text[-1:].isdigit()
         text += (" * " if numbers else " " if text else "") + factor
     return text
+
+
+def _integer(value: int) -> str:
+    """A number; the huge one that stands for -inf in padding as a power of ten."""
+    digits = str(value)
+    zeros = len(digits) - 1
+    return f"10^{zeros}" if zeros > 12 and value == 10**zeros else digits
 
 
 def _note(statement: Statement) -> str:
