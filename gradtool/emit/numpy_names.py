@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradtool.emit.numpy_text import Kind
 from gradtool.ir.dims import Dim
-from gradtool.ir.graph import Graph
+from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Tree
 from gradtool.ops.build import Operand, of_tensor
@@ -30,12 +30,14 @@ class ModuleNames:
 
     Attributes:
         needs: helpers, ``math`` and ``erf`` that the code has asked for.
+        selectors: names of winners of a maximum, with the statement that finds them.
     """
 
     def __init__(self, derivation: Derivation, seed: str | None) -> None:
         graph = derivation.graph
         self.graph: Graph = graph
         self.needs: set[str] = set()
+        self.selectors: dict[str, Statement] = {}
         given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
         self.reader = LineReader(graph, given)
         for tensor in graph.tensors.values():

@@ -8,12 +8,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
-from gradtool.emit.numpy_index import indexed_steps, needs_index
+from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, assign, is_new, ordered, shared, simple
 from gradtool.emit.numpy_text import numpy_text, numpy_tree
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import AnyStatement
+from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement, operands
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -21,6 +21,7 @@ from gradtool.ir.tree import (
     Name,
     Tree,
     call,
+    children,
     count_name,
     integer,
     names,
@@ -79,6 +80,10 @@ class _Planner:
     def plan(self) -> Plan:
         inner = self._inner()
         backward_lines = [line for line in self.derivation.lines if line.role != "inner"]
+        for name, line in inner.items():
+            statement = self.graph.definitions.get(name)
+            if isinstance(statement, Statement) and statement.reduce in ("argmax", "argmin"):
+                self.module.selectors[line.name] = statement
         backward = self._backward_steps(backward_lines)
         forward, computed = self._forward_steps(inner, backward)
         late = [line for line in inner.values() if line.name not in computed]
@@ -133,12 +138,21 @@ class _Planner:
             s.out.name for s in self.graph.statements
             if not s.hidden and self.module.python(s.out.name) in read
         }
+        # Winners and windows are found once, in the forward pass.
+        roots |= {n for n, line in inner.items()
+                  if n in self.graph.definitions and needs_index(line.tree)}  # fmt: skip
         live = self._live(roots)
         uses = {name: 0 for name in live}
+        forced: set[str] = set()
         for statement in self.graph.statements:
-            if statement.out.name in live:
-                for name in names(statement.tree) & live:
-                    uses[name] += count_name(statement.tree, name)
+            if statement.out.name not in live:
+                continue
+            tree = self._tree_of(statement)
+            if tree is None:
+                forced |= operands(statement) & live
+                continue
+            for name in names(tree) & live:
+                uses[name] += count_name(tree, name)
         written: dict[str, Tree] = {}
         steps: list[Step] = []
         computed: set[str] = set()
@@ -146,37 +160,57 @@ class _Planner:
             name = statement.out.name
             if name not in live:
                 continue
-            tree = replace_names(statement.tree, written)
+            own = self._tree_of(statement)
+            tree = None if own is None else replace_names(own, written)
             line = inner.get(name)
             if not statement.hidden:
-                steps += self._steps(name, tree, statement)
+                target = name
             elif line is not None:
-                computed.add(line.name)
-                written[name] = Name(line.name)
-                steps += self._steps(line.name, tree, statement)
-            elif needs_index(tree) or (uses[name] > 1 and size_of(tree) > 4):
-                telling = telling_name(tree, self.module.taken)
-                self.module.taken.add(telling)
+                target = line.name
+                computed.add(target)
+            elif tree is None or name in forced or (uses[name] > 1 and size_of(tree) > 4):
+                target = telling_name(statement.tree, self.module.taken)
+                self.module.taken.add(target)
                 out = statement.out
-                self.module.define(Tensor(telling, out.shape, out.kind, out.labels))
-                written[name] = Name(telling)
-                steps += self._steps(telling, tree, statement)
+                self.module.define(Tensor(target, out.shape, out.kind, out.labels))
             else:
                 written[name] = tree
+                continue
+            if statement.hidden:
+                written[name] = Name(target)
+            if tree is not None:
+                steps.append(simple(self.module, target, tree))
+                continue
+            assert isinstance(statement, Statement)
+            known = {k: v.id for k, v in written.items() if isinstance(v, Name)}
+            steps += statement_steps(self.module, target, statement, known)
         return steps, computed
+
+    def _tree_of(self, statement: AnyStatement) -> Tree | None:
+        """How a statement is written in array operations; None when only index notation does."""
+        if not needs_index(statement.tree):
+            return statement.tree
+        match statement:
+            case Reshape(operand=operand, out=out):
+                shape = Items(tuple(dim_tree(d) for d in out.shape))
+                return call("reshape", Name(operand.name), shape)
+            case MatrixFunction(function=function, operands=several):
+                return call(function, Name(several[0].name))
+            case _:
+                return None
 
     def _live(self, roots: set[str]) -> set[str]:
         live = set(roots)
         for statement in reversed(self.graph.statements):
             if statement.out.name in live:
-                live |= names(statement.tree) & set(self.graph.definitions)
+                tree = self._tree_of(statement)
+                used = operands(statement) if tree is None else names(tree)
+                live |= used & set(self.graph.definitions)
         return live
 
-    def _steps(
-        self, name: str, tree: Tree, statement: AnyStatement | None = None
-    ) -> list[Step]:
+    def _steps(self, name: str, tree: Tree) -> list[Step]:
         if needs_index(tree):
-            return indexed_steps(self.module, name, tree, statement)
+            return line_steps(self.module, name, tree)
         return [simple(self.module, name, tree)]
 
     # -- backward -------------------------------------------------------------------------
@@ -185,8 +219,8 @@ class _Planner:
         steps: list[Step] = []
         for line in lines:
             own = line.role == "gradient"
-            if needs_index(line.tree):
-                steps += indexed_steps(self.module, line.name, line.tree, None)
+            if needs_index(line.tree) or _scatters(line.tree):
+                steps += line_steps(self.module, line.name, line.tree)
             else:
                 steps.append(simple(self.module, line.name, line.tree, own=own))
         for name in self.derivation.zero:
@@ -324,6 +358,23 @@ class _Planner:
         else:
             body.append(line)
         return Function("backward", parameters, tuple(doc), tuple(body))
+
+
+def _scatters(tree: Tree) -> bool:
+    """Whether an expression is a dense array of mostly zeros: a one-hot, a chosen position."""
+    if isinstance(tree, Call):
+        if tree.op == "onehot":
+            return True
+        if tree.op == "eq" and any(
+            isinstance(a, Call) and "arange" in _words(a) for a in tree.args
+        ):
+            return True
+    return any(_scatters(child) for child in children(tree))
+
+
+def _words(tree: Tree) -> frozenset[str]:
+    own = frozenset({tree.op}) if isinstance(tree, Call) else frozenset[str]()
+    return own.union(*(_words(child) for child in children(tree)))
 
 
 def _tuple(items: Sequence[str]) -> str:

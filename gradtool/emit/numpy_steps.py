@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import numpy_text, numpy_tree
-from gradtool.ir.tree import Call, Name, Slice, Tree, call, children, names, size_of
-
-_WIDTH = 84  # four less than the usual 88: the lines are indented
+from gradtool.emit.numpy_text import numpy_tree, position_tree
+from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild, size_of
 
 # NumPy calls whose result is a new array of its own; other calls may return a view.
 _VIEWS = ("getitem", "transpose", "reshape", "ravel", "np.reshape", "np.ravel", "np.broadcast_to",
@@ -38,44 +37,10 @@ def assign(spelled: str, tree: Tree) -> Step:
     return Step(spelled, assignment(spelled, "=", tree), names(tree), tree)
 
 
-def assignment(target: str, operator: str, tree: Tree) -> tuple[str, ...]:
-    """The assignment in lines of readable length, broken as formatters do."""
-    whole = f"{target} {operator} {numpy_text(tree)}"
-    if len(whole) <= _WIDTH:
-        return (whole,)
-    lines = _operands(tree)
-    if len(lines) > 1:
-        return (f"{target} {operator} (", *(f"    {line}" for line in lines), ")")
-    return (whole,)
-
-
-def _operands(tree: Tree) -> list[str]:
-    """The operands of the outermost sum, or product, each on a line with its operator."""
-    for group, symbols in ((("add", "sub"), "+-"), (("mul", "div", "matmul"), "*/@")):
-        if not isinstance(tree, Call) or tree.op not in group or len(tree.args) != 2:
-            continue
-        parts: list[tuple[str, Tree]] = []
-        rest: Tree = tree
-        while isinstance(rest, Call) and rest.op in group and len(rest.args) == 2:
-            parts.append((symbols[group.index(rest.op)], rest.args[1]))
-            rest = rest.args[0]
-        lines = [_operand(tree.op, rest, True)]
-        lines += [f"{symbol} {_operand(tree.op, part, False)}" for symbol, part in reversed(parts)]
-        return lines
-    return [numpy_text(tree)]
-
-
-def _operand(op: str, tree: Tree, first: bool) -> str:
-    """The text of an operand, in brackets where its place needs them."""
-    probe = Name("_")
-    whole = numpy_text(call(op, tree, probe) if first else call(op, probe, tree))
-    return whole[: -len(numpy_text(call(op, probe, probe))) + 1] if first else whole[
-        len(numpy_text(call(op, probe, probe))) - 1 :]
-
-
 def simple(module: ModuleNames, name: str, tree: Tree, *, own: bool = False) -> Step:
     """An assignment of an expression of the spec language; with `own` never a view."""
-    made = numpy_tree(tree, module)
+    whole = module.kind(name) == "int"
+    made = position_tree(tree, module) if whole else numpy_tree(tree, module)
     if own and isinstance(made, Call) and made.op in ("np.broadcast_to", "np.diag"):
         made = call("copy", made)  # read-only otherwise
     return assign(module.python(name), made)
@@ -138,8 +103,6 @@ def _everything_read(step: Step, steps: list[Step]) -> frozenset[str]:
 
 
 def _replaced(tree: Tree, part: Tree, by: Tree) -> Tree:
-    from gradtool.ir.tree import rebuild
-
     if tree == part:
         return by
     if not any(True for _ in children(tree)):
@@ -147,5 +110,3 @@ def _replaced(tree: Tree, part: Tree, by: Tree) -> Tree:
     new = rebuild(tree, lambda child: _replaced(child, part, by))
     return tree if new == tree else new
 
-
-_ = Slice

@@ -61,6 +61,11 @@ def numpy_text(tree: Tree) -> str:
     return _NumPyPrinter().show(tree)[0]
 
 
+def has_rule(op: str) -> bool:
+    """Whether a word has NumPy text of its own; the others are written from index notation."""
+    return op in _RULES or op in FUNCTIONS
+
+
 # -- printing -----------------------------------------------------------------------------
 
 _NUMPY_METHODS = ("astype", "copy", "argmax", "argmin", "cumsum", "trace", "var", "std")
@@ -143,7 +148,7 @@ _VIEWS = {
     "squeeze": "np.squeeze", "expand_dims": "np.expand_dims", "pad": "np.pad",
 }  # fmt: skip
 _FILLED = {"zeros": "np.zeros", "ones": "np.ones", "eye": "np.eye"}
-_LINEAR = {"inv": "np.linalg.inv", "det": "np.linalg.det"}
+_LINEAR = {"inv": "np.linalg.inv", "det": "np.linalg.det", "cholesky": "np.linalg.cholesky"}
 
 
 class _Translation:
@@ -358,6 +363,13 @@ class _Translation:
     def linear(self, tree: Call) -> Typed:
         return call(_LINEAR[tree.op], self.real(tree.args[0])), "real"
 
+    def solve(self, tree: Call) -> Typed:
+        return call("np.linalg.solve", *(self.real(a) for a in tree.args)), "real"
+
+    def inverse_cholesky(self, tree: Call) -> Typed:
+        factor = call("np.linalg.cholesky", self.real(tree.args[0]))
+        return call("np.linalg.inv", factor), "real"
+
     def logdet(self, tree: Call) -> Typed:
         pair = call("np.linalg.slogdet", self.real(tree.args[0]))
         return call("getitem", pair, integer(1)), "real"
@@ -459,6 +471,6 @@ _RULES: Mapping[str, _Rule] = {
     "trace": _T.reduction, "pos": _T.plus, "square": _T.square, "reciprocal": _T.reciprocal,
     "sqrt": _T.sqrt, "where": _T.where, "clip": _T.clip, "relu": _T.relu,
     "leaky_relu": _T.leaky_relu, "norm": _T.norm, "matmul": _T.matmul, "outer": _T.outer,
-    "einsum": _T.einsum, "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
+    "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky, "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
     "broadcast_to": _T.broadcast_to, "full": _T.full, "arange": _T.arange, "onehot": _T.onehot,
 }  # fmt: skip

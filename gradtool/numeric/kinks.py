@@ -23,6 +23,9 @@ Array = np.ndarray[Any, Any]
 # above the steps of centered differences, and rare enough that a new draw helps.
 _GAP = 1e-3
 
+# Numbers of this size stand for minus infinity in the padding of a maximum.
+_PADDING = 1e100
+
 
 def close_kink(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int]) -> str:
     """What lies close to a kink at these inputs, in words; "" when nothing does.
@@ -74,7 +77,8 @@ def _ties(statement: Statement, known: Mapping[str, Array], setting: Setting) ->
         return False
     best = rows if statement.reduce in ("max", "argmax") else -rows[..., ::-1]
     gap = best[..., -1] - best[..., -2]
-    return bool(np.any((gap > 0) & (gap <= _GAP * np.max(np.abs(rows)))))
+    scale = np.max(np.abs(rows), initial=0, where=np.abs(rows) < _PADDING)
+    return bool(np.any((gap > 0) & (gap <= _GAP * scale)))
 
 
 def _values(

@@ -1,0 +1,310 @@
+"""Accesses of index notation that no plain array operation says, as arrays of their own.
+
+``X[n, c, i + p]`` becomes the array ``X_windows`` with the axes n, c, i, p; what is left is a
+product of plain accesses, which is raised to matrix products and einsums like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradtool.derive.pieces import NotRaisable, access_piece
+from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_steps import Step, assign
+from gradtool.emit.numpy_text import position_tree
+from gradtool.ir.dims import ONE, ZERO, Dim
+from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
+from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, product
+from gradtool.ir.tree import Items, Literal, Name, Slice, Tree, call, integer
+from gradtool.ir.walk import replace_atoms
+from gradtool.ops.shape import dim_tree
+
+
+class Arrays:
+    """New arrays under way: their steps, each made once.
+
+    Attributes:
+        steps: the lines that make them, in order.
+        fill: what stands outside an array; zero except below a maximum.
+    """
+
+    def __init__(self, module: ModuleNames, fill: Tree | None = None) -> None:
+        self.module = module
+        self.steps: list[Step] = []
+        self.fill = fill
+        self._made: dict[str, Access] = {}
+
+    def plain(self, body: Poly) -> Poly:
+        """The same expression with plain accesses only."""
+        return replace_atoms(body, self._plain)
+
+    def gathered(self, body: Poly) -> Poly:
+        """The same with every access gathered entry by entry: the last resort."""
+        return replace_atoms(body, lambda a: self._gathered(a) if isinstance(a, Access) else None)
+
+    def _plain(self, base: Atom) -> Poly | None:
+        if not isinstance(base, Access) or not base.index:
+            return None
+        if self.fill is None:
+            try:
+                access_piece(base)
+            except NotRaisable:
+                pass
+            else:
+                return None
+        if any(True for e in base.index for _ in e.labels()):
+            return self._gathered(base)
+        return self._windows(base)
+
+    def _windows(self, base: Access) -> Poly:
+        key = base.key
+        if key not in self._made:
+            axes: list[Index] = []
+            extra: list[Index] = []
+            tree: Tree = Name(self.module.python(base.tensor.name))
+            for axis, (entry, size) in enumerate(zip(base.index, base.tensor.shape, strict=True)):
+                parts = [(p, c) for p, c in entry.terms if isinstance(p, Index)]
+                if not parts:
+                    parts = [(Index("one", ONE), ONE)]
+                axes.append(parts[0][0])
+                extra += [index for index, _ in parts[1:]]
+                if len(parts) == 1 and entry == Affine.of(parts[0][0]) and parts[0][0].size == size:
+                    continue
+                tree = self._window(tree, axis, entry.const, parts)
+            name = self._fresh(f"{base.tensor.name.strip('_')}_windows")
+            live = [*axes, *extra]
+            made = Tensor(name, tuple(i.size for i in live))
+            self.module.define(made)
+            self.steps.append(assign(name, tree))
+            self._made[key] = Access(made, tuple(Affine.of(i) for i in live))
+        return atom(self._made[key])
+
+    def _window(
+        self, tree: Tree, axis: int, start: Dim, parts: Sequence[tuple[Index, Dim]]
+    ) -> Tree:
+        self.module.need("window")
+        arguments: list[Tree] = [
+            tree, integer(axis), self._size(start),
+            Items(tuple(self._size(c) for _, c in parts)),
+            Items(tuple(self._size(i.size) for i, _ in parts)),
+        ]  # fmt: skip
+        if self.fill is not None:
+            arguments.append(self.fill)
+        return call("_window", *arguments)
+
+    def _size(self, dim: Dim) -> Tree:
+        return position_tree(dim_tree(dim), self.module)
+
+    def _fresh(self, wish: str) -> str:
+        return self.module.fresh(wish if not wish[0].isdigit() else f"t{wish}")
+
+    def _gathered(self, base: Access) -> Poly:
+        """Entries taken one by one, zero outside."""
+        key = f"gathered {base.key}"
+        if key not in self._made:
+            order = sorted(base.indices, key=lambda i: i.name)
+            index = [positions(self.module, e, order) for e in base.index]
+            source = Name(self.module.python(base.tensor.name))
+            if all(e.within(d) for e, d in zip(base.index, base.tensor.shape, strict=True)):
+                tree: Tree = call("getitem", source, Items(tuple(index)))
+            else:
+                self.module.need("entries")
+                tree = call("_entries", source, *index)
+            name = self._fresh(f"{base.tensor.name.strip('_')}_at")
+            self.module.define(Tensor(name, tuple(i.size for i in order)))
+            self.steps.append(assign(name, tree))
+            self._made[key] = Access(self.module.tensor(name), tuple(map(Affine.of, order)))
+        return atom(self._made[key])
+
+    # -- strides that run the other way ---------------------------------------------------
+
+    def turned(self, term: Term) -> Term:
+        """A term in which no bound index is accessed backwards with a stride.
+
+        ``sum over i of F[h - s*i] * dY[i]`` is ``sum over r of F[r] * dY_spread[h - r]`` with
+        the entries of dY s apart and zeros between them: as many products as F has entries, not
+        as many as dY has.  The same holds for ``[0 <= h - s*i < R]`` (a mean over windows) and
+        for ``[h == s*i + r]``.
+        """
+        for index in term.bound:
+            found = _backwards(term, index)
+            if found is None or not self._fewer(found, index):
+                continue
+            changed = self._turned(term, index, *found)
+            if changed is not None:
+                return self.turned(changed)
+        return term
+
+    def _fewer(self, found: _Found, index: Index) -> bool:
+        """Whether the new range is the shorter one for images of ordinary sizes.
+
+        What is subtracted from a length that must not be negative is a window, and short.
+        """
+        entry, size, _ = found
+        if size is None:
+            return True
+        than = index.size
+        strided = entry.coefficient(index) not in (ONE, -ONE)
+        short = {
+            symbol
+            for need in self.module.graph.assumptions
+            for monomial, coefficient in need.terms
+            if coefficient < 0
+            for atom, _ in monomial
+            if isinstance(atom, str)
+            for symbol in (atom,)
+        }
+        typical = {s: 3 if s in short else 64 for s in size.symbols | than.symbols}
+        constants = self.module.graph.constants
+        typical.update({n: int(constants[n]) for n in typical if n in constants})
+        new, old = size.evaluate(typical), than.evaluate(typical)
+        return new < old or (strided and new == old)
+
+    def _turned(
+        self, term: Term, index: Index, entry: Affine, size: Dim | None, drop: frozenset[Atom]
+    ) -> Term | None:
+        """Replace `index` by the value of `entry`, which lies in ``0 .. size-1`` (None: is 0)."""
+        slope = entry.coefficient(index)
+        rest = entry - Affine.of(index) * slope  # h + pad, without the index
+        fresh = Index(f"{index.name}~", size if size is not None else ONE)
+        value = Affine.of(fresh) if size is not None else Affine.of(0)
+        forwards = slope == ONE
+        step = ONE if forwards else -slope
+        place = value - rest if forwards else rest - value
+        factors: list[Factor] = []
+        for base, exponent in term.factors:
+            if base in drop:
+                continue
+            if index not in base.indices:
+                factors.append((base, exponent))
+                continue
+            if not isinstance(base, Access):
+                return None
+            if entry in base.index:
+                moved = tuple(
+                    Affine.of(fresh) if e == entry else e for e in base.index
+                )
+                if any(index in e.indices for e in moved):
+                    return None
+                factors.append((Access(base.tensor, moved), exponent))
+                continue
+            if sum(index in e.indices for e in base.index) != 1:
+                return None
+            axis = next(k for k, e in enumerate(base.index) if index in e.indices)
+            if base.index[axis].as_index != index or base.tensor.shape[axis] != index.size:
+                return None
+            source = self._spread(base.tensor, axis, step)
+            moved = (*base.index[:axis], place, *base.index[axis + 1 :])
+            factors.append((Access(source, moved), exponent))
+        bound = [i for i in term.bound if i != index]
+        if size is not None:
+            bound.append(fresh)
+        return product(term.coefficient, factors, tuple(bound))
+
+    def _spread(self, tensor: Tensor, axis: int, step: Dim) -> Tensor:
+        if step == ONE:
+            return tensor
+        key = f"spread {tensor.name} {axis} {step}"
+        if key not in self._made:
+            self.module.need("spread")
+            size = (tensor.shape[axis] - 1) * step + 1
+            shape = (*tensor.shape[:axis], size, *tensor.shape[axis + 1 :])
+            name = self._fresh(f"{tensor.name.strip('_')}_spread")
+            self.module.define(Tensor(name, shape))
+            source = Name(self.module.python(tensor.name))
+            self.steps.append(
+                assign(name, call("_spread", source, integer(axis), self._size(step)))
+            )
+            self._made[key] = Access(self.module.tensor(name), ())
+        return self._made[key].tensor
+
+
+_Found = tuple[Affine, "Dim | None", frozenset[Atom]]
+
+
+def _backwards(term: Term, index: Index) -> _Found | None:
+    """An expression ``h - s*index`` of a term, the range it is kept in, and the atoms that do it.
+
+    The range is None when the expression is zero.
+    """
+    for base, _ in term.factors:
+        match base:
+            case Access(tensor=tensor, index=entries):
+                for size, entry in zip(tensor.shape, entries, strict=True):
+                    if _against(entry, index, term) and not entry.within(size):
+                        return entry, size, frozenset()
+            case Iverson(relation="eq", value=value):
+                for sign in (1, -1):
+                    entry = value * sign
+                    if _against(entry, index, term):
+                        return entry, None, frozenset({base})
+            case Iverson(relation="ge", value=value) if _against(value, index, term):
+                pair = _upper(term, value, index)
+                if pair is not None:
+                    return value, pair[0], frozenset({base, pair[1]})
+    return None
+
+
+def _against(entry: Affine, index: Index, term: Term) -> bool:
+    """Whether an expression is ``h - s*index`` or ``index - s*h`` with a free index h."""
+    slope = entry.coefficient(index)
+    others = [(p, c) for p, c in entry.terms if p != index]
+    if slope == ZERO or any(isinstance(p, Label) for p, _ in others):
+        return False
+    free = [c for p, c in others if p not in term.bound]
+    if slope == ONE:
+        return any(nonnegative(-c - 1) for c in free)
+    return nonnegative(-slope - 1) and ONE in free
+
+
+def _upper(term: Term, value: Affine, index: Index) -> tuple[Dim, Iverson] | None:
+    """The size R of ``value < R``, and the atom that says so."""
+    for base, _ in term.factors:
+        if isinstance(base, Iverson) and base.relation == "ge":
+            total = (base.value + value).as_dim
+            if total is not None and index in base.indices and base.value != value:
+                return total + 1, base
+    return None
+
+
+def positions(module: ModuleNames, entry: Affine, order: Sequence[Index]) -> Tree:
+    """An index expression as an integer array that broadcasts over the indices `order`."""
+    result: Tree | None = None
+    for position, coefficient in entry.terms:
+        if isinstance(position, Index):
+            part = _spaced(call("np.arange", _python(module, position.size)), [position], order)
+        else:
+            inner = sorted(position.index_set, key=lambda i: order.index(i))
+            source = Name(module.python(position.tensor.name))
+            if [e.as_index for e in position.index] == list(inner):
+                part = _spaced(source, inner, order)
+            elif not position.index:
+                part = source
+            else:
+                entries = [positions(module, e, order) for e in position.index]
+                part = call("getitem", source, Items(tuple(entries)))
+        part = part if coefficient == ONE else call("mul", _python(module, coefficient), part)
+        result = part if result is None else call("add", result, part)
+    if result is None:
+        return _python(module, entry.const)
+    if entry.const == ZERO:
+        return result
+    if all(c < 0 for _, c in entry.const.terms):
+        return call("sub", result, _python(module, -entry.const))
+    return call("add", result, _python(module, entry.const))
+
+
+def _python(module: ModuleNames, dim: Dim) -> Tree:
+    return position_tree(dim_tree(dim), module)
+
+
+def _spaced(tree: Tree, own: Sequence[Index], order: Sequence[Index]) -> Tree:
+    """An array over `own` with axes of size one where `order` has further indices."""
+    first = order.index(own[0])
+    entries = [
+        Slice(None, None, None) if index in own else Literal(None) for index in order[first:]
+    ]
+    if not any(isinstance(e, Literal) for e in entries):
+        return tree
+    return call("getitem", tree, Items(tuple(entries)))
+

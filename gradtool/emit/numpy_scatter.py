@@ -1,0 +1,209 @@
+"""Terms that live at some positions only: written or added there, never as a dense one-hot array.
+
+``dS[n, c] -= [c == y[n]] / N`` touches one entry of each row; ``dE[v, d] = sum over n of
+[v == ids[n]] * dY[n, d]`` adds rows where the ids say; a window maximum sends its cotangent to
+the entry that won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradtool.emit.numpy_access import positions
+from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_text import position_tree
+from gradtool.ir.dims import ONE
+from gradtool.ir.graph import Statement
+from gradtool.ir.index import Affine, Index, Label
+from gradtool.ir.poly import Access, Iverson, Poly, Term, poly_of, product
+from gradtool.ir.tree import Items, Name, Slice, Tree, call, integer
+from gradtool.ir.walk import accesses
+from gradtool.ops.shape import dim_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A term as a value and the positions where it is added.
+
+    Attributes:
+        value: the value, over `order`.
+        order: the indices of the value, in the order in which indexing places them.
+        index: what stands in the brackets, one entry for each axis of the result.
+        every: the same as integer arrays that broadcast, one for each axis.
+        repeats: whether a position may occur twice.
+    """
+
+    value: Poly
+    order: tuple[Index, ...]
+    index: tuple[Tree, ...]
+    every: tuple[Tree, ...]
+    repeats: bool
+
+    def whole(self, module: ModuleNames, free: Sequence[Index], value: Tree) -> Tree:
+        """The scattered value as an array of the shape of the result."""
+        module.need("scatter")
+        shape = Items(tuple(position_tree(dim_tree(i.size), module) for i in free))
+        return call("_scatter", shape, Items(self.every), value)
+
+
+def scattered(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter | None:
+    """The term as a scatter, when 0/1 factors determine axes of the result."""
+    selected = _selected(module, term, free)
+    if selected is not None:
+        return selected
+    places: dict[Index, Affine] = {}
+    current = term
+    while True:
+        found = _determined(current, free, places)
+        if found is None:
+            break
+        index, place, base = found
+        places = {i: e.substitute({index: place}) for i, e in places.items()}
+        places[index] = place
+        factors = tuple((a.substitute({index: place}), e) for a, e in current.factors if a != base)
+        current = product(current.coefficient, factors, current.bound)
+    if not places:
+        return None
+    used = frozenset[Index]().union(*(e.indices for e in places.values()))
+    if any(isinstance(a, Iverson) and not a.indices.isdisjoint(places) for a, _ in current.factors):
+        return None
+    lifted = [i for i in current.bound if i in used]
+    if any(i not in current.bound and i not in free for i in used):
+        return None
+    value = poly_of(
+        (product(current.coefficient, current.factors,
+                 tuple(i for i in current.bound if i not in lifted)),)
+    )  # fmt: skip
+    return _placed(module, free, places, value, lifted)
+
+
+def _determined(
+    term: Term, free: Sequence[Index], places: dict[Index, Affine]
+) -> tuple[Index, Affine, Iverson] | None:
+    """A free index that an equality fixes, its value, and the equality."""
+    for base, exponent in term.factors:
+        if not isinstance(base, Iverson) or base.relation != "eq" or exponent != 1:
+            continue
+        for index in free:
+            if index in places or index.size == ONE:
+                continue
+            slope = base.value.coefficient(index).as_int
+            if slope not in (1, -1):
+                continue
+            place = (base.value - Affine.of(index) * slope) * -slope
+            if index in place.indices or not place.within(index.size):
+                continue
+            return index, place, base
+    return None
+
+
+def _placed(
+    module: ModuleNames,
+    free: Sequence[Index],
+    places: dict[Index, Affine],
+    value: Poly,
+    lifted: Sequence[Index],
+) -> Scatter:
+    used = frozenset[Index]().union(*(e.indices for e in places.values()))
+    # Indices of the index arrays, in the order of their axes; what is summed comes first.
+    arrays = [*lifted, *(i for i in free if i in used)]
+    plain = [i for i in free if i not in places and i not in used]
+    entries: list[Tree] = []
+    advanced: list[int] = []
+    for axis, index in enumerate(free):
+        if index in places:
+            entries.append(positions(module, places[index], arrays))
+            advanced.append(axis)
+        elif index in used:
+            entries.append(positions(module, Affine.of(index), arrays))
+            advanced.append(axis)
+        else:
+            entries.append(Slice(None, None, None))
+    if arrays:
+        together = advanced == list(range(advanced[0], advanced[-1] + 1))
+        first = sum(1 for i in free[: advanced[0]] if i in plain) if together else 0
+    else:
+        first = 0
+    order = (*plain[:first], *arrays, *plain[first:])
+    while entries and entries[-1] == Slice(None, None, None):
+        entries.pop()
+    whole = tuple(
+        positions(module, places.get(i, Affine.of(i)), order) for i in free
+    )
+    return Scatter(value, order, tuple(entries), whole, bool(lifted))
+
+
+# -- the entry that won a maximum ---------------------------------------------------------
+
+
+def _selected(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter | None:
+    """A cotangent sent to the entries of windows that won.
+
+    The equality of a position with the winner's number, and the inequalities that keep it inside
+    the window, say together: this is the entry that the selector chose.
+    """
+    chosen = [
+        label for a, _ in term.factors if isinstance(a, Iverson) for label in a.value.labels()
+        if label.tensor.name in module.selectors
+    ]  # fmt: skip
+    if not chosen or len({label.key for label in chosen}) != 1:
+        return None
+    label = chosen[0]
+    statement = module.selectors[label.tensor.name]
+    source = _source(statement)
+    outer = [e.as_index for e in label.index]
+    if source is None or len(source.tensor.shape) != len(free) or None in outer:
+        return None
+    indices = [i for i in outer if i is not None]
+    back = dict(zip(statement.free, indices, strict=True))
+    place = {i: Affine.of(j) for i, j in back.items()}
+    factors = tuple((a, e) for a, e in term.factors if not isinstance(a, Iverson))
+    moved = {f: Affine.of(i) for f, i in _same(source, free, back).items()}
+    value = poly_of((product(term.coefficient, factors, ()),))
+    if any(not a.indices <= set(indices) | set(moved) for a, _ in factors):
+        return None
+    winners = _winners(module, label, statement.bound)
+    every = tuple(
+        _entry(module, e.substitute(place), indices, winners) for e in source.index
+    )
+    return Scatter(value.substitute(moved), tuple(indices), (), every, True)
+
+
+def _same(source: Access, free: Sequence[Index], back: dict[Index, Index]) -> dict[Index, Index]:
+    """Free indices of the result that are, entry for entry, indices of the maximum."""
+    pairs = zip(free, source.index, strict=True)
+    plain = ((f, e.as_index) for f, e in pairs)
+    return {f: back[i] for f, i in plain if i is not None and i in back and f != back[i]}
+
+
+def _source(statement: Statement) -> Access | None:
+    """The array whose windows a maximum was taken of."""
+    found = list(accesses(statement.body))
+    return found[0] if len(found) == 1 else None
+
+
+def _winners(module: ModuleNames, label: Label, bound: Sequence[Index]) -> dict[Index, Tree]:
+    """For each index of a window, its value at the winner."""
+    source = Name(module.python(label.tensor.name))
+    if len(bound) == 1:
+        return {bound[0]: source}
+    sizes = Items(tuple(position_tree(dim_tree(i.size), module) for i in bound))
+    unravelled = call("np.unravel_index", source, sizes)
+    return {i: call("getitem", unravelled, integer(k)) for k, i in enumerate(bound)}
+
+
+def _entry(
+    module: ModuleNames, entry: Affine, order: Sequence[Index], winners: dict[Index, Tree]
+) -> Tree:
+    """A position of the source, with the indices of the window replaced by the winner's."""
+    outer = Affine(tuple((p, c) for p, c in entry.terms if p not in winners), entry.const)
+    tree = positions(module, outer, order)
+    for position, coefficient in entry.terms:
+        if isinstance(position, Index) and position in winners:
+            part = winners[position]
+            if coefficient != ONE:
+                part = call("mul", position_tree(dim_tree(coefficient), module), part)
+            tree = part if tree == integer(0) else call("add", tree, part)
+    return tree
+
