@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.explain import Explanation, Stage, Use
+from gradtool.derive.reveal import expanded
 from gradtool.emit.subscripts import subscripts
 from gradtool.emit.text import line, operand, text
-from gradtool.derive.reveal import expanded
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Access, Poly, Term
-from gradtool.ir.tree import Call, Number
+from gradtool.ir.tree import Call, Number, names
 from gradtool.ir.walk import accesses
 from gradtool.report.sections import Piece, formula, say
 from gradtool.spec.model import LayerSpec
@@ -55,51 +55,61 @@ def equations(spec: LayerSpec, told: Explanation, derivation: Derivation) -> Ite
     network = layers(spec, told)
     if not any(layer.activation for layer in network):
         return
-    wanted = {*derivation.closed.gradients}
     by_operand = {layer.operand: layer for layer in network}
     yield say("The network has the structure of affine layers and activations, so its steps are "
               "the four equations that every such network shares (M. Nielsen 2015). The error of "
               "a layer is the gradient at its affine stage, "
               f"here {_listed([f'd{layer.affine}' for layer in network])}.")
     scalar = subscripts(derivation)
-    heads = ("BP1, the error of the output layer:", "BP2, the error of the layer before:",
-             "BP3, the gradient of a bias is the error:",
-             "BP4, the gradient of a weight is the value going in times the error coming out:")
-    groups: list[list[str]] = [[], [], [], []]
+    closed = {entry.name: entry for entry in derivation.lines}
+    groups: list[dict[str, str]] = [{}, {}, {}, {}]  # vector form -> scalar form
     for layer in reversed(network):
-        vector = _error(told, layer, by_operand.get(layer.activation))
-        groups[1 if layer.activation in by_operand else 0].append(vector)
+        vector, used = _error(told, layer)
+        error = closed.get(f"d{layer.affine}")
+        # The closed form may go another way than these steps: then it is no reading of them.
+        same = error is not None and error.shape and names(error.tree) <= used
+        subscript = scalar[f"d{layer.affine}"] if same else ""
+        groups[layer.activation in by_operand][vector] = subscript
         for place, name in ((2, layer.bias), (3, layer.weights)):
-            if name in wanted:
-                entry = next(e for e in told.derivation.lines if e.name == f"d{name}")
-                groups[place].append(line(entry.name, entry.tree))
-    for head, group in zip(heads, groups, strict=True):
-        if not group:
-            continue
-        yield Piece("head", head)
-        for vector in group:
-            name = vector.split(" ")[0]
+            entry = closed.get(f"d{name}")
+            if entry is not None and entry.role == "gradient":
+                subscript = scalar[entry.name] if entry.shape else ""
+                groups[place][line(entry.name, entry.tree)] = subscript
+    for head, group in zip(_HEADS, groups, strict=True):
+        if group:
+            yield Piece("head", head)
+        for vector, subscript in group.items():
             yield formula(vector)
-            if name in scalar and not _is_scalar(told, name):
-                yield Piece("formula", f"    {scalar[name]}")
+            if subscript:
+                yield formula(f"    {subscript}")
 
 
-def _error(told: Explanation, layer: Layer, after: Layer | None) -> str:
-    """The error of a layer in vector form."""
+_HEADS = (
+    "BP1, the error of the output layer:",
+    "BP2, the error of the layer before:",
+    "BP3, the gradient of a bias is the error:",
+    "BP4, the gradient of a weight is the value going in times the error coming out:",
+)
+
+
+def _error(told: Explanation, layer: Layer) -> tuple[str, frozenset[str]]:
+    """The error of a layer in vector form, and the names in it."""
     step = told.step_of.get(layer.affine)
     if step is None or not step.lines:
-        return f"d{layer.affine} (given)"
-    if not layer.activation:
-        return line(step.lines[-1].name, step.lines[-1].tree)
+        given = f"d{layer.affine} is given, since the last layer has no activation"
+        return given, frozenset()
+    total = step.lines[-1]
+    before = told.step_of.get(layer.activation)
+    if not layer.activation or before is None or len(before.uses) != 1 or not before.lines:
+        return line(total.name, total.tree), names(total.tree)
     (use,) = step.uses
     assert use.local is not None
-    before = told.step_of.get(layer.activation)
-    if after is None or before is None or len(before.uses) != 1:
-        return line(step.lines[-1].name, step.lines[-1].tree)
+    inner = before.uses[0].tree
     slope = text(use.local)
     if not (isinstance(use.local, Call) and use.local.op == "mul"):
         slope = operand(use.local)
-    return f"{step.name} = ({text(before.uses[0].tree)}) * {slope.removeprefix('1 * ')}"
+    shown = f"{step.name} = ({text(inner)}) * {slope}"
+    return shown, names(inner) | names(use.local)
 
 
 def _affine(
@@ -143,11 +153,6 @@ def _is_activation(use: Use) -> bool:
 
 def _only(body: Poly, name: str) -> bool:
     return all(a.tensor.name == name for a in accesses(body))
-
-
-def _is_scalar(told: Explanation, name: str) -> bool:
-    entry = next((e for e in told.derivation.lines if e.name == name), None)
-    return entry is not None and entry.shape == ()
 
 
 def _listed(parts: list[str]) -> str:

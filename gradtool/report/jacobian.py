@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from gradtool.derive.explain import Explanation
-from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.dims import ONE, Dim, shape_text
 from gradtool.report.equations import layers
 from gradtool.report.sections import Piece, say
 from gradtool.spec.model import LayerSpec
@@ -20,7 +20,7 @@ def never_built(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
         after = layer.activation or layer.affine
         value = told.graph.tensors[after]
         weights = told.graph.tensors[layer.weights]
-        if len(value.shape) != 2 or len(weights.shape) != 2:
+        if len(value.shape) != 2 or len(weights.shape) != 2 or ONE in value.shape:
             continue
         whole = (*value.shape, *weights.shape)
         pinned = {n: r.exactly for n, r in spec.sizes.items() if r.exactly is not None}
@@ -31,16 +31,15 @@ def never_built(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
         entries = math.prod(dim.evaluate(sizes) for dim in whole)
         kept = math.prod(dim.evaluate(sizes) for dim in weights.shape)
         at = _sizes(symbols, pinned, whole)
-        error = f"d{layer.affine}"
+        error = f"d{layer.affine}, {shape_text(told.graph.tensors[layer.affine].shape)},"
         yield say(f"{after} is {shape_text(value.shape)} and {layer.weights} is "
                   f"{shape_text(weights.shape)}. Each entry of {after} has a slope for each entry "
                   f"of {layer.weights}, so ∂{after}/∂{layer.weights} is a tensor of order four:")
         yield Piece("formula", f"∂{after}/∂{layer.weights}", shape_text(whole))
         yield say(f"{at} that is {entries:,} numbers, nearly all of them 0: an entry of {after} "
-                  f"depends on one column of weights only. The backward pass never needs it. It "
-                  f"carries {error}, {shape_text(told.graph.tensors[layer.affine].shape)}, which "
-                  f"has already been summed over all paths to the loss, and turns it into "
-                  f"d{layer.weights} with {kept:,} numbers.")
+                  f"depends only on the weights that lead to it. The backward pass never needs "
+                  f"this tensor. It carries {error} which has already been summed over all paths "
+                  f"to the loss, and turns it into d{layer.weights} with {kept:,} numbers.")
         return
 
 

@@ -13,11 +13,11 @@ class Piece:
     """One line of an explanation.
 
     `role`: "stage" (a numbered line of the forward pass), "head" (a step), "result" (a formula to
-    remember), "formula" (one on the way to it) or "say" (a sentence).  `aside` stands at the
-    right: a shape, or what the line is.
+    remember), "formula" (one on the way to it), "share" (where one share of a sum comes from) or
+    "say" (a sentence).  `aside` stands at the right: a shape, or what the line is.
     """
 
-    role: Literal["stage", "head", "result", "formula", "say"]
+    role: Literal["stage", "head", "result", "formula", "share", "say"]
     text: str
     aside: str = ""
 
@@ -51,15 +51,15 @@ def sections_text(sections: Iterable[Section], width: int) -> list[str]:
     return lines
 
 
-_INDENT = {"stage": 2, "head": 0, "result": 4, "formula": 4, "say": 4}
+_INDENT = {"stage": 3, "head": 0, "result": 6, "formula": 6, "share": 3, "say": 3}
 
 
 def _column(section: Section, width: int) -> int:
-    """Where the asides of a section begin."""
+    """Where the asides of a section begin; a long line does not push the others away."""
     lengths = [
         _INDENT[p.role] + len(p.text) for p in section.pieces if p.aside and p.role != "head"
     ]
-    return min(max(lengths, default=0) + 3, width - 20)
+    return max((n for n in lengths if n <= 0.6 * width), default=0) + 3
 
 
 def _lines(piece: Piece, column: int, width: int) -> list[str]:

@@ -1,18 +1,20 @@
-"""`derive --steps`: every gradient explained, stage by stage, with the reason for each operation."""
+"""`derive --steps`: every gradient explained, stage by stage, and why each operation is there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from gradtool.derive.derivation import Derivation
-from gradtool.derive.explain import Explanation, Stage, Step, Use, explain
-from gradtool.derive.reveal import shown
+from gradtool.derive.derivation import Derivation, derive
+from gradtool.derive.explain import Explanation, Stage, Step, explain
+from gradtool.derive.raising import raised
+from gradtool.derive.reveal import expanded, shown
+from gradtool.derive.shares import bare
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import Graph, Statement, operands
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Tree, names
+from gradtool.ir.tree import names
 from gradtool.numeric.certify import certify
 from gradtool.report.equations import equations
 from gradtool.report.jacobian import never_built
@@ -38,7 +40,7 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
         Section("The backward pass, from the last stage to the first",
                 tuple(_backward(told, derivation, words))),
     ]
-    short = tuple(_closed(told, derivation))
+    short = tuple(_closed(graph, told, derivation))
     if short:
         sections.append(Section("Put together", short))
     sections += [
@@ -69,15 +71,16 @@ def _reader(told: Explanation) -> LineReader:
 
 
 def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
+    yield Piece("head", "Given")
     for variable in spec.variables:
         kind = "parameter" if variable.role == "parameter" else "input"
-        if variable.dtype == "index":
-            kind += f", labels 0 to {variable.index} - 1"
+        if variable.index is not None:
+            kind += f", labels 0 to {variable.index - 1}"
         elif not variable.differentiable:
             kind += ", constant"
         yield Piece("stage", variable.name, f"{shape_text(variable.shape)}   {kind}")
     yield from _counted(spec)
-    yield say("")
+    yield Piece("head", "Stages")
     for number, stage in enumerate(told.stages, 1):
         yield Piece("stage", f"{number}. {stage_text(told, stage)}", shape_text(stage.shape))
     inner = [stage.name for stage in told.stages if stage.inner]
@@ -97,9 +100,6 @@ def stage_text(told: Explanation, stage: Stage) -> str:
         return base
     if stage.statement.reduce != "sum":
         return base
-    from gradtool.derive.raising import raised
-    from gradtool.derive.reveal import expanded
-
     body = expanded(told.graph, stage.name)
     if body is None:
         return base
@@ -141,7 +141,8 @@ def _backward(told: Explanation, derivation: Derivation, words: Words) -> Iterat
         if not step.lines:
             continue
         number += 1
-        yield Piece("head", f"{number}. {step.name}", f"{shape_text(step.shape)}, like {step.of}")
+        like = f"{shape_text(step.shape)}, like {step.of}" if step.shape else ""
+        yield Piece("head", f"{number}. {step.name}", like)
         yield from _step(step, words)
     for name in derivation.zero:
         number += 1
@@ -151,19 +152,25 @@ def _backward(told: Explanation, derivation: Derivation, words: Words) -> Iterat
 
 
 def _conventions(told: Explanation) -> Iterator[Piece]:
+    alive = [stage.name for stage in told.stages if stage.alive]
+    of = next((s.of for s in told.steps if s.lines and s.of in alive), told.steps[-1].of)
     if told.derivation.is_loss:
         loss = told.graph.outputs[0]
-        yield say(f"dA stands for ∂{loss}/∂A: how much {loss} changes when an entry of A does. "
-                  f"It has the shape of A. The start is d{loss} = 1, since {loss} is the loss "
-                  "itself.")
+        start = f"The start is d{loss} = 1, because {loss} is the loss itself."
     else:
+        loss = "loss"
         given = _listed([name for name, _ in told.derivation.upstream.values()])
+        verb = "it is" if len(told.graph.outputs) == 1 else "they are"
         outputs = _listed(list(told.graph.outputs))
-        verb = "is" if len(told.graph.outputs) == 1 else "are"
-        yield say(f"dA stands for ∂L/∂A: how much the loss L changes when an entry of A does. It "
-                  f"has the shape of A. {given} {verb} given: it comes from whatever uses "
-                  f"{outputs}.")
-    yield say("The slope ∂A/∂B of a stage is found by differentiating its definition with sympy.")
+        start = f"The start is {given}: {verb} given by whatever uses {outputs}."
+    what = loss if told.derivation.is_loss else "the loss"
+    if told.graph.tensors[of].shape:
+        entry = f"when an entry of {of} does. It has the shape of {of}"
+    else:
+        entry = f"when {of} does"
+    yield say(f"d{of} is short for ∂{loss}/∂{of}: how much {what} changes {entry}. {start}")
+    if any(use.local is not None for step in told.steps for use in step.uses):
+        yield say("A slope, written ∂ / ∂, was found by sympy from the definition of the stage.")
 
 
 def _step(step: Step, words: Words) -> Iterator[Piece]:
@@ -172,24 +179,32 @@ def _step(step: Step, words: Words) -> Iterator[Piece]:
     several = len(step.uses) + bool(step.upstream) > 1
     for entry in before:
         if entry.name not in shares:
-            yield formula(f"with {line(entry.name, entry.tree)}")
+            yield Piece("result", f"with {line(entry.name, entry.tree)}")
     if not several:
         yield Piece("result", line(total.name, total.tree))
         for use in step.uses:
-            yield say(f"{step.of} is used in {stage_text(words.told, use.stage)}.")
+            yield say(f"{step.of} is used in {_brief(words.told, use.stage)}.")
             yield from words.why(use)
         return
     yield say(_uses(step))
     if step.upstream:
-        yield formula(step.upstream, "given, as an output")
+        yield Piece("share", f"Given, because {step.of} is an output:")
+        yield formula(step.upstream)
     for use in step.uses:
         own = next((b for b in before if b.name == use.line), None)
-        shown_share = line(own.name, own.tree) if own is not None else text(use.tree)
-        yield formula(shown_share, f"from {stage_text(words.told, use.stage)}")
+        shown_share = line(own.name, own.tree) if own is not None else text(bare(use.tree))
+        yield Piece("share", f"From {_brief(words.told, use.stage)}:")
+        yield formula(shown_share)
         yield from words.why(use)
     yield say("The shares add up:" if sum(not u.vanishes for u in step.uses)
               + bool(step.upstream) > 1 else "What remains:")
     yield Piece("result", line(total.name, total.tree))
+
+
+def _brief(told: Explanation, stage: Stage) -> str:
+    """A stage within a sentence: a long one by its name."""
+    whole = stage_text(told, stage)
+    return whole if len(whole) <= 50 else stage.name
 
 
 def _uses(step: Step) -> str:
@@ -203,8 +218,6 @@ def _uses(step: Step) -> str:
 def _why_zero(told: Explanation, name: str) -> str:
     reached = {name}
     for statement in told.graph.statements:
-        from gradtool.ir.graph import operands
-
         if operands(statement) & reached:
             reached.add(statement.out.name)
     if reached.isdisjoint(told.graph.outputs):
@@ -216,24 +229,29 @@ def _why_zero(told: Explanation, name: str) -> str:
 # -- the closed forms ---------------------------------------------------------------------
 
 
-def _closed(told: Explanation, derivation: Derivation) -> Iterator[Piece]:
+def _closed(graph: Graph, told: Explanation, derivation: Derivation) -> Iterator[Piece]:
     """The short forms, when they differ from the steps, and the facts behind them."""
-    own = {entry.name: line(entry.name, entry.tree) for entry in told.derivation.lines}
-    shorter = [
-        entry for entry in derivation.lines if own.get(entry.name) != line(entry.name, entry.tree)
-    ]
-    if not shorter:
+    own = {line(entry.name, entry.tree) for entry in told.derivation.lines}
+    short = {line(entry.name, entry.tree) for entry in derivation.lines}
+    if short <= own:
         return
+    targets = tuple(n for n in graph.wanted if n in derivation.closed.gradients)
+    between = [
+        entry for entry in derive(graph, targets, staged=True).lines
+        if entry.of in targets and line(entry.name, entry.tree) not in own | short
+    ]
+    if between:
+        yield say("Without the names that were only made for the steps:")
+    for entry in between:
+        yield Piece("result", line(entry.name, entry.tree), shape_text(entry.shape))
     yield say("Written into each other and simplified, this is the whole backward pass:")
     for entry in derivation.lines:
         yield Piece("result", line(entry.name, entry.tree), shape_text(entry.shape))
     for fact in told.facts:
-        yield say(f"{text(fact.left)} is {text(fact.right)}. This was proved by expanding the "
-                  f"definition of {fact.of}.")
+        yield say(f"Used on the way: {text(fact.left)} is {text(fact.right)}, proved by expanding "
+                  "its definition.")
 
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
-
-_ = (Mapping, Tree, Use)

@@ -7,9 +7,8 @@ is filled, a label picks, a sum of two indices slides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from gradtool.derive.calculus import partial
 from gradtool.derive.explain import Explanation, Use
@@ -18,7 +17,7 @@ from gradtool.derive.raising import raised
 from gradtool.derive.reveal import shown
 from gradtool.derive.shares import bare
 from gradtool.emit.subscripts import subscripts
-from gradtool.emit.text import operand, text
+from gradtool.emit.text import text
 from gradtool.ir.dims import ONE, Dim, shape_text
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import MatrixFunction, Reshape, Statement
@@ -26,6 +25,7 @@ from gradtool.ir.index import Index
 from gradtool.ir.poly import (
     NOTHING,
     Access,
+    Atom,
     Compare,
     Function,
     Poly,
@@ -33,7 +33,7 @@ from gradtool.ir.poly import (
     number,
     poly_of,
 )
-from gradtool.ir.tree import Call, Name, Number, Tree, children
+from gradtool.ir.tree import Call, Name, Tree, children
 from gradtool.ir.walk import accesses, atoms, replace_atoms
 from gradtool.ops.matrix import RULES
 from gradtool.report.sections import Piece, formula, say
@@ -76,46 +76,57 @@ class Words:
 
     def _slope(self, use: Use, statement: Statement) -> Iterator[Piece]:
         stage = use.stage.name
-        assert use.local is not None and use.body is not None
+        assert use.local is not None
+        assert use.body is not None
         slope = text(use.local)
         above = self.cotangent(use)
         entry = _entry(use.body, use.of)
         if slope == "1":
-            yield say(f"{use.of} is only added, so its slope is 1 and {above or 'the gradient'} "
-                      "passes through unchanged.")
+            how = "only added" if len(use.body.terms) > 1 else "passed on as it is"
+            onward = f"{above} passes through unchanged" if above else "that is all"
+            yield say(f"{use.of} is {how}, so its slope is 1 and {onward}.")
         elif slope == "-1":
             yield say(f"{use.of} is only subtracted, so its slope is -1 and the sign turns.")
         else:
-            yield formula(f"∂{stage}/∂{use.of} = {slope}")
+            condition = isinstance(use.local, Call) and use.local.op in _CONDITIONS
+            yield formula(f"∂{stage}/∂{use.of} = {f'({slope})' if condition else slope}")
+            if condition:
+                yield say("It is 1 where the condition holds and 0 elsewhere.")
             if statement.free and above:
-                yield say(f"Entry by entry: an entry of {stage} sees only the entry of {use.of} "
-                          f"at its place. So {above} is multiplied by this slope.")
+                yield say(f"So {above} is multiplied by this slope, entry by entry.")
             elif above:
-                yield say(f"Chain rule: {above} times this slope.")
+                yield say(f"So {above} is multiplied by this slope.")
+            else:
+                yield say(f"d{stage} is 1, so this is already d{use.of}.")
         yield from self._kinks(use, entry)
         yield from self._broadcast(use, _lacking(statement.free, entry))
 
     def _broadcast(self, use: Use, lacking: list[Index]) -> Iterator[Piece]:
         if not lacking:
             return
-        over = _listed(str(i.size) for i in lacking)
+        statement = use.stage.statement
+        assert isinstance(statement, Statement)
+        over = _over(lacking, use.stage.name, statement.free)
         yield say(f"{use.of} was broadcast over {over}, so its gradient is summed over {over}.")
 
     def _kinks(self, use: Use, entry: Access) -> Iterator[Piece]:
         """Where the slope jumps, and what is taken there."""
         assert use.body is not None
         slope = _slope(use.body, use.of, entry)
-        seen = set()
+        seen: set[Atom] = set()
         for base in atoms(slope):
             if isinstance(base, Compare) and base not in seen and _mentions(base, use.of):
                 seen.add(base)
-                at = self._place(use, base)
+                at = self._place(use, base, entry)
                 sides = [_with(slope, base, value) for value in (0, 1)]
                 ends = [None if s is None else s.constant for s in sides]
                 taken = ends[1 if base.relation == ">=" else 0]
                 if base.relation not in (">", ">=") or not at:
                     continue
-                if None in ends:
+                if taken is not None and None in ends:
+                    yield say(f"At {at} there is a kink: the slope jumps. The value {taken} is "
+                              "taken there.")
+                elif taken is None:
                     yield say(f"At {at} there is a kink. There the formula takes the slope of the "
                               "side that the forward pass takes.")
                 elif ends[0] != ends[1]:
@@ -123,17 +134,19 @@ class Words:
                               f"{ends[1]}. The value {taken} is taken there.")
             if isinstance(base, Function) and base.name == "sign" and base not in seen:
                 seen.add(base)
-                place = self._text(base.args[0], use)
+                place = self._text(base.args[0], use, _axes(use, entry))
                 yield say(f"At {place} = 0 there is a kink. The value sign(0) = 0 is taken there.")
 
-    def _place(self, use: Use, compare: Compare) -> str:
-        left, right = self._text(compare.left, use), self._text(compare.right, use)
+    def _place(self, use: Use, compare: Compare, entry: Access) -> str:
+        axes = _axes(use, entry)
+        left, right = self._text(compare.left, use, axes), self._text(compare.right, use, axes)
         return f"{right} = {left}" if compare.left.constant is not None else f"{left} = {right}"
 
-    def _text(self, body: Poly, use: Use, free: tuple[Index, ...] | None = None) -> str:
-        statement = use.stage.statement
-        assert isinstance(statement, Statement)
-        tree = raised(body, statement.free if free is None else free)
+    def _text(self, body: Poly, use: Use, free: tuple[Index, ...]) -> str:
+        """A slope or a place, as an array expression with these axes."""
+        if body.constant is not None:
+            return str(body.constant)
+        tree = raised(body, free)
         return text(bare(shown(self.told.graph, tree)))
 
     # -- sums, products, picks -------------------------------------------------------------
@@ -153,6 +166,10 @@ class Words:
         others = _others(term, entry)
         if any(e.as_index is None and e.as_dim is None for e in entry.index):
             yield from self._picked(use, entry) if _labelled(entry) else self._slid(use)
+        elif len({e.as_index for e in entry.index}) < len(entry.index):
+            yield from self._subscripts(use)
+            yield say(f"Only the entries of {use.of} with equal indices, its diagonal, were used. "
+                      "They get a gradient, all others get 0.")
         elif others and _is_linear(term, entry) and (term.bound or _lacking(
                 (*statement.free, *term.bound), entry)):
             if any(e.as_index is None and e.as_dim is None for o in others for e in o.index):
@@ -188,10 +205,9 @@ class Words:
         lacking = _lacking((*statement.free, *term.bound), entry)
         text_ = f"d{use.of} must be {own}, the shape of {use.of}. {have}."
         if lacking:
-            gone = _listed(str(i.size) for i in lacking)
-            verb = "must disappear: it is summed over" if len(lacking) == 1 else \
-                "must disappear: they are summed over"
-            text_ += f" {self._axis(gone, lacking)} {verb}."
+            gone = _over(lacking, "", ())
+            verb = "it is summed over" if len(lacking) == 1 else "they are summed over"
+            text_ += f" {gone[0].upper()}{gone[1:]} must disappear: {verb}."
         elif above and entry.index and entry.tensor.shape:
             text_ += " No axis has to disappear, so nothing is summed: every entry is one product."
         yield say(text_)
@@ -205,34 +221,28 @@ class Words:
             yield say("Some sizes are equal here, so shapes alone could mislead; "
                       "the subscripts decide.")
 
-    def _axis(self, sizes: str, indices: list[Index]) -> str:
-        """What an axis is called in a sentence: its size, when that is a name."""
-        if all(i.size.as_int is None for i in indices):
-            return sizes
-        return f"The axis of size {sizes}" if len(indices) == 1 else f"The axes of sizes {sizes}"
-
     def _reduced(
         self, use: Use, statement: Statement, term: Term, entry: Access
     ) -> Iterator[Piece]:
         """A sum or a mean: every entry that was added gets its share."""
         stage, above = use.stage.name, self.cotangent(use)
         gone = [i for i in term.bound if i in entry.indices]
-        over = _listed(str(i.size) for i in gone)
+        over = _over(gone, use.of, [e.as_index for e in entry.index])
         try:
             slope = partial(Term(term.coefficient, term.factors), entry)
             free = tuple(e.as_index or Index(f"@{k}", ONE) for k, e in enumerate(entry.index))
             local = self._text(slope, use, free) if slope.indices <= set(free) else ""
+            constant = not slope.indices
         except UnsupportedError:
-            local = ""
-        if gone and local:
-            each = "1, so each gets it whole" if local == "1" else local
-            yield say(f"{stage} adds up over {over}. The slope with respect to one entry of "
-                      f"{use.of} is {each}.")
-        elif gone:
-            yield say(f"{stage} adds up over {over}.")
-        if gone and above and not _has_axes(self.shape(use.stage.name), gone):
-            yield say(f"{above} has no axis {over} any more: the same number goes back to every "
-                      f"entry along {over}.")
+            local, constant = "", False
+        if gone:
+            yield say(f"{stage} is a sum over {over}: each entry of {use.of} stands in one term.")
+        if local:
+            yield formula(f"∂{stage}/∂(one entry of {use.of}) = {local}")
+        if gone and above:
+            share = "the same number" if constant else f"the same {above}, times its own slope"
+            yield say(f"{above} does not have {over} any more: along {over}, every entry gets "
+                      f"{share}.")
         yield from self._kinks(use, entry)
         yield from self._broadcast(use, _lacking((*statement.free, *term.bound), entry))
 
@@ -280,8 +290,8 @@ class Words:
 
     def _winner(self, use: Use, statement: Statement) -> Iterator[Piece]:
         best = "largest" if statement.reduce == "max" else "smallest"
-        over = _listed(str(i.size) for i in statement.bound)
-        yield say(f"Only the {best} entry along {over} decides {use.stage.name}. So it gets the "
+        over = _over(statement.bound, "", ())
+        yield say(f"Only the {best} entry over {over} decides {use.stage.name}. So it gets the "
                   "whole gradient and the others get 0. If several are equal, the first gets it.")
 
     def _vanishing(self, use: Use) -> Iterator[Piece]:
@@ -296,6 +306,20 @@ class Words:
 
 def _entry(body: Poly, name: str) -> Access:
     return next(a for a in accesses(body) if a.tensor.name == name)
+
+
+def _axes(use: Use, entry: Access) -> tuple[Index, ...]:
+    """The axes of a stage, or those of an operand of size one that the stage has lost."""
+    statement = use.stage.statement
+    assert isinstance(statement, Statement)
+    if len(entry.index) > len(statement.free) and not entry.indices:
+        return tuple(Index(f"@{k}", ONE) for k in range(len(entry.index)))
+    return statement.free or tuple(
+        e.as_index or Index(f"@{k}", ONE) for k, e in enumerate(entry.index)
+    )
+
+
+_CONDITIONS = ("gt", "ge", "lt", "le", "eq", "ne")
 
 
 def _lacking(indices: Iterable[Index], entry: Access) -> list[Index]:
@@ -340,10 +364,6 @@ def _slope(body: Poly, name: str, entry: Access) -> Poly:
 def _with(body: Poly, condition: Compare, value: int) -> Poly | None:
     """An expression where a condition holds or does not."""
     return replace_atoms(body, lambda a: number(value) if a == condition else None)
-
-
-def _has_axes(shape: tuple[Dim, ...], indices: list[Index]) -> bool:
-    return all(i.size in shape for i in indices)
 
 
 def _outermost(tree: Tree, op: str) -> Call | None:
@@ -391,10 +411,26 @@ def _kind(gradient: Access, other: Access, free: frozenset[Index]) -> tuple[str,
     return None
 
 
+def _over(indices: Sequence[Index], name: str, axes: Sequence[Index | None]) -> str:
+    """What axes are called in a sentence: their sizes, where these are names and tell them apart.
+
+    Otherwise they are counted, as axes of the array `name`.
+    """
+    if not indices:
+        return ""
+    every = [i.size for i in axes if i is not None and i.size != ONE]
+    plain = all(i.size.as_symbol is not None and every.count(i.size) <= 1 for i in indices)
+    sizes = _listed(str(i.size) for i in indices)
+    if plain:
+        return sizes
+    places = [str(axes.index(i)) for i in indices if i in axes]
+    if len(every) > 1 and len(places) == len(indices):
+        return f"{'axis' if len(places) == 1 else 'axes'} {_listed(places)} of {name}"
+    return f"the axis of size {sizes}" if len(indices) == 1 else f"the axes of sizes {sizes}"
+
+
 def _listed(parts: Iterable[str]) -> str:
     """``a, b and c``."""
     every = list(parts)
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
 
-
-_ = (cached_property, operand, Number)
