@@ -17,13 +17,10 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.poly import (
     Access,
     Atom,
-    Compare,
     Function,
     Group,
-    Iverson,
     Number,
     Poly,
-    Position,
     Size,
     Symbol,
     Term,
@@ -164,6 +161,8 @@ class _Table:
                 return atom(Function("exp", (self.back(expression.args[0]),)))
         if expression == sympy.pi:
             return atom(Symbol("pi"))
+        if expression == sympy.E:
+            return atom(Function("exp", (number(1),)))
         name = _NAMES.get(type(expression)) or _custom_name(expression)
         if name is None:
             raise UnsupportedError(f"the derivative needs {type(expression).__name__}")
@@ -245,5 +244,3 @@ def _length(expression: Any) -> int:
     """Operations, with every known function as one."""
     return int(sympy.count_ops(expression)) + 2 * len(expression.atoms(sympy.exp))
 
-
-_ = (Compare, Iverson, Position)

@@ -13,8 +13,8 @@ from fractions import Fraction
 
 from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Affine, Tensor
-from gradtool.ir.poly import Access, Function, Poly, Term, access, atom
-from gradtool.ir.tree import Call, Items, Literal, Tree, integer
+from gradtool.ir.poly import Access, Function, Poly, access, atom
+from gradtool.ir.tree import Call, Items, Tree, integer
 
 
 def with_companions(graph: Graph) -> Graph:
@@ -61,6 +61,10 @@ def _softmax(
     keeps = len(statement.free) == len(base.index)
     if inner is None or len(axes) != len(term.bound):
         return
+    rest = [e.as_index for k, e in enumerate(base.index) if k not in axes]
+    free = [i for k, i in enumerate(statement.free) if not keeps or k not in axes]
+    if rest != free:
+        return  # a slice or a diagonal is summed, not whole rows
     entries = [
         Affine.of(i) for k, i in enumerate(source.free) if keeps or k not in axes
     ]
@@ -99,5 +103,3 @@ def _sigmoid(
         Call("sigmoid", source.tree.args), hidden=True, line=statement.line,
     )
 
-
-_ = (Literal, Term)

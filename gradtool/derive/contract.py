@@ -331,7 +331,7 @@ def is_condition(tree: Tree) -> bool:
         if tree.op in ("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or",
                        "logical_not"):
             return True
-        if tree.op in ("transpose", "getitem", "reshape", "flip"):
+        if tree.op in ("transpose", "getitem", "reshape", "flip", "broadcast_to", "pad"):
             return is_condition(tree.args[0])
         if tree.op == "mul":
             return all(is_condition(a) for a in tree.args)

@@ -126,16 +126,21 @@ def _inline_reshapes(lines: list[Line], closed: Closed) -> list[Line]:
     reshapes = {s.out.name: s for s in closed.statements if isinstance(s, Reshape)}
     written: dict[str, Tree] = {}
     result: list[Line] = []
-    taken = {line.name for line in lines}
+    taken = {line.name for line in lines} | set(closed.gradients)
     for line in lines:
         if line.name in reshapes and line.role != "gradient":
             count = sum(count_name(other.tree, line.name) for other in lines)
             name = line.name.split(":")[1]
             tree = replace_names(line.tree, written)
-            if count > 1 and not name.startswith("_") and f"d{name}" not in taken:
-                result.append(Line(f"d{name}", name, "cotangent", line.shape, tree))
-                written[line.name] = Name(f"d{name}")
-                taken.add(f"d{name}")
+            indexed = any(
+                _is_indexed(other.tree) and line.name in names(other.tree) for other in lines
+            )
+            if indexed or (count > 1 and not name.startswith("_")):
+                base = "dflat" if name.startswith("_") else f"d{name}"
+                made = unlike(base, taken)
+                result.append(Line(made, name, "cotangent", line.shape, tree))
+                written[line.name] = Name(made)
+                taken.add(made)
             else:
                 written[line.name] = tree
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from gradtool.ir.dims import ONE
+from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
@@ -22,9 +22,9 @@ from gradtool.ir.poly import (
     Symbol,
     Term,
 )
-from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, integer
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.tree import Number as Numeral
-from gradtool.ir.walk import accesses
+from gradtool.ir.walk import accesses, labels
 from gradtool.ops.shape import dim_tree
 
 
@@ -49,30 +49,58 @@ def index_names(free: Sequence[Index], body: Poly, taken: Iterable[str] = ()) ->
 
 
 def indexed_tree(body: Poly, free: Sequence[Index]) -> Tree:
-    """``[n, d] -> sum(…, over=[…])``: a Call of "indexed" that the spec language reads back."""
-    separate = Poly(tuple(term for term in body.terms))
-    names: dict[Index, str] = index_names(free, separate)
-    left = tuple(
-        call("lt", Name(names[i]), dim_tree(i.size)) for i in free
-    )
-    outside = any(
+    """``[n, d] -> sum(…, over=[…])``: a Call of "indexed" that the spec language reads back.
+
+    Ranges are stated where they do not follow from a plain access.
+    """
+    names: dict[Index, str] = index_names(free, body)
+    every = [*free, *(i for term in body.terms for i in term.bound)]
+    stated = frozenset(i for i in every if not _follows(i, body, names, every))
+    left = tuple(_declared(i, names, stated) for i in free)
+    return Call("indexed", (Items(left), scalar_tree(body, names, stated=stated)))
+
+
+def _declared(index: Index, names: dict[Index, str], stated: frozenset[Index]) -> Tree:
+    name = Name(names[index])
+    return call("lt", name, dim_tree(index.size)) if index in stated else name
+
+
+def _follows(
+    index: Index, body: Poly, names: dict[Index, str], every: Sequence[Index]
+) -> bool:
+    """Whether every plain access with this index's name says its range."""
+    sizes: set[Dim] = set()
+    same = [i for i in every if names[i] == names[index]]
+    for entry in accesses(body):
+        pairs = list(zip(entry.tensor.shape, entry.index, strict=True))
+        for label in (label for e in entry.index for label in e.labels()):
+            pairs += zip(label.tensor.shape, label.index, strict=True)
+        sizes |= {axis for axis, e in pairs if e.as_index in same}
+    for label in labels(body):
+        sizes |= {
+            axis for axis, e in zip(label.tensor.shape, label.index, strict=True)
+            if e.as_index in same
+        }
+    return sizes == {index.size}
+
+
+def _reaches_outside(term: Term) -> bool:
+    return any(
         not entry.within(size)
-        for a in accesses(body)
+        for a in accesses(Poly((term,)))
         for size, entry in zip(a.tensor.shape, a.index, strict=True)
     )
-    right = scalar_tree(body, names, stated=True, outside=outside)
-    return Call("indexed", (Items(left), right))
 
 
 def scalar_tree(
-    body: Poly, names: dict[Index, str], *, stated: bool = False, outside: bool = False
+    body: Poly, names: dict[Index, str], *, stated: frozenset[Index] | None = None
 ) -> Tree:
     """A scalar expression in index notation."""
     result: Tree | None = None
     ordered = sorted(body.terms, key=lambda t: (t.coefficient < 0, len(t.bound)))
     for term in ordered:
         negative = term.coefficient < 0
-        tree = _term(term, names, stated, outside)
+        tree = _term(term, names, stated)
         if result is None:
             result = call("neg", tree) if negative else tree
         else:
@@ -80,7 +108,8 @@ def scalar_tree(
     return result if result is not None else integer(0)
 
 
-def _term(term: Term, names: dict[Index, str], stated: bool, outside: bool) -> Tree:
+def _term(term: Term, names: dict[Index, str], stated: frozenset[Index] | None) -> Tree:
+    outside = stated is not None and _reaches_outside(term)
     above: list[Tree] = []
     below: list[Tree] = []
     size = abs(term.coefficient)
@@ -101,10 +130,7 @@ def _term(term: Term, names: dict[Index, str], stated: bool, outside: bool) -> T
             (above if exponent > 0 else below).append(tree)
     if term.bound:
         inner = _fraction(above, below)
-        over = Items(tuple(
-            call("lt", Name(names[i]), dim_tree(i.size)) if stated else Name(names[i])
-            for i in term.bound
-        ))
+        over = Items(tuple(_declared(i, names, stated or frozenset()) for i in term.bound))
         keywords: tuple[tuple[str, Tree], ...] = (("over", over),)
         if outside:
             keywords += (("outside", integer(0)),)
@@ -166,10 +192,7 @@ def _atom(base: Atom, names: dict[Index, str]) -> Tree:
             return scalar_tree(poly, names)
 
 
-def _positive(dim: object) -> bool:
-    from gradtool.ir.dims import Dim
-
-    assert isinstance(dim, Dim)
+def _positive(dim: Dim) -> bool:
     return not all(c < 0 for _, c in dim.terms)
 
 
@@ -205,5 +228,3 @@ def _label(label: Label, names: dict[Index, str]) -> Tree:
     entries = Items(tuple(affine_tree(e, names) for e in label.index))
     return Call("getitem", (Name(label.tensor.name), entries))
 
-
-_ = Literal

@@ -248,10 +248,11 @@ class _Grid:
                 entry = self._entry(value)
                 numbers = np.vectorize(arithmetic.number, otypes=[object])(entry)
                 return _like(arithmetic, numbers), None
-            case Iverson(relation="eq", value=value):
-                return self._entry(value) == 0, None
-            case Iverson(value=value):
-                return self._entry(value) >= 0, None
+            case Iverson(relation=relation, value=value):
+                entry = self._entry(value)
+                holds = entry == 0 if relation == "eq" else entry >= 0
+                inside = self._inside(value)
+                return holds if inside is None else holds & inside, None
             case Compare(relation=relation, left=left, right=right):
                 a, _ = self._scalar(left)
                 b, _ = self._scalar(right)
@@ -269,16 +270,33 @@ class _Grid:
         entries = [self._entry(e) for e in index]
         mask: Any = None
         clipped = []
-        for entry, length in zip(entries, array.shape, strict=True):
+        for affine, entry, length in zip(index, entries, array.shape, strict=True):
             inside = (entry >= 0) & (entry < length)
             if not inside.all():
                 mask = inside if mask is None else mask & inside
+            labels = self._inside(affine)
+            if labels is not None:
+                mask = labels if mask is None else mask & labels
             clipped.append(np.clip(entry, 0, length - 1))
         value = np.asarray(array[tuple(clipped)])
         if value.dtype == bool:
             value = np.where(value, self.setting.arithmetic.number(1),
                              self.setting.arithmetic.number(0))
         return value, mask
+
+    def _inside(self, affine: Affine) -> Any:
+        """Where every label of an index expression is read inside its array; None: everywhere."""
+        mask: Any = None
+        for label in affine.labels():
+            array = np.asarray(self.known[label.tensor.name])
+            for e, length in zip(label.index, array.shape, strict=True):
+                entry = self._entry(e)
+                inside = (entry >= 0) & (entry < length)
+                deeper = self._inside(e)
+                inside = inside if deeper is None else inside & deeper
+                if not inside.all():
+                    mask = inside if mask is None else mask & inside
+        return mask
 
     def _entry(self, affine: Affine) -> Any:
         """An index expression as an integer array over the grid."""
@@ -287,9 +305,13 @@ class _Grid:
         for position, coefficient in affine.terms:
             by = self.setting.size(coefficient)
             if isinstance(position, Label):
-                entries = [self._entry(e) for e in position.index]
-                array = self.known[position.tensor.name]
-                part = array[tuple(entries)] if entries else np.asarray(array)
+                array = np.asarray(self.known[position.tensor.name])
+                # Outside its array a label has no value; `_inside` masks the product there.
+                entries = [
+                    np.clip(self._entry(e), 0, length - 1)
+                    for e, length in zip(position.index, array.shape, strict=True)
+                ]
+                part = array[tuple(entries)] if entries else array
                 total = total + by * part.astype(np.int64).reshape(
                     part.shape if entries else (1,) * rank
                 )

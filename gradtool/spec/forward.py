@@ -56,6 +56,7 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
     build.vocabulary = _Words(vocabulary(), scope)
     _run(scope)
     outputs = _outputs(scope)
+    _no_cotangent_names(scope)
     if scope.problems:
         raise SpecError(scope.problems)
     return Graph(
@@ -394,6 +395,26 @@ def _outputs(scope: _Scope) -> tuple[str, ...]:
         assert tensor is not None
         found.append(tensor.name)
     return tuple(found)
+
+
+def _no_cotangent_names(scope: _Scope) -> None:
+    """``dY`` beside ``Y`` would be taken for the gradient of Y."""
+    names = {s.out.name for s in scope.build.statements if not s.hidden}
+    every = names | {v.name for v in scope.spec.variables}
+    for statement in scope.build.statements:
+        name = statement.out.name
+        if statement.hidden or not name.startswith("d") or name[1:] not in every:
+            continue
+        block = scope.spec.forward
+        row = block.text.split("\n")[statement.line - 1]
+        start = max(row.find(name), 0)
+        scope.problems.append(
+            _problem(
+                scope, block, Span(statement.line, start, start + len(name)),
+                f"'{name}' is the name of the gradient of '{name[1:]}'",
+                "give the value another name",
+            )
+        )
 
 
 # -- other specs as functions -------------------------------------------------------------

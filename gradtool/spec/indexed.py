@@ -462,6 +462,7 @@ _SCALAR: dict[str, _Rule] = {
     "sub": lambda n, t, s: n._scalar(t.args[0], s) - n._scalar(t.args[1], s),
     "mul": lambda n, t, s: n._scalar(t.args[0], s) * n._scalar(t.args[1], s),
     "div": lambda n, t, s: n._scalar(t.args[0], s) * n._flat(t.args[1], s).power(-1),
+    "floordiv": lambda n, t, s: size(n.build.dim(t)),
     "neg": lambda n, t, s: -n._scalar(t.args[0], s),
     "pow": _power,
     "sqrt": lambda n, t, s: n._flat(t.args[0], s).power(Fraction(1, 2)),

@@ -213,7 +213,9 @@ class Reader:
             name = function.id
         else:
             raise ParseError("only a function with a name can be called", span)
-        return Call(name, tuple(arguments), tuple(keywords), span)
+        # np.sum is the function, whatever a variable is called.
+        prefixed = isinstance(function, ast.Attribute)
+        return Call(name, tuple(arguments), tuple(keywords), span, method=prefixed)
 
 
 def _method(name: str) -> str:
