@@ -14,7 +14,7 @@ from fractions import Fraction
 from gradtool.derive.factor import Choice, Contraction, Sum, Unit, nested
 from gradtool.derive.knowledge import Knowledge, entry_of
 from gradtool.derive.match import matches
-from gradtool.derive.reverse import Cotangents
+from gradtool.derive.reverse import Cotangents, is_joined
 from gradtool.derive.simplify import simplified
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
 from gradtool.ir.index import Tensor
@@ -93,11 +93,11 @@ class _Compact:
             folded = {
                 other: replace(kept, body=with_name(kept.body, definition))
                 for other, kept in self.kept.items()
-                if isinstance(kept, Statement)
+                if isinstance(kept, Statement) and not is_joined(kept)
             }
             saved = sum(
-                cost(kept.body) - cost(folded[other].body)
-                for other, kept in self.kept.items() if isinstance(kept, Statement)
+                cost(kept.body) - cost(folded[other].body)  # type: ignore[union-attr]
+                for other, kept in self.kept.items() if other in folded
             )
             if saved > cost(own) + 0.4:
                 self.kept.update(folded)
@@ -148,7 +148,10 @@ class _Compact:
             return
         statement = self.raw[name]
         self.kept[name] = statement  # reserves the place
-        if isinstance(statement, Statement):
+        if isinstance(statement, Statement) and is_joined(statement):
+            for block in sorted(operands(statement)):
+                self._keep(block)
+        elif isinstance(statement, Statement):
             self.kept[name] = replace(statement, body=self._own(statement))
         elif isinstance(statement, Reshape):
             self._keep(statement.operand.name)
@@ -179,7 +182,7 @@ class _Compact:
     def _inlined(self, body: Poly, name: str) -> Poly | None:
         """The body with a cotangent written out, or None when it keeps its name."""
         statement = self.raw[name]
-        if not isinstance(statement, Statement):
+        if not isinstance(statement, Statement) or is_joined(statement):
             return None
         own = self._own(statement)
         branches = self._branches(name)

@@ -17,6 +17,7 @@ from gradtool.derive.pieces import (
     joint_axes,
     transposed,
 )
+from gradtool.derive.windows import window_piece
 from gradtool.ir.index import Index
 from gradtool.ir.poly import Atom, Term
 from gradtool.ir.tree import Call, Items, Literal, Tree, call, integer
@@ -37,6 +38,9 @@ class _Part:
 
 def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     """The array of ``sum over bound of product``; free axes come out in context order."""
+    window = window_piece(term, slots, atom_piece)
+    if window is not None:
+        return window
     context = [i for i in slots if i is not None]
     context += sorted((i for i in term.indices if i not in context), key=lambda i: i.name)
     bound = list(term.bound)

@@ -9,7 +9,7 @@ from gradtool.derive.compact import Closed, compact
 from gradtool.derive.line import Line
 from gradtool.derive.naming import telling_name, unlike
 from gradtool.derive.raising import raised
-from gradtool.derive.reverse import Cotangents, reverse
+from gradtool.derive.reverse import Cotangents, is_joined, reverse
 from gradtool.derive.sharing import shared_values
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
@@ -61,7 +61,7 @@ def derive(
     forward = {d.name: name for name, d in found.of.items()}
     for statement in closed.statements:
         name = statement.out.name
-        if isinstance(statement, Statement):
+        if isinstance(statement, Statement) and not is_joined(statement):
             tree = raised(statement.body, statement.free)
         else:
             tree = statement.tree
@@ -136,7 +136,7 @@ def _inline_reshapes(lines: list[Line], closed: Closed) -> list[Line]:
                 _is_indexed(other.tree) and line.name in names(other.tree) for other in lines
             )
             if indexed or (count > 1 and not name.startswith("_")):
-                base = "dflat" if name.startswith("_") else f"d{name}"
+                base = f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else f"d{name}"
                 made = unlike(base, taken)
                 result.append(Line(made, name, "cotangent", line.shape, tree))
                 written[line.name] = Name(made)
@@ -153,6 +153,10 @@ def _is_indexed(tree: Tree) -> bool:
     return isinstance(tree, Call) and tree.op == "indexed"
 
 
+def _joins(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "concatenate"
+
+
 def _once(lines: list[Line], staged: bool) -> list[Line]:
     """A cotangent that one line uses once is written there, when that stays short."""
     if staged:
@@ -165,7 +169,7 @@ def _once(lines: list[Line], staged: bool) -> list[Line]:
         if len(users) != 1 or count_name(users[0].tree, line.name) != 1:
             continue
         user = users[0]
-        if _is_indexed(line.tree) or _is_indexed(user.tree):
+        if _is_indexed(line.tree) or _is_indexed(user.tree) or _joins(user.tree):
             continue
         merged = replace_names(user.tree, {line.name: line.tree})
         if size_of(merged) > 24:

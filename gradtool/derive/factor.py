@@ -18,6 +18,7 @@ from gradtool.ir.index import Index
 from gradtool.ir.poly import (
     Atom,
     Compare,
+    Group,
     Iverson,
     Number,
     Poly,
@@ -124,11 +125,21 @@ def nested(body: Poly) -> Sum:
 def _split(term: Term) -> _Flat:
     """Free factors, and one contraction for each connected group of summed factors."""
     units: dict[Unit, Fraction] = {}
+    coefficient = term.coefficient
     rest = list(term.factors)
     for base, exponent in term.factors:
-        if base.indices.isdisjoint(term.bound):
-            units[base] = exponent
-            rest.remove((base, exponent))
+        if not base.indices.isdisjoint(term.bound):
+            continue
+        rest.remove((base, exponent))
+        if isinstance(base, Group) and exponent.denominator == 1:
+            inner = nested(base.poly)
+            if len(inner.products) == 1:  # a denominator is factored like anything else
+                (whole,) = inner.products
+                coefficient *= whole.coefficient ** int(exponent)
+                for unit, power in whole.factors:
+                    units[unit] = units.get(unit, Fraction(0)) + power * exponent
+                continue
+        units[base] = units.get(base, Fraction(0)) + exponent
     while rest:
         group = [rest.pop(0)]
         while True:
@@ -143,7 +154,7 @@ def _split(term: Term) -> _Flat:
         )
         contraction = Contraction(product(Fraction(1), group, bound))
         units[contraction] = units.get(contraction, Fraction(0)) + 1
-    return term.coefficient, units
+    return coefficient, {u: e for u, e in units.items() if e}
 
 
 def _factored(terms: list[_Flat]) -> list[Product]:
@@ -157,6 +168,9 @@ def _factored(terms: list[_Flat]) -> list[Product]:
         parts = _ordered(_grouped(_choices(inner)))
         if parts[0].coefficient < 0 and all(p.coefficient < 0 for p in parts):
             parts = [Product(-p.coefficient, p.factors) for p in parts]
+            scale = -scale
+        if _begins_negative(parts):
+            parts = _ordered(Product(-p.coefficient, p.factors) for p in parts)
             scale = -scale
         if len(parts) == 1:
             single = parts[0]
@@ -185,6 +199,14 @@ def _choices(terms: list[_Flat]) -> list[_Flat]:
 
 def _dropped(units: dict[Unit, Fraction], unit: Unit) -> dict[Unit, Fraction]:
     return {u: e for u, e in units.items() if u != unit}
+
+
+def _begins_negative(parts: list[Product]) -> bool:
+    """``a - 1`` is written ``-(1 - a)``: people know 1 - a."""
+    if len(parts) != 2:
+        return False
+    plain, other = sorted(parts, key=lambda p: bool(p.factors))
+    return not plain.factors and plain.coefficient < 0 < other.coefficient
 
 
 def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
@@ -278,6 +300,9 @@ def _as_powers(terms: list[_Flat]) -> Product | None:
             flats = [(-c, us) for c, us in flats]
             scale = scale * (-1) ** power
         products = _ordered(_as_product(f) for f in flats)
+        if _begins_negative(products):
+            products = _ordered(Product(-p.coefficient, p.factors) for p in products)
+            scale = scale * (-1) ** power
         if len(products) == 1:
             for unit, exponent in products[0].factors:
                 found[unit] = found.get(unit, Fraction(0)) + exponent * power
@@ -290,11 +315,12 @@ def _as_powers(terms: list[_Flat]) -> Product | None:
 def _as_product(term: _Flat) -> Product:
     coefficient, units = term
     whole = frozenset[Index]().union(*(u.indices for u in units))
-    ordered = sorted(units.items(), key=lambda f: _unit_order(f[0], whole))
+    sums = " ".join(u.key for u in units if isinstance(u, Sum))
+    ordered = sorted(units.items(), key=lambda f: _unit_order(f[0], whole, sums))
     return Product(coefficient, tuple(ordered))
 
 
-def _unit_order(unit: Unit, whole: frozenset[Index]) -> tuple[int, str]:
+def _unit_order(unit: Unit, whole: frozenset[Index], sums: str) -> tuple[float, str]:
     """As people write it: sizes, what comes from above, arrays, masks, and sums last."""
     if _is_scalar(unit):
         return (0, unit.key)
@@ -304,7 +330,10 @@ def _unit_order(unit: Unit, whole: frozenset[Index]) -> tuple[int, str]:
         return (1 if unit.indices == whole else 3, unit.key)
     if isinstance(unit, Compare | Iverson | Choice):
         return (4, unit.key)
-    return (1 if unit.key.startswith("d") else 2, unit.key)
+    if unit.key.startswith("d"):
+        return (1, unit.key)
+    # a * (1 - a) belongs together
+    return (2.5 if unit.key in sums else 2, unit.key)
 
 
 def _ordered(products: Iterable[Product]) -> list[Product]:

@@ -56,11 +56,11 @@ def indexed_tree(body: Poly, free: Sequence[Index]) -> Tree:
     names: dict[Index, str] = index_names(free, body)
     every = [*free, *(i for term in body.terms for i in term.bound)]
     stated = frozenset(i for i in every if not _follows(i, body, names, every))
-    left = tuple(_declared(i, names, stated) for i in free)
+    left = tuple(declared(i, names, stated) for i in free)
     return Call("indexed", (Items(left), scalar_tree(body, names, stated=stated)))
 
 
-def _declared(index: Index, names: dict[Index, str], stated: frozenset[Index]) -> Tree:
+def declared(index: Index, names: dict[Index, str], stated: frozenset[Index]) -> Tree:
     name = Name(names[index])
     return call("lt", name, dim_tree(index.size)) if index in stated else name
 
@@ -130,7 +130,7 @@ def _term(term: Term, names: dict[Index, str], stated: frozenset[Index] | None) 
             (above if exponent > 0 else below).append(tree)
     if term.bound:
         inner = _fraction(above, below)
-        over = Items(tuple(_declared(i, names, stated or frozenset()) for i in term.bound))
+        over = Items(tuple(declared(i, names, stated or frozenset()) for i in term.bound))
         keywords: tuple[tuple[str, Tree], ...] = (("over", over),)
         if outside:
             keywords += (("outside", integer(0)),)

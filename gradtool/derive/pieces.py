@@ -211,7 +211,7 @@ def _entry(position: Affine, size: Dim) -> _Entry:
         _, part, pad, _ = _entry(Affine.of(index) + (size - 1 - start), size)
         return index, part, pad, True
     if step == ONE:
-        return (index, *_range(start, index.size, size), False)
+        return (index, *slice_range(start, index.size, size), False)
     stride = step.as_int
     if stride is not None and stride > 1 and position.within(size):
         stop = start + (index.size - 1) * stride + 1
@@ -221,7 +221,7 @@ def _entry(position: Affine, size: Dim) -> _Entry:
     raise NotRaisable
 
 
-def _range(start: Dim, count: Dim, size: Dim) -> tuple[Tree, tuple[Dim, Dim]]:
+def slice_range(start: Dim, count: Dim, size: Dim) -> tuple[Tree, tuple[Dim, Dim]]:
     """``X[start : start + count]`` where entries outside are zero."""
     after = start + count - size  # how far the range reaches beyond the end
     begin: Tree | None = None

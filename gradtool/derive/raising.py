@@ -14,6 +14,7 @@ from gradtool.derive.contract import contracted, is_condition
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.indexform import indexed_tree
 from gradtool.derive.numerals import numeral, scalar_fraction
+from gradtool.derive.padding import divides_outside, padded, shifted
 from gradtool.derive.pieces import (
     NotRaisable,
     Piece,
@@ -41,7 +42,7 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
 )
-from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
+from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer, size_of
 from gradtool.ir.tree import Number as Numeral
 from gradtool.ir.walk import accesses, inside
 from gradtool.ops.shape import dim_tree
@@ -56,7 +57,24 @@ def raised(body: Poly, free: Sequence[Index]) -> Tree:
         tree = exact(sum_piece(nested(body), slots), slots)
     except NotRaisable:
         return indexed_tree(body, free)
+    if _positions(tree) > 1:
+        # Comparisons of positions are easier to read in index notation.
+        indexed = indexed_tree(body, free)
+        if size_of(indexed) < size_of(tree):
+            return indexed
     return _real(tree)
+
+
+def _positions(tree: Tree) -> int:
+    """How often positions (arange) are compared."""
+    own = isinstance(tree, Call) and tree.op in ("ge", "eq") and _mentions_arange(tree)
+    return int(own) + sum(_positions(child) for child in children(tree))
+
+
+def _mentions_arange(tree: Tree) -> bool:
+    if isinstance(tree, Call) and tree.op == "arange":
+        return True
+    return any(_mentions_arange(child) for child in children(tree))
 
 
 def _real(tree: Tree) -> Tree:
@@ -102,6 +120,14 @@ def _widened(slots: Slots, indices: frozenset[Index]) -> list[Index | None]:
 def product_piece(factors: Product, slots: Slots) -> Piece:
     """A product: numerators, one division, and a sum in brackets last."""
     own = _widened(slots, factors.indices)
+    moved = shifted(factors, own)
+    if moved is not None:
+        # Pad the product once, not every factor: a denominator must not be padded.
+        inner, index, local, start = moved
+        within = [local if i == index else i for i in own]
+        return padded(product_piece(inner, within), index, local, start)
+    if divides_outside(factors):
+        raise NotRaisable
     scalars, rest = _scalars(factors)
     above: list[Piece] = []
     below: list[Piece] = []
@@ -183,6 +209,8 @@ def _negated(tree: Tree) -> Tree:
         return Call(tree.op, (_negated(tree.args[0]), *tree.args[1:]))
     if isinstance(tree, Numeral):
         return Numeral(-tree.value, "-" + (tree.text or str(tree.value)))
+    if isinstance(tree, Call) and tree.op == "sub":
+        return Call("sub", (tree.args[1], tree.args[0]))
     if is_condition(tree):
         return call("mul", Numeral(Fraction(-1), "-1"), tree)
     return call("neg", tree)
@@ -372,6 +400,8 @@ def _onehot(unit: Iverson) -> Piece | None:
         return None
     label, index = labels[0], indices[0]
     piece = label_piece(label)
+    if index in piece.axes:
+        return None  # [i == best[i]] is a comparison along one axis
     if label.tensor.labels is None or index.size != label.tensor.labels:
         return None
     return Piece(call("onehot", piece.tree), (*piece.axes, index))

@@ -150,7 +150,8 @@ def _chosen(graph: Graph, statement: AnyStatement, alive: frozenset[str]) -> set
     hidden = path - {name}
     if not hidden:
         return set()
-    chosen = {n for n in hidden if not _is_sum(graph.definitions[n])} | _inside(graph, path, name)
+    chosen = {n for n in hidden if not _is_sum(graph.definitions[n])}
+    chosen = chosen or _inside(graph, path, name)
     if chosen:
         return chosen
     readers = {

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gradtool.derive.calculus import partial
+from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
 from gradtool.derive.companions import with_companions
+from gradtool.derive.indexform import declared, index_names, scalar_tree
 from gradtool.ir.dims import ONE, ZERO
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
@@ -19,6 +21,7 @@ from gradtool.ir.poly import NOTHING, UNIT, Iverson, Poly, Term, access, atom, p
 from gradtool.ir.tree import Call, Items, Name, Number, Tree
 from gradtool.ir.walk import accesses
 from gradtool.ops.matrix import RULES
+from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
 
 
@@ -39,6 +42,9 @@ class Cotangents:
     of: Mapping[str, Tensor]
 
 
+__all__ = ["Cotangents", "cotangent_name", "is_joined", "reverse"]
+
+
 def cotangent_name(name: str) -> str:
     return f"d{name}"
 
@@ -52,7 +58,7 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
     upstream = {
         name: Tensor(cotangent_name(name), graph.tensors[name].shape) for name in graph.outputs
     }
-    gathered: dict[str, list[Poly]] = {}
+    gathered: dict[str, list[Arrival]] = {}
     axes: dict[str, tuple[Index, ...]] = {}
     whole: dict[str, list[AnyStatement]] = {}
 
@@ -66,7 +72,7 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
     for name in graph.outputs:
         if name in needed:
             seed = UNIT if loss else access(upstream[name], place(graph.tensors[name]))
-            gathered.setdefault(name, []).append(seed)
+            gathered.setdefault(name, []).append(Arrival(seed, None))
     found: dict[str, Tensor] = {}
     ordered: list[AnyStatement] = []
 
@@ -75,10 +81,10 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
         parts = gathered.get(tensor.name, [])
         for statement in whole.get(tensor.name, []):
             ordered.append(statement)
-            parts.append(access(statement.out, place(tensor)))
+            parts.append(Arrival(access(statement.out, place(tensor)), None))
         total = NOTHING
         for part in parts:
-            total = total + part
+            total = total + part.body
         if not total.terms:
             return None
         if tensor.name in graph.outputs and total == access(
@@ -91,7 +97,11 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             label += "_total"  # an output that is also used further on
         cotangent = Tensor(label, tensor.shape)
         hidden = tensor.name.startswith("_")
-        ordered.append(Statement(cotangent, place(tensor), total, Name(label), hidden=hidden))
+        blocks = joined_blocks(cotangent, place(tensor), parts)
+        if blocks is not None:
+            ordered.extend(blocks)
+        else:
+            ordered.append(Statement(cotangent, place(tensor), total, Name(label), hidden=hidden))
         found[tensor.name] = cotangent
         return cotangent
 
@@ -103,8 +113,8 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             continue
         match statement:
             case Statement():
-                for operand, part in _pull(statement, cotangent, needed, graph, place):
-                    gathered.setdefault(operand, []).append(part)
+                for operand, arrival in _pull(statement, cotangent, needed, graph, place):
+                    gathered.setdefault(operand, []).append(arrival)
             case Reshape(operand=operand):
                 if operand.name in needed:
                     made = Tensor(f"{cotangent.name}:{operand.name}", operand.shape)
@@ -117,9 +127,8 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
                 rule = RULES[statement.function]
                 for position, operand in enumerate(several):
                     if operand.name in needed:
-                        gathered.setdefault(operand.name, []).append(
-                            rule.pull(statement, cotangent, position, place(operand))
-                        )
+                        pulled = rule.pull(statement, cotangent, position, place(operand))
+                        gathered.setdefault(operand.name, []).append(Arrival(pulled, None))
     for tensor in graph.inputs:
         if tensor.name in targets:
             close(tensor)
@@ -159,7 +168,7 @@ def _pull(
     needed: frozenset[str],
     graph: Graph,
     place,  # type: ignore[no-untyped-def]
-) -> Iterable[tuple[str, Poly]]:
+) -> Iterable[tuple[str, Arrival]]:
     """What one statement sends to the cotangents of its operands."""
     incoming = access(cotangent, statement.free)
     for term in statement.body.terms:
@@ -180,7 +189,8 @@ def _pull(
                     deltas = deltas * atom(Iverson("eq", here - entry))
             body = incoming * derivative * selected * deltas
             over = (*statement.free, *apart.bound, *statement.bound)
-            yield target.tensor.name, body.over(over)
+            slab = slab_of(target, statement)
+            yield target.tensor.name, Arrival(body.over(over), slab)
 
 
 def _selector(statement: Statement, graph: Graph) -> Poly:
@@ -242,7 +252,18 @@ def _arg_tree(statement: Statement, reduce: str) -> Tree:
         assert isinstance(right, Call)
         return Call("indexed", (left, Call(reduce, right.args, right.kwargs)))
     assert isinstance(tree, Call)
-    return Call(reduce, tree.args, tuple((k, v) for k, v in tree.kwargs if k != "keepdims"))
+    if tree.op in ("max", "min"):
+        return Call(reduce, tree.args, tuple((k, v) for k, v in tree.kwargs if k != "keepdims"))
+    if f"arg{tree.op}" in vocabulary():
+        return Call(f"arg{tree.op}", tree.args, tree.kwargs)
+    names = index_names((*statement.free, *statement.bound), statement.body)
+    every = frozenset((*statement.free, *statement.bound))
+    left, over = (
+        Items(tuple(declared(i, names, every) for i in group))
+        for group in (statement.free, statement.bound)
+    )
+    inner = scalar_tree(statement.body, names, stated=every)
+    return Call("indexed", (left, Call(reduce, (inner,), (("over", over),))))
 
 
 def _kept_axes(statement: Statement) -> tuple[int, ...]:

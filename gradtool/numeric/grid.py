@@ -194,9 +194,11 @@ class _Grid:
         whole = np.broadcast_to(value, (*value.shape[:rank], *self.lengths[rank:]))
         summed = np.asarray(whole.sum(axis=tuple(range(rank, len(self.indices)))), dtype=object)
         result = arithmetic.from_fixed(summed, count)
-        scale = _Grid((), self.known, self.setting).product(
+        scale, holds = _Grid((), self.known, self.setting).product(
             Term(term.coefficient, tuple(rest))
-        )[0]
+        )
+        if holds is not None and not np.all(holds):
+            scale = arithmetic.number(0)
         result = np.asarray(result * np.asarray(scale).reshape(()), dtype=object)
         return np.broadcast_to(result, tuple(self.lengths[:rank])) if rank else result
 

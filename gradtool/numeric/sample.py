@@ -15,6 +15,7 @@ from gradtool.numeric.grid import Setting
 from gradtool.spec.model import LayerSpec, SizeRule, Variable
 
 _TRIALS = 240
+_BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
 
 
 def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, int], ...]:
@@ -35,7 +36,7 @@ def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, in
         best = _cheapest(graph, free, least, pinned, random.Random(seed), avoid=found)
         if best is not None:
             found.append(best)
-    for value in (3, 2, 4, 5, 6, 7, 8):
+    for value in (3, 2, 4, 5, 6, 7, 8) if len(free) < 7 else (2, 3, 4):
         square = {**{n: max(value, least[n]) for n in free}, **pinned}
         if _allowed(graph, square):
             found += [square] if square not in found else []
@@ -74,6 +75,35 @@ def _cheapest(
             best = cost, sizes
         if best is not None and (not free or trial > 60):
             break
+    if best is None or best[0] > _BUDGET:
+        small = _small(graph, free, least, pinned, rng)
+        if small is not None and small not in avoid and (best is None or _cost(graph, small)
+                                                         < best[0]):
+            return small
+    return best[1] if best else None
+
+
+def _small(
+    graph: Graph,
+    free: list[str],
+    least: Mapping[str, int],
+    pinned: Mapping[str, int],
+    rng: random.Random,
+) -> dict[str, int] | None:
+    """For layers with many dimensions: sizes 2 to 4, distinct within each array where possible."""
+    best: tuple[int, dict[str, int]] | None = None
+    for _ in range(_TRIALS):
+        sizes = {**{n: max(rng.choice((2, 2, 3, 4)), least[n]) for n in free}, **pinned}
+        if not _allowed(graph, sizes):
+            continue
+        whole = {**sizes, **_integers(graph)}
+        alike = 0
+        for tensor in graph.inputs:
+            axes = [dim.evaluate(whole) for dim in tensor.shape]
+            alike += len(axes) - len(set(axes))
+        score = _cost(graph, sizes) * (2 + alike)
+        if best is None or score < best[0]:
+            best = score, sizes
     return best[1] if best else None
 
 

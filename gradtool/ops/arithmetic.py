@@ -351,8 +351,14 @@ def chosen(condition: Poly, a: Poly, b: Poly) -> Poly:
     term = condition.single
     if term is not None and len(term.factors) == 1 and term.coefficient == 1:
         base = term.factors[0][0]
+        # The opposite is a condition of its own: 1 - c would cancel digits of a large b.
         if isinstance(base, Compare):
             return condition * a + atom(base.negated()) * b
+        if isinstance(base, Iverson) and base.relation == "ge":
+            return condition * a + atom(Iverson("ge", -base.value - 1)) * b
+        if isinstance(base, Iverson):
+            above = atom(Iverson("ge", base.value - 1)) + atom(Iverson("ge", -base.value - 1))
+            return condition * a + above * b
     return condition * a + (UNIT - condition) * b
 
 
