@@ -87,6 +87,18 @@ class Worker:
                 self._end(Exit("lost", "the supervisor did not report in time"))
         return self._exit
 
+    def settle(self, seconds: float) -> bool:
+        """Give the job some time to end by itself; whether it did."""
+        deadline = time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._lifeline, select.POLLIN)
+        while self._exit is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                return False
+            self._take_message()
+        return True
+
     @property
     def pid(self) -> int:
         """Of the worker, or 0 before it has reported."""

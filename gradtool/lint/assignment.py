@@ -1,0 +1,89 @@
+"""An assignment as data: what `assignment.yaml` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from gradtool.lint.isolation.limits import Limits
+from gradtool.spec.model import Place, Source
+
+Forbidden = Literal["frameworks", "numeric-differentiation"]
+FORBIDDEN: tuple[Forbidden, ...] = ("frameworks", "numeric-differentiation")
+
+CreditKind = Literal["gradients", "none", "stated"]
+
+DEFAULT_FILES = ("*.py", "*.ipynb")
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How the points of a question are divided when it is not right as a whole.
+
+    Attributes:
+        kind: "gradients" (an equal share for each gradient), "none" (all or nothing) or
+            "stated" (by `shares`).
+        shares: the weight of "forward" and of each variable whose gradient counts.
+        follows: what a gradient that fits the student's own wrong forward is worth, from 0 to 1.
+    """
+
+    kind: CreditKind = "gradients"
+    shares: Mapping[str, Fraction] = field(default_factory=dict)
+    follows: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One layer that is asked for.
+
+    Attributes:
+        name: unique in the assignment.
+        title: for people.
+        spec: a bundled name, or a path from the assignment's folder.
+        place: of `spec` in the file.
+        files: patterns of the file in a submission that is a folder.
+        function: name of the forward, the backward or the class; None to recognise it.
+        points: for all of it.
+    """
+
+    name: str
+    title: str
+    spec: str
+    place: Place
+    files: tuple[str, ...] = DEFAULT_FILES
+    function: str | None = None
+    points: Fraction = Fraction(1)
+    credit: Credit = Credit()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A whole assignment.
+
+    Attributes:
+        name: short, for keys and reports.
+        source, text: of the file; both empty when the questions come from the command line.
+        limits: of one question of one submission; the wall clock is that of a question.
+        libraries: top-level packages that a submission may import.
+        forbidden: which means cost a question its points.
+        hide_expected: right values stay out of every report.
+        explain: causes of mistakes are told.
+    """
+
+    name: str
+    title: str
+    questions: tuple[Question, ...]
+    source: Source
+    text: str = ""
+    limits: Limits = field(default_factory=Limits)
+    libraries: tuple[str, ...] = ("numpy",)
+    forbidden: tuple[Forbidden, ...] = FORBIDDEN
+    hide_expected: bool = True
+    explain: bool = True
+
+    @property
+    def points(self) -> Fraction:
+        """The most that a submission can get."""
+        return sum((question.points for question in self.questions), Fraction(0))

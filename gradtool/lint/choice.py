@@ -1,0 +1,58 @@
+"""`--select` and `--ignore`: which findings count and are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gradtool.lint.result import Answer, Course, Finding, Graded
+from gradtool.lint.rules import BY_NAME, RULES
+from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.usage import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Prefixes of codes; nothing in `select` means all."""
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def takes(self, finding: Finding) -> bool:
+        """The longest prefix that fits decides; of equals, ignoring does."""
+        chosen = max((len(p) for p in self.select if finding.code.startswith(p)), default=-1)
+        ignored = max((len(p) for p in self.ignore if finding.code.startswith(p)), default=-1)
+        return ignored < 0 and not self.select if chosen < 0 else chosen > ignored
+
+    def of(self, graded: Graded) -> Iterator[tuple[Answer, Finding]]:
+        """The findings of a submission that count, with their questions."""
+        for answer in graded.answers:
+            for finding in answer.findings:
+                if self.takes(finding):
+                    yield answer, finding
+
+
+def parse_codes(texts: Iterable[str], option: str) -> tuple[str, ...]:
+    """Codes, prefixes of codes (``GT3``) or names (``mutates``), separated by commas.
+
+    Raises:
+        UsageError: no rule has it.
+    """
+    found = []
+    for text in texts:
+        for word in filter(None, (part.strip() for part in text.split(","))):
+            code = BY_NAME[word].code if word in BY_NAME else word.upper()
+            if not any(known.startswith(code) for known in RULES):
+                hint = did_you_mean(word, [*RULES, *BY_NAME]) or "`gradtool explain` lists them"
+                raise UsageError(f"{option}: there is no rule '{word}'", hint)
+            found.append(code)
+    return tuple(dict.fromkeys(found))
+
+
+def is_clean(course: Course, choice: Choice) -> bool:
+    """Whether no chosen finding is an error."""
+    return not any(
+        RULES[finding.code].level == "error"
+        for one in course.graded
+        for _, finding in choice.of(one)
+    )

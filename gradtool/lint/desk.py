@@ -1,0 +1,259 @@
+"""One file of one submission: loaded in a worker once, asked question by question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gradtool.check.bind import BindingProblem
+from gradtool.check.judge import Judgement, failed, judge
+from gradtool.check.measure import bind
+from gradtool.check.pair import bindings_of
+from gradtool.check.process import WorkerLost
+from gradtool.check.reference import Reference
+from gradtool.check.result import Trouble
+from gradtool.check.session import CheckTrouble, Session
+from gradtool.lint import means
+from gradtool.lint.assignment import Assignment, Question
+from gradtool.lint.findings import End
+from gradtool.lint.isolation.limits import Limits
+from gradtool.lint.isolation.zygote import Zygote
+from gradtool.lint.result import Finding
+from gradtool.lint.transport import Boxed, Clock
+
+ENTRY = "gradtool.lint.serve:serve"
+_IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a file is imported, by a spec's `load:`; questions with the same one share a worker."""
+
+    root: str | None
+    only_definitions: bool
+    provide: tuple[tuple[str, str], ...]
+
+
+def loading_of(reference: Reference) -> Loading:
+    """What a layer's spec says about it; `root` is relative to the submission."""
+    check = reference.spec.check
+    if check is None:
+        return Loading(None, False, ())
+    provide = tuple((name, block.text) for name, block in check.provide.items())
+    return Loading(check.load_root, check.load_only == "definitions", provide)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a question came to.
+
+    Attributes:
+        end: how the worker was lost, if it was.
+        means: findings on forbidden means.
+    """
+
+    judgement: Judgement
+    end: End | None
+    means: tuple[Finding, ...]
+
+
+class Desk:
+    """A context manager; leaving it ends the worker and everything that it started.
+
+    Attributes:
+        cpu_seconds, peak_bytes: of the workers so far.
+    """
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        assignment: Assignment,
+        loading: Loading,
+        folder: Path,
+        file: str,
+        *,
+        questions: int,
+        seed: int,
+        version: str,
+    ) -> None:
+        """`questions` will be asked: the worker as a whole gets the time of all of them."""
+        self.cpu_seconds = 0.0
+        self.peak_bytes = 0
+        self._zygote = zygote
+        self._assignment = assignment
+        self._loading = loading
+        self._folder = folder
+        self._file = file
+        self._seed = seed
+        self._version = version
+        limits = assignment.limits
+        self._seconds = limits.wall_seconds
+        self._limits = Limits(
+            wall_seconds=limits.wall_seconds * (questions + 1),
+            cpu_seconds=limits.cpu_seconds * (questions + 1),
+            memory_bytes=limits.memory_bytes,
+            output_bytes=0,
+        )
+        self._clock = Clock(self._seconds)
+        self._worker: Boxed | None = None
+        self._session: Session | None = None
+        self._imports: object = {}
+        self._single = False
+        self._looked = False
+        self._unloadable: tuple[CheckTrouble, End | None] | None = None
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def ask(self, question: Question, reference: Reference) -> Judged:
+        """The judgement on one question; never raises for what is in the file."""
+        layer = reference.spec.name
+        try:
+            session = self._loaded()
+            self._clock = Clock(self._seconds)
+            bindings = bindings_of(reference, session, question.function, Path(self._file).name)
+            judgement = judge(
+                reference,
+                session,
+                bindings,
+                file=self._file,
+                seed=self._seed,
+                version=self._version,
+            )
+            found = self._means(reference, session, judgement)
+        except (CheckTrouble, BindingProblem) as problem:
+            trouble = (
+                problem.trouble
+                if isinstance(problem, CheckTrouble)
+                else Trouble("binding", str(problem))
+            )
+            notes: Iterable[str] = self._session.notes if self._session else ()
+            verdict = failed(
+                self._file, layer, trouble, seed=self._seed, version=self._version, notes=notes
+            )
+            judgement, found = Judgement(verdict, (), None), ()
+        end = self._unloadable[1] if self._unloadable else self._end()
+        if end is not None:
+            self._leave()  # the next question gets a worker of its own
+        if "frameworks" in self._assignment.forbidden:
+            found = (*means.imports(self._imports), *found)
+        return Judged(judgement, end, tuple(dict.fromkeys(found)))
+
+    def _loaded(self) -> Session:
+        if self._unloadable is not None:
+            raise self._unloadable[0]
+        if self._session is None:
+            root = self._loading.root
+            session = Session(
+                self._folder / self._file,
+                root=str(self._folder / root) if root else str(self._folder),
+                only_definitions=self._loading.only_definitions,
+                provide=dict(self._loading.provide),
+                seconds=self._seconds,
+                start=self._start,
+            )
+            try:
+                self._look()
+                session.load()
+            except CheckTrouble as problem:
+                self._unloadable = problem, self._end()
+                session.__exit__(None, None, None)
+                raise
+            except BaseException:
+                session.__exit__(None, None, None)
+                raise
+            self._session = session
+        return self._session
+
+    def _start(self) -> Boxed:
+        self._account()
+        self._clock = Clock(self._seconds * _IMPORT_SHARE)
+        paths = (self._folder,)
+        worker = self._zygote.run(ENTRY, paths, self._limits)
+        self._worker = Boxed(worker, lambda: self._clock)
+        return self._worker
+
+    def _look(self) -> None:
+        """Ask what the file says about itself, before any of its code has run."""
+        if self._looked:
+            return
+        self._looked = True
+        try:
+            reply = self._ask({"op": "look", "file": str(self._folder / self._file)})
+        except WorkerLost as lost:
+            raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
+        self._imports = reply.get("imports")
+        self._single = reply.get("single") is True
+
+    def _ask(self, header: dict[str, Any]) -> dict[str, Any]:
+        assert self._worker is not None
+        return dict(self._worker.ask(header).header)
+
+    def _means(
+        self, reference: Reference, session: Session, judgement: Judgement
+    ) -> tuple[Finding, ...]:
+        """Run once more with calls counted, where something is right at all."""
+        verdict, assignment = judgement.verdict, self._assignment
+        right = any(gradient.standing == "ok" for gradient in verdict.gradients)
+        if not right or not judgement.points or judgement.binding is None or self._end():
+            return ()
+        line = verdict.called[-1].line if verdict.called else 0
+        point = judgement.points[0]
+        probe = point.probe
+        if verdict.verdict != "pass":  # the worker has the last binding that was tried
+            bind(session, reference, judgement.binding)
+        header = {
+            "op": "count",
+            "scalars": dict(probe.scalars),
+            "seed": self._seed,
+            "slot": 0,
+            "watch": False,
+            "forward_only": False,
+        }
+        assert self._worker is not None
+        try:
+            reply = self._worker.ask(header, probe.arrays, probe.max_bytes).header
+        except WorkerLost:
+            return (Finding("GT403", "the code ends the process when its calls are counted", line),)
+        found: tuple[Finding, ...] = ()
+        if "numeric-differentiation" in assignment.forbidden:
+            found += means.counted(reply, point, line)
+            found += means.noisy(judgement, self._single, line)
+        if "frameworks" in assignment.forbidden:
+            found += means.loaded(reply.get("modules"), assignment.libraries)
+        return found
+
+    def _end(self) -> End | None:
+        """How the worker was lost, None while it lives."""
+        if self._worker is None or self._worker.ended is None:
+            return None
+        if self._worker.lost and self._worker.ended.kind == "memory":
+            return "memory"
+        return self._worker.lost
+
+    def _leave(self) -> None:
+        if self._session is not None:
+            self._session.__exit__(None, None, None)
+        elif self._worker is not None:
+            self._worker.close()
+        self._account()
+        self._session, self._worker = None, None
+
+    def _account(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            ended = self._worker.ended
+            if ended is not None:
+                self.cpu_seconds += ended.cpu_seconds
+                self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)

@@ -1,0 +1,106 @@
+"""From a verdict to findings: one for each thing that a student should read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from gradtool.check.result import Compared, Remark, Trouble, Verdict
+from gradtool.lint.result import Finding
+
+End = Literal["timeout", "memory", "exit", "crash", "garbled"]
+"""How a worker was lost."""
+
+_ENDS: dict[End, str] = {
+    "timeout": "GT107",
+    "memory": "GT108",
+    "exit": "GT109",
+    "crash": "GT109",
+    "garbled": "GT110",
+}
+_REMARKS = {
+    "scale": "GT301",
+    "shape": "GT302",
+    "float32": "GT303",
+    "mutates": "GT304",
+    "aliases": "GT305",
+    "state": "GT306",
+    "random": "GT306",
+    "restricted": "GT307",
+}
+_STANDINGS = {"wrong": "GT202", "follows": "GT205", "not offered": "GT203", "not computed": "GT204"}
+_STANDING_WORDS = {
+    "follows": "fits your forward pass, which is wrong",
+    "not offered": "was not returned",
+    "not computed": "was not computed",
+}
+
+
+def findings(verdict: Verdict, end: End | None) -> tuple[Finding, ...]:
+    """Every finding in a verdict; `end` says how the worker was lost, if it was."""
+    return tuple(dict.fromkeys(_all(verdict, end)))
+
+
+def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
+    unfinished = next((r for r in verdict.remarks if r.code == "unfinished"), None)
+    first = verdict.called[0].line if verdict.called else 0
+    last = verdict.called[-1].line if verdict.called else 0
+    if unfinished is not None:
+        yield Finding("GT206", unfinished.message, first)
+    elif verdict.trouble is not None:
+        yield _trouble(verdict.trouble, end, first)
+    for output in verdict.forward:
+        if output.standing == "wrong":
+            yield _compared("GT201", output.name, output, first)
+    missing_is_told = unfinished is not None or verdict.trouble is not None
+    for gradient in verdict.gradients:
+        code = _STANDINGS.get(gradient.standing)
+        told = missing_is_told and gradient.standing in ("not offered", "not computed")
+        if code is not None and not told:
+            yield _compared(code, f"d{gradient.name}", gradient, last)
+    yield from _remarks((*verdict.remarks, *verdict.conduct), first)
+
+
+def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
+    parts = []
+    worst = row.worst
+    if worst is not None and row.standing == "wrong":
+        index = ", ".join(map(str, worst.index))
+        parts.append(f"{label}{f'[{index}]' if index else ''} is {worst.got:.4g}, which is wrong")
+    elif row.standing in _STANDING_WORDS:
+        parts.append(f"{label} {_STANDING_WORDS[row.standing]}")
+    if row.message:
+        parts.append(row.message)
+    cause = row.cause
+    return Finding(
+        code,
+        "; ".join(parts) or f"{label} is wrong",
+        row.line or line,
+        label,
+        cause.code if cause else "",
+        cause.message if cause else "",
+    )
+
+
+def _trouble(trouble: Trouble, end: End | None, line: int) -> Finding:
+    message = trouble.message
+    if trouble.source:
+        message += f" (in: {trouble.source})"
+    line = trouble.line or line
+    if end is not None and trouble.stage in ("worker", "import", "forward", "backward", "setup"):
+        return Finding(_ENDS[end], message, line)
+    if trouble.stage == "file":
+        return Finding("GT103", message, line)
+    if trouble.stage == "import":
+        return Finding("GT104", message, line)
+    if trouble.stage in ("binding", "snippet"):
+        return Finding("GT105", message, line)
+    if "MemoryError" in trouble.message.partition(":")[0]:  # NumPy has one of its own
+        return Finding("GT108", message, line)
+    return Finding("GT106", f"{trouble.stage}: {message}", line)
+
+
+def _remarks(remarks: Iterable[Remark], line: int) -> Iterator[Finding]:
+    for remark in remarks:
+        if remark.code != "unfinished":
+            yield Finding(_REMARKS.get(remark.code, "GT308"), remark.message, line)

@@ -1,0 +1,149 @@
+"""One submission: copied, asked every question in a sandbox, and given points."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradtool.check.reference import Reference
+from gradtool.lint.assignment import Assignment, Question
+from gradtool.lint.credit import parts
+from gradtool.lint.desk import Desk, Judged, Loading, loading_of
+from gradtool.lint.findings import findings
+from gradtool.lint.isolation.zygote import Zygote
+from gradtool.lint.result import Answer, Finding, Graded
+from gradtool.lint.rules import RULES
+from gradtool.lint.submissions import Staged, Submission, choose, shown_name, stage
+
+_FORBIDDEN = ("GT401", "GT402", "GT403")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every submission of a run is graded with.
+
+    Attributes:
+        references: of each question by its name.
+        key: of assignment, specs and version.
+    """
+
+    zygote: Zygote
+    assignment: Assignment
+    references: Mapping[str, Reference]
+    seed: int
+    version: str
+    key: str
+
+
+class Case:
+    """A submission in a private folder.  A context manager, which removes the folder.
+
+    Attributes:
+        key: of its content, the assignment and the version.
+    """
+
+    def __init__(self, submission: Submission, bench: Bench) -> None:
+        self._submission = submission
+        self._bench = bench
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(
+            # Beside no other submission, and under a name that none can guess.
+            tempfile.TemporaryDirectory(prefix="gradtool-", ignore_cleanup_errors=True)
+        )
+        try:
+            self.staged: Staged = stage(submission, Path(folder).resolve())
+        except BaseException:
+            self._stack.close()
+            raise
+        text = f"{bench.key} {self.staged.digest}"
+        self.key = hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def __enter__(self) -> Case:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def grade(self) -> Graded:
+        """Ask every question; never raises for what is in the submission."""
+        started = time.monotonic()
+        bench = self._bench
+        chosen: dict[tuple[str, Loading], list[Question]] = {}
+        answers: dict[str, Answer] = {}
+        for question in bench.assignment.questions:
+            file, problem = choose(self.staged, question.files)
+            if file:
+                loading = loading_of(bench.references[question.name])
+                chosen.setdefault((file, loading), []).append(question)
+            else:
+                answers[question.name] = self._without_file(question, problem)
+        cpu, peak = 0.0, 0
+        for (file, loading), questions in chosen.items():
+            desk = Desk(
+                bench.zygote,
+                bench.assignment,
+                loading,
+                self.staged.folder,
+                file,
+                questions=len(questions),
+                seed=bench.seed,
+                version=bench.version,
+            )
+            with desk:
+                for question in questions:
+                    before = time.monotonic()
+                    judged = desk.ask(question, bench.references[question.name])
+                    seconds = round(time.monotonic() - before, 4)
+                    answers[question.name] = self._answer(question, file, judged, seconds)
+            cpu, peak = cpu + desk.cpu_seconds, max(peak, desk.peak_bytes)
+        ordered = tuple(answers[question.name] for question in bench.assignment.questions)
+        seconds = round(time.monotonic() - started, 4)
+        return Graded(self._submission.name, self.key, ordered, seconds, round(cpu, 4), peak)
+
+    def _without_file(self, question: Question, problem: str) -> Answer:
+        expected = " or ".join(question.files)
+        if problem:
+            finding = Finding("GT102", problem)
+        else:
+            finding = Finding("GT101", f"expected a file {expected}, found none")
+        shares = parts(question, self._gradients(question), None)
+        of = float(question.points)
+        return Answer(question.name, "", False, 0.0, of, shares, (finding,), None)
+
+    def _answer(self, question: Question, file: str, judged: Judged, seconds: float) -> Answer:
+        verdict = judged.judgement.verdict
+        told = findings(verdict, judged.end)
+        if any(finding.code == "GT402" for finding in judged.means):
+            told = tuple(finding for finding in told if finding.code != "GT303")  # not single
+        found = (*judged.means, *told)
+        forbidden = any(finding.code in _FORBIDDEN for finding in judged.means)
+        passed = verdict.verdict == "pass" and not forbidden
+        shares = parts(question, self._gradients(question), None if forbidden else verdict)
+        if not passed and not any(RULES[finding.code].level == "error" for finding in found):
+            found = (*found, Finding("GT204", "could not be decided"))
+        return Answer(
+            question.name,
+            shown_name(file),
+            passed,
+            float(question.points) if passed else round(sum(p.points for p in shares), 4),
+            float(question.points),
+            shares,
+            found,
+            verdict,
+            seconds,
+        )
+
+    def _gradients(self, question: Question) -> list[str]:
+        """The variables whose gradient the question asks for."""
+        spec = self._bench.references[question.name].spec
+        wanted = spec.check.gradients if spec.check else None
+        return [
+            v.name
+            for v in spec.variables
+            if v.differentiable and (wanted is None or v.name in wanted)
+        ]

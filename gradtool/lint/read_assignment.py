@@ -1,0 +1,278 @@
+"""From `assignment.yaml` to an `Assignment`: every problem at once, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+from gradtool.lint.assignment import FORBIDDEN, Assignment, Credit, Forbidden, Question
+from gradtool.lint.isolation.limits import MIB, Limits
+from gradtool.spec.errors import Problem, SpecError
+from gradtool.spec.model import Place, Source
+from gradtool.spec.names import shown
+from gradtool.spec.scalars import ScalarError, parse_real, parse_truth
+from gradtool.spec.sections.reading import Reading
+from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.yamltree import Entry, Mapping, Node, Scalar, Sequence, read_tree, source_of
+
+MAX_BYTES = 1_000_000
+MAX_POINTS = 1_000_000
+SECTIONS = (
+    "assignment",
+    "title",
+    "questions",
+    "limits",
+    "libraries",
+    "forbid",
+    "hide-expected",
+    "explain",
+)
+QUESTION = ("name", "title", "spec", "file", "function", "points", "credit")
+LIMITS = ("seconds", "cpu", "memory")
+_NEEDED = "an assignment needs at least assignment: and questions:"
+_UNITS = {"KB": 1024, "MB": MIB, "GB": 1024 * MIB, "KIB": 1024, "MIB": MIB, "GIB": 1024 * MIB}
+
+
+def load_assignment(path: Path) -> Assignment:
+    """Read an assignment file.
+
+    Raises:
+        SpecError: with every problem; also when there is no such file, or it is no text.
+    """
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        message = f"the assignment cannot be read: {error.strerror}"
+        hint = "`gradtool init --assignment` writes a first one"
+        raise SpecError([Problem(file, 1, 1, 1, "", message, hint)]) from None
+    if len(content) > MAX_BYTES:
+        message = f"expected an assignment of at most {MAX_BYTES:,} bytes, found a larger file"
+        raise SpecError([Problem(file, 1, 1, 1, "", message)])
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"expected UTF-8 text, found the byte 0x{content[error.start]:02X}"
+        hint = "save the file as UTF-8"
+        raise SpecError([Problem(file, 1, 1, 1, "", message, hint)]) from None
+    return parse_assignment(text, file)
+
+
+def parse_assignment(text: str, file: str) -> Assignment:
+    """Read the text of an assignment file; `file` is shown in problems.
+
+    Raises:
+        SpecError: with every problem.
+    """
+    source, body = source_of(text, file)
+    root, problems = read_tree(body, source)
+    if not problems and not isinstance(root, Mapping):
+        what = "an empty file" if root is None else "something else"
+        message = f"expected a mapping that begins with 'assignment: name', found {what}"
+        problems = [source.problem(Place(1, 1), message, _NEEDED)]
+    if not isinstance(root, Mapping):
+        raise SpecError(problems)
+    reader = _Reader(Reading(source, problems))
+    assignment = reader.assignment(root, text, source)
+    if assignment is None or problems:
+        raise SpecError(problems)
+    return assignment
+
+
+class _Reader:
+    """Readers of the parts; each records its problems and goes on."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def assignment(self, root: Mapping, text: str, source: Source) -> Assignment | None:
+        reading = self.reading
+        fields = reading.fields(root, "", SECTIONS)
+        for key in ("assignment", "questions"):
+            if key not in fields:
+                message = f"expected a section '{key}:', found none"
+                reading.absent(root, key, SECTIONS, Place(root.place.line, 1), message, _NEEDED)
+        name = self._text(fields.get("assignment"), "assignment")
+        title = self._text(fields.get("title"), "title")
+        questions = self._questions(fields.get("questions"))
+        limits = self._limits(fields.get("limits"))
+        libraries = self._words(fields.get("libraries"), "libraries", "[numpy]")
+        forbidden = self._forbidden(fields.get("forbid"))
+        hidden = self._truth(fields.get("hide-expected"), "hide-expected", True)
+        explain = self._truth(fields.get("explain"), "explain", True)
+        if name is None or not questions:
+            return None
+        return Assignment(
+            name=name,
+            title=title or name,
+            questions=questions,
+            source=source,
+            text=text,
+            limits=limits,
+            libraries=tuple(dict.fromkeys(("numpy", *libraries))),
+            forbidden=forbidden,
+            hide_expected=hidden,
+            explain=explain,
+        )
+
+    def _questions(self, entry: Entry | None) -> tuple[Question, ...]:
+        if entry is None:
+            return ()
+        nodes = self.reading.items(entry.value, "questions", "- name: affine") or ()
+        if isinstance(entry.value, Sequence) and not nodes:
+            self.reading.expected(entry.value, "questions", "at least one question")
+        found: dict[str, Question] = {}
+        for node in nodes:
+            question = self._question(node)
+            if question is None:
+                continue
+            if question.name in found:
+                message = f"questions: the name '{question.name}' stands twice"
+                self.reading.problem(node, message, "rename one of them")
+            found[question.name] = question
+        return tuple(found.values())
+
+    def _question(self, node: Node) -> Question | None:
+        reading = self.reading
+        fields = reading.fields(node, "a question", QUESTION)
+        if "spec" not in fields:
+            if isinstance(node, Mapping):
+                message = "this question has no spec:"
+                hint = "add spec: and a bundled name (`gradtool specs`) or a path"
+                reading.absent(node, "spec", QUESTION, node.place, message, hint)
+            return None
+        spec = self._text(fields["spec"], "spec")
+        if spec is None:
+            return None
+        plain = PurePosixPath(spec).stem
+        name = self._text(fields.get("name"), "name") if "name" in fields else plain
+        title = self._text(fields.get("title"), "title")
+        files = self._words(fields.get("file"), "file", "[layers.py]")
+        for pattern in files:
+            if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+                message = f"file: {shown(pattern)} leads out of the submission"
+                reading.problem(fields["file"].value, message, "write it from its folder")
+        function = self._text(fields.get("function"), "function")
+        points = self._number(fields.get("points"), "points", Fraction(1), 0, MAX_POINTS)
+        credit = self._credit(fields.get("credit"))
+        if name is None:
+            return None
+        place = fields["spec"].value.place
+        kept = {"files": files} if files else {}
+        return Question(
+            name,
+            title or name,
+            spec,
+            place,
+            function=function,
+            points=points,
+            credit=credit,
+            **kept,
+        )
+
+    def _credit(self, entry: Entry | None) -> Credit:
+        match entry:
+            case None:
+                return Credit()
+            case Entry(value=Scalar(text="none" | "gradients" as kind)):
+                return Credit("none") if kind == "none" else Credit()
+            case Entry(value=Mapping(entries=entries)) if entries:
+                shares = {
+                    e.key.text: self._number(e, f"credit.{e.key.text}", Fraction(0), 0, MAX_POINTS)
+                    for e in entries
+                    if e.key.text != "follows"
+                }
+                follows = Fraction(0)
+                for e in entries:
+                    if e.key.text == "follows":
+                        follows = self._number(e, "credit.follows", Fraction(0), 0, 1)
+                if shares and not sum(shares.values()):
+                    self.reading.problem(entry.value, "credit: every share is zero")
+                return Credit("stated" if shares else "gradients", shares, follows)
+        hint = "write gradients, none, or shares such as {forward: 1, W: 2, b: 1}"
+        expected = "gradients, none or a mapping of shares"
+        self.reading.expected(entry.value, "credit", expected, hint)
+        return Credit()
+
+    def _limits(self, entry: Entry | None) -> Limits:
+        usual = Limits()
+        if entry is None:
+            return usual
+        fields = self.reading.fields(entry.value, "limits", LIMITS)
+        usual_seconds = Fraction(usual.wall_seconds)
+        seconds = self._number(fields.get("seconds"), "limits.seconds", usual_seconds, 0.1, 86400)
+        cpu = self._number(fields.get("cpu"), "limits.cpu", seconds, 0.1, 86400)
+        memory = self._bytes(fields.get("memory"), usual.memory_bytes)
+        return Limits(wall_seconds=float(seconds), cpu_seconds=float(cpu), memory_bytes=memory)
+
+    def _bytes(self, entry: Entry | None, usual: int) -> int:
+        if entry is None:
+            return usual
+
+        def parse(text: str) -> int:
+            words = text.split()
+            if len(words) != 2 or words[1].upper() not in _UNITS:
+                raise ScalarError(f"expected a size with its unit, found {shown(text)}", hint)
+            value = parse_real(words[0]) * _UNITS[words[1].upper()]
+            if not MIB <= value <= 1 << 44:
+                raise ScalarError(f"expected at least 1 MB, found {shown(text)}", hint)
+            return int(value)
+
+        hint = "for example: 512 MB or 2 GB"
+        found = self.reading.scalar(entry.value, "limits.memory", "a size such as 512 MB", parse)
+        return usual if found is None else found
+
+    def _forbidden(self, entry: Entry | None) -> tuple[Forbidden, ...]:
+        if entry is None:
+            return FORBIDDEN
+        if isinstance(entry.value, Scalar) and entry.value.text == "none":
+            return ()
+        known = get_args(Forbidden)
+        found = self._words(entry, "forbid", f"[{', '.join(known)}]", known)
+        return tuple(word for word in FORBIDDEN if word in found)
+
+    def _words(
+        self, entry: Entry | None, what: str, example: str, known: Collection[str] = ()
+    ) -> tuple[str, ...]:
+        """One text or a list of texts."""
+        if entry is None:
+            return ()
+        if isinstance(entry.value, Scalar):
+            nodes: tuple[Node, ...] = (entry.value,)
+        else:
+            nodes = self.reading.items(entry.value, what, example) or ()
+        words = []
+        for node in nodes:
+            text = self.reading.text(node, what)
+            if text is not None and known and text not in known:
+                message = f"{what}: unknown word {shown(text)}"
+                self.reading.problem(node, message, did_you_mean(text, known))
+            elif text is not None:
+                words.append(text)
+        return tuple(dict.fromkeys(words))
+
+    def _text(self, entry: Entry | None, what: str) -> str | None:
+        return None if entry is None else self.reading.text(entry.value, what)
+
+    def _truth(self, entry: Entry | None, what: str, usual: bool) -> bool:
+        if entry is None:
+            return usual
+        found = self.reading.scalar(entry.value, what, "true or false", parse_truth)
+        return usual if found is None else found
+
+    def _number(
+        self, entry: Entry | None, what: str, usual: Fraction, low: float, high: float
+    ) -> Fraction:
+        def parse(text: str) -> Fraction:
+            value = parse_real(text)
+            if not low <= value <= high:
+                raise ScalarError(f"expected a number from {low:g} to {high:g}, found {text}")
+            return value
+
+        if entry is None:
+            return usual
+        found = self.reading.scalar(entry.value, what, "a number", parse)
+        return usual if found is None else found

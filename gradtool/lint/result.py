@@ -1,0 +1,152 @@
+"""What a run found out, as plain data: one `Graded` for each submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gradtool.check.result import Verdict
+from gradtool.lint.isolation.status import LayerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a report tells.
+
+    Attributes:
+        code: of a rule.
+        message: for the student; no right values in it.
+        line: in the file, 0 when unknown.
+        subject: the gradient or output it is about, as ``dW``; "" for the whole question.
+        cause: code of the mistake that explains it, or "".
+        why: that mistake in words, or "".
+    """
+
+    code: str
+    message: str
+    line: int = 0
+    subject: str = ""
+    cause: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A share of a question's points: "forward", or the gradient of a variable as ``dW``."""
+
+    name: str
+    points: float
+    of: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question of one submission.
+
+    Attributes:
+        question: its name.
+        file: in the submission, "" when there is none.
+        verdict: of the check; None when no file was opened.
+        passed: right, and by permitted means.
+    """
+
+    question: str
+    file: str
+    passed: bool
+    points: float
+    of: float
+    parts: tuple[Part, ...]
+    findings: tuple[Finding, ...]
+    verdict: Verdict | None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One submission.
+
+    Attributes:
+        name: path from the folder of the course.
+        key: of the content, the assignment and the version: the same key, the same result.
+        cpu_seconds, peak_bytes: of its workers.
+    """
+
+    name: str
+    key: str
+    answers: tuple[Answer, ...]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return all(answer.passed for answer in self.answers)
+
+    @property
+    def points(self) -> float:
+        return round(sum(answer.points for answer in self.answers), 4)
+
+    @property
+    def of(self) -> float:
+        return round(sum(answer.of for answer in self.answers), 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What kept the submissions in: `missing` is what nothing guarded."""
+
+    layers: tuple[LayerStatus, ...]
+    missing: tuple[str, ...]
+
+
+class GradedSequence(Protocol):
+    """All submissions in order of their names; may read them from a file as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Graded]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What holds for a whole run.
+
+    Attributes:
+        key: of assignment, specs, seed and version; results are only merged under one key.
+        shard: ``(2, 4)`` is the second part of four.
+        total: submissions in the folder, in all shards.
+    """
+
+    assignment: str
+    title: str
+    key: str
+    version: str
+    questions: tuple[str, ...]
+    points: float
+    hide_expected: bool
+    explain: bool
+    sandbox: Sandbox
+    seed: int
+    shard: tuple[int, int] = (1, 1)
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A run, as a report gets it.
+
+    Attributes:
+        folder: before each name, as the user wrote it; "" in linter mode.
+        seconds: of the whole run.
+    """
+
+    heading: Heading
+    graded: GradedSequence
+    folder: str = ""
+    seconds: float = 0.0
+
+
+def in_order(graded: Sequence[Graded]) -> list[Graded]:
+    """Sorted by name, as every report lists them."""
+    return sorted(graded, key=lambda one: one.name)

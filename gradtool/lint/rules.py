@@ -1,0 +1,223 @@
+"""Every kind of finding once: a stable code, its name, how grave it is, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of finding.
+
+    Attributes:
+        code: never changes its meaning.
+        name: for people who filter by words.
+        level: "error" costs the verdict; "warning" and "note" do not.
+        about: one sentence on what was found.
+        help: one sentence on what to do.
+    """
+
+    code: str
+    name: str
+    level: Level
+    about: str
+    help: str
+
+
+_ALL = (
+    Rule(
+        "GT101",
+        "missing-file",
+        "error",
+        "The submission has no file that fits the question.",
+        "Hand in a file with the name that the assignment states.",
+    ),
+    Rule(
+        "GT102",
+        "refused-file",
+        "error",
+        "The file was not opened: it is a link, no regular file, or too large.",
+        "Hand in the file itself, of at most 1 MB.",
+    ),
+    Rule(
+        "GT103",
+        "not-python",
+        "error",
+        "The file is no Python that can be parsed.",
+        "Run the file once with Python, or restart the notebook and run all cells.",
+    ),
+    Rule(
+        "GT104",
+        "import-failed",
+        "error",
+        "Importing the file did not come to an end.",
+        "Keep training loops and input() out of the top level of the file.",
+    ),
+    Rule(
+        "GT105",
+        "function-not-found",
+        "error",
+        "The file does not define the function that the question asks for, or several fit.",
+        "Use the name that the assignment states.",
+    ),
+    Rule(
+        "GT106",
+        "exception",
+        "error",
+        "The code raised an exception.",
+        "Call the function by hand on small arrays and read the traceback.",
+    ),
+    Rule(
+        "GT107",
+        "timeout",
+        "error",
+        "The code did not come to an end in the time that is allowed.",
+        "Look for an endless loop; the arrays are small.",
+    ),
+    Rule(
+        "GT108",
+        "out-of-memory",
+        "error",
+        "The code needed more memory than is allowed.",
+        "Look for an array that is built from a product of many sizes.",
+    ),
+    Rule(
+        "GT109",
+        "ended",
+        "error",
+        "The code ended the process, or crashed it.",
+        "Remove exit(), quit() and os._exit().",
+    ),
+    Rule(
+        "GT110",
+        "garbled",
+        "error",
+        "The process of the code did not answer properly.",
+        "Do not write to, or close, file descriptors that the code did not open.",
+    ),
+    Rule(
+        "GT201",
+        "forward-wrong",
+        "error",
+        "The forward pass does not compute what the question asks for.",
+        "Compare it with the definition of the layer, at small sizes.",
+    ),
+    Rule(
+        "GT202",
+        "gradient-wrong",
+        "error",
+        "A gradient differs from the derivative of the layer.",
+        "Derive it once more; `gradtool derive LAYER --steps` shows the way.",
+    ),
+    Rule(
+        "GT203",
+        "gradient-missing",
+        "error",
+        "A gradient was not returned.",
+        "Return one gradient for every input and parameter.",
+    ),
+    Rule(
+        "GT204",
+        "gradient-not-computed",
+        "error",
+        "A gradient was not computed, because something else went wrong before.",
+        "Mend the first exception.",
+    ),
+    Rule(
+        "GT205",
+        "follows-forward",
+        "warning",
+        "A gradient fits the code's own forward pass, which is wrong.",
+        "Mend the forward pass; the gradient may then be right.",
+    ),
+    Rule(
+        "GT206",
+        "unfinished",
+        "error",
+        "The code is not written yet.",
+        "Replace the placeholder.",
+    ),
+    Rule(
+        "GT301",
+        "scale",
+        "note",
+        "Gradients of parameters have a constant factor that some courses use.",
+        "Nothing, if your course defines them so.",
+    ),
+    Rule(
+        "GT302",
+        "shape",
+        "note",
+        "An array has the right entries in a shape that differs by axes of size one.",
+        "A gradient has the shape of its variable.",
+    ),
+    Rule(
+        "GT303",
+        "float32",
+        "note",
+        "The code computes in single precision and was judged so.",
+        "Use float64 for checking gradients.",
+    ),
+    Rule(
+        "GT304",
+        "mutates",
+        "warning",
+        "The code changes its inputs or its cache.",
+        "Copy an array before changing it.",
+    ),
+    Rule(
+        "GT305",
+        "aliases",
+        "note",
+        "A result shares memory with an input or another result.",
+        "Copy it if somebody may change either of the two.",
+    ),
+    Rule(
+        "GT306",
+        "state",
+        "warning",
+        "A second call on the same data, or a call in between, changes the answer.",
+        "Reset accumulated gradients; keep what backward needs in the cache.",
+    ),
+    Rule(
+        "GT307",
+        "restricted",
+        "note",
+        "The gradient is right for a special upstream gradient only.",
+        "Multiply by the upstream gradient that is given.",
+    ),
+    Rule(
+        "GT308",
+        "remark",
+        "note",
+        "A fact beside the verdict.",
+        "Read its message.",
+    ),
+    Rule(
+        "GT401",
+        "forbidden-import",
+        "error",
+        "The file imports a library that does the work of the question.",
+        "Write the backward pass with NumPy.",
+    ),
+    Rule(
+        "GT402",
+        "numeric-differentiation",
+        "error",
+        "The gradient is computed by differences of the forward pass.",
+        "Derive the backward pass; use differences only to check it.",
+    ),
+    Rule(
+        "GT403",
+        "tampering",
+        "error",
+        "The code switched off an observation that it was told nothing about.",
+        "Leave sys.setprofile and sys.settrace alone.",
+    ),
+)
+
+RULES = {rule.code: rule for rule in _ALL}
+BY_NAME = {rule.name: rule for rule in _ALL}

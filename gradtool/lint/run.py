@@ -1,0 +1,79 @@
+"""All submissions of a course, some at once; one never changes the result of another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+
+from gradtool.lint.grade import Bench, Case
+from gradtool.lint.result import Answer, Finding, Graded
+from gradtool.lint.store import Store, graded_of
+from gradtool.lint.submissions import Submission
+
+_AHEAD = 4  # submissions in hand for each that runs, so that none waits for the slowest
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One submission is finished: `line` as the store keeps it."""
+
+    graded: Graded
+    line: str
+    kept: bool
+
+
+def share(submissions: Sequence[Submission], shard: tuple[int, int]) -> tuple[Submission, ...]:
+    """The part of a course that one of several machines grades: every n-th, from the i-th on."""
+    number, count = shard
+    return tuple(submissions[number - 1 :: count])
+
+
+def grade_all(
+    submissions: Iterable[Submission], bench: Bench, store: Store, at_once: int
+) -> Iterator[Done]:
+    """Grade submissions as threads become free, in the order in which they are finished.
+
+    Closing the iterator, or an exception in its consumer, waits for those that run already.
+    """
+    lock = threading.Lock()
+
+    def one(submission: Submission) -> Done:
+        with Case(submission, bench) as case:
+            with lock:
+                line = store.find(case.key)
+            if line is not None:
+                graded = graded_of(line)
+                if graded.name == submission.name:
+                    return Done(graded, line, True)
+            graded = case.grade()
+        with lock:
+            return Done(graded, store.add(graded), False)
+
+    waiting = iter(submissions)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="judge") as pool:
+        running: set[Future[Done]] = set()
+        try:
+            while True:
+                room = at_once * _AHEAD - len(running)
+                running |= {pool.submit(one, submission) for submission in islice(waiting, room)}
+                if not running:
+                    return
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+Progress = Callable[[Done], None]
+
+
+def all_findings(graded: Graded) -> Iterator[tuple[Answer, Finding]]:
+    """Every finding of a submission with its question."""
+    for answer in graded.answers:
+        for finding in answer.findings:
+            yield answer, finding

@@ -1,0 +1,157 @@
+"""The worker of `gradtool lint`: that of `gradtool check`, and what must be seen from inside.
+
+Before any of the submission's code runs it answers what the file says about itself (imports);
+that answer can be trusted. Later ones can be forged like any number, and gain nothing by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.random
+
+from gradtool.check import frames
+from gradtool.check.cells import FileProblem, read_cells
+from gradtool.check.load import Loaded
+from gradtool.check.worker import MAX_REQUEST, Responder
+from gradtool.lint.isolation import frames as pipes
+
+_FORWARD = "check: forward"
+_MOST_NAMES = 200
+_SINGLE = frozenset({"float32", "float16", "bfloat16", "single", "half"})
+_SINGLE_CODES = frozenset({"f", "e", "f4", "f2", "<f4", "<f2", ">f4"})
+
+
+def serve(read_fd: int, write_fd: int) -> None:
+    """Answer requests until the other end closes; one reply for each."""
+    process = os.getpid()
+    responder = Observed()
+    _hide_gradtool()
+    while True:
+        try:
+            request = frames.whole(pipes.read_frame(read_fd, MAX_REQUEST), MAX_REQUEST)
+        except pipes.FrameEnded:
+            return
+        reply, arrays = responder.answer(request)
+        if os.getpid() != process:  # the submission forked, and this is the child
+            os._exit(0)
+        pipes.write_frame(write_fd, frames.encode(reply, arrays))
+
+
+def _hide_gradtool() -> None:
+    """An import of gradtool in a submission finds nothing, whatever this process has loaded."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gradtool"]:
+        del sys.modules[name]
+
+
+class Observed(Responder):
+    """The responder, with two more questions: what the file imports, and who calls whom."""
+
+    def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        match request.header["op"]:
+            case "look":
+                return look(Path(request.header["file"])), {}
+            case "count":
+                return self._count(request)
+        return super().answer(request)
+
+    def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """An evaluation with every call of the submission's own functions counted."""
+        if self.loaded is None:
+            return {}, {}
+        watch = Watch(self.loaded)
+        threading.setprofile(watch)
+        sys.setprofile(watch)
+        try:
+            reply, arrays = super().answer(
+                frames.Frame({**request.header, "op": "run"}, request.arrays)
+            )
+        finally:
+            undisturbed = sys.getprofile() is watch
+            sys.setprofile(None)
+            threading.setprofile(None)
+        reply |= {
+            "calls": watch.calls.most_common(_MOST_NAMES),
+            "top": watch.top.most_common(_MOST_NAMES),
+            "undisturbed": undisturbed,
+            "modules": sorted({name.partition(".")[0] for name in list(sys.modules)}),
+        }
+        return reply, arrays
+
+
+class Watch:
+    """A profile function that counts calls of a submission's functions.
+
+    Attributes:
+        calls: by place and line.
+        top: those that the forward snippet calls itself.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.places = {cell.place for cell, _ in loaded.cells}
+        self.calls: Counter[str] = Counter()
+        self.top: Counter[str] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename in self.places:
+            name = f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"
+            self.calls[name] += 1
+            caller = frame.f_back
+            if caller is not None and caller.f_code.co_filename == _FORWARD:
+                self.top[name] += 1
+
+
+def look(path: Path) -> dict[str, Any]:
+    """What a file says about itself: imported modules with lines, words of single precision.
+
+    A file that cannot be parsed imports nothing; loading it will tell why.
+    """
+    imports: dict[str, int] = {}
+    single = False
+    try:
+        cells, _ = read_cells(path)
+    except FileProblem:
+        return {"imports": {}, "single": False}
+    for cell in cells:
+        try:
+            tree = ast.parse(cell.text)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            for name in imported(node):
+                imports.setdefault(name, getattr(node, "lineno", 0))
+            single = single or _is_single(node)
+    return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "single": single}
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that one node imports, as far as its text tells."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module), level=0):
+            return [module]
+        case ast.Call(
+            func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(module)), *_],
+        ):
+            return [module]
+    return []
+
+
+def _is_single(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(attr=word) | ast.Name(id=word):
+            return word in _SINGLE
+        case ast.Constant(value=str(word)):
+            return word in _SINGLE | _SINGLE_CODES
+    return False

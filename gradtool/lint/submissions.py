@@ -1,0 +1,215 @@
+"""Find submissions, and copy one into a private folder without trusting anything about it.
+
+What is graded is the copy: a file is opened once, without following links, and its bytes are
+what the key is made of, what the worker may read and what the report talks about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+MAX_FILE = 1 << 20
+MAX_FILES = 500
+MAX_TOTAL = 32 << 20
+MAX_DEPTH = 12
+CODE = (".py", ".ipynb")
+# Nothing in these was written by the student, and they are large.
+IGNORED = frozenset(
+    {"__pycache__", ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "site-packages"}
+    | {".ipynb_checkpoints", "__MACOSX", ".tox", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A file or a folder that somebody handed in.
+
+    Attributes:
+        name: as reports show it, with ``/``; unique in a run.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that was not opened, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A private copy of a submission.
+
+    Attributes:
+        folder: absolute; holds nothing else.
+        files: relative names of what was copied, sorted, with ``/``.
+        refused: what was not.
+        digest: of names and contents, and of what was refused.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    digest: str
+
+
+def submissions_in(folder: Path) -> tuple[Submission, ...]:
+    """Every Python file, notebook and folder directly in a folder, sorted by name.
+
+    Links are listed too: each has a result, which says that it was not followed.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            hidden = entry.name.startswith(".") or entry.name in IGNORED
+            if hidden:
+                continue
+            if entry.is_dir(follow_symlinks=False) or entry.name.endswith(CODE):
+                found.append(Submission(shown_name(entry.name), Path(entry.path)))
+    return tuple(sorted(found, key=lambda one: one.name))
+
+
+def shown_name(name: str) -> str:
+    """A name as text that can be encoded: a byte that is no UTF-8 becomes ``\\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def files_below(paths: Iterable[Path]) -> Iterator[Path]:
+    """The Python files and notebooks that paths on the command line mean."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for place, folders, names in os.walk(path):
+            folders[:] = sorted(n for n in folders if n not in IGNORED and not n.startswith("."))
+            yield from (Path(place, name) for name in sorted(names) if name.endswith(CODE))
+
+
+def stage(submission: Submission, target: Path) -> Staged:
+    """Copy a submission into `target`, an empty private folder.
+
+    Only regular files of at most 1 MB are copied, and never more than 500 of them.
+    """
+    digest = hashlib.sha256()
+    files: list[str] = []
+    refused: list[Refused] = []
+    total = 0
+    for relative, path, reason in _walk(submission.path):
+        if len(files) >= MAX_FILES or total >= MAX_TOTAL:
+            refused.append(Refused(relative, "the submission has too many files"))
+            break
+        content, reason = (b"", reason) if reason else _read(path)
+        if reason:
+            refused.append(Refused(relative, reason))
+            continue
+        place = target / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        files.append(relative)
+        total += len(content)
+        for part in (os.fsencode(relative), content):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    for one in refused:
+        digest.update(f"refused {shown_name(one.name)} {one.reason}".encode())
+    return Staged(target, tuple(sorted(files)), tuple(refused), digest.hexdigest())
+
+
+def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
+    """The file that a question means: its name and "", or "" and what is wrong.
+
+    A pattern without ``/`` fits in any folder. Of several the one nearest to the top is taken.
+    """
+    fitting = [name for name in staged.files if any(fits(name, p) for p in patterns)]
+    if not fitting:
+        barred = [one for one in staged.refused if any(fits(one.name, p) for p in patterns)]
+        if barred:
+            return "", f"{shown_name(barred[0].name)}: {barred[0].reason}"
+        return "", ""
+    depth = min(name.count("/") for name in fitting)
+    highest = [name for name in fitting if name.count("/") == depth]
+    if len(highest) > 1:
+        listed = ", ".join(map(shown_name, highest[:5])) + (", …" if len(highest) > 5 else "")
+        return "", f"several files fit: {listed}"
+    return highest[0], ""
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a relative name fits a pattern of the assignment."""
+    path = PurePosixPath(name)
+    if "/" not in pattern:
+        return fnmatchcase(path.name, pattern)
+    return (
+        path.match(pattern.removeprefix("**/")) if "**" in pattern else fnmatchcase(name, pattern)
+    )
+
+
+def _walk(top: Path) -> Iterator[tuple[str, Path, str]]:
+    """Relative name, path and a reason not to open it; no link is followed."""
+    try:
+        mode = os.lstat(top).st_mode
+    except OSError as error:
+        yield top.name, top, f"it cannot be read: {error.strerror}"
+        return
+    if not stat.S_ISDIR(mode):
+        yield top.name, top, _reason(mode)
+        return
+    todo: list[tuple[str, Path]] = [("", top)]
+    while todo:
+        prefix, folder = todo.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield prefix.rstrip("/") or top.name, folder, f"it cannot be read: {error.strerror}"
+            continue
+        for entry in found:
+            relative = f"{prefix}{entry.name}"
+            if entry.name in IGNORED:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if relative.count("/") < MAX_DEPTH:
+                    todo.append((f"{relative}/", Path(entry.path)))
+            elif entry.name.endswith(CODE):
+                mode = entry.stat(follow_symlinks=False).st_mode
+                yield relative, Path(entry.path), _reason(mode)
+            elif entry.is_file(follow_symlinks=False):
+                small = entry.stat(follow_symlinks=False).st_size <= MAX_FILE
+                if small:
+                    yield relative, Path(entry.path), ""
+
+
+def _reason(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return ""
+    if stat.S_ISLNK(mode):
+        return "it is a link, and links are not followed"
+    return "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file"
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The content, or a reason; what the directory said is checked again on the open file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return b"", f"it cannot be read: {error.strerror}"
+    with open(fd, "rb") as stream:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return b"", "it is no regular file"
+        content = stream.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        return b"", f"it is larger than {MAX_FILE >> 20} MB"
+    return content, ""
