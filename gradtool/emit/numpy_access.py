@@ -145,15 +145,7 @@ class Arrays:
             return True
         than = index.size
         strided = entry.coefficient(index) not in (ONE, -ONE)
-        short = {
-            symbol
-            for need in self.module.graph.assumptions
-            for monomial, coefficient in need.terms
-            if coefficient < 0
-            for atom, _ in monomial
-            if isinstance(atom, str)
-            for symbol in (atom,)
-        }
+        short = self.module.short_sizes
         typical = {s: 3 if s in short else 64 for s in size.symbols | than.symbols}
         constants = self.module.graph.constants
         typical.update({n: int(constants[n]) for n in typical if n in constants})
@@ -276,10 +268,10 @@ def positions(module: ModuleNames, entry: Affine, order: Sequence[Index]) -> Tre
         else:
             inner = sorted(position.index_set, key=lambda i: order.index(i))
             source = Name(module.python(position.tensor.name))
-            if [e.as_index for e in position.index] == list(inner):
-                part = _spaced(source, inner, order)
-            elif not position.index:
+            if not position.index:
                 part = source
+            elif [e.as_index for e in position.index] == inner:
+                part = _spaced(source, inner, order)
             else:
                 entries = [positions(module, e, order) for e in position.index]
                 part = call("getitem", source, Items(tuple(entries)))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
+from gradtool.derive.naming import telling_name
 from gradtool.derive.raising import raised
 from gradtool.emit.numpy_access import Arrays
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_scatter import Scatter, scattered
+from gradtool.emit.numpy_scatter import Scatter, scattered, together
 from gradtool.emit.numpy_steps import Step, assign, is_new, simple
 from gradtool.emit.numpy_text import has_rule, numpy_text, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Reshape, Statement
-from gradtool.ir.index import Affine, Index
-from gradtool.ir.poly import Access, Atom, Poly, poly_of
-from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, children, integer, names
+from gradtool.ir.graph import AnyStatement, Reshape, Statement
+from gradtool.ir.index import Affine, Index, Label, Tensor
+from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, poly_of, product
+from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer, names
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
 
@@ -28,7 +30,9 @@ _LOWEST = Fraction(10**200)
 def needs_index(tree: Tree) -> bool:
     """Whether an expression has a part that is only known in index notation."""
     if isinstance(tree, Call) and (
-        tree.op in ("indexed",) or tree.keyword("over") is not None or not has_rule(tree.op)
+        not has_rule(tree.op)
+        or tree.keyword("over") is not None
+        or (tree.op in ("argmax", "argmin") and tree.keyword("size") is not None)
     ):
         return True
     return any(needs_index(child) for child in children(tree))
@@ -37,15 +41,36 @@ def needs_index(tree: Tree) -> bool:
 def statement_steps(
     module: ModuleNames, name: str, statement: Statement, known: Mapping[str, str]
 ) -> list[Step]:
-    """The lines of a forward statement; `known` names the tensors that the spec did not name."""
+    """The lines of a statement; `known` names the tensors that the spec did not name."""
+    tensors = {old: module.tensor(new) for old, new in known.items()}
+    body = renamed(statement.body, tensors)
+    return body_steps(module, name, statement.free, body, statement.reduce, statement.bound)
 
-    def renamed(base: Atom) -> Poly | None:
-        if isinstance(base, Access) and base.tensor.name in known:
-            return poly_of_access(Access(module.tensor(known[base.tensor.name]), base.index))
+
+def renamed(body: Poly, tensors: Mapping[str, Tensor]) -> Poly:
+    """The expression with other tensors of the same shapes, labels included."""
+
+    def entry(value: Affine) -> Affine:
+        result = Affine((), value.const)
+        for position, coefficient in value.terms:
+            moved = position
+            if isinstance(position, Label):
+                tensor = tensors.get(position.tensor.name, position.tensor)
+                moved = Label(tensor, tuple(map(entry, position.index)))
+            result = result + Affine.of(moved) * coefficient
+        return result
+
+    def change(base: Atom) -> Poly | None:
+        match base:
+            case Access(tensor=tensor, index=index):
+                return atom(Access(tensors.get(tensor.name, tensor), tuple(map(entry, index))))
+            case Iverson(relation=relation, value=value):
+                return atom(Iverson(relation, entry(value)))
+            case Position(value=value):
+                return atom(Position(entry(value)))
         return None
 
-    body = replace_atoms(statement.body, renamed)
-    return body_steps(module, name, statement.free, body, statement.reduce, statement.bound)
+    return replace_atoms(body, change)
 
 
 def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
@@ -62,6 +87,7 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     del module.reader.build.statements[start:]
     before: list[Step] = []
     inner: dict[str, Statement] = {}
+    own: dict[str, Tensor] = {}
     for statement in made[:-1]:
         if isinstance(statement, Statement) and statement.reduce == "sum" and not any(
             term.bound for term in statement.body.terms
@@ -69,25 +95,36 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
             inner[statement.out.name] = _written_out(statement, inner)
         else:
             # An inner sum, a reshape: a value of its own.
-            module.define(statement.out)
-            before += _own(module, statement, inner)
+            out = statement.out
+            own[out.name] = Tensor(module.fresh(_base(statement.tree)), out.shape)
+            module.define(own[out.name])
+            before += _own(module, own[out.name].name, statement, inner, own)
     last = made[-1]
     assert isinstance(last, Statement)
     final = _written_out(last, inner)
+    final = replace(final, body=renamed(final.body, own))
     return [*before, *body_steps(module, name, final.free, final.body, final.reduce, final.bound)]
 
 
+def _base(tree: Tree) -> str:
+    return telling_name(tree, ())
+
+
 def _own(
-    module: ModuleNames, statement: object, inner: Mapping[str, Statement]
+    module: ModuleNames,
+    name: str,
+    statement: AnyStatement,
+    inner: Mapping[str, Statement],
+    own: Mapping[str, Tensor],
 ) -> list[Step]:
     if isinstance(statement, Reshape):
         shape = Items(tuple(dim_tree(d) for d in statement.out.shape))
-        return [simple(module, statement.out.name,
-                       call("reshape", Name(statement.operand.name), shape))]  # fmt: skip
+        operand = own.get(statement.operand.name, statement.operand).name
+        return [simple(module, name, call("reshape", Name(operand), shape))]
     if isinstance(statement, Statement):
         whole = _written_out(statement, inner)
-        return body_steps(module, statement.out.name, whole.free, whole.body, whole.reduce,
-                          whole.bound)  # fmt: skip
+        body = renamed(whole.body, own)
+        return body_steps(module, name, whole.free, body, whole.reduce, whole.bound)
     raise UnsupportedError("a matrix function inside index notation")
 
 
@@ -99,15 +136,7 @@ def _written_out(statement: Statement, inner: Mapping[str, Statement]) -> Statem
             return found.body.substitute(places)
         return None
 
-    from dataclasses import replace
-
     return replace(statement, body=replace_atoms(statement.body, opened))
-
-
-def poly_of_access(access: Access) -> Poly:
-    from gradtool.ir.poly import atom
-
-    return atom(access)
 
 
 def body_steps(
@@ -122,23 +151,27 @@ def body_steps(
     if reduce != "sum":
         return _extremum(module, name, free, body, reduce, bound)
     arrays = Arrays(module)
-    rest: list[object] = []
+    rest: list[Term] = []
     scatters: list[Scatter] = []
     for term in body.terms:
-        turned = arrays.turned(term)
-        found = scattered(module, turned, free)
+        # Before strides are turned: a winner of a maximum is recognised by its window.
+        found = scattered(module, term, free)
         if found is None:
-            rest.append(turned)
+            term = arrays.turned(term)
+            found = scattered(module, term, free)
+        if found is None:
+            rest.append(term)
+        elif found.outer:
+            rest.append(_scattered_first(arrays, found, free))
         else:
             scatters.append(found)
-    remaining = poly_of(rest)  # type: ignore[arg-type]
+    scatters = together(scatters)
+    remaining = poly_of(rest)
     spelled = module.python(name)
     if not scatters:
         tree = _tree(arrays, remaining, free)
         return [*arrays.steps, assign(spelled, numpy_tree(tree, module))]
-    values = [
-        numpy_tree(_tree(arrays, s.value, s.order), module) for s in scatters
-    ]
+    values = [numpy_tree(_tree(arrays, s.value, s.order), module) for s in scatters]
     code: list[str] = []
     reads: set[str] = set()
     start: Tree | None = None
@@ -160,18 +193,27 @@ def body_steps(
             code += assignment(spelled, "+=", extra)
             reads |= names(extra)
             continue
-        fresh = not remaining.terms and len(scatters) == 1
-        operator = "="
-        if not fresh:
-            operator, value = ("-=", value.args[0]) if _negative(value) else ("+=", value)
+        operator = "+="
+        if not remaining.terms and len(scatters) == 1:
+            operator = "="
+        elif all(term.coefficient < 0 for term in scatter.value.terms):
+            operator = "-="
+            value = numpy_tree(_tree(arrays, -scatter.value, scatter.order), module)
         target = call("getitem", Name(spelled), Items(scatter.index))
         code += assignment(numpy_text(target), operator, value)
         reads |= names(target) | names(value)
     return [*arrays.steps, Step(spelled, tuple(code), frozenset(reads - {spelled}))]
 
 
-def _negative(tree: Tree) -> bool:
-    return isinstance(tree, Call) and tree.op == "neg"
+def _scattered_first(arrays: Arrays, scatter: Scatter, free: tuple[Index, ...]) -> Term:
+    """A scattered array that further factors multiply, as an array of its own."""
+    module = arrays.module
+    value = numpy_tree(_tree(arrays, scatter.value, scatter.order), module)
+    made = Tensor(module.fresh("scattered"), tuple(i.size for i in free))
+    module.define(made)
+    arrays.steps.append(assign(made.name, scatter.whole(module, free, value)))
+    here = Access(made, tuple(map(Affine.of, free)))
+    return product(Fraction(1), (*scatter.outer, (here, Fraction(1))))
 
 
 def _tree(arrays: Arrays, body: Poly, free: Sequence[Index]) -> Tree:
@@ -202,7 +244,7 @@ def _extremum(
     arrays = Arrays(module, fill)
     tree = numpy_tree(_tree(arrays, kept, (*free, *bound)), module)
     last = Items(tuple(integer(k - len(bound)) for k in range(len(bound))))
-    axis = last if len(bound) > 1 else last.items[0]
+    axis: Tree = last if len(bound) > 1 else last.items[0]
     if reduce in ("max", "min"):
         result: Tree = Call(reduce, (tree,), (("axis", axis),))
     elif len(bound) > 1:
@@ -213,5 +255,3 @@ def _extremum(
         result = Call(reduce, (tree,), (("axis", axis),))
     return [*arrays.steps, assign(module.python(name), result)]
 
-
-_ = (Affine, Literal)

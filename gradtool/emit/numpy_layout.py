@@ -15,10 +15,16 @@ def assignment(target: str, operator: str, tree: Tree) -> tuple[str, ...]:
     whole = f"{target} {operator} {numpy_text(tree)}"
     if len(whole) <= WIDTH:
         return (whole,)
-    if _chain(tree) is not None:
+    chain = _chain(tree)
+    if chain is not None:
+        first = _operand(tree, chain[0][1], True)
+        tail = " ".join(f"{symbol} {_operand(tree, part, False)}" for symbol, part in chain[1:])
+        if first.startswith("(") and len(tail) < WIDTH // 2:
+            inner = _broken(chain[0][1], WIDTH - 4, "")
+            return (f"{target} {operator} (", *_indented(inner), f") {tail}")
         return (f"{target} {operator} (", *_indented(_broken(tree, WIDTH - 4, "")), ")")
-    first, *rest = _broken(tree, WIDTH, "")
-    return (f"{target} {operator} {first}", *rest)
+    start, *rest = _broken(tree, WIDTH - len(target) - len(operator) - 2, "")
+    return (f"{target} {operator} {start}", *rest)
 
 
 def _broken(tree: Tree, width: int, after: str) -> list[str]:

@@ -6,14 +6,12 @@ the backward pass needs travels in the cache, and nothing else.
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING
 
 from gradtool import __version__
 from gradtool.emit.helpers import helper, helper_names
 from gradtool.emit.numpy_plan import Function, plan_of
 from gradtool.emit.text import line as spec_line
-
 from gradtool.ir.tree import Call
 from gradtool.spec.model import LayerSpec
 

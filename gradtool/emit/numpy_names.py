@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import keyword
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gradtool.emit.numpy_text import Kind
@@ -89,6 +90,12 @@ class ModuleNames:
         self.taken.add(name)
         return name
 
+    @cached_property
+    def short_sizes(self) -> frozenset[str]:
+        """Sizes that are subtracted from others in the shapes of the layer: windows."""
+        dims = [d for tensor in self.graph.tensors.values() for d in tensor.shape]
+        return frozenset(s for dim in [*dims, *self.graph.assumptions] for s in _subtracted(dim))
+
     # -- Names ----------------------------------------------------------------------------
 
     def kind(self, name: str) -> Kind:
@@ -118,6 +125,15 @@ class ModuleNames:
 
     def tensors(self, names: Iterable[str]) -> list[Tensor]:
         return [self.tensor(name) for name in names]
+
+
+def _subtracted(dim: Dim) -> Iterator[str]:
+    for monomial, coefficient in dim.terms:
+        for part, _ in monomial:
+            if not isinstance(part, str):
+                yield from _subtracted(part.numerator)
+            elif coefficient < 0 and len(monomial) == 1:
+                yield part
 
 
 def _hides_builtin(name: str) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_steps import Step, assign, is_new, ordered, shared, simple
-from gradtool.emit.numpy_text import numpy_text, numpy_tree
+from gradtool.emit.numpy_steps import Step, ordered, shared, simple
+from gradtool.emit.numpy_text import numpy_text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement, operands
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement, operands, tensors_in
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -32,7 +33,8 @@ from gradtool.ops.shape import dim_tree
 from gradtool.spec.model import LayerSpec, Variable
 
 if TYPE_CHECKING:
-    from gradtool.derive.derivation import Derivation, Line
+    from gradtool.derive.derivation import Derivation
+    from gradtool.derive.line import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,24 @@ class _Planner:
     def plan(self) -> Plan:
         inner = self._inner()
         backward_lines = [line for line in self.derivation.lines if line.role != "inner"]
+        self.named = {name: line.name for name, line in inner.items()}
         for name, line in inner.items():
             statement = self.graph.definitions.get(name)
             if isinstance(statement, Statement) and statement.reduce in ("argmax", "argmin"):
                 self.module.selectors[line.name] = statement
+        self.cotangents = {
+            self.derivation.cotangents.of[line.of].name: line.name
+            for line in backward_lines if line.of
+        }  # fmt: skip
         backward = self._backward_steps(backward_lines)
         forward, computed = self._forward_steps(inner, backward)
         late = [line for line in inner.values() if line.name not in computed]
-        extra = [s for line in late for s in self._steps(line.name, line.tree)]
+        extra: list[Step] = []
+        for line in late:
+            if needs_index(line.tree):
+                extra += line_steps(self.module, line.name, line.tree)
+            else:
+                extra.append(simple(self.module, line.name, line.tree))
         backward = _reached([*extra, *backward], self._results())
         backward = shared(backward)
         forward, backward, cache, dims, keywords = self._meet(forward, backward)
@@ -112,20 +124,11 @@ class _Planner:
 
     def _inner(self) -> dict[str, Line]:
         """Hidden values that the backward pass names: hidden tensor to its line."""
-        lines = [line for line in self.derivation.lines if line.role == "inner"]
-        written: dict[str, Tree] = {}
         found: dict[str, Line] = {}
-        for statement in self.graph.statements:
-            if not statement.hidden:
-                continue
-            tree = replace_names(statement.tree, written)
-            line = next((n for n in lines if n.tree == tree and n not in found.values()), None)
-            if line is not None:
-                found[statement.out.name] = line
-            written[statement.out.name] = Name(line.name) if line is not None else tree
-        for line in lines:
-            if line not in found.values():
-                found[f"?{line.name}"] = line
+        for line in self.derivation.lines:
+            if line.role == "inner":
+                hidden = line.of in self.graph.definitions
+                found[line.of if hidden else f"?{line.name}"] = line
         return found
 
     def _forward_steps(
@@ -141,6 +144,7 @@ class _Planner:
         # Winners and windows are found once, in the forward pass.
         roots |= {n for n, line in inner.items()
                   if n in self.graph.definitions and needs_index(line.tree)}  # fmt: skip
+        roots |= self.named.keys() - inner.keys()
         live = self._live(roots)
         uses = {name: 0 for name in live}
         forced: set[str] = set()
@@ -162,11 +166,10 @@ class _Planner:
                 continue
             own = self._tree_of(statement)
             tree = None if own is None else replace_names(own, written)
-            line = inner.get(name)
             if not statement.hidden:
                 target = name
-            elif line is not None:
-                target = line.name
+            elif name in self.named:
+                target = self.named[name]
                 computed.add(target)
             elif tree is None or name in forced or (uses[name] > 1 and size_of(tree) > 4):
                 target = telling_name(statement.tree, self.module.taken)
@@ -208,18 +211,15 @@ class _Planner:
                 live |= used & set(self.graph.definitions)
         return live
 
-    def _steps(self, name: str, tree: Tree) -> list[Step]:
-        if needs_index(tree):
-            return line_steps(self.module, name, tree)
-        return [simple(self.module, name, tree)]
-
     # -- backward -------------------------------------------------------------------------
 
     def _backward_steps(self, lines: Sequence[Line]) -> list[Step]:
         steps: list[Step] = []
         for line in lines:
             own = line.role == "gradient"
-            if needs_index(line.tree) or _scatters(line.tree):
+            if needs_index(line.tree) or names(line.tree) & set(self.module.selectors):
+                steps += self._closed_steps(line)
+            elif _scatters(line.tree):
                 steps += line_steps(self.module, line.name, line.tree)
             else:
                 steps.append(simple(self.module, line.name, line.tree, own=own))
@@ -231,6 +231,71 @@ class _Planner:
             self.module.define(Tensor(field, variable.shape))
             steps.append(simple(self.module, field, tree))
         return steps
+
+    def _closed_steps(self, line: Line) -> list[Step]:
+        """The lines of a cotangent in index notation, from the statement that it was printed from.
+
+        What that statement reads and no line defines gets a name: a reshaped cotangent here, an
+        inner value in the forward pass.
+        """
+        closed = {s.out.name: s for s in self.derivation.closed.statements}
+        cotangent = self.derivation.cotangents.of[line.of]
+        statement = closed[cotangent.name]
+        assert isinstance(statement, Statement)
+        defined = self.cotangents
+        before: list[Step] = []
+        known: dict[str, str] = {}
+        body = statement.body
+        for name in sorted(tensors_in(body)):
+            if name in defined:
+                known[name] = defined[name]
+            elif name in closed:
+                known[name] = self._cotangent(name, closed, defined, before)
+            elif self._hidden(name):
+                known[name] = self._kept(name)
+        steps = statement_steps(self.module, line.name, replace(statement, body=body), known)
+        return [*before, *steps]
+
+    def _cotangent(
+        self, name: str, closed: dict[str, AnyStatement], defined: dict[str, str],
+        before: list[Step],
+    ) -> str:
+        """The name of a cotangent that was written in place, or is reshaped; made when needed."""
+        if name in defined or name not in closed:
+            return defined.get(name, name)
+        statement = closed[name]
+        fresh = self.module.fresh(f"d{_bare(name)}")
+        self.module.define(Tensor(fresh, statement.out.shape))
+        if isinstance(statement, Reshape):
+            operand = self._cotangent(statement.operand.name, closed, defined, before)
+            shape = Items(tuple(dim_tree(d) for d in statement.out.shape))
+            before.append(simple(self.module, fresh, call("reshape", Name(operand), shape)))
+        elif isinstance(statement, Statement):
+            known = {
+                n: self._cotangent(n, closed, defined, before)
+                if n in closed or n in defined else self._kept(n)
+                for n in sorted(tensors_in(statement.body))
+                if n in closed or n in defined or self._hidden(n)
+            }
+            before += statement_steps(self.module, fresh, statement, known)
+        else:
+            raise UnsupportedError(f"the cotangent {name} in index notation")
+        defined[name] = fresh
+        return fresh
+
+    def _hidden(self, name: str) -> bool:
+        return name in self.graph.definitions and self.graph.definitions[name].hidden
+
+    def _kept(self, hidden: str) -> str:
+        """The name of an inner value that the forward pass keeps for the backward pass."""
+        if hidden not in self.named:
+            statement = self.graph.definitions[hidden]
+            name = telling_name(statement.tree, self.module.taken)
+            self.module.taken.add(name)
+            out = statement.out
+            self.module.define(Tensor(name, out.shape, out.kind, out.labels))
+            self.named[hidden] = name
+        return self.named[hidden]
 
     # -- the cache ------------------------------------------------------------------------
 
@@ -360,6 +425,12 @@ class _Planner:
         return Function("backward", parameters, tuple(doc), tuple(body))
 
 
+def _bare(name: str) -> str:
+    """A readable part of the name of a cotangent: ``dY:_7`` gives ``Y``, ``d_12`` ``t``."""
+    bare = name.split(":")[0].removeprefix("d").removesuffix("_total")
+    return f"{bare}_parts" if bare and not bare.startswith("_") else "parts"
+
+
 def _scatters(tree: Tree) -> bool:
     """Whether an expression is a dense array of mostly zeros: a one-hot, a chosen position."""
     if isinstance(tree, Call):
@@ -399,20 +470,19 @@ def _read_sizes(
     wanted = list(sizes)
     steps: list[Step] = []
     for name, shape in shapes:
-        here = [(axis, d.as_symbol) for axis, d in enumerate(shape) if d.as_symbol in wanted]
-        first = {symbol: axis for axis, symbol in reversed(here)}
+        here = [(a, d.as_symbol) for a, d in enumerate(shape) if d.as_symbol in wanted]
+        first = {symbol: axis for axis, symbol in reversed(here) if symbol is not None}
         if not first:
             continue
         if len(first) == 1:
             ((symbol, axis),) = first.items()
-            steps.append(Step(str(symbol), (f"{symbol} = {name}.shape[{axis}]",), frozenset({name})))
+            text = f"{symbol} = {name}.shape[{axis}]"
+            steps.append(Step(symbol, (text,), frozenset({name})))
         else:
-            parts = [
-                str(d.as_symbol) if first.get(d.as_symbol) == axis else "_"
-                for axis, d in enumerate(shape)
-            ]
-            steps.append(Step(", ".join(p for p in parts if p != "_"),
-                              (f"{', '.join(parts)} = {name}.shape",), frozenset({name})))  # fmt: skip
+            place = {axis: symbol for symbol, axis in first.items()}
+            parts = [place.get(axis, "_") for axis in range(len(shape))]
+            text = f"{', '.join(parts)} = {name}.shape"
+            steps.append(Step(", ".join(place.values()), (text,), frozenset({name})))
         wanted = [w for w in wanted if w not in first]
     for symbol in wanted:
         solved = _solved(symbol, shapes)
@@ -456,5 +526,3 @@ def described(variable: Variable) -> str:
         return f"{shape}, integers from 0 to {variable.index} - 1"
     return f"{shape}, booleans" if variable.dtype == "bool" else shape
 
-
-_ = (assign, is_new, numpy_tree, Call)

@@ -7,8 +7,8 @@ the entry that won.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gradtool.emit.numpy_access import positions
 from gradtool.emit.numpy_names import ModuleNames
@@ -16,7 +16,7 @@ from gradtool.emit.numpy_text import position_tree
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Label
-from gradtool.ir.poly import Access, Iverson, Poly, Term, poly_of, product
+from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, poly_of, product
 from gradtool.ir.tree import Items, Name, Slice, Tree, call, integer
 from gradtool.ir.walk import accesses
 from gradtool.ops.shape import dim_tree
@@ -32,6 +32,7 @@ class Scatter:
         index: what stands in the brackets, one entry for each axis of the result.
         every: the same as integer arrays that broadcast, one for each axis.
         repeats: whether a position may occur twice.
+        outer: factors that multiply the scattered array.
     """
 
     value: Poly
@@ -39,12 +40,26 @@ class Scatter:
     index: tuple[Tree, ...]
     every: tuple[Tree, ...]
     repeats: bool
+    outer: tuple[Factor, ...] = ()
 
     def whole(self, module: ModuleNames, free: Sequence[Index], value: Tree) -> Tree:
         """The scattered value as an array of the shape of the result."""
         module.need("scatter")
         shape = Items(tuple(position_tree(dim_tree(i.size), module) for i in free))
         return call("_scatter", shape, Items(self.every), value)
+
+
+def together(scatters: Sequence[Scatter]) -> list[Scatter]:
+    """Values at the same positions added up, which may cancel."""
+    found: list[Scatter] = []
+    for scatter in scatters:
+        place = next((k for k, s in enumerate(found) if not s.repeats and not scatter.repeats
+                      and (s.every, s.order) == (scatter.every, scatter.order)), None)  # fmt: skip
+        if place is None:
+            found.append(scatter)
+        else:
+            found[place] = replace(found[place], value=found[place].value + scatter.value)
+    return [scatter for scatter in found if scatter.value.terms]
 
 
 def scattered(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter | None:
@@ -141,7 +156,8 @@ def _selected(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
     """A cotangent sent to the entries of windows that won.
 
     The equality of a position with the winner's number, and the inequalities that keep it inside
-    the window, say together: this is the entry that the selector chose.
+    the window, say together: this is the entry that the selector chose.  Every window sends its
+    value once; what depends on the entry itself is multiplied afterwards.
     """
     chosen = [
         label for a, _ in term.factors if isinstance(a, Iverson) for label in a.value.labels()
@@ -152,29 +168,35 @@ def _selected(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
     label = chosen[0]
     statement = module.selectors[label.tensor.name]
     source = _source(statement)
-    outer = [e.as_index for e in label.index]
-    if source is None or len(source.tensor.shape) != len(free) or None in outer:
+    if source is None or len(source.tensor.shape) != len(free):
         return None
-    indices = [i for i in outer if i is not None]
-    back = dict(zip(statement.free, indices, strict=True))
-    place = {i: Affine.of(j) for i, j in back.items()}
-    factors = tuple((a, e) for a, e in term.factors if not isinstance(a, Iverson))
-    moved = {f: Affine.of(i) for f, i in _same(source, free, back).items()}
-    value = poly_of((product(term.coefficient, factors, ()),))
-    if any(not a.indices <= set(indices) | set(moved) for a, _ in factors):
-        return None
+    window = {e.key: Affine.of(i) for e, i in zip(label.index, statement.free, strict=True)}
+    outer: list[Factor] = []
+    inner: list[Factor] = []
+    for base, exponent in term.factors:
+        if isinstance(base, Iverson):
+            continue
+        moved = _per_window(base, window)
+        if moved is not None:
+            inner.append((moved, exponent))
+        elif base.indices <= set(free):
+            outer.append((base, exponent))
+        else:
+            return None
+    value = poly_of((product(term.coefficient, inner, ()),))
+    order = tuple(i for i in statement.free if i.size != ONE)
     winners = _winners(module, label, statement.bound)
-    every = tuple(
-        _entry(module, e.substitute(place), indices, winners) for e in source.index
-    )
-    return Scatter(value.substitute(moved), tuple(indices), (), every, True)
+    every = tuple(_entry(module, e, order, winners) for e in source.index)
+    return Scatter(value, order, (), every, True, tuple(outer))
 
 
-def _same(source: Access, free: Sequence[Index], back: dict[Index, Index]) -> dict[Index, Index]:
-    """Free indices of the result that are, entry for entry, indices of the maximum."""
-    pairs = zip(free, source.index, strict=True)
-    plain = ((f, e.as_index) for f, e in pairs)
-    return {f: back[i] for f, i in plain if i is not None and i in back and f != back[i]}
+def _per_window(base: Atom, window: Mapping[str, Affine]) -> Atom | None:
+    """A factor in the indices of the windows; None when it depends on anything else."""
+    if not base.indices:
+        return base
+    if isinstance(base, Access) and all(e.key in window or not e.terms for e in base.index):
+        return Access(base.tensor, tuple(window.get(e.key, e) for e in base.index))
+    return None
 
 
 def _source(statement: Statement) -> Access | None:

@@ -471,6 +471,7 @@ _RULES: Mapping[str, _Rule] = {
     "trace": _T.reduction, "pos": _T.plus, "square": _T.square, "reciprocal": _T.reciprocal,
     "sqrt": _T.sqrt, "where": _T.where, "clip": _T.clip, "relu": _T.relu,
     "leaky_relu": _T.leaky_relu, "norm": _T.norm, "matmul": _T.matmul, "outer": _T.outer,
-    "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky, "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
+    "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky,
+    "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
     "broadcast_to": _T.broadcast_to, "full": _T.full, "arange": _T.arange, "onehot": _T.onehot,
 }  # fmt: skip

@@ -21,13 +21,15 @@ Array = np.ndarray[Any, Any]
 
 # Two values are close when they differ by less than this share of the largest among them: far
 # above the steps of centered differences, and rare enough that a new draw helps.
-_GAP = 1e-3
+GAP = 1e-3
 
 # Numbers of this size stand for minus infinity in the padding of a maximum.
 _PADDING = 1e100
 
 
-def close_kink(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int]) -> str:
+def close_kink(
+    graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int], gap: float = GAP
+) -> str:
     """What lies close to a kink at these inputs, in words; "" when nothing does.
 
     A kink is a comparison of two values that are nearly equal, an ``abs`` of nearly zero, or a
@@ -41,10 +43,10 @@ def close_kink(graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, in
             if not isinstance(statement, Statement):
                 continue
             where = f"line {statement.line}" if statement.line else statement.out.name
-            if statement.reduce != "sum" and _ties(statement, known, setting):
+            if statement.reduce != "sum" and _ties(statement, known, setting, gap):
                 return f"the two best candidates of the {statement.reduce} in {where}"
             for left, right in _switches(statement.body):
-                if _close(left, right, known, setting):
+                if _close(left, right, known, setting, gap):
                     return f"the two sides of a comparison in {where}"
     return ""
 
@@ -60,15 +62,19 @@ def _switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:
                     yield argument, number(int(kink)) if kink != "0" else NOTHING
 
 
-def _close(left: Poly, right: Poly, known: Mapping[str, Array], setting: Setting) -> bool:
+def _close(
+    left: Poly, right: Poly, known: Mapping[str, Array], setting: Setting, share: float
+) -> bool:
     free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
     a, b = (_values(side, free, known, setting) for side in (left, right))
     scale = max(np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0))
     gap = np.abs(a - b)
-    return bool(np.any((gap > 0) & (gap <= _GAP * scale)))
+    return bool(np.any((gap > 0) & (gap <= share * scale)))
 
 
-def _ties(statement: Statement, known: Mapping[str, Array], setting: Setting) -> bool:
+def _ties(
+    statement: Statement, known: Mapping[str, Array], setting: Setting, share: float
+) -> bool:
     every = (*statement.free, *statement.bound)
     grid = _values(statement.body, every, known, setting)
     shape = grid.shape[: len(statement.free)]
@@ -78,7 +84,7 @@ def _ties(statement: Statement, known: Mapping[str, Array], setting: Setting) ->
     best = rows if statement.reduce in ("max", "argmax") else -rows[..., ::-1]
     gap = best[..., -1] - best[..., -2]
     scale = np.max(np.abs(rows), initial=0, where=np.abs(rows) < _PADDING)
-    return bool(np.any((gap > 0) & (gap <= _GAP * scale)))
+    return bool(np.any((gap > 0) & (gap <= share * scale)))
 
 
 def _values(

@@ -15,7 +15,7 @@ from gradtool.derive.derivation import derive
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph
 from gradtool.numeric.compile import Compiled, compile_layer
-from gradtool.numeric.kinks import close_kink
+from gradtool.numeric.kinks import GAP, close_kink
 from gradtool.numeric.sample import draw, size_sets
 from gradtool.spec.forward import graph_of
 from gradtool.spec.model import LayerSpec
@@ -73,9 +73,8 @@ class DerivedReference:
         if len(given) == 1 and not self.output_shapes[self.outputs[0]]:
             given = [np.asarray(given[0])[()]]
         found = self.compiled.backward(given[0] if len(given) == 1 else tuple(given), cache)
-        return {
-            name: np.array(gradient) for name, gradient in zip(self.graph.wanted, found, strict=True)
-        }
+        pairs = zip(self.graph.wanted, found, strict=True)
+        return {name: np.array(gradient) for name, gradient in pairs}
 
     def _forward(
         self, values: Mapping[str, Array], sizes: Mapping[str, int]
@@ -95,9 +94,11 @@ class DerivedReference:
             SamplingError: with what stays close to a kink.
         """
         kink = ""
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
+            # A network with thousands of relus always has one that is nearly zero.
+            gap = GAP / 2 ** (attempt // 20)
             values = {k: np.asarray(v) for k, v in draw(self.spec, sizes, rng).items()}
-            kink = close_kink(self.graph, values, sizes)
+            kink = close_kink(self.graph, values, sizes, gap)
             if not kink:
                 return values
         raise SamplingError(
