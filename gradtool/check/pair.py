@@ -24,11 +24,13 @@ def check_pair(
     function: str | None = None,
     seconds: float = _SECONDS,
     worker: Asked | None = None,
+    explain: bool = True,
 ) -> Judgement:
     """The judgement on a file; never raises for what is in the file.
 
     `function` names the forward or backward (or the class) to check where several would do.
-    `worker` is one that was started before; it is closed at the end.
+    `worker` is one that was started before; it is closed at the end.  With `explain` the causes
+    of wrong gradients are looked for.
     """
     check, layer, name = reference.spec.check, reference.spec.name, str(file)
     session = Session(
@@ -53,7 +55,13 @@ def check_pair(
             )
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
-        return judge(reference, session, bindings, file=name, seed=seed, version=version)
+        judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
+        if explain and any(g.standing != "ok" for g in judgement.verdict.gradients):
+            # Only here: a file that is right must not wait for the derivation.
+            from gradtool.check.diagnose import with_causes
+
+            judgement = with_causes(reference, session, judgement)
+        return judgement
 
 
 def bindings_of(

@@ -25,11 +25,21 @@ class Worst:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Which mistake explains a wrong gradient; `explains` is the share of entries explained."""
+    """Which mistake explains a wrong gradient.
+
+    Attributes:
+        code: as `gradtool explain` knows it; "unknown" for a pattern without a cause.
+        message: the mistake in words, without any formula or right value.
+        explains: the share of entries explained.
+        proof: what the gradient equals if this is the mistake, as a formula.
+        measure: how well that fits: ``explains all 20 entries to 2e-16``.
+    """
 
     code: str
     message: str
     explains: float
+    proof: str = ""
+    measure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""One line of the pass is slightly different: every small edit, in every grain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+
+from gradtool.check.diagnose_edits import Edit, Surroundings, edits
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array, Grain, written
+from gradtool.emit.text import text
+from gradtool.ir.graph import Statement
+from gradtool.ir.poly import Atom, poly_of, product
+from gradtool.ir.walk import accesses
+
+_FORWARD = 0.5  # a mistake in a recomputed forward value is rarer than one in the backward pass
+_MOST = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The gradient of the evidence when one statement of a grain has another body."""
+
+    evidence: Evidence
+    grain: Grain
+    place: int
+    statement: Statement
+    edit: Edit
+
+    def predict(self, seen: Seen) -> Array | None:
+        bench = self.evidence.bench(self.grain, seen.number)
+        tensor = self.grain.gradients[self.evidence.name]
+        changed = replace(self.statement, body=self.edit.body)
+        try:
+            if self.statement.out.name == tensor:
+                total: Array | None = None
+                for term in self.edit.body.terms:
+                    value = bench.term(self.statement, term)
+                    total = value if total is None else total + value
+                return total if total is not None else 0.0 * seen.right
+            return bench.changed(tensor, {self.place: changed})
+        except (ValueError, IndexError, ZeroDivisionError):
+            return None  # not defined at these sizes
+
+    def proof(self) -> str:
+        name = self.statement.out.name
+        shown = written(self.grain, self.edit.body, self.statement.free)
+        if not shown:
+            return ""
+        label = self.evidence.label
+        if name == self.grain.gradients[self.evidence.name]:
+            return f"your {label} equals {shown}"
+        owner = written_name(self.grain, name)
+        return f"your {label} is what comes out with {owner} = {shown}"
+
+
+def written_name(grain: Grain, name: str) -> str:
+    return text(grain.shown[name]) if name in grain.shown else name
+
+
+def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.derived is None or not evidence.shape_fits:
+        return
+    done: set[tuple[str, str]] = set()
+    count = 0
+    for rank, grain in enumerate(evidence.derived.grains):
+        tensor = grain.gradients.get(evidence.name)
+        if tensor is None:
+            continue
+        around = surroundings(grain)
+        for place in sorted(grain.leads_to(tensor), reverse=True):
+            statement = grain.statements[place]
+            if not isinstance(statement, Statement) or statement.reduce != "sum":
+                continue
+            if place < grain.first and rank:
+                continue
+            key = (statement.out.name, statement.body.key)
+            if key in done:
+                continue
+            done.add(key)
+            extra = 0.02 * rank
+            if place < grain.first:
+                extra += _FORWARD
+            where = "" if statement.out.name == tensor else statement.out.name
+            for edit in edits(statement, around):
+                count += 1
+                if count > _MOST:
+                    return
+                if edit.body == statement.body:
+                    continue
+                changed = _Changed(evidence, grain, place, statement, edit)
+                what = edit.what
+                if where:
+                    what = f"{what}, in {written_name(grain, where)}"
+                yield Hypothesis(
+                    edit.code,
+                    edit.cost + extra + (0.05 if where else 0.0),
+                    what,
+                    changed.predict,
+                    changed.proof,
+                    f"{where or tensor}: {edit.code} {edit.body.key}",
+                )
+
+
+def surroundings(grain: Grain) -> Surroundings:
+    tensors = {
+        s.out.name: s.out for s in grain.statements if s.out.kind in ("real", "bool")
+    }
+    upstream: set[str] = set()
+    inputs = {}
+    for statement in grain.statements:
+        if isinstance(statement, Statement):
+            for access in accesses(statement.body):
+                if access.tensor.name not in tensors:
+                    inputs[access.tensor.name] = access.tensor
+    outputs = {s.out.name for s in grain.statements[grain.first :]}
+    forward = {s.out.name for s in grain.statements[: grain.first]} | set(inputs)
+    upstream = {n for n in inputs if n.startswith("d") and n[1:] in forward}
+    return Surroundings(
+        {**inputs, **tensors},
+        frozenset(upstream),
+        frozenset(outputs | upstream),
+        show(grain),
+    )
+
+
+def show(grain: Grain) -> Callable[[Atom], str]:
+    """How an atom is printed, remembered."""
+
+    @cache
+    def shown(base: Atom) -> str:
+        body = poly_of((product(Fraction(1), ((base, Fraction(1)),)),))
+        free = sorted(base.indices, key=lambda i: i.name)
+        return written(grain, body, free) or "a factor"
+
+    return shown

@@ -1,0 +1,202 @@
+"""Coefficients of the paths: the derived gradient is a sum, and every path may be mis-scaled.
+
+Least squares of the user's array on the terms of the derived gradient, at each point.  (1, 1, 0)
+means that a path is missing, (1, -1, 1) a sign, (N, N, N) a forgotten mean.  A coefficient counts
+only as a simple expression of sizes and constants that is the same at every size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_factors import Factor, Numbers, named
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array, Grain, written
+from gradtool.ir.graph import Statement
+from gradtool.ir.poly import Access, Poly, Size, Symbol, Term
+from gradtool.ir.walk import accesses
+
+_MOST_TERMS = 12
+_FIT = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    evidence: Evidence
+    grain: Grain
+    statement: Statement
+    factors: tuple[Factor, ...]
+
+    def predict(self, seen: Seen) -> Array:
+        bench = self.evidence.bench(self.grain, seen.number)
+        numbers = _numbers(seen)
+        total = np.zeros(seen.right.shape)
+        for term, factor in zip(self.statement.body.terms, self.factors, strict=True):
+            by = factor.value(numbers)
+            if by:
+                total = total + by * bench.term(self.statement, term)
+        return total
+
+    def proof(self) -> str:
+        body, free = self.statement.body, self.statement.free
+        label = self.evidence.label
+        changed = [k for k, f in enumerate(self.factors) if f.text != "1"]
+        if len({f.text for f in self.factors}) == 1:
+            return f"your {label} equals {self.factors[0].text} times the right one"
+        lost = poly([body.terms[k] for k in changed if self.factors[k].text == "0"])
+        if all(self.factors[k].text == "0" for k in changed):
+            return f"your {label} equals the right one without {_signed(self.grain, lost, free)}"
+        parts = [
+            f"{_signed(self.grain, poly([body.terms[k]]), free)} taken {self.factors[k].text} times"
+            for k in changed
+        ]
+        return f"your {label} equals the right one with {', and '.join(parts)}"
+
+
+def poly(terms: Sequence[Term]) -> Poly:
+    return Poly(tuple(terms))
+
+
+def _signed(grain: Grain, body: Poly, free: Sequence[object]) -> str:
+    """A part of a sum with its sign in front."""
+    shown = written(grain, body, free)  # type: ignore[arg-type]
+    if shown.startswith("-"):
+        return f"- {shown[1:]}"
+    return f"+ {shown}" if shown else "one of its terms"
+
+
+def _numbers(seen: Seen) -> Numbers:
+    return {
+        **seen.point.probe.env,
+        **{n: float(v) for n, v in seen.point.probe.scalars.items() if isinstance(v, float)},
+    }
+
+
+def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.derived is None or not evidence.shape_fits:
+        return
+    done: set[str] = set()
+    for rank, grain in enumerate(evidence.derived.grains):
+        tensor = grain.gradients.get(evidence.name)
+        place = grain.place(tensor) if tensor is not None else None
+        statement = grain.statements[place] if place is not None else None
+        if not isinstance(statement, Statement) or statement.body.key in done:
+            continue
+        done.add(statement.body.key)
+        if not 0 < len(statement.body.terms) <= _MOST_TERMS:
+            continue
+        factors = _fitted(evidence, grain, statement)
+        if factors is None:
+            continue
+        fit = _Fit(evidence, grain, statement, factors)
+        code, cost, what = _told(evidence, statement, factors)
+        yield Hypothesis(code, cost + 0.05 * rank, what, fit.predict, fit.proof, f"{code} {what}")
+
+
+def _fitted(
+    evidence: Evidence, grain: Grain, statement: Statement
+) -> tuple[Factor, ...] | None:
+    """A factor for each term, or None when no simple ones explain the gradient."""
+    count = len(statement.body.terms)
+    found: list[tuple[Array, Numbers]] = []
+    for seen in evidence.telling:
+        bench = evidence.bench(grain, seen.number)
+        with np.errstate(all="ignore"):
+            columns = [bench.term(statement, t).ravel() for t in statement.body.terms]
+        matrix = np.stack(columns, axis=1)
+        if not np.all(np.isfinite(matrix)) or matrix.shape[0] <= count:
+            continue
+        norms = np.linalg.norm(matrix, axis=0)
+        if not np.all(norms > 0):
+            continue
+        scaled = matrix / norms
+        values, _, rank, spread = np.linalg.lstsq(scaled, seen.got.ravel(), rcond=None)
+        if rank < count or spread[-1] < 1e-6 * spread[0]:
+            continue
+        size = float(np.linalg.norm(seen.got)) or 1.0
+        if float(np.linalg.norm(scaled @ values - seen.got.ravel())) > _FIT * size:
+            if not seen.is_right:
+                return None
+            continue
+        found.append((values / norms, _numbers(seen)))
+    if not found:
+        return None
+    at = [numbers for _, numbers in found]
+    factors = []
+    for k in range(count):
+        factor = named([float(values[k]) for values, _ in found], at)
+        if factor is None:
+            return None
+        factors.append(factor)
+    if all(f.text == "1" for f in factors):
+        return None
+    return tuple(factors)
+
+
+def _told(
+    evidence: Evidence, statement: Statement, factors: tuple[Factor, ...]
+) -> tuple[str, float, str]:
+    """Code, cost and words for a set of factors."""
+    terms = statement.body.terms
+    changed = [(t, f.text) for t, f in zip(terms, factors, strict=True) if f.text != "1"]
+    texts = {text for _, text in changed}
+    own = [_is_own(t, evidence.name) for t, _ in changed]
+    if texts == {"0"} and len(changed) == len(terms):
+        return "zero", 0.5, "nothing arrives: it is zero everywhere"
+    if all(own) and len(terms) > len(changed):
+        text = changed[0][1]
+        word = {"0": "is missing", "2": "is doubled", "1/2": "is halved"}.get(
+            text, f"is taken {text} times"
+        )
+        return "regulariser", 0.9, f"the regulariser's own gradient {word}"
+    if texts == {"0"}:
+        many = "a path is" if len(changed) == 1 else f"{len(changed)} paths are"
+        return "missing-path", 1 + 0.3 * (len(changed) - 1), f"{many} missing"
+    if texts == {"-1"}:
+        if len(changed) == len(terms):
+            return "sign", 1, "its sign is wrong"
+        return "sign", 1 + 0.2 * len(changed), "the sign of a path is wrong"
+    if len(texts) == 1:
+        (text,) = texts
+        whole = len(changed) == len(terms)
+        code = _scale_code([t for t, _ in changed], text)
+        part = "it is" if whole else "a path is"
+        what = {
+            "mean-for-sum": f"{part} a mean where a sum belongs: {text} times what is right",
+            "sum-for-mean": f"{part} not averaged: {text} times what is right",
+        }.get(code, f"{part} {text} times what is right")
+        return code, (1 if whole else 1.2) + 0.2 * ("*" in text or "." in text), what
+    listed = ", ".join(f.text for f in factors)
+    return "several-paths", 2.5, f"the paths have the factors ({listed}) instead of 1 each"
+
+
+def _is_own(term: Term, name: str) -> bool:
+    """Whether a term is that of a regulariser: the variable itself, scaled."""
+    tensors = {a.tensor.name for a in accesses(Poly((term,)))}
+    return tensors == {name}
+
+
+def _scale_code(terms: Sequence[Term], text: str) -> str:
+    for term in terms:
+        if not all(
+            isinstance(b, Access) or not isinstance(b, Symbol | Size) or True
+            for b, _ in term.factors
+        ):
+            continue
+        for index in term.bound:
+            if text == f"1/{index.size}":
+                return "mean-for-sum"
+    divided = {
+        (b.name if isinstance(b, Symbol) else str(b.dim))
+        for t in terms
+        for b, e in t.factors
+        if isinstance(b, Symbol | Size) and e < 0
+    }
+    return "sum-for-mean" if text in divided else "scale"
+
+
+_ = replace

@@ -1,0 +1,424 @@
+"""Small changes of one line of a program: what people write instead of what is right.
+
+An edit knows index notation only, never a layer: it leaves out a factor, turns a power around,
+takes another tensor of the same shape, exchanges two indices of an access, moves an index by one,
+sums over another axis, keeps only the last part of a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from gradtool.ir.dims import Dim
+from gradtool.ir.graph import Statement
+from gradtool.ir.index import Affine, Index, Tensor
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Factor,
+    Function,
+    Group,
+    Iverson,
+    Number,
+    Poly,
+    Size,
+    Symbol,
+    Term,
+    atom,
+    poly_of,
+    product,
+    size,
+)
+
+Show = Callable[[Atom], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A changed body.
+
+    Attributes:
+        code: the cause that it stands for.
+        cost: how unlikely a mistake it is; 1 is the most common kind.
+        body: the changed expression.
+        what: the mistake in words, without a formula of the right answer.
+    """
+
+    code: str
+    cost: float
+    body: Poly
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an edit may use: tensors of the program by name, and how atoms are printed."""
+
+    tensors: Mapping[str, Tensor]
+    upstream: frozenset[str]
+    cotangents: frozenset[str]
+    show: Show
+
+
+def edits(
+    statement: Statement, around: Surroundings, *, summed: bool = True
+) -> Iterator[Edit]:
+    """Every small change of a statement's body; without `summed`, none that needs a sum."""
+    body = statement.body
+    for position, term in enumerate(body.terms):
+        rest = (*body.terms[:position], *body.terms[position + 1 :])
+        for edit in _of_term(term, statement, around, summed):
+            yield replace(edit, body=poly_of((*rest, *edit.body.terms)))
+    yield from _of_sum(body, around)
+
+
+def _of_term(
+    term: Term, statement: Statement, around: Surroundings, summed: bool
+) -> Iterator[Edit]:
+    # Bound indices with names of their own: an edit may move one out of its sum.
+    term = term.freshened()
+    yield from _numbers(term)
+    for place in range(len(term.factors)):
+        yield from _of_factor(term, place, statement, around)
+    if summed:
+        yield from _sums(term, statement)
+    yield from _operators(term, around)
+
+
+def _made(term: Term, factors: tuple[Factor, ...], bound: tuple[Index, ...] | None = None) -> Poly:
+    return poly_of((product(term.coefficient, factors, term.bound if bound is None else bound),))
+
+
+def _numbers(term: Term) -> Iterator[Edit]:
+    yield Edit("sign", 1, Poly((replace(term, coefficient=-term.coefficient),)), "a wrong sign")
+    for by, word in ((Fraction(2), "doubled"), (Fraction(1, 2), "halved")):
+        scaled = Poly((replace(term, coefficient=term.coefficient * by),))
+        yield Edit("scale", 1.5, scaled, f"a term is {word}")
+
+
+# -- one factor ---------------------------------------------------------------------------
+
+
+def _of_factor(
+    term: Term, place: int, statement: Statement, around: Surroundings
+) -> Iterator[Edit]:
+    base, exponent = term.factors[place]
+    others = (*term.factors[:place], *term.factors[place + 1 :])
+    shown = around.show(base)
+
+    def with_factor(new: Atom, power: Fraction = exponent) -> Poly:
+        return _made(term, (*others, (new, power)))
+
+    code, cost, what = _left_out(base, exponent, shown, around)
+    yield Edit(code, cost, _made(term, others), what)
+    if not isinstance(base, Iverson | Compare):
+        yield from _powers(base, exponent, shown, with_factor)
+    match base:
+        case Access():
+            yield from _other_tensor(base, around, with_factor)
+            yield from _other_index(base, shown, with_factor)
+        case Compare():
+            yield from _relations(base, shown, with_factor)
+        case Iverson():
+            yield from _shifted_label(base, with_factor)
+        case Function():
+            yield from _functions(base, shown, with_factor)
+            yield from _inside_function(base, statement, around, with_factor)
+        case Group():
+            yield from _inside_group(base, exponent, statement, around, with_factor)
+        case Symbol() | Size() | Number():
+            pass
+
+
+def _left_out(
+    base: Atom, exponent: Fraction, shown: str, around: Surroundings
+) -> tuple[str, float, str]:
+    if isinstance(base, Compare) or (isinstance(base, Access) and base.tensor.kind == "bool"):
+        return "mask-missing", 1, f"the mask {shown} is missing"
+    if isinstance(base, Symbol | Size | Number):
+        word = "division by" if exponent < 0 else "factor"
+        code = "sum-for-mean" if exponent < 0 and isinstance(base, Size | Symbol) else "scale"
+        return code, 1, f"the {word} {shown} is missing"
+    if isinstance(base, Access) and base.tensor.name in around.upstream:
+        return "upstream-ignored", 1, f"the upstream gradient {shown} is not used"
+    if isinstance(base, Iverson):
+        return "mask-missing", 1.5, f"the selection {shown} is missing"
+    word = "division by" if exponent < 0 else "factor"
+    return "missing-factor", 1, f"the {word} {shown} is missing"
+
+
+def _powers(
+    base: Atom, exponent: Fraction, shown: str, made: Callable[[Atom, Fraction], Poly]
+) -> Iterator[Edit]:
+    number = isinstance(base, Symbol | Size | Number)
+    words = ("divided by", "multiplied by") if exponent > 0 else ("multiplied by", "divided by")
+    yield Edit(
+        "inverted-factor" if not number else "scale", 1.2, made(base, -exponent),
+        f"{words[0]} {shown} instead of {words[1]} it",
+    )  # fmt: skip
+    for delta in (1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2), 3, -3):
+        power = exponent + delta
+        if power in (0, -exponent):
+            continue
+        if power == 2 * exponent:
+            text = f"{shown} is a factor once too often"
+        else:
+            text = f"{shown} stands to the power {power} instead of {exponent}"
+        cost = 1.8 if abs(delta) <= 2 else 2.5
+        yield Edit("scale" if number else "power", cost, made(base, power), text)
+
+
+def _other_tensor(
+    base: Access, around: Surroundings, made: Callable[[Atom], Poly]
+) -> Iterator[Edit]:
+    own = base.tensor
+    for tensor in around.tensors.values():
+        if tensor.name == own.name or tensor.kind != own.kind:
+            continue
+        if tensor.shape != own.shape:
+            continue
+        other = Access(tensor, base.index)
+        was, now = around.show(base), around.show(other)
+        gradient = own.name in around.cotangents or tensor.name in around.cotangents
+        code = "wrong-gradient" if gradient else "wrong-tensor"
+        yield Edit(code, 2, made(other), f"{now} stands where {was} belongs")
+
+
+def _other_index(base: Access, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
+    index = base.index
+    for first in range(len(index)):
+        for second in range(first + 1, len(index)):
+            swapped = list(index)
+            swapped[first], swapped[second] = swapped[second], swapped[first]
+            moved = Access(base.tensor, tuple(swapped))
+            yield Edit("transposed", 1.1, made(moved), f"{shown} is transposed the wrong way")
+    for axis, entry in enumerate(index):
+        for code, cost, moved_entry, text in _entries(entry, base.tensor.shape[axis]):
+            changed = (*index[:axis], moved_entry, *index[axis + 1 :])
+            moved = Access(base.tensor, changed)
+            yield Edit(code, cost, made(moved), f"{text} along axis {axis} of {shown}")
+    spatial = [k for k, e in enumerate(index) if len(e.terms) > 1]
+    if len(spatial) == 2:
+        changed_all = tuple(
+            _reversed(e, base.tensor.shape[k]) if k in spatial else e for k, e in enumerate(index)
+        )
+        turned = Access(base.tensor, changed_all)
+        yield Edit("kernel-not-rotated", 1.3, made(turned), "the kernel is not rotated by 180°")
+
+
+def _entries(entry: Affine, length: Dim) -> Iterator[tuple[str, float, Affine, str]]:
+    yield "offset", 2.2, entry + 1, "one place too far"
+    yield "offset", 2.2, entry - 1, "one place too early"
+    if entry.const.terms and entry.terms:
+        yield "padding", 1.5, Affine(entry.terms, Dim.of(0)), "the padding is not taken off"
+    for position, coefficient in entry.terms:
+        if coefficient.as_int in (1, -1):
+            continue
+        single = entry - Affine.of(position) * coefficient + Affine.of(position)
+        yield "stride-ignored", 1.5, single, "the stride is ignored"
+
+
+def _reversed(entry: Affine, length: Dim) -> Affine:
+    """The same position counted from the other end of the window's offset."""
+    inner = [p for p, c in entry.terms if c.as_int in (1, -1) and isinstance(p, Index)]
+    if not inner:
+        return entry
+    last = inner[-1]
+    by = entry.coefficient(last)
+    return entry - Affine.of(last) * by + (Affine.of(last.size - 1) - Affine.of(last)) * by
+
+
+def _relations(base: Compare, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
+    text = f"another condition stands for {shown}"
+    yield Edit("mask", 1.2, made(base.negated()), f"the mask {shown} is turned around")
+    for relation in (">", ">=", "==", "!="):
+        if relation != base.relation:
+            yield Edit("mask", 1.6, made(Compare(relation, base.left, base.right)), text)  # type: ignore[arg-type]
+            turned = Compare(relation, base.right, base.left)  # type: ignore[arg-type]
+            yield Edit("mask", 1.7, made(turned), text)
+    for shift in (1, -1):
+        moved = Compare(base.relation, base.left, base.right + Poly((Term(Fraction(shift), ()),)))
+        yield Edit("mask", 2.0, made(moved), text)
+    value = base.left - base.right
+    yield Edit("mask", 1.8, made(Group(value)), f"the value itself stands for the mask {shown}")
+
+
+def _shifted_label(base: Iverson, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
+    if not any(True for _ in base.value.labels()):
+        return
+    for shift in (1, -1):
+        moved = Iverson(base.relation, base.value + shift)
+        yield Edit("label-shift", 1.3, made(moved), "the labels are off by one")
+
+
+def _functions(base: Function, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
+    if len(base.args) == 1:
+        plain = Group(base.args[0])
+        yield Edit("wrong-function", 1.5, made(plain), f"{base.name} is missing in {shown}")
+
+
+def _inside_group(
+    base: Group,
+    exponent: Fraction,
+    statement: Statement,
+    around: Surroundings,
+    made: Callable[[Atom], Poly],
+) -> Iterator[Edit]:
+    inner = replace(statement, body=base.poly)
+    shown = around.show(base)
+    for edit in edits(inner, around, summed=False):
+        if edit.body.terms:
+            what = f"{edit.what} in {shown}"
+            yield replace(edit, cost=edit.cost + 0.3, body=made(Group(edit.body)), what=what)
+    for position, term in enumerate(base.poly.terms):
+        rest = Poly((*base.poly.terms[:position], *base.poly.terms[position + 1 :]))
+        if rest.terms:
+            what = f"a term of {shown} is missing"
+            yield Edit("missing-term", 1.2, made(Group(rest)), what)
+            negative = rest - Poly((term,))
+            yield Edit("sign", 1.1, made(Group(negative)), f"a wrong sign in {shown}")
+    for shift in (1, -1):
+        if any(not t.factors for t in base.poly.terms):
+            moved = base.poly + Poly((Term(Fraction(shift), ()),))
+            yield Edit("constant", 1.9, made(Group(moved)), f"a wrong number in {shown}")
+
+
+def _inside_function(
+    base: Function, statement: Statement, around: Surroundings, made: Callable[[Atom], Poly]
+) -> Iterator[Edit]:
+    for k, argument in enumerate(base.args):
+        inner = replace(statement, body=argument)
+        for edit in edits(inner, around, summed=False):
+            args = (*base.args[:k], edit.body, *base.args[k + 1 :])
+            what = f"{edit.what} inside {base.name}"
+            code = "wrong-point" if edit.code == "wrong-tensor" else edit.code
+            yield Edit(code, edit.cost + 0.4, made(Function(base.name, args)), what)
+
+
+# -- sums ---------------------------------------------------------------------------------
+
+
+def _sums(term: Term, statement: Statement) -> Iterator[Edit]:
+    for index in term.bound:
+        axis = f"over {index.size}"
+        rest = tuple(i for i in term.bound if i != index)
+        count = size(index.size)
+        mean = Poly((term,)) * count.power(-1)
+        yield Edit("mean-for-sum", 1, mean, f"a mean {axis} stands for the sum")
+        for place, code, word in (
+            (Affine.of(index.size - 1), "overwritten", "last"),
+            (Affine.of(0), "overwritten", "first"),
+        ):
+            one = _substituted(term, {index: place}, rest)
+            text = f"only the {word} part of the sum {axis} arrives: = in place of +="
+            yield Edit(code, 1.4, one, text)
+            skipped = Poly((term,)) - one
+            yield Edit("skipped", 1.5, skipped, f"the sum {axis} leaves out its {word} part")
+        for free in statement.free:
+            if free.size == index.size:
+                local = _substituted(term, {index: Affine.of(free)}, rest)
+                yield Edit("missing-sum", 1.3, local, f"the sum {axis} is missing")
+        yield from _other_axis(term, index, statement)
+    yield from _extra_sums(term, statement)
+
+
+def _substituted(term: Term, values: Mapping[Index, Affine], bound: tuple[Index, ...]) -> Poly:
+    factors = tuple((a.substitute(values), e) for a, e in term.factors)
+    return poly_of((product(term.coefficient, factors, bound),))
+
+
+def _other_axis(term: Term, index: Index, statement: Statement) -> Iterator[Edit]:
+    """The sum runs along another axis of what is summed."""
+    inner = [(a, e) for a, e in term.factors if index in a.indices]
+    outer = [(a, e) for a, e in term.factors if index not in a.indices]
+    around = {i for a, _ in inner for i in a.indices} - set(term.bound)
+    rest = tuple(i for i in term.bound if i != index)
+    for free in sorted(around, key=lambda i: i.name):
+        fresh = Index(f"{index.name}'", free.size)
+        what = "the sum runs over the wrong axis"
+        for stays in (free, *(f for f in statement.free if f not in around)):
+            values = {index: Affine.of(stays), free: Affine.of(fresh)}
+            moved = [(a.substitute(values), e) for a, e in inner]
+            made = poly_of((product(term.coefficient, (*outer, *moved), (*rest, fresh)),))
+            yield Edit("wrong-axis", 1.2, made, what)
+            mean = made * size(free.size).power(-1) * size(index.size)
+            yield Edit("wrong-axis", 1.3, mean, what)
+            if stays != free:
+                both = {index: Affine.of(index), free: Affine.of(fresh)}
+                wide = [(a.substitute(both), e) for a, e in inner]
+                total = product(term.coefficient, (*outer, *wide), (*term.bound, fresh))
+                yield Edit("extra-sum", 1.4, poly_of((total,)), "a sum runs over every axis")
+        both = {free: Affine.of(fresh)}
+        wide = [(a.substitute(both), e) for a, e in inner]
+        total = product(term.coefficient, (*outer, *wide), (*term.bound, fresh))
+        what = "a sum runs over every axis, not one"
+        yield Edit("extra-sum", 1.35, poly_of((total,)), what)
+        share = poly_of((total,)) * size(free.size).power(-1)
+        yield Edit("extra-sum", 1.45, share, "a mean runs over every axis, not one")
+
+
+def _extra_sums(term: Term, statement: Statement) -> Iterator[Edit]:
+    for free in statement.free:
+        fresh = Index(f"{free.name}'", free.size)
+        inner = [(a.substitute({free: Affine.of(fresh)}), e) for a, e in term.factors
+                 if free in a.indices]
+        outer = [(a, e) for a, e in term.factors if free not in a.indices]
+        if inner:
+            made = poly_of((product(term.coefficient, (*outer, *inner), (*term.bound, fresh)),))
+            yield Edit("extra-sum", 1.6, made, f"a sum over {free.size} too many")
+            mean = made * size(free.size).power(-1)
+            yield Edit("extra-sum", 1.7, mean, f"a mean over {free.size} too many")
+
+
+# -- operators ----------------------------------------------------------------------------
+
+
+def _operators(term: Term, around: Surroundings) -> Iterator[Edit]:
+    """A sum where a product belongs."""
+    if term.bound or len(term.factors) < 2:
+        return
+    for place, (base, exponent) in enumerate(term.factors):
+        if isinstance(base, Compare | Iverson):
+            continue
+        others = (*term.factors[:place], *term.factors[place + 1 :])
+        rest = Poly((product(term.coefficient, others, ()),))
+        own = atom(base, abs(exponent))
+        shown = around.show(base)
+        word = "×" if exponent > 0 else "/"
+        yield Edit("operator", 1.7, rest + own, f"+ {shown} stands for {word} {shown}")
+        yield Edit("operator", 1.7, rest - own, f"- {shown} stands for {word} {shown}")
+
+
+def _of_sum(body: Poly, around: Surroundings) -> Iterator[Edit]:
+    """A product where a sum belongs; a common factor that reaches some terms only."""
+    terms = body.terms
+    if len(terms) < 2:
+        return
+    for first in range(len(terms)):
+        for second in range(first + 1, len(terms)):
+            rest = [t for k, t in enumerate(terms) if k not in (first, second)]
+            a, b = Poly((terms[first],)), Poly((terms[second],))
+            made = poly_of((*rest, *(a * b).terms))
+            yield Edit("operator", 1.7, made, "× stands for + or -")
+    common = set(terms[0].factors)
+    for term in terms[1:]:
+        common &= set(term.factors)
+    for factor in sorted(common, key=lambda f: f[0].key):
+        for kept in range(len(terms)):
+            for only in (True, False):
+                changed = []
+                for k, term in enumerate(terms):
+                    if (k == kept) is only:
+                        changed.append(term)
+                    else:
+                        left = tuple(f for f in term.factors if f != factor)
+                        changed.append(product(term.coefficient, left, term.bound))
+                shown = around.show(factor[0])
+                if only or len(terms) > 2:
+                    yield Edit(
+                        "missing-factor", 1.6, poly_of(changed),
+                        f"{shown} reaches only a part of the sum: brackets are missing",
+                    )  # fmt: skip

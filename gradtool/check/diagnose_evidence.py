@@ -1,0 +1,137 @@
+"""What a diagnosis starts from: a wrong gradient at every probe, and the right program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
+from gradtool.check.measure import Point
+from gradtool.check.reference import Reference
+from gradtool.check.tolerance import FLOAT32
+from gradtool.spec.model import Variable
+
+_SLACK = 16.0  # a wrong formula rounds otherwise than the right one
+_RELATIVE = 2e-12
+
+
+@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
+class Seen:
+    """The user's gradient at one point: as it was returned, and what is right there."""
+
+    number: int
+    point: Point
+    got: Array
+    right: Array
+    bound: Array
+    dtype: str
+
+    @property
+    def fits_shape(self) -> bool:
+        return self.got.shape == self.right.shape
+
+    @cached_property
+    def is_right(self) -> bool:
+        return self.fits_shape and bool(np.all(np.abs(self.got - self.right) <= self.bound))
+
+
+@dataclass
+class Evidence:
+    """One wrong gradient."""
+
+    reference: Reference
+    variable: Variable
+    points: tuple[Point, ...]
+    derived: Derived | None
+
+    @property
+    def name(self) -> str:
+        return self.variable.name
+
+    @property
+    def label(self) -> str:
+        return f"d{self.variable.name}"
+
+    @cached_property
+    def seen(self) -> tuple[Seen, ...]:
+        """Every finite array that the user's code gave, wrong shapes included."""
+        found = []
+        for number, point in enumerate(self.points):
+            outcome, value = point.gradients.get(self.name), point.run.gradients.get(self.name)
+            right = point.expected.gradients[self.name]
+            bound = point.expected.gradient_bounds[self.name]
+            if outcome is None or value is None or value.array is None:
+                continue
+            got = outcome.array if outcome.array is not None else value.array
+            if outcome.single:
+                bound = bound * FLOAT32
+            if np.all(np.isfinite(got)):
+                found.append(Seen(number, point, got, right, bound, value.dtype))
+        return tuple(found)
+
+    @cached_property
+    def telling(self) -> tuple[Seen, ...]:
+        """The same with the wrong ones of the right shape first, small ones leading."""
+        return tuple(sorted(self.seen, key=lambda s: (s.is_right, s.got.size < 4, s.got.size)))
+
+    @cached_property
+    def entries(self) -> int:
+        return sum(s.got.size for s in self.seen)
+
+    @cached_property
+    def shape_fits(self) -> bool:
+        return all(s.fits_shape for s in self.seen)
+
+    @cached_property
+    def benches(self) -> dict[tuple[str, int], Bench]:
+        return {}
+
+    def bench(self, grain: Grain, number: int) -> Bench:
+        key = (grain.name, number)
+        if key not in self.benches:
+            assert self.derived is not None
+            self.benches[key] = Bench.at(grain, self.derived.graph, self.points[number])
+        return self.benches[key]
+
+    def residual(self, candidate: Callable[[Seen], Array | None]) -> float | None:
+        """The largest relative difference when a candidate explains every array; else None."""
+        worst = 0.0
+        if not self.telling or self.telling[0].is_right:
+            return None
+        for seen in self.telling:
+            with np.errstate(all="ignore"):
+                predicted = candidate(seen)
+            found = _difference(seen, predicted)
+            if found is None:
+                return None
+            worst = max(worst, found)
+        return worst
+
+
+def _difference(seen: Seen, predicted: Array | None) -> float | None:
+    if predicted is None:
+        return None
+    got = seen.got
+    if predicted.shape != got.shape:
+        if _squeezed(predicted.shape) != _squeezed(got.shape):
+            return None
+        predicted = predicted.reshape(got.shape)
+    if not np.all(np.isfinite(predicted)):
+        return None
+    scale = float(np.max(np.abs(predicted), initial=0.0))
+    slack = float(np.max(seen.bound, initial=0.0)) * _SLACK
+    single = FLOAT32 if seen.dtype == "float32" else 1.0
+    error = float(np.max(np.abs(got - predicted), initial=0.0))
+    if error > slack + _RELATIVE * single * scale:
+        return None
+    return error / scale if scale else 0.0
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+Sizes = Mapping[str, int]

@@ -1,0 +1,71 @@
+"""``python -m tests.mutation [seen|unseen] [layer ...]``: the rates that the README states.
+
+Prints, for each half and in total: how many mutants are found, how many causes are right, how
+many wrong causes are stated.  With ``-v`` every mutant whose cause is missing or wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.mutate import Mutant
+from tests.mutation.suite import Bench, causes, faulty, is_found, layer, layer_names
+
+UNSURE = ("", "unknown")
+
+
+def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
+    """One of missed, crash, right, wrong, unsure; and what was stated."""
+    verdict = bench.judge(layer(mutant.layer), mutant.text)
+    if not is_found(verdict):
+        return "missed", ""
+    stated = causes(verdict)
+    if not stated:
+        return "crash", ""
+    told = [
+        f"d{g.name} {g.cause.code}: {g.cause.message}; {g.cause.proof}"
+        for g in verdict.gradients
+        if g.cause is not None
+    ]
+    codes = set(stated.values())
+    if codes & mutant.accepted:
+        # One gradient's right cause does not excuse a wrong one for another.
+        wrong = codes - mutant.accepted - set(UNSURE)
+        return ("wrong" if wrong else "right"), " | ".join(told)
+    return ("unsure" if codes <= set(UNSURE) else "wrong"), " | ".join(told)
+
+
+def main(arguments: list[str]) -> int:
+    verbose = "-v" in arguments
+    halves = [a for a in arguments if a in ("seen", "unseen")] or ["seen", "unseen"]
+    chosen = [a for a in arguments if a in layer_names()] or layer_names()
+    counts: dict[str, Counter[str]] = {half: Counter() for half in halves}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        for name in chosen:
+            for mutant in faulty(name):
+                if mutant.half not in halves:
+                    continue
+                result, told = judged(bench, mutant)
+                counts[mutant.half][result] += 1
+                if result == "missed" or (verbose and result in ("wrong", "unsure")):
+                    print(f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}")
+        bench.end()
+    for half, count in counts.items():
+        total = sum(count.values())
+        numeric = total - count["missed"] - count["crash"]
+        print(
+            f"{half}: {total} mutants, {total - count['missed']} found; "
+            f"{count['crash']} give no number to explain, {numeric} do: "
+            f"{count['right']} causes right ({count['right'] / max(numeric, 1):.1%}), "
+            f"{count['wrong']} wrong ({count['wrong'] / max(numeric, 1):.1%}), "
+            f"{count['unsure']} not known"
+        )
+    return int(any(count["missed"] for count in counts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
