@@ -1,0 +1,90 @@
+"""Derivations as JSON, for programs: a stable format, described by `derive_schema`.
+
+An array with one object for each spec:
+
+    layer       the name of the spec
+    dims        the names of its sizes, in order of first use
+    upstream    the given cotangents, [{of, name, shape}]; empty for a loss
+    gradients   [{of, name, shape, text, index, latex}], inputs before parameters
+    lines       the backward pass in an order that can be run: the gradients, the cotangents that
+                several of them share and the inner values that they need, each with its `role`
+    zero        variables whose gradient is zero, because no output depends on them
+    certified   {digits, size_sets, skipped}: the agreement with 60-digit differences is
+                1e-digits or better, at each of these sizes; skipped are sizes at which the layer
+                itself is singular
+    version     of gradtool
+
+`of` is the variable that a gradient is the gradient of; "" for an inner value, and for the
+cotangent of a value that the spec did not name.  `shape` is a list of texts (["N", "2*H"]).
+`text` is an assignment in the spec language, `index` the same in subscripts, `latex` an equation
+for math mode.  New keys may be added; these keep their meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gradtool import __version__
+from gradtool.derive.derivation import Derivation
+from gradtool.emit.latex import derivation_notation, latex_line
+from gradtool.emit.subscripts import subscripts
+from gradtool.emit.text import line as text_line
+from gradtool.ir.dims import Dim
+from gradtool.numeric.certify import Certificate
+from gradtool.spec.model import LayerSpec
+
+
+def derive_json(
+    results: Iterable[tuple[LayerSpec, Derivation, Certificate]],
+) -> list[dict[str, Any]]:
+    """The array, ready for `json.dump`."""
+    return [_layer(spec, derivation, certificate) for spec, derivation, certificate in results]
+
+
+def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) -> dict[str, Any]:
+    lines = _lines(derivation)
+    gradients = {line["of"]: line for line in lines if line["role"] == "gradient"}
+    order = [v.name for v in spec.variables if v.name in gradients]
+    return {
+        "layer": spec.name,
+        "dims": list(derivation.graph.dimensions),
+        "upstream": [
+            {"of": out, "name": name, "shape": _shape(shape)}
+            for out, (name, shape) in derivation.upstream.items()
+        ],
+        "gradients": [
+            {key: value for key, value in gradients[name].items() if key != "role"}
+            for name in order
+        ],
+        "lines": lines,
+        "zero": list(derivation.zero),
+        "certified": {
+            "digits": certificate.digits,
+            "size_sets": [dict(sizes) for sizes in certificate.size_sets],
+            "skipped": [dict(sizes) for sizes in certificate.skipped],
+        },
+        "version": __version__,
+    }
+
+
+def _lines(derivation: Derivation) -> list[dict[str, Any]]:
+    notation = derivation_notation(derivation)
+    index = subscripts(derivation)
+    named = {name for name in derivation.graph.tensors if not name.startswith("_")}
+    return [
+        {
+            "role": line.role,
+            "of": line.of if line.of in named else "",
+            "name": line.name,
+            "shape": _shape(line.shape),
+            "text": text_line(line.name, line.tree),
+            "index": index[line.name],
+            "latex": latex_line(line.name, line.tree, notation),
+        }
+        for line in derivation.lines
+    ]
+
+
+def _shape(shape: Sequence[Dim]) -> list[str]:
+    return [str(dim) for dim in shape]

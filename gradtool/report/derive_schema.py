@@ -1,0 +1,50 @@
+"""The JSON Schema of what `derive --format json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+_SIZES = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+_TENSOR = {
+    "of": {**_TEXT, "description": "the variable that it is the gradient of"},
+    "name": {**_TEXT, "description": "what it is called in the texts: dW"},
+    "shape": {"type": "array", "items": _TEXT, "description": 'sizes as texts: ["N", "2*H"]'},
+}
+_FORMULA = {
+    **_TENSOR,
+    "text": {**_TEXT, "description": "an assignment in the spec language"},
+    "index": {**_TEXT, "description": "the same in subscripts"},
+    "latex": {**_TEXT, "description": "the same as an equation for LaTeX's math mode"},
+}
+
+
+def derive_schema() -> dict[str, Any]:
+    """Draft 2020-12; later versions may add keys, so unknown ones are allowed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gradtool derive --format json",
+        "type": "array",
+        "items": _object({
+            "layer": _TEXT,
+            "dims": {"type": "array", "items": _TEXT},
+            "upstream": _array(_TENSOR),
+            "gradients": _array(_FORMULA),
+            "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
+            "zero": {"type": "array", "items": _TEXT},
+            "certified": _object({
+                "digits": {"type": "integer", "minimum": 30},
+                "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
+                "skipped": {"type": "array", "items": _SIZES},
+            }),
+            "version": _TEXT,
+        }),
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _array(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": _object(properties)}
