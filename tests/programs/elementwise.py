@@ -182,10 +182,8 @@ def choice(w: Writer, depth: int) -> Value | None:
     if w.chance(0.25):
         number = w.pick(["0", "1", "-2.5"])
         common = broadcast(a.shape, test.shape) or ()
-        form = w.pick(["where({0:b}, {1:b}, " + number + ")", "where({0:b}, " + number + ", {1:b})"])
-        if not w.may_call("where"):
-            form = "np." + form
-        return write(form, [test, a], common)
+        form = w.pick(["{0:b}, {1:b}, " + number, "{0:b}, " + number + ", {1:b}"])
+        return write(f"{w.prefix('where')}({form})", [test, a], common)
     return write(f"{w.prefix('where')}({{0:b}}, {{1:b}}, {{2:b}})", [test, a, b], whole,
                  positive=a.positive and b.positive)
 

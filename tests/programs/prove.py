@@ -7,7 +7,9 @@ and every line of the backward pass first goes through its printed text and back
 
 from __future__ import annotations
 
+import io
 import random
+import tokenize
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -173,20 +175,38 @@ class _Backward:
     gradients: Mapping[str, str]
 
 
+_PREFIX = "g_"
+
+
+def _renamed(text: str, names: set[str]) -> str:
+    """The same text with a prefix on some names, character for character otherwise."""
+    result, end, before = "", 0, ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME and token.string in names and before != ".":
+            result += text[end : token.start[1]] + _PREFIX + token.string
+            end = token.end[1]
+        before = token.string
+    return result + text[end:]
+
+
 def _reread(program: Program, spec: LayerSpec, derivation: Derivation) -> _Backward | None:
     """Print every line and read it as the forward block of a spec over the forward tensors."""
-    lines = [printed(entry.name, entry.tree) for entry in derivation.lines]
-    gradients = {e.of: e.name for e in derivation.lines if e.role == "gradient"}
-    if not lines:
+    if not derivation.lines:
         return None
+    # The language keeps the names of gradients for gradients; here they are plain values.
+    upstream = [name for name, _ in derivation.upstream.values()]
+    kept = {*upstream, *(e.name for e in derivation.lines if e.role != "inner")}
+    lines = [_renamed(printed(entry.name, entry.tree), kept) for entry in derivation.lines]
+    gradients = {e.of: _PREFIX + e.name for e in derivation.lines if e.role == "gradient"}
     here = Place(1, 1)
     given = [
-        Variable(t.name, "input", t.shape, t.kind, here, t.labels)
+        Variable(t.name, "input", t.shape, t.kind, here, t.labels, constant=True)
         for t in derivation.graph.tensors.values()
         if not t.name.startswith("_")
     ]
     given += [
-        Variable(name, "input", shape, "real", here) for name, shape in derivation.upstream.values()
+        Variable(_PREFIX + name, "input", shape, "real", here, constant=True)
+        for name, shape in derivation.upstream.values()
     ]
     text = "\n".join(lines)
     backward = replace(
@@ -238,7 +258,7 @@ def _at_sizes(
     differences = _Differences(graph, setting, values, upstream, high, numpy_rng)
     for kind, derivation in derivations.items():
         whole = run(derivation.graph.statements, values, setting)
-        given = {name: upstream[out] for out, (name, _) in derivation.upstream.items()}
+        given = {_PREFIX + name: upstream[out] for out, (name, _) in derivation.upstream.items()}
         visible = {k: v for k, v in whole.items() if not k.startswith("_")}
         gradients: dict[str, Any] = {}
         read = backward[kind]

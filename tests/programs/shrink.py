@@ -5,12 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
 
 from tests.programs.generate import Line, Program, words_of
+from tests.programs.prove import size_sets
+from tests.programs.reference import execute
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], budget: int = 400) -> Program:
     """The smallest program found that still fails in the same way."""
+    if not _runs(program):
+        return program
     smaller = True
     while smaller and budget > 0:
         smaller = False
@@ -18,10 +26,33 @@ def shrink(program: Program, fails: Callable[[Program], bool], budget: int = 400
             budget -= 1
             if budget <= 0:
                 break
-            if fails(candidate):
+            if _runs(candidate) and fails(candidate):
                 program, smaller = candidate, True
                 break
     return program
+
+
+def _runs(program: Program) -> bool:
+    """Whether NumPy executes the program: a cut may have made nonsense of it."""
+    random = np.random.default_rng(0)
+    for sizes in size_sets(program, Random(0)):
+        whole = {**sizes, **program.integers}
+        values: dict[str, Any] = {}
+        for one in program.declared:
+            shape = eval(one.yaml.partition("[")[2].partition("]")[0] + ",", {}, dict(whole)) if (
+                "[]" not in one.yaml) else ()
+            if "index:" in one.yaml:
+                values[one.name] = np.zeros(shape, dtype=int)
+            elif "bool" in one.yaml:
+                values[one.name] = random.random(shape) < 0.5
+            else:
+                values[one.name] = random.uniform(0.5, 2, shape)
+        numbers = {k: float(v) for k, v in (program.constants or {}).items()}
+        try:
+            execute(program.reference, {**numbers, **values, **whole})
+        except Exception:  # whatever NumPy or Python says
+            return False
+    return True
 
 
 def _candidates(program: Program) -> Iterator[Program]:
