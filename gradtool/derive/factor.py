@@ -31,9 +31,13 @@ from gradtool.ir.poly import (
 
 @dataclass(frozen=True)
 class Contraction:
-    """``sum over bound of the product of factors``; connected, so it cannot be split."""
+    """``sum over bound of the product of factors``; connected, so it cannot be split.
+
+    With `mean` it is divided by the sizes that it is summed over.
+    """
 
     term: Term
+    mean: bool = False
 
     @property
     def indices(self) -> frozenset[Index]:
@@ -41,7 +45,7 @@ class Contraction:
 
     @property
     def key(self) -> str:
-        return self.term.key
+        return f"mean {self.term.key}" if self.mean else self.term.key
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -153,8 +157,28 @@ def _split(term: Term) -> _Flat:
             i for i in term.bound if any(i in a.indices for a, _ in group)
         )
         contraction = Contraction(product(Fraction(1), group, bound))
+        sizes = _sizes_below(units, bound)
+        if sizes is not None:
+            units = sizes
+            contraction = Contraction(contraction.term, mean=True)
         units[contraction] = units.get(contraction, Fraction(0)) + 1
     return coefficient, {u: e for u, e in units.items() if e}
+
+
+def _sizes_below(
+    units: dict[Unit, Fraction], bound: tuple[Index, ...]
+) -> dict[Unit, Fraction] | None:
+    """The factors without the sizes of a sum over several axes, when it is divided by them."""
+    if len(bound) < 2:
+        return None
+    left = dict(units)
+    for index in bound:
+        name = index.size.as_symbol
+        unit = None if name is None else Symbol(name)
+        if unit is None or left.get(unit, Fraction(0)) > -1:
+            return None
+        left[unit] += 1
+    return {u: e for u, e in left.items() if e}
 
 
 def _factored(terms: list[_Flat]) -> list[Product]:

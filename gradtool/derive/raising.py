@@ -41,6 +41,7 @@ from gradtool.ir.poly import (
     Position,
     Size,
     Symbol,
+    Term,
 )
 from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer, size_of
 from gradtool.ir.tree import Number as Numeral
@@ -281,10 +282,22 @@ def unit_piece(unit: Unit, slots: Slots) -> Piece:
             return _where(
                 atom_piece(condition, slots), sum_piece(yes, slots), sum_piece(no, slots), slots
             )
-        case Contraction():
-            return contracted(unit.term, slots, atom_piece)
+        case Contraction(term=term, mean=mean):
+            piece = contracted(term, slots, atom_piece)
+            return _mean(piece, term) if mean else piece
         case _:
             return atom_piece(unit, slots)
+
+
+def _mean(piece: Piece, term: Term) -> Piece:
+    """A sum divided by what it was summed over."""
+    tree = piece.tree
+    if isinstance(tree, Call) and tree.op == "sum":
+        kept = None if piece.kept is None else _mean(piece.kept, term)
+        return Piece(Call("mean", tree.args, tree.kwargs), piece.axes, kept)
+    for index in term.bound:
+        tree = call("div", tree, dim_tree(index.size))
+    return Piece(tree, piece.axes)
 
 
 def atom_piece(unit: Atom, slots: Slots) -> Piece:

@@ -22,6 +22,8 @@ from gradtool.spec.usage import UsageError
 if TYPE_CHECKING:
     from gradtool.ir.graph import Graph
 
+_STEPS_WIDTH = 80  # sentences are easier to read in short lines, on any terminal
+
 Form = Literal["text", "numpy", "latex", "index", "json"]
 
 
@@ -178,9 +180,10 @@ def _json(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
 
 
 def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
-    from gradtool.report.steps import steps
+    from gradtool.report.steps import steps, steps_text
+    from gradtool.spec.forward import graph_of
 
-    return steps(spec, derivation.graph, derivation)
+    return steps_text(steps(spec, graph_of(spec, finder(spec)), derivation), _STEPS_WIDTH)
 
 
 _EXTRAS: Mapping[str, Any] = {
@@ -198,7 +201,7 @@ def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
 
     for spec in loaded:
         graph = graph_of(spec, finder(spec))
-        _print_plain(at_point_lines(spec, graph, at), out)
+        _print_plain(at_point_lines(spec, graph, at, _width(out)), out)
     return 0
 
 
