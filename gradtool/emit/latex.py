@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.naming import telling_name
+from gradtool.emit.latex_axes import index_names
 from gradtool.emit.latex_names import latex_names, text_latex
 from gradtool.emit.latex_tree import BIG, SUM, Notation, Printer, held
-from gradtool.emit.latex_words import index_names, words
+from gradtool.emit.latex_words import words
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph

@@ -21,7 +21,7 @@ from gradtool.emit.latex_tree import Notation
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Name, Number, Tree
+from gradtool.ir.tree import Call, Items, Name, Number, Tree, call
 from gradtool.spec.errors import SpecError
 from gradtool.spec.parse import Reader, parse_block
 from tests.emit.examples import SPECS, example
@@ -189,13 +189,15 @@ def test_batch_norm_reads_as_in_a_textbook() -> None:
 
 
 def test_index_notation_keeps_its_indices() -> None:
-    _, derivation = example("conv")
-    line = derivation.gradient("X")
-    assert line is not None
-    assert latex_line("dX", line.tree, derivation_notation(derivation)) == (
-        r"\frac{\partial L}{\partial X_{n,c,h,w}} = \sum_{k,r,s} F_{k,c,r,s} \, "
-        r"\frac{\partial L}{\partial Y_{n,k,h - r,w - s}} "
+    left = Items((call("lt", Name("n"), Name("N")), call("lt", Name("i"), Name("D"))))
+    tree = Call("indexed", (left, parsed("sum(X[n, i - k] * b[k], over=[k < K], outside=0)")))
+    assert latex_line("dZ", tree, NOTATION) == (
+        r"\frac{\partial L}{\partial Z_{n,i}} = \sum_{k} X_{n,i - k} \, b_{k} "
         r"\quad \text{(entries outside an array are 0)}"
+    )
+    inside = Call("indexed", (left, parsed("sum(X[n, i + j] * b[j], over=[j < D - 1])")))
+    assert latex(call("mul", Name("Z"), inside), NOTATION) == (
+        r"Z \odot \left[\sum_{j<D - 1} X_{n,i + j} \, b_{j}\right]_{n,i}"
     )
 
 
