@@ -8,7 +8,7 @@ than the closed forms and each of them follows from one line of the forward pass
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +64,7 @@ class Use:
         local: the derivative of an entry of the stage with respect to the one entry of the
             operand that it depends on; None when it depends on several.
         vanishes: the share is zero, by the facts of the explanation.
+        several: it is one of several shares.
     """
 
     of: str
@@ -74,6 +75,7 @@ class Use:
     body: Poly | None
     local: Tree | None
     vanishes: bool
+    several: bool
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Explanation:
 
     Attributes:
         derivation: all lines of the steps, as a backward pass that can be certified.
+        given: the names that inner values of the forward pass were given, by their hidden names.
     """
 
     graph: Graph
@@ -107,6 +110,7 @@ class Explanation:
     steps: tuple[Step, ...]
     facts: tuple[Fact, ...]
     derivation: Derivation
+    given: Mapping[str, str]
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:
@@ -131,6 +135,8 @@ class _Explainer:
     ) -> None:
         self.graph = graph
         self.kept = kept
+        pairs = zip(original.statements, graph.statements, strict=True)
+        self.given = {a.out.name: b.out.name for a, b in pairs if a.out.name != b.out.name}
         self.targets = targets
         self.found: Cotangents = reverse(graph, targets)
         self.alive = frozenset(self.found.of)
@@ -159,7 +165,9 @@ class _Explainer:
         zero = tuple(n for n in self.targets if n not in self.alive)
         closed = derive(self.graph, self.targets, staged=True).closed
         whole = Derivation(self.graph, upstream, lines, zero, closed, self.found)
-        return Explanation(self.graph, self.stages, steps, self.knowledge.proven(), whole)
+        return Explanation(
+            self.graph, self.stages, steps, self.knowledge.proven(), whole, self.given
+        )
 
     def _order(self) -> list[str]:
         """Stages last to first, each followed by the inputs that are complete with it."""
@@ -228,7 +236,7 @@ class _Explainer:
             lines.append(Line(name, of, "cotangent", gradient.shape, tree))
         body = expanded(self.graph, stage.name)
         yield Use(of, stage, tree, name, alone, body, self._local(stage, of, body),
-                  self._vanishes(alone, of))
+                  self._vanishes(alone, of), self._several(of))
 
     def _several(self, of: str) -> bool:
         count = sum(1 for s in self.stages if s.alive and of in self._reads(s))

@@ -42,7 +42,8 @@ def sections_text(sections: Iterable[Section], width: int) -> list[str]:
     for section in sections:
         if lines:
             lines.append("")
-        lines += [section.heading, "-" * min(width, len(section.heading)), ""]
+        heading = textwrap.wrap(section.heading, max(width, 30))
+        lines += [*heading, "-" * max(map(len, heading)), ""]
         column = _column(section, width)
         for number, piece in enumerate(section.pieces):
             if piece.role == "head" and number:
@@ -69,7 +70,7 @@ def _lines(piece: Piece, column: int, width: int) -> list[str]:
                              subsequent_indent=indent, break_long_words=False,
                              break_on_hyphens=False)
     if piece.role == "head" and piece.aside:
-        return [f"{piece.text}   {piece.aside}"]
+        return [f"{piece.text}   {piece.aside}"]  # short: a name and a shape
     whole = textwrap.wrap(
         piece.text, max(width, 30), initial_indent=indent, subsequent_indent=indent + "    ",
         break_long_words=False, break_on_hyphens=False,

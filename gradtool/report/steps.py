@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.explain import Explanation, Stage, Step, explain
+from gradtool.derive.line import Line
 from gradtool.derive.raising import raised
 from gradtool.derive.reveal import expanded, shown
 from gradtool.derive.shares import bare
@@ -14,7 +16,7 @@ from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.graph import Graph, Statement, operands
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import names
+from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.numeric.certify import certify
 from gradtool.report.equations import equations
 from gradtool.report.jacobian import never_built
@@ -86,9 +88,9 @@ def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
     inner = [stage.name for stage in told.stages if stage.inner]
     if inner:
         several = len(inner) > 1
-        yield say(f"{_listed(inner)} {'are' if several else 'is'} part of a longer line. "
-                  f"{'They get names' if several else 'It gets a name'} here, because several "
-                  "paths meet there.")
+        yield say(f"{_listed(inner)} {'are' if several else 'is'} part of a longer line of the "
+                  f"spec. {'They get names' if several else 'It gets a name'} here, so that every "
+                  "step does one thing.")
 
 
 def stage_text(told: Explanation, stage: Stage) -> str:
@@ -242,14 +244,32 @@ def _closed(graph: Graph, told: Explanation, derivation: Derivation) -> Iterator
     ]
     if between:
         yield say("Without the names that were only made for the steps:")
-    for entry in between:
+    for entry in _with_names(told, between):
         yield Piece("result", line(entry.name, entry.tree), shape_text(entry.shape))
     yield say("Written into each other and simplified, this is the whole backward pass:")
-    for entry in derivation.lines:
+    for entry in _with_names(told, derivation.lines):
         yield Piece("result", line(entry.name, entry.tree), shape_text(entry.shape))
     for fact in told.facts:
         yield say(f"Used on the way: {text(fact.left)} is {text(fact.right)}, proved by expanding "
                   "its definition.")
+
+
+def _with_names(told: Explanation, lines: Sequence[Line]) -> list[Line]:
+    """Lines in which inner values have the names that they have in the steps."""
+    names_of: dict[str, str] = {}
+    for entry in lines:
+        if entry.of in told.given:
+            prefix = "" if entry.role == "inner" else "d"
+            names_of[entry.name] = prefix + told.given[entry.of]
+    taken = set(names_of.values())
+    for entry in lines:
+        if entry.name not in names_of and entry.name in taken:
+            names_of[entry.name] = f"{entry.name}_"
+    trees: dict[str, Tree] = {old: Name(new) for old, new in names_of.items()}
+    return [
+        replace(e, name=names_of.get(e.name, e.name), tree=replace_names(e.tree, trees))
+        for e in lines
+    ]
 
 
 def _listed(parts: list[str]) -> str:

@@ -81,7 +81,10 @@ class Words:
         slope = text(use.local)
         above = self.cotangent(use)
         entry = _entry(use.body, use.of)
-        if slope == "1":
+        order = [e.as_index for e in entry.index if e.as_index is not None]
+        if slope == "1" and order != [i for i in statement.free if i in order]:
+            yield say(f"{use.of} is only transposed, so its gradient is transposed back.")
+        elif slope == "1":
             how = "only added" if len(use.body.terms) > 1 else "passed on as it is"
             onward = f"{above} passes through unchanged" if above else "that is all"
             yield say(f"{use.of} is {how}, so its slope is 1 and {onward}.")
@@ -160,6 +163,8 @@ class Words:
         used = {a for t in mentioning for a in accesses(poly_of((t,))) if a.tensor.name == use.of}
         if len(mentioning) != 1 or len(used) != 1:
             yield from self._subscripts(use)
+            yield say(f"{use.of} occurs more than once in this stage. Each occurrence gives a "
+                      "share, and the shares are added.")
             return
         (term,) = mentioning
         (entry,) = used
@@ -189,6 +194,8 @@ class Words:
         above = self.cotangent(use)
         if above in ("", f"d{stage.name}"):
             yield formula(shown_forward)
+            if use.several:
+                backward = f"share{backward.removeprefix(f'd{use.of}')}"
             yield formula(backward)
 
     def _contracted(
