@@ -13,7 +13,7 @@ import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from typer.main import get_command
@@ -24,6 +24,36 @@ from gradtool.spec.errors import SpecError, UnsupportedError
 from gradtool.spec.usage import UsageError
 
 _USAGE, _BUG, _INTERRUPTED, _BROKEN_PIPE = 2, 3, 130, 141
+
+# Options that `lint` and `merge` share.
+_Form: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Of what is printed: text, json, junit, sarif, github, gitlab, gradescope, csv "
+        "or markdown.",
+    ),
+]
+_Output: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output", "-o", metavar="FORMAT=FILE", help="Also write a report to a file; repeatable."
+    ),
+]
+_Select: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--select", metavar="CODES", help="Only these findings, for example GT2,GT401."),
+]
+_Ignore: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--ignore", metavar="CODES", help="Not these findings.")
+]
+_Statistics: TypeAlias = Annotated[
+    bool, typer.Option("--statistics", help="Count the findings of each code.")
+]
+_ExitZero: TypeAlias = Annotated[
+    bool, typer.Option("--exit-zero", help="Exit with 0 even when there are findings.")
+]
 
 # Plain help: typer's boxes would import rich, which costs as much as typer itself.
 app = typer.Typer(
@@ -60,6 +90,7 @@ def _gradtool(
       gradtool derive affine
       gradtool derive batch_norm --steps
       gradtool check my_layers.py --spec affine
+      gradtool lint submissions/ --assignment hw1.yaml
 
     Exit codes: 0 all is well, 1 something in your code is wrong, 2 the command or a spec is
     wrong, 3 a bug in gradtool.
@@ -170,6 +201,179 @@ def check(
     from gradtool.report import check_command
 
     return check_command.run(file=file, specs=tuple(spec), out=sys.stdout)
+
+
+@app.command()
+def lint(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="With an assignment: the folder of all submissions, or single ones. "
+            "With --spec: files, and folders to look through.",
+            show_default=False,
+        ),
+    ],
+    assignment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What was asked for; `gradtool init --assignment` writes one."
+        ),
+    ] = None,
+    spec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--spec", metavar="SPEC", help="Without an assignment: the layers to check for."
+        ),
+    ] = None,
+    form: _Form = "text",
+    output: _Output = None,
+    select: _Select = None,
+    ignore: _Ignore = None,
+    statistics: _Statistics = False,
+    exit_zero: _ExitZero = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Submissions at once; the number of cores."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the sampling; drawn anew for each run otherwise."),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep results here, and go on with those that are there, "
+            "instead of in gradtool's cache.",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Grade everything again.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N parts; `gradtool merge` joins them."),
+    ] = None,
+    require_sandbox: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-sandbox/--no-require-sandbox",
+            help="Refuse to run without a complete sandbox; the default when CI is set.",
+            show_default=False,
+        ),
+    ] = None,
+    hide_expected: Annotated[
+        bool | None,
+        typer.Option(
+            "--hide-expected/--show-expected",
+            help="Right values in the reports; otherwise as the assignment says.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Grade a course, or check changed files, without trusting any of them.
+
+    Every submission runs in a process of its own, behind all that the system can enforce; the
+    report says what that was. An interrupted run goes on where it stopped.
+
+    \b
+    Examples:
+      gradtool lint submissions/ --assignment hw1.yaml --output csv=grades.csv
+      gradtool lint src/layers.py --spec affine --spec batch_norm
+      gradtool lint submissions/ --assignment hw1.yaml --shard 1/4 --results part1.jsonl
+    """
+    from gradtool.report import lint_command
+
+    return lint_command.run(
+        lint_command.Request(
+            paths=tuple(paths),
+            assignment=assignment,
+            specs=tuple(spec or ()),
+            form=form,
+            outputs=tuple(output or ()),
+            select=tuple(select or ()),
+            ignore=tuple(ignore or ()),
+            statistics=statistics,
+            exit_zero=exit_zero,
+            jobs=jobs,
+            seed=seed,
+            results=results,
+            fresh=fresh,
+            shard=shard,
+            require_sandbox=require_sandbox,
+            hide_expected=hide_expected,
+        ),
+        sys.stdout,
+    )
+
+
+@app.command()
+def merge(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="The --results of every shard of one run.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ],
+    form: _Form = "text",
+    output: _Output = None,
+    select: _Select = None,
+    ignore: _Ignore = None,
+    statistics: _Statistics = False,
+    exit_zero: _ExitZero = False,
+) -> int:
+    """Join the results of `gradtool lint --shard` into one report."""
+    from gradtool.report import lint_command
+
+    return lint_command.merge(
+        files,
+        form=form,
+        outputs=output or (),
+        select=select or (),
+        ignore=ignore or (),
+        statistics=statistics,
+        exit_zero=exit_zero,
+        out=sys.stdout,
+    )
+
+
+@app.command()
+def explain(
+    code: Annotated[
+        str | None,
+        typer.Argument(metavar="CODE", help="As in a report, or its name; all without one."),
+    ] = None,
+) -> int:
+    """Explain a code of a report."""
+    from gradtool.report import explain_command
+
+    typer.echo(explain_command.text(code))
+    return 0
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    assignment: Annotated[
+        bool, typer.Option("--assignment", help="Write assignment.yaml, with comments.")
+    ] = False,
+    gradescope: Annotated[
+        bool,
+        typer.Option("--gradescope", help="Write a Gradescope autograder around the assignment."),
+    ] = False,
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where to.")] = Path("."),
+) -> int:
+    """Write the first files of a course; a file that is there already is never changed."""
+    if not assignment and not gradescope:
+        context.fail("Give --assignment or --gradescope.")
+    from gradtool.report import init_command
+
+    for path in init_command.run(folder, assignment=assignment, gradescope=gradescope):
+        typer.echo(f"wrote {path}", err=True)
+    return 0
 
 
 @app.command("specs")

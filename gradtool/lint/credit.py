@@ -62,4 +62,4 @@ def _earned(credit: Credit, name: str, verdict: Verdict | None) -> Fraction:
 
 
 def _rounded(value: Fraction) -> float:
-    return round(float(value), 4)
+    return round(float(value), 8)  # shares are added up again: rounded for good by the sum

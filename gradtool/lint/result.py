@@ -113,7 +113,8 @@ class Heading:
     """What holds for a whole run.
 
     Attributes:
-        key: of assignment, specs, seed and version; results are only merged under one key.
+        key: of assignment, specs and version; results are only merged under one key.
+        seed: of the sampling; drawn anew for each run, unless one was asked for.
         shard: ``(2, 4)`` is the second part of four.
         total: submissions in the folder, in all shards.
     """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
 from gradtool.lint.grade import Bench, Case
-from gradtool.lint.result import Answer, Finding, Graded
+from gradtool.lint.result import Graded
 from gradtool.lint.store import Store, graded_of
 from gradtool.lint.submissions import Submission
 
@@ -42,12 +42,9 @@ def grade_all(
 
     def one(submission: Submission) -> Done:
         with Case(submission, bench) as case:
-            with lock:
-                line = store.find(case.key)
+            line = store.find(submission.name, case.key)
             if line is not None:
-                graded = graded_of(line)
-                if graded.name == submission.name:
-                    return Done(graded, line, True)
+                return Done(graded_of(line), line, True)
             graded = case.grade()
         with lock:
             return Done(graded, store.add(graded), False)
@@ -67,13 +64,3 @@ def grade_all(
         finally:
             for future in running:
                 future.cancel()
-
-
-Progress = Callable[[Done], None]
-
-
-def all_findings(graded: Graded) -> Iterator[tuple[Answer, Finding]]:
-    """Every finding of a submission with its question."""
-    for answer in graded.answers:
-        for finding in answer.findings:
-            yield answer, finding

@@ -52,7 +52,7 @@ class Store:
     """The results of one run.  A context manager, which closes the file.
 
     Attributes:
-        heading: that of the file where it goes on with an earlier run, so its seed too.
+        heading: of this run. Kept results may have another seed: each verdict has its own.
     """
 
     def __init__(self, path: Path | None, heading: Heading, *, fresh: bool = False) -> None:
@@ -63,29 +63,33 @@ class Store:
         """
         self.heading = heading
         self._path = path
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
         self._stream: IO[str] | None = None
         if path is None:
             return
         found = None if fresh else _read_tolerant(path)
-        same = found is not None and found[0].key == heading.key
+        same = found is not None and _same_run(found[0], heading)
         if found is not None and same:
-            seed = found[0].seed
-            self.heading = replace(heading, seed=seed)
-            self._known = {key: line for _, key, line in found[1]}
+            self._known = {(name, key): line for name, key, line in found[1]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = path.open("w", encoding="utf-8", newline="\n")
-            self._write({"format": _FORMAT, "heading": to_data(self.heading)})
-            for line in self._known.values():
-                self._stream.write(line + "\n")
+            self._stream = path.open("a" if same else "w", encoding="utf-8", newline="\n")
+            if same:
+                self._stream.write("\n")  # the last line may have been cut off
+            else:
+                self._write({"format": _FORMAT, "heading": to_data(self.heading)})
             self._stream.flush()
         except OSError as error:
             raise UsageError(f"results cannot be written to {path}: {error.strerror}") from None
 
-    def find(self, key: str) -> str | None:
-        """The line of an earlier result with that key."""
-        return self._known.get(key)
+    @property
+    def known(self) -> int:
+        """How many earlier results there are."""
+        return len(self._known)
+
+    def find(self, name: str, key: str) -> str | None:
+        """The line of an earlier result of that submission with that content."""
+        return self._known.get((name, key))
 
     def add(self, graded: Graded) -> str:
         """Keep a result; its line."""
@@ -143,6 +147,11 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
             "run that shard again; it goes on where it stopped",
         )
     return replace(heading, shard=(1, 1)), Lines(lines.items())
+
+
+def _same_run(first: Heading, second: Heading) -> bool:
+    """A heading may differ in its seed only, so that what stands in the file stays true."""
+    return replace(first, seed=second.seed) == second
 
 
 def _same(first: str, second: str) -> bool:

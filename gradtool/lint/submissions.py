@@ -52,12 +52,14 @@ class Staged:
 
     Attributes:
         folder: absolute; holds nothing else.
+        alone: the submission is one file, whatever its name is.
         files: relative names of what was copied, sorted, with ``/``.
         refused: what was not.
         digest: of names and contents, and of what was refused.
     """
 
     folder: Path
+    alone: bool
     files: tuple[str, ...]
     refused: tuple[Refused, ...]
     digest: str
@@ -124,14 +126,17 @@ def stage(submission: Submission, target: Path) -> Staged:
             digest.update(len(part).to_bytes(8, "big") + part)
     for one in refused:
         digest.update(f"refused {shown_name(one.name)} {one.reason}".encode())
-    return Staged(target, tuple(sorted(files)), tuple(refused), digest.hexdigest())
+    alone = not stat.S_ISDIR(os.lstat(submission.path).st_mode)
+    return Staged(target, alone, tuple(sorted(files)), tuple(refused), digest.hexdigest())
 
 
 def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
     """The file that a question means: its name and "", or "" and what is wrong.
 
     A pattern without ``/`` fits in any folder. Of several the one nearest to the top is taken.
+    A submission that is one file has no choice.
     """
+    patterns = ("*",) if staged.alone else patterns
     fitting = [name for name in staged.files if any(fits(name, p) for p in patterns)]
     if not fitting:
         barred = [one for one in staged.refused if any(fits(one.name, p) for p in patterns)]

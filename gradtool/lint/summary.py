@@ -1,0 +1,91 @@
+"""What a class as a whole got wrong, most frequent first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gradtool.lint.choice import Choice
+from gradtool.lint.result import Answer, Finding, Graded
+from gradtool.lint.rules import RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Frequent:
+    """One kind of mistake.
+
+    Attributes:
+        count: submissions that have it.
+        subject: the gradient or output, or "".
+        what: the cause in words, or what the rule says.
+    """
+
+    count: int
+    question: str
+    code: str
+    subject: str
+    cause: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Of a whole course.
+
+    Attributes:
+        passed: submissions that are right in every question.
+        solved: by question, how many got it right.
+        points: of all submissions together.
+        frequent: errors, most frequent first.
+        codes: how many findings of each code there are, by code.
+    """
+
+    total: int
+    passed: int
+    solved: tuple[tuple[str, int], ...]
+    points: float
+    frequent: tuple[Frequent, ...]
+    codes: tuple[tuple[str, int], ...]
+
+    @property
+    def mean(self) -> float:
+        """Points of a submission on the average."""
+        return self.points / self.total if self.total else 0.0
+
+
+def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
+    """Count once through all submissions."""
+    total = passed = 0
+    points = 0.0
+    solved: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    kinds: Counter[tuple[str, str, str, str]] = Counter()
+    words: dict[tuple[str, str, str, str], str] = {}
+    for one in graded:
+        total += 1
+        passed += one.passed
+        points += one.points
+        for answer in one.answers:
+            solved[answer.question] += answer.passed
+        seen = set()
+        for answer, finding in choice.of(one):
+            codes[finding.code] += 1
+            if RULES[finding.code].level == "error":
+                kind = (answer.question, finding.code, finding.subject, finding.cause)
+                seen.add(kind)
+                words.setdefault(kind, _what(answer, finding))
+        kinds.update(seen)
+    frequent = tuple(
+        Frequent(count, question, code, subject, cause, words[question, code, subject, cause])
+        for (question, code, subject, cause), count in sorted(
+            kinds.items(), key=lambda item: (-item[1], item[0])
+        )
+    )
+    return Summary(
+        total, passed, tuple(solved.items()), points, frequent, tuple(sorted(codes.items()))
+    )
+
+
+def _what(answer: Answer, finding: Finding) -> str:
+    return finding.why or RULES[finding.code].name.replace("-", " ")

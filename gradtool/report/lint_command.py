@@ -1,0 +1,367 @@
+"""`gradtool lint` and `gradtool merge`: from paths to reports and an exit code."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+from gradtool import __version__
+from gradtool.check.reference import Reference
+from gradtool.lint.assignment import Assignment, Question
+from gradtool.lint.choice import Choice, is_clean, parse_codes
+from gradtool.lint.credit import unknown_shares
+from gradtool.lint.grade import Bench
+from gradtool.lint.isolation.jobs import Setup
+from gradtool.lint.isolation.status import unguarded
+from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
+from gradtool.lint.memo import Remembering
+from gradtool.lint.read_assignment import load_assignment
+from gradtool.lint.result import Course, Heading, Sandbox
+from gradtool.lint.run import grade_all, share
+from gradtool.lint.settings import Settings, read_settings
+from gradtool.lint.store import Lines, Store, merged
+from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
+from gradtool.report import cache, formats, library, lint_text
+from gradtool.report.progress import progress
+from gradtool.spec.errors import Problem, SpecError
+from gradtool.spec.model import Place, Source
+from gradtool.spec.suggest import did_you_mean
+from gradtool.spec.usage import UsageError
+
+_CLEAN, _FINDINGS = 0, 1
+_TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command line of `gradtool lint`.
+
+    Attributes:
+        form: what goes to stdout; `outputs` are format and file of further reports.
+        require_sandbox: None to decide by the environment.
+        hide_expected: None to do as the assignment says.
+    """
+
+    paths: tuple[Path, ...]
+    assignment: Path | None = None
+    specs: tuple[str, ...] = ()
+    form: str = _TEXT
+    outputs: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    statistics: bool = False
+    exit_zero: bool = False
+    jobs: int | None = None
+    seed: int | None = None
+    results: Path | None = None
+    fresh: bool = False
+    shard: str | None = None
+    require_sandbox: bool | None = None
+    hide_expected: bool | None = None
+
+
+def run(request: Request, out: TextIO) -> int:
+    """Grade and report; 0 clean, 1 findings.
+
+    Raises:
+        SpecError, UsageError: the assignment, a spec or the command line is wrong.
+    """
+    settings = read_settings(Path.cwd())
+    choice = Choice(
+        parse_codes(request.select or settings.select, "--select"),
+        parse_codes(request.ignore or settings.ignore, "--ignore"),
+    )
+    outputs = [parse_output(text) for text in request.outputs]
+    _known(request.form)
+    shard = parse_shard(request.shard)
+    assignment, folder = _assignment(request, settings)
+    found = _submissions(request.paths, course=bool(assignment.text))
+    if "gradescope" in (request.form, *(name for name, _ in outputs)) and len(found) != 1:
+        raise UsageError(
+            f"the format gradescope is for one submission, found {len(found)}",
+            "Gradescope runs the autograder once for each submission; use csv for a class",
+        )
+    mine = share(found, shard)
+    at_once = request.jobs or settings.jobs or os.cpu_count() or 1
+    started = time.monotonic()
+    setup = Setup(
+        libraries=assignment.libraries,
+        preload=("gradtool.lint.serve",),
+        warm=sys.platform == "linux",
+    )
+    with Zygote(setup) as zygote:
+        require = _require(request, settings)
+        with ThreadPoolExecutor(1) as other:  # the zygote imports NumPy while specs are derived
+            starting = other.submit(_start, zygote, assignment, require)
+            references, texts = _references(assignment, folder)
+            starting.result()
+        sandbox = Sandbox(zygote.layers_active, unguarded(zygote.layers_active))
+        if sandbox.missing:
+            _warn(sandbox)
+        asked = () if request.seed is None else (str(request.seed),)
+        key = cache.key(["lint", assignment.text, repr(assignment), *texts, *asked])
+        seed = secrets.randbits(31) if request.seed is None else request.seed
+        heading = Heading(
+            assignment=assignment.name,
+            title=assignment.title,
+            key=key,
+            version=__version__,
+            questions=tuple(question.name for question in assignment.questions),
+            points=float(assignment.points) if assignment.text else 0.0,
+            hide_expected=assignment.hide_expected,
+            explain=assignment.explain,
+            sandbox=sandbox,
+            seed=seed,
+            shard=shard,
+            total=len(found),
+        )
+        bench = Bench(zygote, assignment, references, seed, __version__, key)
+        place = _results(request, heading)
+        lines = {}
+        with (
+            Store(place, heading, fresh=request.fresh) as store,
+            progress(len(mine), sys.stderr) as shown,
+        ):
+            for done in grade_all(mine, bench, store, at_once):
+                lines[done.graded.name] = done.line
+                shown.step(done.graded.name, done.graded.passed)
+    top = "" if len(request.paths) != 1 or not assignment.text else _top(request.paths[0])
+    course = Course(heading, Lines(lines.items()), top, time.monotonic() - started)
+    return _report(
+        course, choice, request.form, outputs, request.statistics, request.exit_zero, out
+    )
+
+
+def merge(
+    paths: Sequence[Path],
+    *,
+    form: str,
+    outputs: Sequence[str],
+    select: Sequence[str],
+    ignore: Sequence[str],
+    statistics: bool,
+    exit_zero: bool,
+    out: TextIO,
+) -> int:
+    """Report on the results of several shards as on one run.
+
+    Raises:
+        UsageError: they are not all the shards of one run.
+    """
+    choice = Choice(parse_codes(select, "--select"), parse_codes(ignore, "--ignore"))
+    places = [parse_output(text) for text in outputs]
+    _known(form)
+    heading, lines = merged(paths)
+    return _report(Course(heading, lines), choice, form, places, statistics, exit_zero, out)
+
+
+def parse_output(text: str) -> tuple[str, Path]:
+    """``junit=report.xml`` as format and file.
+
+    Raises:
+        UsageError: it is not of that form, or there is no such format.
+    """
+    name, equals, place = text.partition("=")
+    if not equals or not place:
+        raise UsageError(
+            f"--output {text!r}: expected FORMAT=FILE", "for example: --output junit=report.xml"
+        )
+    _known(name)
+    return name, Path(place)
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """``2/4`` as the second of four parts; None is all of it.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    if text is None:
+        return 1, 1
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(
+            f"--shard {text!r}: expected I/N with 1 <= I <= N", "for example: --shard 2/4"
+        )
+    return int(number), int(count)
+
+
+def _known(name: str) -> None:
+    known = (_TEXT, *formats.names())
+    if name not in known:
+        raise UsageError(f"there is no format '{name}'", did_you_mean(name, known))
+
+
+def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]:
+    """The assignment, and the folder that its specs are relative to."""
+    path, specs = request.assignment, request.specs
+    if path and specs:
+        raise UsageError("give --assignment or --spec, not both")
+    if path is None and not specs and settings.folder is not None:
+        path = settings.folder / settings.assignment if settings.assignment else None
+        specs = settings.spec
+    if path is not None:
+        assignment = load_assignment(path)
+        if request.hide_expected is not None:
+            assignment = replace(assignment, hide_expected=request.hide_expected)
+        return assignment, path.parent
+    if not specs:
+        raise UsageError(
+            "what do the files implement? Give --assignment FILE or --spec LAYER",
+            "`gradtool init --assignment` writes a first assignment",
+        )
+    questions = tuple(
+        Question(name=Path(spec).stem, title=spec, spec=spec, place=Place(1, 1), files=("*",))
+        for spec in specs
+    )
+    if len({question.name for question in questions}) < len(questions):
+        raise UsageError("--spec: the same layer is given twice")
+    hide = bool(request.hide_expected)
+    source = Source("--spec", ())
+    return Assignment("lint", "lint", questions, source, hide_expected=hide), Path.cwd()
+
+
+def _submissions(paths: Sequence[Path], course: bool) -> tuple[Submission, ...]:
+    """What to grade: the entries of one folder, or each of several paths."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(f"there is no file or folder {shown_name(str(path))}")
+    if not course:
+        files = [Submission(shown_name(str(file)), file) for file in files_below(paths)]
+    elif len(paths) == 1 and paths[0].is_dir():
+        files = list(submissions_in(paths[0]))
+    else:
+        files = [Submission(shown_name(str(path)), path) for path in paths]
+    unique = {submission.name: submission for submission in files}
+    return tuple(sorted(unique.values(), key=lambda one: one.name))
+
+
+def _references(
+    assignment: Assignment, folder: Path
+) -> tuple[dict[str, Reference], tuple[str, ...]]:
+    """The reference of each question, and the texts of all specs that took part."""
+    from gradtool.numeric.reference import reference_for
+
+    references: dict[str, Reference] = {}
+    texts: list[str] = []
+    problems: list[Problem] = []
+    for question in assignment.questions:
+        beside = folder / question.spec
+        try:
+            spec = library.load(str(beside) if beside.is_file() else question.spec)
+        except UsageError as error:
+            if not assignment.text:
+                raise
+            length = len(question.spec)
+            place = question.place
+            problems.append(
+                assignment.source.problem(place, error.message, error.hint, length=length)
+            )
+            continue
+        find = library.finder(spec)
+        references[question.name] = Remembering(reference_for(spec, find))
+        texts += [spec.text, *find.texts]
+        unknown = unknown_shares(question, spec)
+        if unknown:
+            message = f"credit: {spec.name} has no gradient of {', '.join(unknown)}"
+            hint = did_you_mean(unknown[0], [v.name for v in spec.variables])
+            problems.append(assignment.source.problem(question.place, message, hint))
+    if problems:
+        raise SpecError(problems)
+    return references, tuple(texts)
+
+
+def _start(zygote: Zygote, assignment: Assignment, require: bool) -> None:
+    try:
+        zygote.start(assignment.limits, require)
+    except SandboxUnavailable as error:
+        raise UsageError(
+            f"the submissions were not run: {error}",
+            "run on Linux 5.13 or newer with unprivileged user namespaces, or give "
+            "--no-require-sandbox for files that you trust",
+        ) from None
+    except ZygoteGone as error:
+        raise UsageError(f"no worker could be started: {error}") from None
+
+
+def _require(request: Request, settings: Settings) -> bool:
+    """Whether to refuse without a complete sandbox: asked for, or nobody is watching."""
+    for stated in (request.require_sandbox, settings.require_sandbox):
+        if stated is not None:
+            return stated
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def _warn(sandbox: Sandbox) -> None:
+    states = "; ".join(str(layer) for layer in sandbox.layers if not layer.active)
+    print(
+        f"warning: nothing guards {', '.join(sandbox.missing)} on this host ({states}).\n"
+        "This is not safe for files that you do not trust.",
+        file=sys.stderr,
+    )
+
+
+def _results(request: Request, heading: Heading) -> Path | None:
+    """Where results are kept: as asked, else with the cache, but for a run that could forge them.
+
+    Nor in linter mode, where a run is over before a file of results would pay.
+    """
+    if request.results is not None:
+        return request.results
+    place = cache.folder()
+    if place is None or heading.sandbox.missing or not heading.points:
+        return None
+    number, count = heading.shard
+    text = "\0".join((*(str(path.resolve()) for path in request.paths), f"{number}/{count}"))
+    return place / "lint" / f"{cache.key([heading.key, text])}.jsonl"
+
+
+def _top(path: Path) -> str:
+    return "" if str(path) == "." or not path.is_dir() else shown_name(path.as_posix()).rstrip("/")
+
+
+def _report(
+    course: Course,
+    choice: Choice,
+    form: str,
+    outputs: Sequence[tuple[str, Path]],
+    statistics: bool,
+    exit_zero: bool,
+    out: TextIO,
+) -> int:
+    for name, place in outputs:
+        try:
+            with place.open("w", encoding="utf-8", newline="") as stream:
+                _write(name, course, choice, statistics, stream)
+        except OSError as error:
+            raise UsageError(f"--output: {place} cannot be written: {error.strerror}") from None
+    _write(form, course, choice, statistics, out)
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if form == "github" and page:
+        _step_summary(Path(page), course, choice)
+    return _CLEAN if exit_zero or is_clean(course, choice) else _FINDINGS
+
+
+def _write(name: str, course: Course, choice: Choice, statistics: bool, out: TextIO) -> None:
+    if name == _TEXT:
+        lint_text.write(course, choice, out, statistics=statistics)
+    else:
+        out.write(formats.find(name).text(course, choice))
+
+
+_STEP_SUMMARY = 900_000  # bytes; the platform drops a page of more than 1 MiB
+
+
+def _step_summary(page: Path, course: Course, choice: Choice) -> None:
+    text = formats.find("markdown").text(course, choice).encode()
+    if len(text) > _STEP_SUMMARY:
+        text = text[:_STEP_SUMMARY].rpartition(b"\n")[0] + b"\n\nThe rest was left out.\n"
+    with page.open("ab") as stream:
+        stream.write(text)

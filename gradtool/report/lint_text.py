@@ -1,0 +1,91 @@
+"""A course for the terminal: who is right, what is wrong, and what most got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from gradtool.lint.choice import Choice
+from gradtool.lint.result import Course, Graded
+from gradtool.lint.rules import RULES
+from gradtool.lint.summary import Summary, summary
+from gradtool.report.findings_text import detail
+from gradtool.report.safe import one_line
+
+Line = tuple[str, str]
+"""A style of rich, or "", and a text."""
+
+_STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
+_FREQUENT = 8
+
+
+def write(course: Course, choice: Choice, out: TextIO, *, statistics: bool) -> None:
+    """Print it, in colour on a terminal."""
+    found = lines(course, choice, statistics=statistics)
+    if not out.isatty():
+        for _, text in found:
+            out.write(text + "\n")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False)
+    for style, text in found:
+        console.print(Text(text, style=style), soft_wrap=True)
+
+
+def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterator[Line]:
+    """The report; with `statistics` the counts of each code in place of the submissions."""
+    found = summary(course.graded, choice)
+    if statistics:
+        for code, count in sorted(found.codes, key=lambda pair: (-pair[1], pair[0])):
+            yield "", f"{count:>6}  {code}  {RULES[code].about}"
+    else:
+        width = min(48, max((len(one_line(one.name)) for one in course.graded), default=0))
+        for one in course.graded:
+            yield from _submission(one, course, choice, width)
+        yield from _frequent(found, many=found.total > 1)
+    yield from _last(course, found)
+
+
+def _submission(one: Graded, course: Course, choice: Choice, width: int) -> Iterator[Line]:
+    told = list(choice.of(one))
+    errors = any(RULES[finding.code].level == "error" for _, finding in told)
+    mark, style = ("FAIL", "bold red") if errors else ("ok  ", "green")
+    points = f"{one.points:g} of {one.of:g}" if course.heading.points else ""
+    yield style, f"{mark} {one_line(one.name):<{width}}  {points}".rstrip()
+    several = len(one.answers) > 1
+    for answer, finding in told:
+        question = f"{one_line(answer.question)}: " if several else ""
+        text = detail(finding, course.heading.explain)
+        yield _STYLES[RULES[finding.code].level], f"       {question}{text}"
+
+
+def _frequent(found: Summary, many: bool) -> Iterator[Line]:
+    if not many or not found.frequent:
+        return
+    yield "", ""
+    yield "bold", "most frequent"
+    for one in found.frequent[:_FREQUENT]:
+        what = " ".join(filter(None, (one_line(one.question), one.subject, one_line(one.what))))
+        yield "", f"{one.count:>6}  {one.code}  {what}"
+
+
+def _last(course: Course, found: Summary) -> Iterator[Line]:
+    heading = course.heading
+    parts = [f"{found.passed} of {found.total} right"]
+    if heading.points and found.total:
+        parts.append(f"{found.mean:.2f} of {heading.points:g} points on the average")
+    parts.append(f"seed {heading.seed}")
+    if course.seconds:
+        parts.append(f"{course.seconds:.1f} s")
+    if found.total > 1 or heading.points:
+        yield "", ""
+    yield "bold", ", ".join(parts)
+    active = ", ".join(layer.name for layer in heading.sandbox.layers if layer.active)
+    if heading.sandbox.missing:
+        missing = ", ".join(heading.sandbox.missing)
+        yield "yellow", f"sandbox: {active or 'none'}; NOT guarded: {missing}"
+        yield "yellow", "this is not safe for files that you do not trust"
+    else:
+        yield "dim", f"sandbox: {active}"
