@@ -33,6 +33,7 @@ from gradtool.ops.window import (
 _LAYOUTS = {
     1: {"NCW": "NC0", "NWC": "N0C"},
     2: {"NCHW": "NC01", "NHWC": "N01C"},
+    3: {"NCDHW": "NC012", "NDHWC": "N012C"},
 }
 
 
@@ -250,7 +251,26 @@ def conv2d(build: Builder, call: Call, given: Arguments) -> Operand:
     return _convolve(build, call, given, 2)
 
 
-@word("conv_transpose2d", "x filter", optional=f"{_OPTIONS} output_pad shape", examples=(
+@word("conv3d", "x filter", optional=_OPTIONS, examples=(
+    "Y = conv3d(T3[:, None, None], T3[:1, None, None, :, :1], pad=1)",
+))
+def conv3d(build: Builder, call: Call, given: Arguments) -> Operand:
+    """The correlation of volumes ``(N, C, D, H, W)`` with filters ``(K, C, Q, R, S)``."""
+    return _convolve(build, call, given, 3)
+
+
+_TRANSPOSED = f"{_OPTIONS} output_pad shape"
+
+
+@word("conv_transpose1d", "x filter", optional=_TRANSPOSED, examples=(
+    "Y = conv_transpose1d(T3, swapaxes(T3, 0, 1)[:, :, :1], stride=2)",
+))
+def conv_transpose1d(build: Builder, call: Call, given: Arguments) -> Operand:
+    """The transpose of conv1d; filters are ``(C, K/groups, R)``."""
+    return _spread(build, call, given, 1)
+
+
+@word("conv_transpose2d", "x filter", optional=_TRANSPOSED, examples=(
     "Y = conv_transpose2d(X, X)", "Y = conv_transpose2d(T3[:, None], T3[:1, None], stride=2)",
 ))
 def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
@@ -261,17 +281,29 @@ def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
     ``(R, S, K/groups, C)`` for NHWC images.  The size of the result is
     ``(H - 1)*stride + dilation*(R - 1) + 1 - 2*pad + output_pad``, or `shape`.
     """
-    conv = _read(build, call, given, 2, "C")
+    return _spread(build, call, given, 2)
+
+
+@word("conv_transpose3d", "x filter", optional=_TRANSPOSED, examples=(
+    "Y = conv_transpose3d(T3, T3)",
+))
+def conv_transpose3d(build: Builder, call: Call, given: Arguments) -> Operand:
+    """The transpose of conv3d; filters are ``(C, K/groups, Q, R, S)``."""
+    return _spread(build, call, given, 3)
+
+
+def _spread(build: Builder, call: Call, given: Arguments, rank: int) -> Operand:
+    conv = _read(build, call, given, rank, "C")
     natural = [
         (conv.x.size(p) - 1) * w.stride + w.dilation * (w.size - 1) + 1 - w.before - w.after
         for p, w in zip(conv.places, conv.windows, strict=True)
     ]
-    extra = per_axis(build, given.get("output_pad"), 2, ZERO, "output_pad", least=0)
+    extra = per_axis(build, given.get("output_pad"), rank, ZERO, "output_pad", least=0)
     found = [length + more for length, more in zip(natural, extra, strict=True)]
     if "shape" in given:
         if any(more != ZERO for more in extra):
             raise OpError("give output_pad or shape, not both", call.span)
-        found = list(per_axis(build, given["shape"], 2, ONE, "a size", least=1))
+        found = list(per_axis(build, given["shape"], rank, ONE, "a size", least=1))
     for length in found:
         build.assume(length - 1)
     tree = conv.tree
