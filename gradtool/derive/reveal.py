@@ -16,7 +16,7 @@ from gradtool.derive.naming import telling_name
 from gradtool.derive.reverse import reverse
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
 from gradtool.ir.index import Tensor
-from gradtool.ir.poly import Access, Atom, Poly, access, atom
+from gradtool.ir.poly import Access, Atom, Poly, atom
 from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
 
@@ -245,7 +245,6 @@ def _with_tensors(body: Poly, new: Mapping[str, Tensor]) -> Poly:
             return atom(Access(new[base.tensor.name], base.index))
         return None
 
-    return replace_atoms(body, change) if accesses(body) else body
+    return replace_atoms(body, change)
 
 
-_ = access

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.explain import Explanation, Stage, Step, explain
@@ -53,8 +54,8 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
         ) if pieces
     ]
     checked = (
-        f"All {len(told.derivation.lines)} formulas of these steps were read back and evaluated. "
-        f"They agree with 60-digit centered differences to 1e-{certificate.digits}."
+        "Every formula of these steps was read back and evaluated. They agree with 60-digit "
+        f"centered differences to 1e-{certificate.digits}."
     )
     sections.append(Section("Checked", (say(checked),)))
     return sections
@@ -81,6 +82,8 @@ def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
         elif not variable.differentiable:
             kind += ", constant"
         yield Piece("stage", variable.name, f"{shape_text(variable.shape)}   {kind}")
+    for name, value in spec.constants.items():
+        yield Piece("stage", name, f"{_decimal(value)}   constant")
     yield from _counted(spec)
     yield Piece("head", "Stages")
     for number, stage in enumerate(told.stages, 1):
@@ -125,6 +128,10 @@ def _counted(spec: LayerSpec) -> Iterator[Piece]:
     yield say(f"{_grouped(total)} parameters: {shown_counts}.")
 
 
+def _decimal(value: int | Fraction) -> str:
+    return str(value) if isinstance(value, int) else f"{float(value):g}"
+
+
 def _count(shape: tuple[Dim, ...]) -> Dim:
     return math.prod(shape, start=Dim.of(1))
 
@@ -158,7 +165,7 @@ def _conventions(told: Explanation) -> Iterator[Piece]:
     of = next((s.of for s in told.steps if s.lines and s.of in alive), told.steps[-1].of)
     if told.derivation.is_loss:
         loss = told.graph.outputs[0]
-        start = f"The start is d{loss} = 1, because {loss} is the loss itself."
+        start = f"The start is d{loss} = 1, because {loss} is what all slopes are of."
     else:
         loss = "loss"
         given = _listed([name for name, _ in told.derivation.upstream.values()])

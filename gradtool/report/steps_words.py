@@ -7,7 +7,7 @@ is filled, a label picks, a sum of two indices slides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gradtool.derive.calculus import partial
@@ -23,19 +23,34 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import MatrixFunction, Reshape, Statement
 from gradtool.ir.index import Index
 from gradtool.ir.poly import (
-    NOTHING,
     Access,
     Atom,
     Compare,
     Function,
     Poly,
     Term,
-    number,
     poly_of,
 )
-from gradtool.ir.tree import Call, Name, Tree, children
-from gradtool.ir.walk import accesses, atoms, replace_atoms
+from gradtool.ir.tree import Call, Name
+from gradtool.ir.walk import accesses, atoms
 from gradtool.ops.matrix import RULES
+from gradtool.report.index_structure import (
+    CONDITIONS,
+    axes_of,
+    axes_text,
+    condition_mentions,
+    entry_of,
+    is_labelled,
+    is_linear,
+    lacking_indices,
+    listed,
+    other_arrays,
+    outermost,
+    sliding,
+    slope_of,
+    term_mentions,
+    under,
+)
 from gradtool.report.sections import Piece, formula, say
 from gradtool.spec.lines import LineReader
 
@@ -80,7 +95,7 @@ class Words:
         assert use.body is not None
         slope = text(use.local)
         above = self.cotangent(use)
-        entry = _entry(use.body, use.of)
+        entry = entry_of(use.body, use.of)
         order = [e.as_index for e in entry.index if e.as_index is not None]
         if slope == "1" and order != [i for i in statement.free if i in order]:
             yield say(f"{use.of} is only transposed, so its gradient is transposed back.")
@@ -91,7 +106,7 @@ class Words:
         elif slope == "-1":
             yield say(f"{use.of} is only subtracted, so its slope is -1 and the sign turns.")
         else:
-            condition = isinstance(use.local, Call) and use.local.op in _CONDITIONS
+            condition = isinstance(use.local, Call) and use.local.op in CONDITIONS
             yield formula(f"∂{stage}/∂{use.of} = {f'({slope})' if condition else slope}")
             if condition:
                 yield say("It is 1 where the condition holds and 0 elsewhere.")
@@ -102,26 +117,26 @@ class Words:
             else:
                 yield say(f"d{stage} is 1, so this is already d{use.of}.")
         yield from self._kinks(use, entry)
-        yield from self._broadcast(use, _lacking(statement.free, entry))
+        yield from self._broadcast(use, lacking_indices(statement.free, entry))
 
     def _broadcast(self, use: Use, lacking: list[Index]) -> Iterator[Piece]:
         if not lacking:
             return
         statement = use.stage.statement
         assert isinstance(statement, Statement)
-        over = _over(lacking, use.stage.name, statement.free)
+        over = axes_text(lacking, use.stage.name, statement.free)
         yield say(f"{use.of} was broadcast over {over}, so its gradient is summed over {over}.")
 
     def _kinks(self, use: Use, entry: Access) -> Iterator[Piece]:
         """Where the slope jumps, and what is taken there."""
         assert use.body is not None
-        slope = _slope(use.body, use.of, entry)
+        slope = slope_of(use.body, use.of, entry)
         seen: set[Atom] = set()
         for base in atoms(slope):
-            if isinstance(base, Compare) and base not in seen and _mentions(base, use.of):
+            if isinstance(base, Compare) and base not in seen and condition_mentions(base, use.of):
                 seen.add(base)
                 at = self._place(use, base, entry)
-                sides = [_with(slope, base, value) for value in (0, 1)]
+                sides = [under(slope, base, value) for value in (0, 1)]
                 ends = [None if s is None else s.constant for s in sides]
                 taken = ends[1 if base.relation == ">=" else 0]
                 if base.relation not in (">", ">=") or not at:
@@ -137,11 +152,11 @@ class Words:
                               f"{ends[1]}. The value {taken} is taken there.")
             if isinstance(base, Function) and base.name == "sign" and base not in seen:
                 seen.add(base)
-                place = self._text(base.args[0], use, _axes(use, entry))
+                place = self._text(base.args[0], use, axes_of(use, entry))
                 yield say(f"At {place} = 0 there is a kink. The value sign(0) = 0 is taken there.")
 
     def _place(self, use: Use, compare: Compare, entry: Access) -> str:
-        axes = _axes(use, entry)
+        axes = axes_of(use, entry)
         left, right = self._text(compare.left, use, axes), self._text(compare.right, use, axes)
         return f"{right} = {left}" if compare.left.constant is not None else f"{left} = {right}"
 
@@ -159,7 +174,7 @@ class Words:
         body = use.body
         if body is None:
             return
-        mentioning = [t for t in body.terms if _term_mentions(t, use.of)]
+        mentioning = [t for t in body.terms if term_mentions(t, use.of)]
         used = {a for t in mentioning for a in accesses(poly_of((t,))) if a.tensor.name == use.of}
         if len(mentioning) != 1 or len(used) != 1:
             yield from self._subscripts(use)
@@ -168,14 +183,14 @@ class Words:
             return
         (term,) = mentioning
         (entry,) = used
-        others = _others(term, entry)
+        others = other_arrays(term, entry)
         if any(e.as_index is None and e.as_dim is None for e in entry.index):
-            yield from self._picked(use, entry) if _labelled(entry) else self._slid(use)
+            yield from self._picked(use, entry) if is_labelled(entry) else self._slid(use)
         elif len({e.as_index for e in entry.index}) < len(entry.index):
             yield from self._subscripts(use)
             yield say(f"Only the entries of {use.of} with equal indices, its diagonal, were used. "
                       "They get a gradient, all others get 0.")
-        elif others and _is_linear(term, entry) and (term.bound or _lacking(
+        elif others and is_linear(term, entry) and (term.bound or lacking_indices(
                 (*statement.free, *term.bound), entry)):
             if any(e.as_index is None and e.as_dim is None for o in others for e in o.index):
                 yield from self._slid(use)
@@ -207,18 +222,18 @@ class Words:
         at_hand = {o.tensor.name: shape_text(o.tensor.shape) for o in others}
         if above:
             at_hand[above] = shape_text(use.stage.shape)
-        have = _listed(f"{name} is {shape}" for name, shape in at_hand.items())
+        have = listed(f"{name} is {shape}" for name, shape in at_hand.items())
         own = shape_text(self.shape(use.of))
-        lacking = _lacking((*statement.free, *term.bound), entry)
+        lacking = lacking_indices((*statement.free, *term.bound), entry)
         text_ = f"d{use.of} must be {own}, the shape of {use.of}. {have}."
         if lacking:
-            gone = _over(lacking, "", ())
+            gone = axes_text(lacking, "", ())
             verb = "it is summed over" if len(lacking) == 1 else "they are summed over"
             text_ += f" {gone[0].upper()}{gone[1:]} must disappear: {verb}."
         elif above and entry.index and entry.tensor.shape:
             text_ += " No axis has to disappear, so nothing is summed: every entry is one product."
         yield say(text_)
-        product = _outermost(use.tree, "matmul")
+        product = outermost(use.tree, "matmul")
         if product is not None:
             shapes = [shape_text(self.reader.shape(a)) for a in product.args]
             result = shape_text(self.reader.shape(product))
@@ -234,7 +249,7 @@ class Words:
         """A sum or a mean: every entry that was added gets its share."""
         stage, above = use.stage.name, self.cotangent(use)
         gone = [i for i in term.bound if i in entry.indices]
-        over = _over(gone, use.of, [e.as_index for e in entry.index])
+        over = axes_text(gone, use.of, [e.as_index for e in entry.index])
         try:
             slope = partial(Term(term.coefficient, term.factors), entry)
             free = tuple(e.as_index or Index(f"@{k}", ONE) for k, e in enumerate(entry.index))
@@ -251,13 +266,13 @@ class Words:
             yield say(f"{above} does not have {over} any more: along {over}, every entry gets "
                       f"{share}.")
         yield from self._kinks(use, entry)
-        yield from self._broadcast(use, _lacking((*statement.free, *term.bound), entry))
+        yield from self._broadcast(use, lacking_indices((*statement.free, *term.bound), entry))
 
     def _picked(self, use: Use, entry: Access) -> Iterator[Piece]:
         """Entries chosen by labels."""
         yield from self._subscripts(use)
         labels = [label for e in entry.index for label in e.labels()]
-        chosen = _listed(dict.fromkeys(label.tensor.name for label in labels))
+        chosen = listed(dict.fromkeys(label.tensor.name for label in labels))
         yield say(f"Only the entries of {use.of} that {chosen} picks were used. They get a "
                   "gradient, all others get 0: that is what onehot writes.")
         rows = any(not label.index for label in labels) or len(labels) < len(entry.index)
@@ -277,7 +292,7 @@ class Words:
         """Windows: an index that is a sum of two."""
         yield from self._subscripts(use)
         above = self.cotangent(use) or f"d{use.stage.name}"
-        found = _sliding(use)
+        found = sliding(use)
         if found is None:
             return
         kind, other, strided = found
@@ -297,147 +312,13 @@ class Words:
 
     def _winner(self, use: Use, statement: Statement) -> Iterator[Piece]:
         best = "largest" if statement.reduce == "max" else "smallest"
-        over = _over(statement.bound, "", ())
-        yield say(f"Only the {best} entry over {over} decides {use.stage.name}. So it gets the "
+        window = any(e.as_index is None for a in accesses(statement.body) for e in a.index)
+        over = "of its window" if window else f"over {axes_text(statement.bound, '', ())}"
+        yield say(f"Only the {best} entry {over} decides {use.stage.name}. So it gets the "
                   "whole gradient and the others get 0. If several are equal, the first gets it.")
 
     def _vanishing(self, use: Use) -> Iterator[Piece]:
         facts = [f for f in self.told.facts if text(f.left) in text(use.tree)]
-        shown_facts = _listed(f"{text(f.left)} is {text(f.right)}" for f in facts)
+        shown_facts = listed(f"{text(f.left)} is {text(f.right)}" for f in facts)
         reason = f", because {shown_facts}" if facts else " by the definitions of the forward pass"
         yield say(f"This share is 0{reason}. It can be left out.")
-
-
-# -- the index structure ------------------------------------------------------------------
-
-
-def _entry(body: Poly, name: str) -> Access:
-    return next(a for a in accesses(body) if a.tensor.name == name)
-
-
-def _axes(use: Use, entry: Access) -> tuple[Index, ...]:
-    """The axes of a stage, or those of an operand of size one that the stage has lost."""
-    statement = use.stage.statement
-    assert isinstance(statement, Statement)
-    if len(entry.index) > len(statement.free) and not entry.indices:
-        return tuple(Index(f"@{k}", ONE) for k in range(len(entry.index)))
-    return statement.free or tuple(
-        e.as_index or Index(f"@{k}", ONE) for k, e in enumerate(entry.index)
-    )
-
-
-_CONDITIONS = ("gt", "ge", "lt", "le", "eq", "ne")
-
-
-def _lacking(indices: Iterable[Index], entry: Access) -> list[Index]:
-    """Indices over which an entry stays the same."""
-    return [i for i in indices if i.size != ONE and i not in entry.indices]
-
-
-def _term_mentions(term: Term, name: str) -> bool:
-    return any(a.tensor.name == name for a in accesses(poly_of((term,))))
-
-
-def _mentions(base: Compare, name: str) -> bool:
-    return any(a.tensor.name == name for p in (base.left, base.right) for a in accesses(p))
-
-
-def _others(term: Term, entry: Access) -> list[Access]:
-    """The other arrays of a product."""
-    return [
-        a for a, _ in term.factors
-        if isinstance(a, Access) and a != entry and a.tensor.kind == "real" and a.index
-    ]
-
-
-def _is_linear(term: Term, entry: Access) -> bool:
-    plain = [e for a, e in term.factors if a == entry]
-    everywhere = [a for a in accesses(poly_of((term,))) if a.tensor.name == entry.tensor.name]
-    return plain == [1] and len(everywhere) == 1
-
-
-def _labelled(entry: Access) -> bool:
-    return any(True for e in entry.index for _ in e.labels())
-
-
-def _slope(body: Poly, name: str, entry: Access) -> Poly:
-    total = NOTHING
-    for term in body.terms:
-        if _term_mentions(term, name):
-            total = total + partial(Term(term.coefficient, term.factors), entry)
-    return total
-
-
-def _with(body: Poly, condition: Compare, value: int) -> Poly | None:
-    """An expression where a condition holds or does not."""
-    return replace_atoms(body, lambda a: number(value) if a == condition else None)
-
-
-def _outermost(tree: Tree, op: str) -> Call | None:
-    if isinstance(tree, Call) and tree.op == op:
-        return tree
-    return next((f for child in children(tree) if (f := _outermost(child, op))), None)
-
-
-def _sliding(use: Use) -> tuple[str, str, bool] | None:
-    """How a gradient slides over an array: the kind, the other array, whether in strides."""
-    label = use.derivation.closed.gradients[use.of].name
-    made = next((s for s in use.derivation.closed.statements if s.out.name == label), None)
-    term = made.body.single if isinstance(made, Statement) else None
-    if term is None or not isinstance(made, Statement):
-        return None
-    used = [a for a, _ in term.factors if isinstance(a, Access)]
-    above = [a for a in used if a.tensor.name == f"d{use.stage.name}"]
-    others = [a for a in used if a.tensor.name != f"d{use.stage.name}"]
-    for other in others:
-        for gradient in above:
-            kind = _kind(gradient, other, frozenset(made.free))
-            if kind is not None:
-                return kind[0], other.tensor.name, kind[1]
-    return None
-
-
-def _kind(gradient: Access, other: Access, free: frozenset[Index]) -> tuple[str, bool] | None:
-    """Correlation: other[s*i + p], gradient[i]. Convolution: gradient[i - p] or other[i - s*p]."""
-    bare_ = {e.as_index for e in gradient.index} - {None}
-    for entry in other.index:
-        inside = {i: entry.coefficient(i) for i in entry.indices}
-        if len(inside) == 2 and set(inside) & free and set(inside) & bare_:
-            moving = next(c for i, c in inside.items() if i not in free)
-            backwards = all(c < 0 for _, c in moving.terms)
-            strided = moving not in (ONE, -ONE)
-            return ("convolution" if backwards else "correlation"), strided
-    for entry in gradient.index:
-        inside = {i: entry.coefficient(i) for i in entry.indices}
-        bound = [i for i in inside if i not in free]
-        if len(inside) == 2 and len(bound) == 1 and any(bound[0] in e.indices
-                                                        for e in other.index):
-            if all(c < 0 for _, c in inside[bound[0]].terms):
-                return "convolution", False
-            return "correlation", False
-    return None
-
-
-def _over(indices: Sequence[Index], name: str, axes: Sequence[Index | None]) -> str:
-    """What axes are called in a sentence: their sizes, where these are names and tell them apart.
-
-    Otherwise they are counted, as axes of the array `name`.
-    """
-    if not indices:
-        return ""
-    every = [i.size for i in axes if i is not None and i.size != ONE]
-    plain = all(i.size.as_symbol is not None and every.count(i.size) <= 1 for i in indices)
-    sizes = _listed(str(i.size) for i in indices)
-    if plain:
-        return sizes
-    places = [str(axes.index(i)) for i in indices if i in axes]
-    if len(every) > 1 and len(places) == len(indices):
-        return f"{'axis' if len(places) == 1 else 'axes'} {_listed(places)} of {name}"
-    return f"the axis of size {sizes}" if len(indices) == 1 else f"the axes of sizes {sizes}"
-
-
-def _listed(parts: Iterable[str]) -> str:
-    """``a, b and c``."""
-    every = list(parts)
-    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
-

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradtool.ir.graph import Graph
-from gradtool.report.arguments import point
+from gradtool.report.arguments import Value, point
 from gradtool.report.at_point import Point, at_point, at_point_lines
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
@@ -127,9 +127,9 @@ def test_the_table_of_the_gate() -> None:
 
 
 def test_large_arrays_stand_in_blocks_that_name_the_upstream() -> None:
-    rows = [[float(n + 10 * m) for n in range(6)] for m in range(5)]
+    rows: list[Value] = [[float(n + 10 * m) for n in range(6)] for m in range(5)]
     spec, graph = loaded("layer: a\ninputs: {X: [N, D]}\nforward: |\n  Y = tanh(X)\n")
-    shown = "\n".join(at_point_lines(spec, graph, {"X": [*rows]}))
+    shown = "\n".join(at_point_lines(spec, graph, {"X": rows}))
     assert "Y = tanh(X)   (5, 6)" in shown
     assert "of the sum of all entries of Y (the upstream gradient is ones)" in shown
 

@@ -95,6 +95,11 @@ def test_the_first_of_equal_maxima_gets_the_gradient() -> None:
     assert "If several are equal, the first gets it." in told
 
 
+def test_a_window_has_a_largest_entry() -> None:
+    told = flat(sections_of(spec_of("X: [N, C, 4, 4]", "Y = max_pool2d(X, size=2)")))
+    assert "Only the largest entry of its window decides Y." in told
+
+
 def test_a_variable_without_effect_has_a_zero_gradient_and_a_reason() -> None:
     told = flat(sections_of(spec_of("x: [N], w: [N]", "y = 2 * x")))
     assert "dw = 0\nNo output depends on w, so changing it changes nothing." in told
@@ -217,7 +222,8 @@ def test_a_name_of_the_steps_means_the_same_in_the_short_form() -> None:
 
 
 def test_the_last_sentence_tells_what_was_checked() -> None:
-    assert "read back and evaluated" in flat(sections_of(AFFINE)[-1:])
+    told = flat(sections_of(AFFINE)[-1:])
+    assert "Every formula of these steps was read back and evaluated." in told
 
 
 @pytest.mark.parametrize("width", [40, 60, 88, 120])
