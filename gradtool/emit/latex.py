@@ -160,6 +160,8 @@ def latex_document(layers: Iterable[tuple[LayerSpec, Derivation]]) -> str:
         "\\usepackage{amsmath}\n"
         "\\allowdisplaybreaks\n"
         "\\setlength{\\parindent}{0pt}\n"
+        "\\setlength{\\textwidth}{17cm}\n"
+        "\\setlength{\\oddsidemargin}{-5mm}\n"
         "\\begin{document}\n"
         f"{sections}\n"
         "\\subsection*{Notation}\n"

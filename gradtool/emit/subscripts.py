@@ -14,6 +14,7 @@ from fractions import Fraction
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.line import Line
+from gradtool.derive.raising import raised
 from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.ir.dims import ONE, Dim
@@ -351,7 +352,11 @@ class _Printer:
             if name in self.shown:
                 found[name] = Name(self.shown[name])
             elif name in self.statements:
-                found[name] = self.array(self.statements[name].tree)
+                statement = self.statements[name]
+                inner = statement.tree
+                if isinstance(statement, Statement) and inner == Name(name):  # a cotangent
+                    inner = raised(statement.body, statement.free)
+                found[name] = self.array(inner)
         return replace_names(tree, found)
 
 

@@ -69,6 +69,12 @@ layer: row_max
 inputs: {X: [N, D]}
 forward: m = max(relu(X) @ X.T, axis=1)
 """,
+    "heads": """
+layer: heads
+inputs: {X: [N, H, D], g: [D]}
+parameters: {W: [H*D, C]}
+forward: Y = (X**2 * g).reshape(N, H*D) @ W
+""",
     "clashing": """
 layer: clashing
 inputs: {X: [N, N], n: [N]}

@@ -184,6 +184,8 @@ class _Reader:
         if self.peek() == "[":
             while self.take() in ("[", ","):
                 place.append(round(self.sum()))
+        if len(place) != array.ndim:  # the array as a whole
+            raise NotReadable(name)
         inside = all(0 <= p < s for p, s in zip(place, array.shape, strict=True))
         return float(array[tuple(place)]) if inside else 0.0
 
