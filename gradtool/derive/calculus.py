@@ -41,6 +41,7 @@ def partial(term: Term, access: Access) -> Poly:
     return table.back(derivative)
 
 
+@lru_cache(maxsize=1024)
 def cancelled(body: Poly) -> Poly | None:
     """A sum without reductions as one cancelled fraction, expanded; None when it has sums."""
     if any(term.bound for term in body.terms):

@@ -48,6 +48,11 @@ class Knowledge:
 
     graph: Graph
     proved: dict[str, Poly | None] = field(default_factory=dict)
+    # What was found out before, by the canonical text of the expression.
+    folded: dict[str, Poly | None] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    opened: dict[str, Poly] = field(default_factory=dict)
+    solved: dict[str, list[tuple[Statement, Access, Poly]]] = field(default_factory=dict)
 
     @cached_property
     def definitions(self) -> Mapping[str, Statement]:
@@ -72,6 +77,11 @@ class Knowledge:
             if opened is not None and opened != term:
                 found.append((statement, opened))
         return found
+
+    @cached_property
+    def _patterns(self) -> list[tuple[Statement, Term, frozenset[str]]]:
+        """The products, with the tensors that a term must mention to contain them."""
+        return [(s, term, _tensors(term)) for s, term in self._monomials]
 
     @cached_property
     def _unnamed_products(self) -> frozenset[str]:
@@ -167,7 +177,9 @@ class Knowledge:
 
     def cost(self, body: Poly) -> float:
         """What an expression costs a reader when common factors are pulled out."""
-        return self._sum_cost(nested(body)) if body.terms else 0.0
+        if body.key not in self.costs:
+            self.costs[body.key] = self._sum_cost(nested(body)) if body.terms else 0.0
+        return self.costs[body.key]
 
     def _sum_cost(self, total: Sum) -> float:
         return sum(self._product_cost(p) for p in total.products) + 0.6 * (
@@ -215,9 +227,9 @@ class Knowledge:
         return poly_of(result) if changed else None
 
     def _fold_term(self, term: Term) -> Poly | None:
-        for rewritten in self._readings(term):
-            return rewritten
-        return None
+        if term.key not in self.folded:
+            self.folded[term.key] = next(self._readings(term), None)
+        return self.folded[term.key]
 
     def _readings(self, term: Term) -> Iterator[Poly]:
         masked = self._without_mask(term)
@@ -226,7 +238,10 @@ class Knowledge:
         signs = _without_signs(term)
         if signs is not None:
             yield signs
-        for statement, pattern in self._monomials:
+        present = _tensors(term)
+        for statement, pattern, needed in self._patterns:
+            if not needed <= present:
+                continue
             if not pattern.bound:
                 solved = self._power_reading(statement, pattern, term)
                 if solved is not None:
@@ -261,6 +276,8 @@ class Knowledge:
 
     def _opened_condition(self, condition: Compare) -> Poly:
         """A condition without inner values, to see that two are the same."""
+        if condition.key in self.opened:
+            return self.opened[condition.key]
         body = atom(condition)
         for _ in range(6):
             names = {
@@ -271,6 +288,7 @@ class Knowledge:
             if not names:
                 break
             body = self.expand(body, max(names, key=lambda n: self.order[n]))
+        self.opened[condition.key] = body
         return body
 
     def _power_reading(self, statement: Statement, pattern: Term, term: Term) -> Poly | None:
@@ -300,10 +318,6 @@ class Knowledge:
         """The factors of a definition, summed over its bound indices, are its value."""
         variables = frozenset((*statement.free, *pattern.bound))
         if len(pattern.bound) > len(term.bound):
-            return None
-        needed = {a.tensor.name for a, _ in pattern.factors if isinstance(a, Access)}
-        present = {a.tensor.name for a, _ in term.factors if isinstance(a, Access)}
-        if not needed <= present:
             return None
         for bindings, rest in matches(pattern.factors, variables, term.factors):
             summed = self._summed(pattern, bindings, rest, term)
@@ -419,8 +433,9 @@ class Knowledge:
         for term in body.terms:
             replaced: Poly | None = None
             if term.bound:
-                for statement, pattern in self._monomials:
-                    if pattern.bound:
+                present = _tensors(term)
+                for statement, pattern, needed in self._patterns:
+                    if pattern.bound and needed <= present:
                         replaced = self._product_reading(statement, pattern, term)
                         if replaced is not None:
                             break
@@ -469,13 +484,16 @@ class Knowledge:
         From ``xc = X - mu`` follows ``X = xc + mu``: the statement, the entry solved for, and the
         expression for it.
         """
-        for statement in self.definitions.values():
-            if len(statement.body.terms) < 2 or any(t.bound for t in statement.body.terms):
-                continue
-            for term in statement.body.terms:
-                solved = _solve(statement, term, name)
-                if solved is not None:
-                    yield statement, *solved
+        if name not in self.solved:
+            self.solved[name] = [
+                (statement, *solution)
+                for statement in self.definitions.values()
+                if len(statement.body.terms) > 1
+                and not any(t.bound for t in statement.body.terms)
+                for term in statement.body.terms
+                if (solution := _solve(statement, term, name)) is not None
+            ]
+        yield from self.solved[name]
 
 
 def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
@@ -537,6 +555,11 @@ def _component(
     chosen = {id(f) for f in inside}
     outside = tuple(f for f in term.factors if id(f) not in chosen)
     return tuple(inside), outside, tuple(i for i in term.bound if i in bound)
+
+
+def _tensors(term: Term) -> frozenset[str]:
+    """Names of all tensors in a product, those inside functions included."""
+    return frozenset(a.tensor.name for a in accesses(Poly((term,))))
 
 
 def _without_signs(term: Term) -> Poly | None:

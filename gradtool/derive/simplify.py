@@ -15,6 +15,7 @@ from gradtool.ir.poly import Access, Atom, Poly
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 40
+_MANY = 8  # a longer sum is searched greedily
 _DEPTH, _WIDTH, _SLACK, _MOST_STATES = 3, 3, 6.0, 60
 
 
@@ -25,6 +26,7 @@ def simplified(body: Poly, knowledge: Knowledge) -> Poly:
     """
     start = knowledge.fold(knowledge.open_products(body))
     best, least = start, knowledge.cost(start)
+    width = _WIDTH if len(start.terms) <= _MANY else 1
     seen = {start.key}
     frontier = [start]
     for _ in range(_DEPTH):
@@ -41,7 +43,7 @@ def simplified(body: Poly, knowledge: Knowledge) -> Poly:
         found.sort(key=lambda pair: pair[0])
         if found and found[0][0] < least - 1e-9:
             least, best = found[0]
-        frontier = [state for cost, state in found[:_WIDTH] if cost < least + _SLACK]
+        frontier = [state for cost, state in found[:width] if cost < least + _SLACK]
         if not frontier or len(seen) > _MOST_STATES:
             break
     return best
