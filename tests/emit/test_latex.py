@@ -33,7 +33,8 @@ operatorname mathrm mathbf mathcal text hat bar tilde cdot dots times bullet wed
 ne lfloor rfloor lVert rVert quad begin end ell pi
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
 chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-documentclass usepackage allowdisplaybreaks setlength parindent textwidth oddsidemargin section subsection
+documentclass usepackage allowdisplaybreaks setlength parindent textwidth oddsidemargin section
+subsection
 """
 KNOWN = frozenset(COMMANDS.split())
 SYMBOLS = set(",\\;[]{}_$&#%|")
