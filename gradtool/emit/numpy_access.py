@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gradtool.derive.pieces import NotRaisable, access_piece
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, assign
-from gradtool.emit.numpy_text import position_tree
+from gradtool.emit.numpy_text import known_words, position_tree
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
 from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, product
@@ -47,11 +47,12 @@ class Arrays:
             return None
         if self.fill is None:
             try:
-                access_piece(base)
+                piece = access_piece(base)
             except NotRaisable:
                 pass
             else:
-                return None
+                if known_words(piece.tree):
+                    return None
         if any(True for e in base.index for _ in e.labels()):
             return self._gathered(base)
         return self._windows(base)

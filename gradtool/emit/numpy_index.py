@@ -7,19 +7,18 @@ from dataclasses import replace
 from fractions import Fraction
 
 from gradtool.derive.naming import telling_name
-from gradtool.derive.raising import raised
 from gradtool.emit.numpy_access import Arrays
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
 from gradtool.emit.numpy_steps import Step, assign, is_new, simple
-from gradtool.emit.numpy_text import has_rule, numpy_text, numpy_tree
+from gradtool.emit.numpy_text import known_words, numpy_text, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, poly_of, product
-from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer, names
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer, names
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
 
@@ -29,13 +28,7 @@ _LOWEST = Fraction(10**200)
 
 def needs_index(tree: Tree) -> bool:
     """Whether an expression has a part that is only known in index notation."""
-    if isinstance(tree, Call) and (
-        not has_rule(tree.op)
-        or tree.keyword("over") is not None
-        or (tree.op in ("argmax", "argmin") and tree.keyword("size") is not None)
-    ):
-        return True
-    return any(needs_index(child) for child in children(tree))
+    return not known_words(tree)
 
 
 def statement_steps(
@@ -171,7 +164,7 @@ def body_steps(
     if not scatters:
         tree = _tree(arrays, remaining, free)
         return [*arrays.steps, assign(spelled, numpy_tree(tree, module))]
-    values = [numpy_tree(_tree(arrays, s.value, s.order), module) for s in scatters]
+    values = [numpy_tree(_tree(arrays, s.value, s.axes), module) for s in scatters]
     code: list[str] = []
     reads: set[str] = set()
     start: Tree | None = None
@@ -198,7 +191,7 @@ def body_steps(
             operator = "="
         elif all(term.coefficient < 0 for term in scatter.value.terms):
             operator = "-="
-            value = numpy_tree(_tree(arrays, -scatter.value, scatter.order), module)
+            value = numpy_tree(_tree(arrays, -scatter.value, scatter.axes), module)
         target = call("getitem", Name(spelled), Items(scatter.index))
         code += assignment(numpy_text(target), operator, value)
         reads |= names(target) | names(value)
@@ -218,6 +211,9 @@ def _scattered_first(arrays: Arrays, scatter: Scatter, free: tuple[Index, ...]) 
 
 def _tree(arrays: Arrays, body: Poly, free: Sequence[Index]) -> Tree:
     """An expression with plain accesses, or the last resort."""
+    # Raising brings in sympy, which layers without index notation do not need here.
+    from gradtool.derive.raising import raised
+
     tree = raised(arrays.plain(body), free)
     if not needs_index(tree):
         return tree

@@ -295,6 +295,8 @@ class _Planner:
             out = statement.out
             self.module.define(Tensor(name, out.shape, out.kind, out.labels))
             self.named[hidden] = name
+            if isinstance(statement, Statement) and statement.reduce in ("argmax", "argmin"):
+                self.module.selectors[name] = statement
         return self.named[hidden]
 
     # -- the cache ------------------------------------------------------------------------

@@ -42,6 +42,14 @@ class Scatter:
     repeats: bool
     outer: tuple[Factor, ...] = ()
 
+    @property
+    def axes(self) -> tuple[Index, ...]:
+        """The indices that the value must have: broadcasting adds leading ones by itself."""
+        if self.repeats:
+            return self.order
+        used = [k for k, index in enumerate(self.order) if index in self.value.indices]
+        return self.order[used[0] :] if used else ()
+
     def whole(self, module: ModuleNames, free: Sequence[Index], value: Tree) -> Tree:
         """The scattered value as an array of the shape of the result."""
         module.need("scatter")

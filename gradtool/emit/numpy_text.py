@@ -15,7 +15,18 @@ from typing import Protocol, TypeAlias
 from gradtool.emit.text import _ATOM, _CALL, _POWER, _UNARY, _Printer
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer
+from gradtool.ir.tree import (
+    Call,
+    Items,
+    Literal,
+    Name,
+    Number,
+    Slice,
+    Tree,
+    call,
+    children,
+    integer,
+)
 from gradtool.ops.scalar import FUNCTIONS
 from gradtool.ops.shape import dim_tree
 
@@ -61,9 +72,16 @@ def numpy_text(tree: Tree) -> str:
     return _NumPyPrinter().show(tree)[0]
 
 
-def has_rule(op: str) -> bool:
-    """Whether a word has NumPy text of its own; the others are written from index notation."""
-    return op in _RULES or op in FUNCTIONS
+def known_words(tree: Tree) -> bool:
+    """Whether every word has NumPy text of its own; the others are written from index notation."""
+    if isinstance(tree, Call):
+        if tree.op not in _RULES and tree.op not in FUNCTIONS:
+            return False
+        if tree.keyword("over") is not None:
+            return False
+        if tree.op in ("argmax", "argmin") and tree.keyword("size") is not None:
+            return False  # the winner of a window
+    return all(known_words(child) for child in children(tree))
 
 
 # -- printing -----------------------------------------------------------------------------

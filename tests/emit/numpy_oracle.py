@@ -1,0 +1,54 @@
+"""What the tests of emitted NumPy code compare with: the graph itself, evaluated entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradtool.derive.derivation import is_loss
+from gradtool.derive.reverse import reverse
+from gradtool.ir.graph import Graph
+from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.grid import run
+from gradtool.numeric.sample import setting_for
+
+Arrays = Mapping[str, Any]
+
+
+def forward_of(graph: Graph, values: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The outputs, straight from index notation."""
+    known = run(graph.statements, dict(values), setting_for(graph, sizes, Double()))
+    return {name: known[name] for name in graph.outputs}
+
+
+def backward_of(
+    graph: Graph, values: Arrays, upstream: Arrays, sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    """The gradients by the raw reverse sweep: nothing simplified, nothing printed."""
+    sweep = reverse(graph)
+    setting = setting_for(graph, sizes, Double())
+    known = run(sweep.graph.statements, dict(values), setting)
+    if is_loss(graph):
+        (name,) = graph.outputs
+        given = {sweep.upstream[name].name: np.asarray(1.0)}
+        scale = upstream[name]
+    else:
+        given = {sweep.upstream[name].name: np.asarray(upstream[name]) for name in graph.outputs}
+        scale = 1.0
+    found = run(sweep.statements, {**known, **given}, setting)
+    return {
+        name: scale * found[sweep.of[name].name] if name in sweep.of
+        else np.zeros(np.shape(values[name]))
+        for name in graph.wanted
+    }  # fmt: skip
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The largest difference, relative to the largest entry; 0 where nothing is defined."""
+    a, b = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    assert a.shape == b.shape
+    if not np.all(np.isfinite(b)):
+        return 0.0
+    return float(np.max(np.abs(a - b), initial=0) / max(np.max(np.abs(b), initial=0), 1e-3))
