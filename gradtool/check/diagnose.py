@@ -51,10 +51,7 @@ def diagnose(
     graph = getattr(reference, "graph", None)
     program: Derived | None = None
     if isinstance(graph, Graph):
-        try:
-            program = derived(graph)
-        except UnsupportedError:
-            program = None
+        program = _program(graph)
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for gradient in wrong:
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
@@ -66,6 +63,23 @@ def diagnose(
         else g
         for g in gradients
     )
+
+
+_recent: list[tuple[Graph, Derived | None]] = []  # one layer is often asked for many files
+_KEPT = 8
+
+
+def _program(graph: Graph) -> Derived | None:
+    for known, program in _recent:
+        if known is graph:
+            return program
+    try:
+        made: Derived | None = derived(graph)
+    except UnsupportedError:
+        made = None
+    _recent.append((graph, made))
+    del _recent[:-_KEPT]
+    return made
 
 
 def explanations(evidence: Evidence) -> list[Explained]:

@@ -119,7 +119,7 @@ def _of_factor(
     match base:
         case Access():
             yield from _other_tensor(base, around, with_factor)
-            yield from _other_index(base, shown, with_factor)
+            yield from _other_index(base, shown, with_factor, _summed_alone(term, place))
         case Compare():
             yield from _relations(base, shown, with_factor)
         case Iverson():
@@ -187,14 +187,29 @@ def _other_tensor(
         yield Edit(code, 2, made(other), f"{now} stands where {was} belongs")
 
 
-def _other_index(base: Access, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
+def _summed_alone(term: Term, place: int) -> bool:
+    """Whether a factor is summed over an index that no other factor has."""
+    base = term.factors[place][0]
+    others = [a for k, (a, _) in enumerate(term.factors) if k != place]
+    return any(
+        i in base.indices and not any(i in other.indices for other in others) for i in term.bound
+    )
+
+
+def _other_index(
+    base: Access, shown: str, made: Callable[[Atom], Poly], summed: bool
+) -> Iterator[Edit]:
     index = base.index
     for first in range(len(index)):
         for second in range(first + 1, len(index)):
             swapped = list(index)
             swapped[first], swapped[second] = swapped[second], swapped[first]
             moved = Access(base.tensor, tuple(swapped))
-            yield Edit("transposed", 1.1, made(moved), f"{shown} is transposed the wrong way")
+            if summed:
+                yield Edit("wrong-axis", 1.1, made(moved), f"{shown} is summed over another axis")
+            else:
+                text = f"{shown} is transposed the wrong way"
+                yield Edit("transposed", 1.1, made(moved), text)
     for axis, entry in enumerate(index):
         for code, cost, moved_entry, text in _entries(entry, base.tensor.shape[axis]):
             changed = (*index[:axis], moved_entry, *index[axis + 1 :])

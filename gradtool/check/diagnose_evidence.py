@@ -78,6 +78,26 @@ class Evidence:
         return tuple(sorted(self.seen, key=lambda s: (s.is_right, s.got.size < 4, s.got.size)))
 
     @cached_property
+    def grains(self) -> tuple[Grain, ...]:
+        """The grains that give this gradient and give it rightly."""
+        if self.derived is None or not self.seen:
+            return ()
+        return tuple(grain for grain in self.derived.grains if self._holds(grain))
+
+    def _holds(self, grain: Grain) -> bool:
+        tensor = grain.gradients.get(self.name)
+        if tensor is None or grain.place(tensor) is None:
+            return False
+        for seen in self.telling[:2]:
+            bench = self.bench(grain, seen.number)
+            with np.errstate(all="ignore"):
+                found = bench.known[tensor] * bench.factor
+            scale = float(np.max(np.abs(seen.right), initial=0.0)) + 1e-300
+            if not np.all(np.abs(found - seen.right) <= 1e-9 * scale + seen.bound):
+                return False
+        return True
+
+    @cached_property
     def entries(self) -> int:
         return sum(s.got.size for s in self.seen)
 

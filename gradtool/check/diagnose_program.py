@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -20,17 +21,29 @@ from gradtool.derive.raising import raised
 from gradtool.emit.text import text
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
-from gradtool.ir.index import Index
-from gradtool.ir.poly import Poly, Term
-from gradtool.ir.tree import Name, Tree, replace_names
+from gradtool.ir.index import Index, Tensor
+from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, product
+from gradtool.ir.tree import Name, Tree, call, replace_names
+from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import Setting, evaluate
 from gradtool.numeric.sample import setting_for
 
 Array = np.ndarray[Any, Any]
 
+_MOST_PATHS = 12
+
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """Lines of array expressions that end in a gradient; `cost` tells how unusual they are."""
+
+    gradient: str
+    lines: tuple[tuple[str, Tree], ...]
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
 class Grain:
     """One way to write the pass.
 
@@ -54,6 +67,52 @@ class Grain:
             if statement.out.name == tensor:
                 return place
         return None
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor, the given ones included."""
+        found = {s.out.name: s.out for s in self.statements}
+        for statement in self.statements:
+            if isinstance(statement, Statement):
+                for access in accesses(statement.body):
+                    found.setdefault(access.tensor.name, access.tensor)
+        return found
+
+    @cached_property
+    def upstream(self) -> frozenset[str]:
+        made = {s.out.name for s in self.statements}
+        return frozenset(
+            n for n in self.tensors if n not in made and n[:1] == "d" and n[1:] in self.tensors
+        )
+
+    @cached_property
+    def cotangents(self) -> frozenset[str]:
+        return self.upstream | {s.out.name for s in self.statements[self.first :]}
+
+    def written(self, variable: str) -> Iterable[Written]:
+        """The lines that lead to a gradient, in several ways to write a sum."""
+        tensor = self.gradients.get(variable)
+        if tensor is None or self.place(tensor) is None:
+            return
+        lines: list[tuple[str, Tree]] = []
+        sums: list[tuple[int, Statement]] = []
+        for place in sorted(self.leads_to(tensor)):
+            statement = self.statements[place]
+            if place < self.first:
+                continue
+            if not isinstance(statement, Statement) or statement.reduce != "sum":
+                return
+            try:
+                lines.append((statement.out.name, raised(statement.body, statement.free)))
+            except Exception:  # no array text: these lines are left to index notation
+                return
+            if len(statement.body.terms) > 1:
+                sums.append((len(lines) - 1, statement))
+        yield Written(tensor, tuple(lines))
+        for number, statement in sums:
+            for cost, tree in _other_writings(statement):
+                changed = (*lines[:number], (statement.out.name, tree), *lines[number + 1 :])
+                yield Written(tensor, changed, cost)
 
     def leads_to(self, tensor: str) -> frozenset[int]:
         """The statements that take part in a tensor."""
@@ -89,7 +148,81 @@ def derived(graph: Graph) -> Derived:
         grain = _grain(name, staged, statements)
         if all(g.statements != grain.statements for g in grains):
             grains.append(grain)
+    grains += _cuts(closed.graph, staged)
+    grains.append(_paths(grains[0], staged))
     return Derived(closed.graph, tuple(grains))
+
+
+def _cuts(graph: Graph, staged: Derivation) -> Iterable[Grain]:
+    """Line by line down to one value, closed forms from there on, as people write who know them.
+
+    Right only for variables whose every path leads through that value; see `Evidence.grains`.
+    """
+    backward = staged.closed.statements
+    shown = _shown(staged)
+    for place, statement in enumerate(graph.statements):
+        cotangent = staged.cotangents.of.get(statement.out.name)
+        if statement.hidden or cotangent is None or statement.out.name in graph.outputs:
+            continue
+        if cotangent.name not in {s.out.name for s in backward} or not statement.out.shape:
+            continue
+        part = replace(
+            graph, statements=graph.statements[: place + 1], outputs=(statement.out.name,)
+        )
+        try:
+            below = derive(part, tuple(n for n in graph.wanted if n in staged.cotangents.of))
+        except Exception:  # a part that cannot stand alone is no grain
+            continue
+        head: list[AnyStatement] = []
+        for line in backward:
+            head.append(line)
+            if line.out.name == cotangent.name:
+                break
+        known = {s.out.name for s in head}
+        tail = [s for s in below.closed.statements if s.out.name not in known]
+        extra = [s for s in below.graph.statements if s.out.name not in graph.tensors]
+        gradients = {n: t.name for n, t in below.closed.gradients.items()}
+        yield Grain(
+            f"below {statement.out.name}",
+            (*graph.statements, *extra, *head, *tail),
+            len(graph.statements) + len(extra),
+            gradients,
+            {**shown, **_shown(below)},
+        )
+
+
+def _paths(closed: Grain, staged: Derivation) -> Grain:
+    """Every gradient as a plain sum over paths, nothing simplified."""
+    raw = {s.out.name: s for s in staged.cotangents.statements if isinstance(s, Statement)}
+    made: list[AnyStatement] = []
+    for name in dict.fromkeys(closed.gradients.values()):
+        statement = raw.get(name)
+        body = None if statement is None else _expanded(statement.body, raw)
+        if statement is not None and body is not None:
+            made.append(replace(statement, body=body))
+    gradients = {v: t for v, t in closed.gradients.items() if t in {s.out.name for s in made}}
+    return Grain(
+        "paths", (*closed.statements[: closed.first], *made), closed.first, gradients, closed.shown
+    )
+
+
+def _expanded(body: Poly, raw: Mapping[str, Statement]) -> Poly | None:
+    """The body with every cotangent written out; None when that gets too long."""
+
+    def change(base: Atom) -> Poly | None:
+        if not isinstance(base, Access) or base.tensor.name not in raw:
+            return None
+        inner = raw[base.tensor.name]
+        return inner.body.substitute(dict(zip(inner.free, base.index, strict=True)))
+
+    for _ in range(40):
+        new = replace_atoms(body, change)
+        if len(new.terms) > _MOST_PATHS:
+            return None
+        if new == body:
+            return body
+        body = new
+    return None
 
 
 def _grain(name: str, derivation: Derivation, backward: Iterable[AnyStatement]) -> Grain:
@@ -116,6 +249,63 @@ def _shown(derivation: Derivation) -> dict[str, Tree]:
     return found
 
 
+def _other_writings(statement: Statement) -> Iterable[tuple[float, Tree]]:
+    """A sum without brackets, and one with a common factor in front but its means spelled out."""
+    terms = statement.body.terms
+    free = statement.free
+    try:
+        yield 0.02, _sum_of(terms, free)
+        common = [
+            (b, e)
+            for b, e in terms[0].factors
+            if not isinstance(b, Symbol | Size) and all((b, e) in t.factors for t in terms[1:])
+            and b.indices <= set(free)
+        ]
+        if common:
+            rest = [
+                product(t.coefficient, [f for f in t.factors if f not in common], t.bound)
+                for t in terms
+            ]
+            above = [(b, e) for b, e in common if e > 0]
+            below = [(b, -e) for b, e in common if e < 0]
+            tree = _sum_of(rest, free)
+            if above:
+                tree = call("mul", _broadcast(above, free), tree)
+            if below:
+                tree = call("div", tree, _broadcast(below, free))
+            yield 0.02, tree
+    except Exception:  # no array text
+        return
+
+
+def _sum_of(terms: Iterable[Term], free: tuple[Index, ...]) -> Tree:
+    result: Tree | None = None
+    ordered = sorted(terms, key=lambda t: (t.coefficient < 0, len(t.bound)))
+    for term in ordered:
+        positive = Poly((replace(term, coefficient=abs(term.coefficient)),))
+        tree = raised(positive, _slots(positive, free))
+        if result is None:
+            result = tree if term.coefficient > 0 else call("neg", tree)
+        else:
+            result = call("add" if term.coefficient > 0 else "sub", result, tree)
+    assert result is not None
+    return result
+
+
+def _broadcast(factors: list[tuple[Atom, Fraction]], free: tuple[Index, ...]) -> Tree:
+    body = Poly((product(Fraction(1), factors),))
+    return raised(body, _slots(body, free))
+
+
+def _slots(body: Poly, free: Iterable[Index]) -> list[Index]:
+    """The free indices with axes of size one where the body does not use them."""
+    used = body.indices
+    slots = [i if i in used else Index("1", ONE) for i in free]
+    while slots and slots[0].size == ONE and len(slots) > len(used):
+        del slots[0]  # leading axes come by broadcasting
+    return slots
+
+
 @dataclass
 class Bench:
     """The values of every tensor of a grain at one point; evaluations with a line changed."""
@@ -125,6 +315,7 @@ class Bench:
     setting: Setting
     is_loss: bool
     _terms: dict[tuple[int, str], Array] = field(default_factory=dict)
+    _opened: dict[str, Array] = field(default_factory=dict)
 
     @staticmethod
     def at(grain: Grain, graph: Graph, point: Point) -> Bench:
@@ -188,6 +379,14 @@ class Bench:
             dirty.add(name)
         return known[gradient] * self.factor
 
+    def opened(self, statement: Statement) -> Array:
+        """A statement that is no part of the grain, over the grain's values."""
+        if statement.out.name not in self._opened:
+            value = np.asarray(evaluate(statement, self.known, self.setting)) * self.factor
+            shape = tuple(self.setting.size(d) for d in statement.out.shape)
+            self._opened[statement.out.name] = np.broadcast_to(value, shape)
+        return self._opened[statement.out.name]
+
     def term(self, statement: Statement, term: Term) -> Array:
         """The value of one term of a statement, over its free indices."""
         key = (hash(statement.free), term.key)
@@ -205,12 +404,8 @@ def _feeds(changes: Mapping[int, AnyStatement], name: str) -> bool:
 
 def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
     """An expression as text, hidden values written out; "" where it has no short text."""
-    used = body.indices
-    slots = [i if i in used else Index("1", ONE) for i in free]
-    while slots and slots[0].size == ONE and len(slots) > len(used):
-        del slots[0]  # leading axes come by broadcasting
     try:
-        tree = raised(body, slots)
+        tree = raised(body, _slots(body, free))
     except Exception:  # text only: a cause is still a cause without its formula
         return ""
     for _ in range(8):

@@ -44,6 +44,8 @@ class Mutant:
 
 NUMERIC = frozenset({"scale", "mean-for-sum", "sum-for-mean", "regulariser"})
 INVERTED = frozenset({"inverted-factor", "power"})
+# A power that is one too small is a factor that is missing.
+EXPONENT = INVERTED | {"missing-factor"}
 ADDED = frozenset({"missing-path", "missing-term", "regulariser"})
 LEFT_OUT = frozenset({"missing-factor", "mask-missing", "upstream-ignored"})
 AXIS = frozenset({"wrong-axis"})
@@ -156,8 +158,10 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
             other: ast.operator = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
             yield _binop(left, other, right), SIGN, "sign"
             yield _binop(left, ast.Mult(), right), OPERATOR, "operator"
-            yield left, ADDED, "left out"
-            yield right, ADDED | (SIGN if isinstance(op, ast.Sub) else SIGN), "left out"
+            # A number alone is left of `1 - a`: as a factor it says nothing any more.
+            gone = LEFT_OUT if _is_number(left, values) else frozenset[str]()
+            yield left, ADDED | gone, "left out"
+            yield right, ADDED | SIGN | (LEFT_OUT if _is_number(right, values) else gone), "left out"
         case ast.Mult() | ast.Div():
             other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
             yield _binop(left, other, right), NUMERIC | INVERTED if number else INVERTED, "inverted"
@@ -168,8 +172,8 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
                     accepted = accepted | INVERTED
                 yield kept, accepted, "left out"
         case ast.Pow():
-            yield _binop(left, ast.Mult(), right), {*INVERTED, *OPERATOR} | SIGN, "operator"
-            yield left, INVERTED, "left out"
+            yield _binop(left, ast.Mult(), right), INVERTED | OPERATOR | SIGN, "operator"
+            yield left, EXPONENT, "left out"
         case ast.MatMult():
             yield _binop(right, op, left), TRANSPOSED, "swapped"
             yield _binop(left, ast.Mult(), right), OPERATOR | {"missing-sum"}, "operator"
@@ -179,7 +183,7 @@ def signs(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     """No minus."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         exponent = _is_exponent(node, parents)
-        yield node.operand, INVERTED if exponent else SIGN, "sign"
+        yield node.operand, EXPONENT if exponent else SIGN, "sign"
 
 
 def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
@@ -197,7 +201,7 @@ def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
     elif _in_keyword(parents, "axis"):
         accepted = AXIS | {"extra-sum", "missing-sum"}
     elif _is_exponent(node, parents):
-        accepted = INVERTED
+        accepted = EXPONENT
     elif any(isinstance(p, ast.Compare) for p in parents):
         accepted = MASK
     elif any(_is_range(p) for p in parents):
@@ -224,8 +228,11 @@ def names(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     for name, value in values.items():
         same = isinstance(value, np.ndarray) and value.shape == own.shape
         if name != _label(node) and same and "." not in name:
+            # A later gradient where an earlier one belongs: what lies between is missing.
+            between = name.startswith("d") and _label(node).startswith("d")
+            more = {"upstream-ignored", *(["missing-factor"] if between else [])}
             if inside or name != "self":
-                yield ast.Name(name, ast.Load()), accepted | {"upstream-ignored"}, "name"
+                yield ast.Name(name, ast.Load()), accepted | more, "name"
         elif name != _label(node) and same:
             yield _attribute(name), accepted | {"upstream-ignored"}, "name"
 

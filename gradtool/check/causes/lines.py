@@ -14,7 +14,6 @@ from gradtool.check.diagnose_program import Array, Grain, written
 from gradtool.emit.text import text
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Atom, poly_of, product
-from gradtool.ir.walk import accesses
 
 _FORWARD = 0.5  # a mistake in a recomputed forward value is rarer than one in the backward pass
 _MOST = 6000
@@ -66,7 +65,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         return
     done: set[tuple[str, str]] = set()
     count = 0
-    for rank, grain in enumerate(evidence.derived.grains):
+    for rank, grain in enumerate(evidence.grains):
         tensor = grain.gradients.get(evidence.name)
         if tensor is None:
             continue
@@ -106,25 +105,8 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
 
 
 def surroundings(grain: Grain) -> Surroundings:
-    tensors = {
-        s.out.name: s.out for s in grain.statements if s.out.kind in ("real", "bool")
-    }
-    upstream: set[str] = set()
-    inputs = {}
-    for statement in grain.statements:
-        if isinstance(statement, Statement):
-            for access in accesses(statement.body):
-                if access.tensor.name not in tensors:
-                    inputs[access.tensor.name] = access.tensor
-    outputs = {s.out.name for s in grain.statements[grain.first :]}
-    forward = {s.out.name for s in grain.statements[: grain.first]} | set(inputs)
-    upstream = {n for n in inputs if n.startswith("d") and n[1:] in forward}
-    return Surroundings(
-        {**inputs, **tensors},
-        frozenset(upstream),
-        frozenset(outputs | upstream),
-        show(grain),
-    )
+    tensors = {n: t for n, t in grain.tensors.items() if t.kind in ("real", "bool")}
+    return Surroundings(tensors, grain.upstream, grain.cotangents, show(grain))
 
 
 def show(grain: Grain) -> Callable[[Atom], str]:

@@ -8,7 +8,7 @@ only as a simple expression of sizes and constants that is the same at every siz
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from gradtool.check.diagnose_factors import Factor, Numbers, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
 from gradtool.ir.graph import Statement
-from gradtool.ir.poly import Access, Poly, Size, Symbol, Term
+from gradtool.ir.poly import Poly, Size, Symbol, Term
 from gradtool.ir.walk import accesses
 
 _MOST_TERMS = 12
@@ -80,7 +80,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.derived is None or not evidence.shape_fits:
         return
     done: set[str] = set()
-    for rank, grain in enumerate(evidence.derived.grains):
+    for rank, grain in enumerate(evidence.grains):
         tensor = grain.gradients.get(evidence.name)
         place = grain.place(tensor) if tensor is not None else None
         statement = grain.statements[place] if place is not None else None
@@ -146,7 +146,7 @@ def _told(
     texts = {text for _, text in changed}
     own = [_is_own(t, evidence.name) for t, _ in changed]
     if texts == {"0"} and len(changed) == len(terms):
-        return "zero", 0.5, "nothing arrives: it is zero everywhere"
+        return "missing-path", 1.6, "every path is missing: it is zero but for rounding"
     if all(own) and len(terms) > len(changed):
         text = changed[0][1]
         word = {"0": "is missing", "2": "is doubled", "1/2": "is halved"}.get(
@@ -163,6 +163,9 @@ def _told(
     if len(texts) == 1:
         (text,) = texts
         whole = len(changed) == len(terms)
+        one, _, other = text.partition("/")
+        if one.isidentifier() and other.isidentifier():
+            return "wrong-axis", 1.1, f"the size {other} stands where {one} belongs"
         code = _scale_code([t for t, _ in changed], text)
         part = "it is" if whole else "a path is"
         what = {
@@ -182,11 +185,6 @@ def _is_own(term: Term, name: str) -> bool:
 
 def _scale_code(terms: Sequence[Term], text: str) -> str:
     for term in terms:
-        if not all(
-            isinstance(b, Access) or not isinstance(b, Symbol | Size) or True
-            for b, _ in term.factors
-        ):
-            continue
         for index in term.bound:
             if text == f"1/{index.size}":
                 return "mean-for-sum"
@@ -197,6 +195,3 @@ def _scale_code(terms: Sequence[Term], text: str) -> str:
         if isinstance(b, Symbol | Size) and e < 0
     }
     return "sum-for-mean" if text in divided else "scale"
-
-
-_ = replace

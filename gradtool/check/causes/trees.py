@@ -1,0 +1,146 @@
+"""One node of a printed line is different: operators, operands, axes, names, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array, Grain, Written
+from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
+from gradtool.emit.text import text
+from gradtool.ir.tree import Name, Tree, names, replace_names, size_of
+
+_FORWARD = 0.5
+
+
+@dataclass
+class _Program:
+    """The lines of one writing at every point, as trees."""
+
+    evidence: Evidence
+    grain: Grain
+    writing: Written
+
+    def __post_init__(self) -> None:
+        self._bases: dict[int, tuple[Evaluation, dict[str, Array]]] = {}
+
+    def base(self, seen: Seen) -> tuple[Evaluation, dict[str, Array]]:
+        """The forward values and the lines in front, unchanged."""
+        if seen.number not in self._bases:
+            bench = self.evidence.bench(self.grain, seen.number)
+            known = {**bench.known}
+            numbers = _numbers(seen, self.evidence)
+            for name, tree in self.writing.lines:
+                known[name] = Evaluation(known, numbers).value(tree)
+            self._bases[seen.number] = Evaluation(known, numbers), known
+        return self._bases[seen.number]
+
+    def works(self) -> bool:
+        """Whether the lines can be played through and give what is right."""
+        import numpy as np
+
+        seen = self.evidence.telling[0]
+        try:
+            _, known = self.base(seen)
+            value = np.asarray(known[self.writing.gradient]) * self.factor(seen)
+        except (NotEvaluated, ValueError, IndexError, TypeError, KeyError):
+            return False
+        return value.shape == seen.right.shape and bool(
+            np.allclose(value, seen.right, rtol=1e-9, atol=1e-12)
+        )
+
+    def factor(self, seen: Seen) -> float:
+        return self.evidence.bench(self.grain, seen.number).factor
+
+    def predict(self, seen: Seen, place: int, tree: Tree) -> Array | None:
+        import numpy as np
+
+        try:
+            evaluation, known = self.base(seen)
+            changed = {self.writing.lines[place][0]: evaluation.value(tree)}
+            for name, later in self.writing.lines[place + 1 :]:
+                if names(later) & changed.keys():
+                    again = Evaluation({**known, **changed}, evaluation.numbers)
+                    changed[name] = again.value(later)
+            value = changed.get(self.writing.gradient)
+        except (NotEvaluated, ValueError, IndexError, TypeError, KeyError, ZeroDivisionError):
+            return None
+        return None if value is None else np.asarray(value, dtype=float) * self.factor(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    program: _Program
+    place: int
+    change: Change
+
+    def predict(self, seen: Seen) -> Array | None:
+        return self.program.predict(seen, self.place, self.change.tree)
+
+    def proof(self) -> str:
+        writing, label = self.program.writing, self.program.evidence.label
+        shown = text(_spelled(self.program.grain, self.change.tree))
+        name = writing.lines[self.place][0]
+        if name == writing.gradient:
+            return f"your {label} equals {shown}"
+        owner = text(_spelled(self.program.grain, Name(name)))
+        return f"your {label} is what comes out with {owner} = {shown}"
+
+
+def _numbers(seen: Seen, evidence: Evidence) -> dict[str, float]:
+    found: dict[str, float] = {**seen.point.probe.scalars, **seen.point.probe.env}
+    for variable in evidence.reference.spec.variables:
+        if variable.index is not None:
+            found[f"classes of {variable.name}"] = variable.index.evaluate(seen.point.probe.env)
+    return found
+
+
+def _spelled(grain: Grain, tree: Tree) -> Tree:
+    for _ in range(6):
+        tree = replace_names(tree, grain.shown)
+    return tree
+
+
+def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.derived is None:
+        return
+    done: set[str] = set()
+    for rank, grain in enumerate(evidence.grains):
+        for writing in grain.written(evidence.name):
+            program = _Program(evidence, grain, writing)
+            if not program.works():
+                continue
+            known = _known(grain, writing)
+            for place, (name, tree) in enumerate(writing.lines):
+                key = f"{name} {text(tree)}"
+                if key in done or size_of(tree) > 80:
+                    continue
+                done.add(key)
+                own = name == writing.gradient
+                where = "" if own else text(_spelled(grain, Name(name)))
+                extra = 0.03 * rank + (0.0 if own else 0.05) + writing.cost
+                for change in changes(tree, known):
+                    told = _Told(program, place, change)
+                    what = f"{change.what}, in {where}" if where else change.what
+                    yield Hypothesis(
+                        change.code,
+                        change.cost + extra,
+                        what,
+                        told.predict,
+                        told.proof,
+                        f"{name}: {change.code} {text(change.tree)}",
+                    )
+
+
+def _known(grain: Grain, writing: Written) -> Known:
+    shapes: dict[str, tuple[object, ...]] = {
+        t.name: t.shape for t in grain.tensors.values() if t.kind == "real"
+    }
+    return Known(
+        shapes,
+        grain.upstream,
+        grain.cotangents,
+        lambda tree: text(_spelled(grain, tree)),
+    )

@@ -1,0 +1,395 @@
+"""Array expressions evaluated as NumPy would, and every small change of one.
+
+A user's line is an array expression too, with NumPy's broadcasting and NumPy's crashes, so a wrong
+axis or a missing transpose is best played through on the printed line itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, children
+from gradtool.numeric.arithmetic import Double
+from gradtool.ops.scalar import FUNCTIONS
+
+Array = Any
+
+
+class NotEvaluated(Exception):
+    """A word that is not played through here."""
+
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": lambda a, b: np.asarray(a, dtype=float) ** b,
+    "matmul": lambda a, b: a @ b,
+    "gt": lambda a, b: (a > b) * 1.0,
+    "ge": lambda a, b: (a >= b) * 1.0,
+    "lt": lambda a, b: (a < b) * 1.0,
+    "le": lambda a, b: (a <= b) * 1.0,
+    "eq": lambda a, b: (a == b) * 1.0,
+    "ne": lambda a, b: (a != b) * 1.0,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "outer": np.outer,
+    "floordiv": lambda a, b: a // b,
+}
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min,
+}  # fmt: skip
+
+
+class Evaluation:
+    """Trees at one point; the values of unchanged parts are kept."""
+
+    def __init__(self, known: Mapping[str, Array], numbers: Mapping[str, float]) -> None:
+        self.known = known
+        self.numbers = numbers
+        self._kept: dict[int, tuple[Tree, Array]] = {}
+        self._double = Double()
+
+    def value(self, tree: Tree) -> Array:
+        """The value of a tree.
+
+        Raises:
+            NotEvaluated: a word without a rule here.
+            ValueError, IndexError, KeyError, TypeError: what NumPy would not compute either.
+        """
+        kept = self._kept.get(id(tree))
+        if kept is None:
+            kept = tree, self._value(tree)
+            self._kept[id(tree)] = kept
+        return kept[1]
+
+    def _value(self, tree: Tree) -> Array:
+        match tree:
+            case Name(id=name):
+                if name in self.known:
+                    return self.known[name]
+                if name == "pi":
+                    return np.pi
+                if name not in self.numbers:
+                    raise NotEvaluated(name)
+                return self.numbers[name]
+            case Number(value=value):
+                return int(value) if value.denominator == 1 else float(value)
+            case Literal(value="..."):
+                return ...
+            case Literal(value=value):
+                return value
+            case Items(items=items):
+                return tuple(self.value(item) for item in items)
+            case Slice(start=start, stop=stop, step=step):
+                return slice(*(None if p is None else self._int(p) for p in (start, stop, step)))
+            case Call():
+                return self._call(tree)
+        raise NotEvaluated(type(tree).__name__)
+
+    def _int(self, tree: Tree) -> int:
+        return int(self.value(tree))
+
+    def _call(self, tree: Call) -> Array:
+        op = tree.op
+        if op in _BINARY and len(tree.args) == 2:
+            left, right = (self.value(a) for a in tree.args)
+            return _BINARY[op](left, right)
+        if op in _REDUCTIONS and tree.keyword("over") is None:
+            named = {k: self.value(v) for k, v in tree.kwargs}
+            return _REDUCTIONS[op](*(self.value(a) for a in tree.args), **named)
+        if op in FUNCTIONS and len(tree.args) == 1:
+            return self._double.function(op, [np.asarray(self.value(tree.args[0]))])
+        return self._other(tree)
+
+    def _other(self, tree: Call) -> Array:
+        values = [self.value(a) for a in tree.args]
+        named = {k: self.value(v) for k, v in tree.kwargs}
+        match tree.op:
+            case "neg":
+                return -values[0]
+            case "transpose" if len(values) == 1:
+                return np.asarray(values[0]).T
+            case "transpose":
+                return np.transpose(*values)
+            case "sqrt":
+                return np.sqrt(values[0])
+            case "getitem":
+                return np.asarray(values[0])[_index(values[1])]
+            case "where":
+                return np.where(np.asarray(values[0]) != 0, values[1], values[2])
+            case "reshape":
+                shape = values[1] if isinstance(values[1], tuple) else tuple(values[1:])
+                return np.reshape(values[0], tuple(int(s) for s in shape))
+            case "broadcast_to":
+                return np.broadcast_to(values[0], tuple(int(s) for s in values[1]))
+            case "swapaxes":
+                return np.swapaxes(*values)
+            case "arange":
+                return np.arange(int(values[0]))
+            case "eye":
+                return np.eye(int(values[0]))
+            case "zeros":
+                return np.zeros(values[0])
+            case "onehot":
+                return self._onehot(tree, values[0])
+            case "einsum":
+                return np.einsum(*values, **named)
+        raise NotEvaluated(tree.op)
+
+    def _onehot(self, tree: Call, labels: Array) -> Array:
+        classes = self.numbers.get(f"classes of {_name_in(tree)}")
+        if classes is None:
+            raise NotEvaluated("onehot")
+        return (np.asarray(labels)[..., None] == np.arange(int(classes))) * 1.0
+
+
+def _name_in(tree: Tree) -> str:
+    if isinstance(tree, Name):
+        return tree.id
+    return next((found for child in children(tree) if (found := _name_in(child))), "")
+
+
+def _index(value: Any) -> Any:
+    def whole(entry: Any) -> Any:
+        if isinstance(entry, np.ndarray) and entry.dtype.kind == "f":
+            return entry.astype(int)
+        return int(entry) if isinstance(entry, float) else entry
+
+    return tuple(whole(v) for v in value) if isinstance(value, tuple) else whole(value)
+
+
+# -- changes --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One node of a tree changed.
+
+    `what` is made from the texts of the node before and after; see `gradtool.check.causes.trees`.
+    """
+
+    code: str
+    cost: float
+    tree: Tree
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What changes may use: shapes of names, which are upstream or cotangents, and printing."""
+
+    shapes: Mapping[str, tuple[object, ...]]
+    upstream: frozenset[str]
+    cotangents: frozenset[str]
+    show: Callable[[Tree], str]
+
+
+def changes(tree: Tree, known: Known) -> Iterator[Change]:
+    """Every small change of a tree, at any depth."""
+    yield from _here(tree, known)
+    match tree:
+        case Call(args=args):
+            for k, child in enumerate(args):
+                if isinstance(child, Slice | Literal | Items) and tree.op != "getitem":
+                    continue
+                for change in changes(child, known):
+                    whole = replace(tree, args=(*args[:k], change.tree, *args[k + 1 :]))
+                    yield replace(change, tree=whole)
+            if tree.op in _REDUCTIONS:
+                yield from _axes(tree, known)
+        case _:
+            return
+
+
+_FLIPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul"}
+_COMPARED = ("gt", "ge", "lt", "le", "eq", "ne")
+
+
+def _here(tree: Tree, known: Known) -> Iterator[Change]:
+    match tree:
+        case Name(id=name):
+            yield from _names(name, known)
+        case Number(value=value):
+            for new in (value + 1, value - 1, value * 2):
+                if new != value:
+                    yield Change("constant", 1.9, _number(new), f"{_text(new)} for {_text(value)}")
+        case Call(op="add" | "sub" as op, args=(left, right)):
+            first, second = known.show(left), known.show(right)
+            sign = "-" if op == "add" else "+"
+            text = f"{sign} {second} where the sign should be the other"
+            yield Change("sign", 1.0, replace(tree, op=_FLIPPED[op]), text)
+            yield Change("operator", 1.6, replace(tree, op="mul"), f"× before {second}, not + or -")
+            yield Change("missing-path", 1.05, left, f"{second} is missing")
+            yield Change("missing-path", 1.05, right, f"{first} is missing")
+            if op == "sub":
+                turned = replace(tree, args=(right, left))
+                yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
+                negative = Call("neg", (right,))
+                yield Change("missing-path", 1.04, negative, f"{first} is missing")
+        case Call(op="mul" | "div" as op, args=(left, right)):
+            yield from _products(tree, op, left, right, known)
+        case Call(op="neg", args=(inner,)):
+            yield Change("sign", 1.0, inner, f"the minus of {known.show(tree)} is missing")
+        case Call(op="sqrt", args=(inner,)):
+            yield Change("wrong-function", 1.3, inner, f"the root of {known.show(inner)} is missing")
+            yield Change("wrong-function", 1.6, Call("sqrt", (tree,)), "a root too many")
+        case Call(op="pow", args=(base, exponent)):
+            shown = known.show(base)
+            text = f"{shown} stands to another power"
+            product = Call("mul", (base, exponent))
+            yield Change("power", 1.5, product, f"× {known.show(exponent)} stands for a power of it")
+            yield Change("power", 1.3, base, text)
+            yield Change("inverted-factor", 1.3, Call("pow", (base, Call("neg", (exponent,)))), text)
+            for shift in (1, -1, -2, 2):
+                moved = Call("add", (exponent, _number(Fraction(shift))))
+                yield Change("power", 1.5, Call("pow", (base, moved)), text)
+        case Call(op="matmul", args=(left, right)):
+            yield from _matmuls(tree, left, right, known)
+        case Call(op="transpose", args=(inner,)):
+            yield Change("transposed", 1.0, inner, f"{known.show(inner)} must be transposed")
+        case Call(op=op, args=(left, right)) if op in _COMPARED:
+            text = f"another condition stands for {known.show(tree)}"
+            for other in _COMPARED:
+                if other != op:
+                    yield Change("mask", 1.3, replace(tree, op=other), text)
+            for shift in (1, -1):
+                moved = Call("add", (right, _number(Fraction(shift))))
+                yield Change("mask", 1.8, replace(tree, args=(left, moved)), text)
+            yield Change("mask", 1.5, left, f"{known.show(left)} stands for a mask")
+        case Call(op="where", args=(_, yes, no)):
+            yield Change("mask-missing", 1.2, yes, f"the condition of {known.show(tree)} is missing")
+            yield Change("mask", 1.3, replace(tree, args=(tree.args[0], no, yes)), "mask turned round")
+        case Call(op="onehot", args=(labels,)):
+            for shift in (1, -1):
+                moved = Call("add", (labels, _number(Fraction(shift))))
+                text = "the labels are off by one"
+                yield Change("label-shift", 1.3, replace(tree, args=(moved,)), text)
+        case Call(op=op, args=(inner,)) if op in FUNCTIONS:
+            text = f"{op} is missing around {known.show(inner)}"
+            yield Change("wrong-function", 1.4, inner, text)
+            yield Change("wrong-function", 1.6, Call(op, (tree,)), f"{op} is applied twice")
+
+
+def _names(name: str, known: Known) -> Iterator[Change]:
+    shape = known.shapes.get(name)
+    if shape is None:
+        return
+    for other, its in known.shapes.items():
+        if other == name or its != shape:
+            continue
+        gradient = name in known.cotangents or other in known.cotangents
+        code = "wrong-gradient" if gradient else "wrong-tensor"
+        shown, was = known.show(Name(other)), known.show(Name(name))
+        yield Change(code, 1.6, Name(other), f"{shown} stands where {was} belongs")
+
+
+def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
+    first, second = known.show(left), known.show(right)
+    word = "divided by" if op == "mul" else "multiplied by"
+    code = "scale" if _is_scalar(right, known) or _is_scalar(left, known) else "inverted-factor"
+    yield Change(code, 1.2, replace(tree, op=_FLIPPED[op]), f"{word} {second}")
+    if op == "mul":
+        turned = Call("div", (right, left))
+        yield Change(code, 1.3, turned, f"divided by {first}")
+    sign = "×" if op == "mul" else "/"
+    yield Change("operator", 1.6, replace(tree, op="add"), f"+ {second} stands for {sign} {second}")
+    yield Change("operator", 1.65, replace(tree, op="sub"), f"- {second} stands for {sign} {second}")
+    by = "factor" if op == "mul" else "division by"
+    yield Change(_lost(right, op == "div", known), 1.0, left, f"the {by} {second} is missing")
+    if op == "mul":
+        yield Change(_lost(left, False, known), 1.0, right, f"the factor {first} is missing")
+    else:
+        yield Change(_lost(left, False, known), 1.5, right, f"{first} / is missing")
+        one = Call("div", (_number(Fraction(1)), right))
+        yield Change(_lost(left, False, known), 1.1, one, f"the factor {first} is missing")
+
+
+def _lost(tree: Tree, divided: bool, known: Known) -> str:
+    if _is_scalar(tree, known):
+        return "sum-for-mean" if divided else "scale"
+    if isinstance(tree, Call) and tree.op in _COMPARED:
+        return "mask-missing"
+    if isinstance(tree, Name) and tree.id in known.upstream:
+        return "upstream-ignored"
+    return "missing-factor"
+
+
+def _is_scalar(tree: Tree, known: Known) -> bool:
+    if isinstance(tree, Name):
+        return not known.shapes.get(tree.id)
+    if isinstance(tree, Call) and tree.op in ("add", "sub", "mul", "div", "pow", "neg", "sqrt"):
+        return all(_is_scalar(child, known) for child in tree.args)
+    return isinstance(tree, Number)
+
+
+def _matmuls(tree: Call, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
+    first, second = known.show(left), known.show(right)
+    swapped = replace(tree, args=(right, left))
+    yield Change("swapped-order", 1.2, swapped, f"{first} and {second} change places in the product")
+    yield Change("transposed", 1.1, replace(tree, args=(Call("transpose", (left,)), right)),
+                 f"{first} is transposed the wrong way")  # fmt: skip
+    yield Change("transposed", 1.1, replace(tree, args=(left, Call("transpose", (right,)))),
+                 f"{second} is transposed the wrong way")  # fmt: skip
+    both = (Call("transpose", (right,)), Call("transpose", (left,)))
+    yield Change("transposed", 1.3, replace(tree, args=both), "the product is transposed")
+    turned = (_turned(right), _turned(left))
+    yield Change("swapped-order", 1.25, replace(tree, args=turned), "the product is turned around")
+    yield Change("operator", 1.5, replace(tree, op="mul"), "* stands for a matrix product")
+
+
+def _turned(tree: Tree) -> Tree:
+    if isinstance(tree, Call) and tree.op == "transpose" and len(tree.args) == 1:
+        return tree.args[0]
+    return tree
+
+
+def _axes(tree: Call, known: Known) -> Iterator[Change]:
+    """Another axis, none, kept dimensions, a mean for a sum, no sum."""
+    operand = tree.args[0]
+    shown = known.show(operand)
+    axis, keep = tree.keyword("axis"), tree.keyword("keepdims")
+    rest = tuple((k, v) for k, v in tree.kwargs if k not in ("axis", "keepdims"))
+    named = {"axis": axis, "keepdims": keep}
+
+    def with_(op: str = tree.op, **new: Tree | None) -> Call:
+        chosen = {**named, **new}
+        kwargs = tuple((k, v) for k, v in chosen.items() if v is not None)
+        return Call(op, (operand,), (*rest, *kwargs))
+
+    if tree.op in ("sum", "mean"):
+        other = "mean" if tree.op == "sum" else "sum"
+        code = "mean-for-sum" if other == "mean" else "sum-for-mean"
+        text = f"the {other} of {shown} stands for its {tree.op}"
+        yield Change(code, 1.0, with_(other), text)
+        yield Change("missing-sum", 1.1, operand, f"the {tree.op} of {shown} is missing")
+    if axis is not None:
+        for number in (0, 1, 2, -1, -2):
+            moved = _number(Fraction(number))
+            if moved == axis:
+                continue
+            text = f"{shown} is summed over the wrong axis"
+            yield Change("wrong-axis", 1.1, with_(axis=moved), text)
+            kept = with_(axis=moved, keepdims=Literal(True))
+            yield Change("wrong-axis", 1.15, kept, text)
+        text = f"the {tree.op} of {shown} runs over every axis"
+        yield Change("extra-sum", 1.1, with_(axis=None, keepdims=None), text)
+    if keep is not None:
+        yield Change("wrong-axis", 1.2, with_(keepdims=None), f"keepdims is missing: {shown}")
+    elif axis is not None:
+        kept = with_(keepdims=Literal(True))
+        yield Change("wrong-axis", 1.3, kept, f"keepdims should not stand: {shown}")
+
+
+def _number(value: Fraction) -> Number:
+    return Number(value, _text(value))
+
+
+def _text(value: Fraction) -> str:
+    return str(value)
