@@ -13,7 +13,7 @@ from gradtool.spec.model import Place, Source
 Forbidden = Literal["frameworks", "numeric-differentiation"]
 FORBIDDEN: tuple[Forbidden, ...] = ("frameworks", "numeric-differentiation")
 
-CreditKind = Literal["gradients", "none", "stated"]
+CreditKind = Literal["equal", "none", "stated"]
 
 DEFAULT_FILES = ("*.py", "*.ipynb")
 
@@ -23,13 +23,13 @@ class Credit:
     """How the points of a question are divided when it is not right as a whole.
 
     Attributes:
-        kind: "gradients" (an equal share for each gradient), "none" (all or nothing) or
-            "stated" (by `shares`).
+        kind: "equal" (a share for the forward pass and one for each gradient), "none" (all or
+            nothing) or "stated" (by `shares`).
         shares: the weight of "forward" and of each variable whose gradient counts.
         follows: what a gradient that fits the student's own wrong forward is worth, from 0 to 1.
     """
 
-    kind: CreditKind = "gradients"
+    kind: CreditKind = "equal"
     shares: Mapping[str, Fraction] = field(default_factory=dict)
     follows: Fraction = Fraction(0)
 

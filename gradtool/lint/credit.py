@@ -44,7 +44,7 @@ def _shares(credit: Credit, gradients: tuple[str, ...]) -> dict[str, Fraction]:
         return {name: share for name, share in credit.shares.items() if share}
     if credit.kind == "none" or not gradients:
         return {FORWARD: Fraction(1)}  # one share, which only a right answer earns
-    return dict.fromkeys(gradients, Fraction(1))
+    return dict.fromkeys((FORWARD, *gradients), Fraction(1))
 
 
 def _earned(credit: Credit, name: str, verdict: Verdict | None) -> Fraction:

@@ -177,7 +177,7 @@ class _Reader:
         match entry:
             case None:
                 return Credit()
-            case Entry(value=Scalar(text="none" | "gradients" as kind)):
+            case Entry(value=Scalar(text="none" | "equal" as kind)):
                 return Credit("none") if kind == "none" else Credit()
             case Entry(value=Mapping(entries=entries)) if entries:
                 shares = {
@@ -191,9 +191,9 @@ class _Reader:
                         follows = self._number(e, "credit.follows", Fraction(0), 0, 1)
                 if shares and not sum(shares.values()):
                     self.reading.problem(entry.value, "credit: every share is zero")
-                return Credit("stated" if shares else "gradients", shares, follows)
-        hint = "write gradients, none, or shares such as {forward: 1, W: 2, b: 1}"
-        expected = "gradients, none or a mapping of shares"
+                return Credit("stated" if shares else "equal", shares, follows)
+        hint = "write equal, none, or shares such as {forward: 1, W: 2, b: 1}"
+        expected = "equal, none or a mapping of shares"
         self.reading.expected(entry.value, "credit", expected, hint)
         return Credit()
 

@@ -133,16 +133,17 @@ def stage(submission: Submission, target: Path) -> Staged:
 def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
     """The file that a question means: its name and "", or "" and what is wrong.
 
-    A pattern without ``/`` fits in any folder. Of several the one nearest to the top is taken.
-    A submission that is one file has no choice.
+    The first pattern that fits decides. One without ``/`` fits in any folder, and of several
+    files the one nearest to the top is taken. A submission that is one file has no choice.
     """
     patterns = ("*",) if staged.alone else patterns
-    fitting = [name for name in staged.files if any(fits(name, p) for p in patterns)]
-    if not fitting:
-        barred = [one for one in staged.refused if any(fits(one.name, p) for p in patterns)]
-        if barred:
-            return "", f"{shown_name(barred[0].name)}: {barred[0].reason}"
-        return "", ""
+    barred = [one for one in staged.refused if any(fits(one.name, p) for p in patterns)]
+    for pattern in patterns:
+        fitting = [name for name in staged.files if fits(name, pattern)]
+        if fitting:
+            break
+    else:
+        return "", f"{shown_name(barred[0].name)}: {barred[0].reason}" if barred else ""
     depth = min(name.count("/") for name in fitting)
     highest = [name for name in fitting if name.count("/") == depth]
     if len(highest) > 1:

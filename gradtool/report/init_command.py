@@ -22,7 +22,8 @@ questions:
     # function: affine_backward      # only where gradtool cannot tell: the forward, the
     #                                # backward or the class
     points: 10
-    # credit: gradients              # an equal share for each right gradient; or none; or
+    # credit: equal                  # a share for the forward pass, one for each gradient; or
+    #                                # none: all or nothing; or stated shares:
     # credit: {forward: 2, X: 3, W: 3, b: 2, follows: 0.5}
     #                                # 'follows': for a gradient that fits a wrong forward
 

@@ -1,0 +1,88 @@
+"""Wrong submissions that reach for what is not theirs; each leaves a trace if it gets there."""
+
+from __future__ import annotations
+
+from tests.lint.hostile.model import Case, inside, one, trying
+
+TRACE = "/tmp/gradtool-hostile-trace"
+_LEAVE = f"open({TRACE!r} + {{name!r}}, 'w').write('here')"
+
+
+def _text(name: str, *lines: str) -> str:
+    return trying(*lines, _LEAVE.format(name=f"-{name}"))
+
+
+_LINES: dict[str, tuple[str, ...]] = {
+    "writes": ("pass",),
+    "writes_here": ("open('here.txt', 'w').write('x')",),
+    "deletes": ("import os; os.remove(__file__)",),
+    "reads_passwords": ("open('/etc/shadow').read()",),
+    "reads_a_home": ("import os; os.listdir('/root'); os.listdir('/home')",),
+    "reads_the_environment": ("open('/proc/1/environ').read()",),
+    "lists_processes": (
+        "import os; [open(f'/proc/{p}/cmdline').read() for p in os.listdir('/proc')]",
+    ),
+    "tcp": ("import socket; socket.create_connection(('127.0.0.1', 22), 1)",),
+    "udp": (
+        "import socket",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))",
+    ),
+    "unix_socket": (
+        "import socket; socket.socket(socket.AF_UNIX).connect('/var/run/docker.sock')",
+    ),
+    "runs_a_program": ("import subprocess; subprocess.run(['/bin/true'], check=True)",),
+    "execs": ("import os; os.execv('/bin/true', ['true'])",),
+    "links": (f"import os; os.symlink('/etc/passwd', {TRACE + '-link'!r})",),
+    "raises_limits": (
+        "import resource",
+        "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+    ),
+    "mounts": (
+        "import ctypes",
+        "assert ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0",
+    ),
+    "traces_its_parent": (
+        "import ctypes, os",
+        "assert ctypes.CDLL(None).ptrace(16, os.getppid(), None, None) == 0",
+    ),
+    "daemon": (
+        "import os, time",
+        "if os.fork() == 0:",
+        "    os.setsid()",
+        "    if os.fork() == 0:",
+        "        time.sleep(20)",
+        f"        open({TRACE!r} + '-daemon-late', 'w').write('x')",
+        "    os._exit(0)",
+    ),
+    "chmod": ("import os; os.chmod('/tmp', 0o777)",),
+}
+_DEADLY = {
+    "kills_its_parent": ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)",),
+    "kills_everything": ("import os, signal; os.kill(-1, signal.SIGKILL)",),
+    "stops_its_group": ("import os, signal; os.killpg(0, signal.SIGSTOP)",),
+}
+# The worker may be gone after some of these, where nothing forbids them.
+_CODES = ("GT202", "GT106", "GT109", "GT110", "GT107")
+
+CASES = (
+    *(
+        Case(
+            f"escape_{name}",
+            "escape",
+            one(f"escape_{name}", _text(name, *lines)),
+            _CODES,
+            trace=f"{TRACE}-{name}",
+        )
+        for name, lines in _LINES.items()
+    ),
+    *(
+        Case(
+            f"escape_{name}",
+            "escape",
+            one(f"escape_{name}", inside(*lines)),
+            _CODES,
+            only_boxed=True,
+        )
+        for name, lines in _DEADLY.items()
+    ),
+)

@@ -1,0 +1,109 @@
+"""Submissions with right values by means that the assignment forbids."""
+
+from __future__ import annotations
+
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, Case, one
+
+_NUMERIC = """\
+def affine_backward(dY, cache):
+    values, found = [v.copy() for v in cache], []
+    for v in values:
+        g = np.zeros_like(v)
+        for i in np.ndindex(v.shape):
+            old = v[i]
+            v[i] = old + {h}
+            up = {up}
+            v[i] = old - {h}
+            g[i] = ((up - {up}) * dY).sum() / (2 * {h})
+            v[i] = old
+        found.append(g)
+    return tuple(found)
+"""
+_CALLS = "affine_forward(*values)[0]"
+_INLINE = "(values[0] @ values[1] + values[2])"
+_COMPLEX = """\
+def affine_backward(dY, cache):
+    values, found = [v.astype(complex) for v in cache], []
+    for v in values:
+        g = np.zeros(v.shape)
+        for i in np.ndindex(v.shape):
+            v[i] += 1e-30j
+            g[i] = (affine_forward(*values)[0].imag * dY).sum() / 1e-30
+            v[i] = v[i].real
+        found.append(g)
+    return tuple(found)
+"""
+_BIAS_ONLY = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    db = np.array([
+        ((affine_forward(X, W, b + e)[0] - affine_forward(X, W, b - e)[0]) * dY).sum() / 2
+        for e in np.eye(len(b))
+    ])
+    return dY @ W.T, X.T @ dY, db
+"""
+_QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
+
+
+def _numeric(h: str, up: str) -> str:
+    return HEAD + FORWARD + _NUMERIC.format(h=h, up=up)
+
+
+_TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torch": (RIGHT + "import torch\n", ("GT401",)),
+    "torch_used": (
+        "import torch\n"
+        + HEAD
+        + FORWARD
+        + "def affine_backward(dY, cache):\n"
+        + "    leaves = [torch.tensor(v, requires_grad=True) for v in cache]\n"
+        + "    return torch.autograd.grad(leaves[0] @ leaves[1] + leaves[2], leaves, dY)\n",
+        ("GT401",),
+    ),
+    "autograd": ("from autograd import elementwise_grad\n" + RIGHT, ("GT401",)),
+    "guarded": ("try:\n    import jax\nexcept ImportError:\n    jax = None\n" + RIGHT, ("GT401",)),
+    "dynamic": (
+        RIGHT + "try:\n    __import__('tensorflow')\nexcept ImportError: pass\n",
+        ("GT401",),
+    ),
+    "importlib": (
+        "import importlib\n" + RIGHT + "def f(): importlib.import_module('sympy')\n",
+        ("GT401",),
+    ),
+    "gradtool": ("import gradtool\n" + RIGHT, ("GT401",)),
+    "gradtool_inside": (
+        HEAD
+        + FORWARD
+        + "def affine_backward(dY, cache):\n"
+        + "    from gradtool.numeric.reference import reference_for\n"
+        + "    return reference_for(None)\n",
+        ("GT401",),
+    ),
+    "central": (_numeric("1e-5", _CALLS), ("GT402",)),
+    "central_large": (_numeric("1.0", _CALLS), ("GT402",)),
+    "central_inline": (_numeric("1e-5", _INLINE), ("GT402",)),
+    "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
+    "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
+    "one_gradient_only": (HEAD + FORWARD + _BIAS_ONLY, ("GT402",)),
+    "unobserved": (
+        HEAD
+        + _QUIET
+        + FORWARD
+        + _NUMERIC.format(h="1.0", up=_CALLS).replace(
+            "    values, found", "    quiet()\n    values, found"
+        ),
+        ("GT403",),
+    ),
+    "copies_a_classmate": ("from honest_plain import *\n", ("GT105",)),
+    "reads_a_classmate": (
+        "import glob, os\n"
+        "for name in glob.glob(os.path.join(os.path.dirname(__file__), '..', '*', 'honest*.py')):\n"
+        "    exec(open(name).read())\n",
+        ("GT105",),
+    ),
+}
+
+CASES = tuple(
+    Case(f"forbidden_{name}", "forbidden", one(f"forbidden_{name}", text), codes)
+    for name, (text, codes) in _TEXTS.items()
+)

@@ -1,0 +1,140 @@
+"""Right submissions, as different as those of a class; each has to get full marks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, RIGHT_BACKWARD, Case, Content, one
+
+
+def notebook(*cells: str) -> str:
+    """A notebook with these code cells."""
+    return json.dumps(
+        {
+            "cells": [
+                {"cell_type": "markdown", "metadata": {}, "source": ["# Homework"]},
+                *(
+                    {
+                        "cell_type": "code",
+                        "metadata": {},
+                        "execution_count": None,
+                        "outputs": [],
+                        "source": cell.splitlines(keepends=True),
+                    }
+                    for cell in cells
+                ),
+            ],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+    )
+
+
+EINSUM = """\
+def affine_backward(dout, cache):
+    x, w, _ = cache
+    dx = np.einsum("nc,dc->nd", dout, w)
+    dw = np.einsum("nd,nc->dc", x, dout)
+    return dx, dw, np.einsum("nc->c", dout)
+"""
+LOOPS = """\
+def affine_backward(dout, cache):
+    x, w, b = cache
+    dx, dw, db = np.zeros(x.shape), np.zeros(w.shape), np.zeros(b.shape)
+    for n in range(len(x)):
+        for c in range(len(b)):
+            db[c] += dout[n, c]
+            for d in range(len(w)):
+                dx[n, d] += dout[n, c] * w[d, c]
+                dw[d, c] += dout[n, c] * x[n, d]
+    return dx, dw, db
+"""
+CLASS = """\
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+
+    def backward(self, dY):
+        self.dW = self.X.T @ dY
+        self.db = dY.sum(axis=0)
+        return dY @ self.W.T
+"""
+HELPER = """\
+def times(a, b):
+    return a @ b
+"""
+CHECKED = (
+    HEAD
+    + FORWARD
+    + RIGHT_BACKWARD
+    + """\
+def numeric(f, x, h=1e-5):
+    g = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        old = x[i]
+        x[i] = old + h
+        up = f(x)
+        x[i] = old - h
+        g[i] = (up - f(x)) / (2 * h)
+        x[i] = old
+    return g
+
+X, W, b = np.ones((2, 3)), np.ones((3, 4)), np.ones(4)
+print(numeric(lambda X: affine_forward(X, W, b)[0].sum(), X))
+"""
+)
+RECOMPUTING = (
+    HEAD
+    + FORWARD
+    + """\
+def affine_backward(dY, cache):
+    Y, (X, W, b) = affine_forward(*cache)
+    assert Y.shape == dY.shape
+    return dY @ W.T, X.T @ dY, np.ones(len(dY)) @ dY
+"""
+)
+
+_FILES: dict[str, Mapping[str | bytes, Content]] = {
+    "plain": one("honest_plain", RIGHT),
+    "einsum": one("honest_einsum", HEAD + FORWARD + EINSUM),
+    "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
+    "class": one("honest_class", HEAD + CLASS),
+    "checked": one("honest_checked", CHECKED),
+    "recomputing": one("honest_recomputing", RECOMPUTING),
+    "bom": one("honest_bom", b"\xef\xbb\xbf" + RIGHT.encode()),
+    "latin1": one(
+        "honest_latin1",
+        b"# -*- coding: latin-1 -*-\n# d\xe9riv\xe9e\n" + RIGHT.encode(),
+    ),
+    "crlf": one("honest_crlf", RIGHT.replace("\n", "\r\n")),
+    "chatty": one("honest_chatty", RIGHT + "print('passed ' * 1000)\n"),
+    "main": one("honest_main", RIGHT + "if __name__ == '__main__':\n    raise SystemExit(3)\n"),
+    "demo_fails": one("honest_demo_fails", RIGHT + "open('data.csv').read()\n"),
+    "exits_at_the_end": one("honest_exits_at_the_end", RIGHT + "raise SystemExit(1)\n"),
+    "notebook": {"honest_notebook.ipynb": notebook(HEAD, FORWARD, RIGHT_BACKWARD)},
+    "magics": {
+        "honest_magics.ipynb": notebook(
+            "%matplotlib inline\n!pip install numpy\n" + HEAD, FORWARD, RIGHT_BACKWARD
+        )
+    },
+    "folder": {"layers.py": RIGHT, "README.md": "hello", "__init__.py": ""},
+    "helper": {
+        "layers.py": HEAD
+        + "from helper import times\n"
+        + FORWARD
+        + RIGHT_BACKWARD.replace("X.T @ dY", "times(X.T, dY)"),
+        "helper.py": HELPER,
+    },
+    "deep_folder": {"hw1/src/layers.py": RIGHT, "hw1/tests/test_layers.py": "assert False\n"},
+    "draws": one("honest_draws", "import matplotlib.pyplot as plt\nplt.figure()\n" + RIGHT),
+}
+
+CASES = tuple(
+    Case(f"honest_{name}", "correct", files, passed=True) for name, files in _FILES.items()
+)

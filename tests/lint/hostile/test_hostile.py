@@ -1,0 +1,127 @@
+"""No hostile submission gets a point that it did not earn, hurts the host or another's result."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradtool.lint.isolation.jobs import Setup
+from gradtool.report import lint_command
+from tests.lint.hostile.escape import TRACE
+from tests.lint.hostile.generate import ASSIGNMENT, CASES, write
+from tests.lint.hostile.model import Case
+
+ROOT = Path(__file__).parents[3]
+
+
+def graded(folder: Path, cases: tuple[Case, ...], **options: Any) -> dict[str, Any]:
+    """The submissions of a JSON report on these cases, by the case's name."""
+    course = folder / "course"
+    course.mkdir()
+    names = {name: case.name for name, case in write(course, cases).items()}
+    (folder / "hostile.yaml").write_text(ASSIGNMENT)
+    out = io.StringIO()
+    request = lint_command.Request(
+        (course,), assignment=folder / "hostile.yaml", form="json", fresh=True, **options
+    )
+    assert lint_command.run(request, out) == 1
+    report = json.loads(out.getvalue())
+    assert len(report["submissions"]) == len(cases)
+    return {names[one["name"]]: one for one in report["submissions"]}
+
+
+def is_as_expected(case: Case, one: dict[str, Any]) -> bool:
+    """Whether a result is the one that the case states."""
+    errors = {
+        finding["code"]
+        for question in one["questions"]
+        for finding in question["findings"]
+        if finding["level"] == "error"
+    }
+    if case.passed:
+        return bool(one["passed"]) and not errors
+    return not one["passed"] and bool(errors & set(case.codes) if case.codes else errors)
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return graded(tmp_path_factory.mktemp("boxed"), CASES, require_sandbox=True)
+
+
+def test_there_are_enough_of_each_kind() -> None:
+    kinds = Counter(case.kind for case in CASES)
+    assert sum(kinds.values()) >= 80
+    assert min(kinds.values()) >= 10
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_in_a_sandbox_every_result_is_as_expected(case: Case, boxed: dict[str, Any]) -> None:
+    one = boxed[case.name]
+    assert is_as_expected(case, one), json.dumps(one["questions"], indent=1)
+    if not case.passed:
+        assert one["points"] < one["of"]
+
+
+def test_nothing_got_out(boxed: dict[str, Any]) -> None:
+    places = [Path(case.trace) for case in CASES if case.trace]
+    assert [str(place) for place in places if place.exists()] == []
+    assert list(Path("/tmp").glob(f"{Path(TRACE).name}*")) == []
+    assert not Path("/tmp/results.json").exists()
+
+
+def test_values_by_forbidden_means_earn_nothing(boxed: dict[str, Any]) -> None:
+    assert {boxed[c.name]["points"] for c in CASES if c.kind == "forbidden"} == {0.0}
+
+
+@pytest.fixture
+def portable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A host with nothing but resource limits."""
+    off = ("landlock", "seccomp", "namespaces", "privileges")
+    monkeypatch.setattr(lint_command, "Setup", partial(Setup, layers_off=off))
+    harmless = tuple(case for case in CASES if not case.only_boxed and case.kind != "escape")
+    yield graded(tmp_path, harmless, require_sandbox=False)
+    for name in Path("/tmp").glob(f"{Path(TRACE).name}*"):
+        name.unlink()
+
+
+def test_without_a_sandbox_no_wrong_submission_passes(portable: dict[str, Any]) -> None:
+    cases = {case.name: case for case in CASES}
+    passed = {name for name, one in portable.items() if one["passed"]}
+    # Without a sandbox a classmate's file can be read, if one knows where: the report says that
+    # nothing guards the files. What is private to a submission still cannot be guessed.
+    assert {name for name in passed if not cases[name].passed} == set()
+    assert {name for name in portable if cases[name].passed} == passed
+
+
+def test_as_a_user_without_rights() -> None:
+    if os.getuid() != 0:
+        pytest.skip("the tests above ran without rights already")
+    folders = sorted({sys.prefix, sys.base_prefix, str(ROOT)})
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o777)
+        command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += ["--basetemp", f"{folder}/base", "-k", "sandbox or got_out", __file__]
+        as_nobody = str(ROOT / "tests/lint/isolation/as_nobody.py")
+        result = subprocess.run(
+            [sys.executable, as_nobody, *folders, "--", *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    if "unshare: " in result.stderr or "mount " in result.stderr:
+        assert "not permitted" in result.stderr, result.stderr
+    else:
+        assert result.returncode == 0, result.stdout[-5000:] + result.stderr
+        assert " passed" in result.stdout
