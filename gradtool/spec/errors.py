@@ -34,11 +34,26 @@ class Problem:
     def __str__(self) -> str:
         lines = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
         if self.source:
-            shown = self.source.replace("\t", " ")
-            lines += [f"    {shown}", "    " + " " * (self.column - 1) + "^" * max(1, self.length)]
+            shown, start = _window(self.source.replace("\t", " "), self.column - 1)
+            length = max(1, min(self.length, len(shown) - start))
+            lines += [f"    {shown}", "    " + " " * start + "^" * length]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)
+
+
+_SHOWN = 100
+
+
+def _window(line: str, column: int) -> tuple[str, int]:
+    """The part of a long line around a column, and where the column is in it."""
+    if len(line) <= _SHOWN:
+        return line, column
+    begin = max(0, min(column - _SHOWN // 2, len(line) - _SHOWN))
+    part = line[begin : begin + _SHOWN]
+    before = "…" if begin else ""
+    after = "…" if begin + _SHOWN < len(line) else ""
+    return before + part + after, column - begin + len(before)
 
 
 class SpecError(Exception):

@@ -244,7 +244,8 @@ def _line(scope: _Scope, reader: Reader, statement: ast.stmt) -> None:
             )
         case _:
             raise ParseError(
-                f"a line must be an assignment, found {type(statement).__name__.lower()}",
+                "a line must be an assignment"
+                + (", found an expression" if isinstance(statement, ast.Expr) else ""),
                 reader.span(statement),
                 "write  name = expression",
             )
