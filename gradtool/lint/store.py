@@ -55,11 +55,13 @@ class Store:
         heading: of this run. Kept results may have another seed: each verdict has its own.
     """
 
-    def __init__(self, path: Path | None, heading: Heading, *, fresh: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, heading: Heading, *, fresh: bool = False, needed: bool = True
+    ) -> None:
         """Open or begin a file; None keeps results in memory only.
 
         Raises:
-            UsageError: the file cannot be written.
+            UsageError: the file is `needed` and cannot be written.
         """
         self.heading = heading
         self._path = path
@@ -80,6 +82,8 @@ class Store:
                 self._write({"format": _FORMAT, "heading": to_data(self.heading)})
             self._stream.flush()
         except OSError as error:
+            if not needed:
+                return
             raise UsageError(f"results cannot be written to {path}: {error.strerror}") from None
 
     @property

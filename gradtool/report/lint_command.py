@@ -126,7 +126,7 @@ def run(request: Request, out: TextIO) -> int:
         place = _results(request, heading)
         lines = {}
         with (
-            Store(place, heading, fresh=request.fresh) as store,
+            Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
         ):
             for done in grade_all(mine, bench, store, at_once):

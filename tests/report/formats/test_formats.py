@@ -1,0 +1,329 @@
+"""Every format is valid by its publisher's rules, whatever students call and write things.
+
+The schemas below restate what the documentation of each format demands of the members that are
+used, and allow no other. Where a folder with the published files themselves is named by
+GRADTOOL_PUBLISHED_SCHEMAS, the reports are validated against these, too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from gradtool.lint.choice import Choice
+from gradtool.lint.rules import RULES
+from gradtool.report import formats, lint_text
+from gradtool.spec.usage import UsageError
+from tests.report.formats.course import HOSTILE, HOSTILE_COURSE, course, graded, right
+
+ALL = Choice()
+PUBLISHED = os.environ.get("GRADTOOL_PUBLISHED_SCHEMAS")
+
+
+def report(name: str, choice: Choice = ALL) -> str:
+    return formats.find(name).text(HOSTILE_COURSE, choice)
+
+
+def test_every_format_is_found_by_itself() -> None:
+    names = {"json", "junit", "sarif", "github", "gitlab", "gradescope", "csv", "markdown"}
+    assert set(formats.names()) == names
+    for name in names:
+        assert name == formats.find(name).NAME
+        assert formats.find(name).ABOUT
+
+
+@pytest.mark.parametrize("name", ["github", "markdown", "csv", "text"])
+def test_nothing_foreign_begins_a_line_or_moves_the_cursor(name: str) -> None:
+    out = io.StringIO()
+    if name == "text":
+        lint_text.write(HOSTILE_COURSE, ALL, out, statistics=False)
+    text = out.getvalue() or report(name)
+    assert all(c.isprintable() or c in "\r\n" for c in text)
+    assert "##[" not in text
+    commands = [line for line in text.splitlines() if line.lstrip().startswith("::")]
+    if name == "github":
+        own = ("::error file=", "::warning file=", "::notice file=", "::notice title=")
+        assert all(
+            line.startswith((*own, "::error title=", "::warning title=")) for line in commands
+        )
+    else:
+        assert commands == []
+
+
+# -- JUnit -------------------------------------------------------------------------------------
+
+
+def test_junit_has_what_jenkins_requires() -> None:
+    root = ET.fromstring(report("junit").encode())
+    assert root.tag == "testsuites"
+    assert len(root) == len(HOSTILE) + 1
+    for suite in root:
+        assert {"name", "tests", "failures", "errors"} <= set(suite.keys())
+        cases = suite.findall("testcase")
+        assert int(suite.get("tests", "")) == len(cases)
+        assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
+        assert int(suite.get("errors", "")) == len(suite.findall("testcase/error"))
+        assert all(case.get("name") and case.get("classname") for case in cases)
+        assert {e.tag for e in suite} <= {"properties", "testcase"}
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="the published schemas are not here")
+def test_junit_is_valid_by_the_schema_of_jenkins() -> None:
+    etree = pytest.importorskip("lxml.etree")
+    schema = etree.XMLSchema(etree.parse(str(Path(PUBLISHED or "", "junit-10.xsd"))))
+    schema.assertValid(etree.fromstring(report("junit").encode()))
+
+
+# -- SARIF -------------------------------------------------------------------------------------
+
+_TEXT = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {"text": {"type": "string", "minLength": 1}},
+    "additionalProperties": False,
+}
+_LEVEL = {"enum": ["none", "note", "warning", "error"]}
+
+
+def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **optional},
+        "additionalProperties": False,
+    }
+
+
+SARIF = _object(
+    {
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array",
+            "items": _object(
+                {
+                    "tool": _object(
+                        {
+                            "driver": _object(
+                                {"name": {"type": "string"}},
+                                version={"type": "string"},
+                                rules={
+                                    "type": "array",
+                                    "uniqueItems": True,
+                                    "items": _object(
+                                        {"id": {"type": "string"}},
+                                        name={"type": "string"},
+                                        shortDescription=_TEXT,
+                                        fullDescription=_TEXT,
+                                        help=_TEXT,
+                                        defaultConfiguration=_object({}, level=_LEVEL),
+                                    ),
+                                },
+                            )
+                        }
+                    ),
+                    "results": {
+                        "type": "array",
+                        "items": _object(
+                            {"message": _TEXT},
+                            ruleId={"type": "string"},
+                            ruleIndex={"type": "integer", "minimum": 0},
+                            level=_LEVEL,
+                            partialFingerprints={"type": "object"},
+                            locations={
+                                "type": "array",
+                                "items": _object(
+                                    {},
+                                    physicalLocation=_object(
+                                        {"artifactLocation": _object({"uri": {"type": "string"}})},
+                                        region=_object(
+                                            {"startLine": {"type": "integer", "minimum": 1}}
+                                        ),
+                                    ),
+                                ),
+                            },
+                        ),
+                    },
+                },
+                columnKind={"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                properties={"type": "object"},
+            ),
+        },
+    },
+    **{"$schema": {"type": "string"}},
+)
+
+
+def test_sarif_has_the_members_of_the_standard() -> None:
+    data = json.loads(report("sarif"))
+    jsonschema.validate(data, SARIF)
+    run = data["runs"][0]
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == list(RULES)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        parts = urlsplit(uri)
+        assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
+        assert unquote(uri).removeprefix("hand-ins/") in {*HOSTILE}
+
+
+def test_fingerprints_stay_when_a_line_moves() -> None:
+    def prints(line: int) -> list[str]:
+        one = graded("a.py")
+        first, *others = one.answers
+        moved = tuple(replace(f, line=f.line + line) for f in first.findings)
+        answers = (replace(first, findings=moved), *others)
+        data = json.loads(formats.find("sarif").text(course(replace(one, answers=answers)), ALL))
+        return [r["partialFingerprints"]["gradtool/v1"] for r in data["runs"][0]["results"]]
+
+    assert prints(0) == prints(5)
+    assert len(set(prints(0))) == len(prints(0))
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="the published schemas are not here")
+def test_sarif_is_valid_by_the_schema_of_oasis() -> None:
+    schema = json.loads(Path(PUBLISHED or "", "sarif-schema-2.1.0.json").read_text())
+    jsonschema.validate(json.loads(report("sarif")), schema)
+
+
+# -- GitLab ------------------------------------------------------------------------------------
+
+GITLAB = {
+    "type": "array",
+    "items": _object(
+        {
+            "description": {"type": "string", "minLength": 1},
+            "check_name": {"type": "string", "minLength": 1},
+            "fingerprint": {"type": "string", "minLength": 32},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": _object(
+                {
+                    "path": {"type": "string"},
+                    "lines": _object({"begin": {"type": "integer", "minimum": 1}}),
+                }
+            ),
+        }
+    ),
+}
+
+
+def test_gitlab_has_the_documented_members_and_unique_fingerprints() -> None:
+    data = json.loads(report("gitlab"))
+    jsonschema.validate(data, GITLAB)
+    fingerprints = [entry["fingerprint"] for entry in data]
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert not any(entry["location"]["path"].startswith(("/", "./")) for entry in data)
+
+
+# -- Gradescope --------------------------------------------------------------------------------
+
+_VISIBILITY = {"enum": ["hidden", "after_due_date", "after_published", "visible"]}
+_FORMAT = {"enum": ["text", "html", "simple_format", "md", "ansi"]}
+GRADESCOPE = _object(
+    {"score": {"type": "number"}},
+    execution_time={"type": "integer", "minimum": 0},
+    output={"type": "string"},
+    output_format=_FORMAT,
+    test_output_format=_FORMAT,
+    test_name_format=_FORMAT,
+    visibility=_VISIBILITY,
+    stdout_visibility=_VISIBILITY,
+    extra_data={"type": "object"},
+    tests={
+        "type": "array",
+        "items": _object(
+            {},
+            score={"type": "number"},
+            max_score={"type": "number"},
+            status={"enum": ["passed", "failed"]},
+            name={"type": "string"},
+            name_format=_FORMAT,
+            number={"type": "string"},
+            output={"type": "string"},
+            output_format=_FORMAT,
+            tags={"type": "array"},
+            visibility=_VISIBILITY,
+            extra_data={"type": "object"},
+        ),
+    },
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_gradescope_has_the_documented_members(name: str) -> None:
+    data = json.loads(formats.find("gradescope").text(course(graded(name)), ALL))
+    jsonschema.validate(data, GRADESCOPE)
+    assert data["score"] == 1.0
+    assert sum(test["max_score"] for test in data["tests"]) == 4.0
+    # The right value of the wrong entry (2.25) is nobody's business.
+    assert "2.25" not in json.dumps(data)
+
+
+def test_gradescope_is_for_one_submission() -> None:
+    with pytest.raises(UsageError, match="for one submission, found 2"):
+        formats.find("gradescope").text(course(right("a.py"), right("b.py")), ALL)
+
+
+# -- GitHub ------------------------------------------------------------------------------------
+
+
+def test_github_stays_below_ten_annotations_of_a_kind() -> None:
+    lines = report("github").splitlines()
+    for kind in ("error", "warning", "notice"):
+        assert sum(line.startswith(f"::{kind} ") for line in lines) <= 10 + (kind == "notice")
+    # 11 wrong submissions with GT202, GT106 and GT101 each, of which nine are shown.
+    assert f"::error title={3 * len(HOSTILE) - 9} more of this kind::" in report("github")
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def test_csv_is_read_back_and_holds_no_formula() -> None:
+    rows = list(csv.reader(io.StringIO(report("csv"))))
+    assert len(rows) == len(HOSTILE) + 2
+    assert {len(row) for row in rows} == {8}
+    assert not any(text.startswith(("=", "+", "-", "@")) for row in rows for text in row)
+    assert ["right.py", "yes", "4.0", "4.0", "2.0", "", "2.0", ""] in rows
+
+
+def test_markdown_tables_keep_their_columns() -> None:
+    lines = report("markdown").splitlines()
+    start = lines.index("## Submissions") + 2
+    table = [line for line in lines[start:] if line.startswith("|")]
+    assert {line.count("|") for line in table} == {5}
+    assert "<script" not in report("markdown")
+    assert "**Not guarded: network.**" in report("markdown")
+
+
+# -- all ---------------------------------------------------------------------------------------
+
+
+def test_json_is_strict_and_hides_right_values() -> None:
+    def no_constant(name: str) -> None:
+        raise AssertionError(name)
+
+    data = json.loads(report("json"), parse_constant=no_constant)
+    assert data["summary"]["submissions"] == len(HOSTILE) + 1
+    assert data["sandbox"]["missing"] == ["network"]
+    assert {one["name"] for one in data["submissions"]} == {*HOSTILE, "right.py"}
+    assert "2.25" not in report("json")
+
+
+@pytest.mark.parametrize("name", sorted({*formats.names()} - {"gradescope", "csv"}))
+def test_ignored_findings_are_in_no_report(name: str) -> None:
+    assert "GT304" in report(name) or name in ("github", "sarif")
+    left = report(name, Choice(ignore=("GT",)))
+    if name != "sarif":  # it lists every rule
+        assert "GT" not in left
+    else:
+        assert json.loads(left)["runs"][0]["results"] == []
