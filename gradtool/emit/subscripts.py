@@ -14,11 +14,11 @@ from fractions import Fraction
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.line import Line
-from gradtool.derive.raising import raised
 from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
+from gradtool.emit.values import Values
 from gradtool.ir.dims import ONE, Dim
-from gradtool.ir.graph import AnyStatement, Statement
+from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -33,10 +33,7 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
     Term,
-    poly_of,
-    product,
 )
-from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.ir.walk import accesses
 
 
@@ -64,7 +61,7 @@ def subscript_lines(derivation: Derivation, *, ascii: bool = False) -> tuple[str
 
 def subscripts(derivation: Derivation, *, ascii: bool = False) -> dict[str, str]:
     """The subscript form of every line of a derivation, by the line's name."""
-    printer = _Printer(derivation, ASCII if ascii else UNICODE)
+    printer = _Printer(Values(derivation), ASCII if ascii else UNICODE)
     return {line.name: printer.line(line) for line in derivation.lines}
 
 
@@ -72,34 +69,18 @@ class _Printer:
     """Prints statements of one derivation.
 
     Attributes:
-        shown: what a tensor of the graph is called in the lines; absent when it is written in
-            place there.
-        sources: the tensor of the graph that a line defines.
-        statements: the definition of every tensor, forward and backward.
         left: the place on the left side of each free index of the line under way.
     """
 
-    def __init__(self, derivation: Derivation, style: Style) -> None:
+    def __init__(self, values: Values, style: Style) -> None:
+        self.values = values
         self.style = style
-        graph = derivation.graph
-        of = derivation.cotangents.of
-        self.shown = {name: name for name in graph.tensors if not name.startswith("_")}
-        self.shown |= {t.name: t.name for t in derivation.cotangents.upstream.values()}
-        self.sources: dict[str, str] = {}
         self.left: dict[str, int] = {}
-        for line in derivation.lines:
-            cotangent = of.get(line.of)
-            source = line.of if line.role == "inner" or cotangent is None else cotangent.name
-            self.sources[line.name] = source
-            self.shown.setdefault(source or line.name, line.name)
-        self.statements: dict[str, AnyStatement] = dict(graph.definitions)
-        self.statements |= {s.out.name: s for s in derivation.closed.statements}
-        self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
 
     # -- lines ----------------------------------------------------------------------------
 
     def line(self, line: Line) -> str:
-        statement = self.statements.get(self.sources[line.name])
+        statement = self.values.statement(line)
         if isinstance(statement, Statement):
             free = self.renamed(statement.free, ())
             used = frozenset(i.name for i in free.values())
@@ -126,7 +107,7 @@ class _Printer:
     # -- indices --------------------------------------------------------------------------
 
     def renamed(self, indices: Iterable[Index], used: Collection[str]) -> dict[Index, Index]:
-        return fresh_indices(indices, self.taken | set(used))
+        return fresh_indices(indices, self.values.taken | set(used))
 
     def under(self, bound: Mapping[Index, Index]) -> str:
         """What stands under a Σ: names, with the range where the name does not tell it."""
@@ -163,13 +144,13 @@ class _Printer:
     def position(self, position: Index | Label) -> str:
         if isinstance(position, Index):
             return position.name
-        return self.entries(self.base(position.tensor.name), position.index)
+        return self.entries(self.values.base(position.tensor.name), position.index)
 
     # -- expressions ----------------------------------------------------------------------
 
     def poly(self, body: Poly, used: frozenset[str]) -> str:
         """A sum of products, common factors pulled out."""
-        opened = self.expanded(body)
+        opened = self.values.expanded(body)
         return self.sum(nested(opened), used) if opened.terms else "0"
 
     def sum(self, total: Sum, used: frozenset[str]) -> str:
@@ -209,7 +190,7 @@ class _Printer:
         bound = self.renamed(unit.term.bound, used)
         values = replaced(bound)
         moved = tuple((a.substitute(values), e) for a, e in unit.term.factors)
-        inner = self.expanded(Poly((Term(unit.term.coefficient, moved),)))
+        inner = self.values.expanded(Poly((Term(unit.term.coefficient, moved),)))
         total = Sum(tuple(self.in_order(part) for part in nested(inner).products))
         text = self.sum(total, used | {i.name for i in bound.values()})
         text = f"({text})" if len(inner.terms) > 1 else text
@@ -250,7 +231,7 @@ class _Printer:
                 test = self.condition(condition, used)
                 return f"{self.sum(yes, used)} if {test} else {self.sum(no, used)}"
             case _:
-                inner = self.written(unit)
+                inner = self.values.written(unit)
                 return self.unit(unit, used) if inner is None else self.poly(inner, used)
 
     def unit(self, unit: Unit, used: frozenset[str]) -> str:
@@ -262,10 +243,10 @@ class _Printer:
         relations = self.style.relations
         match base:
             case Access(tensor=tensor, index=index):
-                inner = self.written(base)
+                inner = self.values.written(base)
                 if inner is not None:
                     return f"({self.poly(inner, used)})"
-                return self.entries(self.base(tensor.name), index)
+                return self.entries(self.values.base(tensor.name), index)
             case Symbol(name=name):
                 return self.style.pi if name == "pi" else name
             case Size(dim=dim):
@@ -301,63 +282,11 @@ class _Printer:
 
     def tight(self, body: Poly, used: frozenset[str]) -> str:
         """An expression in brackets unless it is one name or one entry."""
-        term = self.expanded(body).single
+        term = self.values.expanded(body).single
         single = term is not None and term.coefficient == 1 and len(term.factors) == 1
         if term is not None and single and not term.bound and term.factors[0][1] == 1:
             return self.unit(term.factors[0][0], used)
         return f"({self.poly(body, used)})"
-
-    # -- values without a name ------------------------------------------------------------
-
-    def written(self, base: Atom) -> Poly | None:
-        """The definition of an entry that has no name in the lines."""
-        if not isinstance(base, Access) or base.tensor.name in self.shown:
-            return None
-        statement = self.statements.get(base.tensor.name)
-        if not isinstance(statement, Statement) or statement.reduce != "sum":
-            return None
-        return statement.body.substitute(dict(zip(statement.free, base.index, strict=True)))
-
-    def expanded(self, body: Poly) -> Poly:
-        """Entries without a name written out where that leaves sums and products as they are."""
-        while True:
-            terms = tuple(part for term in body.terms for part in self.opened(term))
-            if terms == body.terms:
-                return body
-            body = poly_of(terms)
-
-    def opened(self, term: Term) -> tuple[Term, ...]:
-        for base, exponent in () if term.bound else term.factors:
-            inner = self.written(base)
-            if inner is None:
-                continue
-            if exponent == 1 and len(term.factors) == 1:
-                return inner.scaled(term.coefficient).terms
-            single = inner.single
-            if single is not None and not single.bound and exponent.denominator == 1:
-                rest = [f for f in term.factors if f[0] is not base]
-                power = [(a, e * exponent) for a, e in single.factors]
-                scale = term.coefficient * single.coefficient ** int(exponent)
-                return (product(scale, [*rest, *power]),)
-        return (term,)
-
-    def base(self, name: str) -> str:
-        """What stands before the brackets of an entry: a name, or an array expression."""
-        return operand(self.array(Name(name)))
-
-    def array(self, tree: Tree) -> Tree:
-        """Every hidden name replaced by its name in the lines, or by what it is."""
-        found: dict[str, Tree] = {}
-        for name in names(tree):
-            if name in self.shown:
-                found[name] = Name(self.shown[name])
-            elif name in self.statements:
-                statement = self.statements[name]
-                inner = statement.tree
-                if isinstance(statement, Statement) and inner == Name(name):  # a cotangent
-                    inner = raised(statement.body, statement.free)
-                found[name] = self.array(inner)
-        return replace_names(tree, found)
 
 
 _MIRRORED: Mapping[str, str] = {">": "<", ">=": "<="}
