@@ -18,7 +18,21 @@ from gradtool.derive.reverse import Cotangents, is_joined
 from gradtool.derive.simplify import simplified
 from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
 from gradtool.ir.index import Tensor
-from gradtool.ir.poly import Access, Atom, Compare, Function, Group, Number, Poly, Size, Symbol, Term, defined_at, poly_of, product
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Function,
+    Group,
+    Number,
+    Poly,
+    Size,
+    Symbol,
+    Term,
+    defined_at,
+    poly_of,
+    product,
+)
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 30

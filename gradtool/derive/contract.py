@@ -17,7 +17,7 @@ from gradtool.derive.pieces import (
     joint_axes,
     transposed,
 )
-from gradtool.derive.windows import window_piece
+from gradtool.derive.windows import window_piece, windowed
 from gradtool.ir.index import Index
 from gradtool.ir.poly import Atom, Term
 from gradtool.ir.tree import Call, Items, Literal, Tree, call, integer
@@ -41,6 +41,7 @@ def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     window = window_piece(term, slots, atom_piece)
     if window is not None:
         return window
+    term, atom_piece = windowed(term, atom_piece)
     context = [i for i in slots if i is not None]
     context += sorted((i for i in term.indices if i not in context), key=lambda i: i.name)
     bound = list(term.bound)
@@ -354,10 +355,10 @@ def _later(row: Index, column: Index, order: Sequence[Index]) -> bool:
 def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
     """What no matrix product does: einsum."""
     letters: dict[Index, str] = {}
-    for part in parts:
-        for index in part.piece.axes:
-            if index is not None and index not in letters:
-                letters[index] = _letter(index, set(letters.values()))
+    every = dict.fromkeys(i for part in parts for i in part.piece.axes if i is not None)
+    # Indices with a name of their own choose first.
+    for index in sorted(every, key=lambda i: i.size.as_symbol is None):
+        letters[index] = _letter(index, set(letters.values()))
     inputs: list[str] = []
     trees: list[Tree] = []
     scale: _Part | None = None
@@ -381,10 +382,10 @@ def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
 
 
 def _letter(index: Index, taken: set[str]) -> str:
+    """n for N, d for D; i, j, … for a size without a name of its own."""
     symbol = index.size.as_symbol
-    wish = symbol[0].lower() if symbol else "k"
-    for letter in (wish, *"abcdefghijklmnopqrstuvwxyz"):
+    wishes = symbol[0].lower() if symbol else "ij"
+    for letter in (*wishes, *"abcdefghijklmnopqrstuvwxyz"):
         if letter not in taken and letter.isalpha() and letter.isascii():
             return letter
     raise NotRaisable
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradtool.derive.compact import Closed, compact
 from gradtool.derive.line import Line
@@ -13,7 +13,7 @@ from gradtool.derive.reverse import Cotangents, is_joined, reverse
 from gradtool.derive.sharing import shared_values
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
-from gradtool.ir.tree import Call, Name, Tree, count_name, names, replace_names, size_of
+from gradtool.ir.tree import Call, Name, Tree, count_name, names, rebuild, replace_names, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,12 @@ def derive(
             # The gradient is the upstream gradient itself.
             lines.append(Line(f"d{target}", target, "gradient", cotangent.shape,
                               Name(cotangent.name)))
-    lines = _inline_reshapes(lines, closed)
+    upstream_names = {t.name for t in found.upstream.values()}
+    lines = _inline_reshapes(lines, closed, upstream_names)
     lines = _named(lines, found.graph)
     lines = _once(lines, staged)
     lines = shared_values(lines, found.graph)
+    lines = [replace(line, tree=_prefixed(line.tree, found.graph)) for line in lines]
     order = {f"d{name}": k for k, name in enumerate(targets)}
     gradients = sorted(
         (line for line in lines if line.role == "gradient"), key=lambda line: order[line.name]
@@ -87,6 +89,14 @@ def derive(
         out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()
     }
     return Derivation(found.graph, upstream, tuple(_sorted(others, gradients)), zero, closed, found)
+
+
+def _prefixed(tree: Tree, graph: Graph) -> Tree:
+    """A word that a value of the spec is called like is written with its module: ``np.sqrt``."""
+    new = rebuild(tree, lambda child: _prefixed(child, graph))
+    if isinstance(new, Call) and new.op in graph.tensors:
+        return replace(new, method=True)
+    return new
 
 
 def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
@@ -121,12 +131,12 @@ def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
     return result
 
 
-def _inline_reshapes(lines: list[Line], closed: Closed) -> list[Line]:
+def _inline_reshapes(lines: list[Line], closed: Closed, upstream: set[str]) -> list[Line]:
     """A reshape of a cotangent is written where it is used, or named when it is used often."""
     reshapes = {s.out.name: s for s in closed.statements if isinstance(s, Reshape)}
     written: dict[str, Tree] = {}
     result: list[Line] = []
-    taken = {line.name for line in lines} | set(closed.gradients)
+    taken = {line.name for line in lines} | upstream
     for line in lines:
         if line.name in reshapes and line.role != "gradient":
             count = sum(count_name(other.tree, line.name) for other in lines)

@@ -130,7 +130,13 @@ def _term(term: Term, names: dict[Index, str], stated: frozenset[Index] | None) 
             (above if exponent > 0 else below).append(tree)
     if term.bound:
         inner = _fraction(above, below)
-        over = Items(tuple(declared(i, names, stated or frozenset()) for i in term.bound))
+        # Every sum says what does not follow from its own accesses: it may be read alone.
+        alone = Poly((term,))
+        own = (stated or frozenset()) | {
+            i for i in term.bound
+            if stated is not None and not _follows(i, alone, names, term.bound)
+        }
+        over = Items(tuple(declared(i, names, own) for i in term.bound))
         keywords: tuple[tuple[str, Tree], ...] = (("over", over),)
         if outside:
             keywords += (("outside", integer(0)),)

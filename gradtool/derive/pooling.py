@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gradtool.derive.pieces import Piece, Slots
-from gradtool.derive.sliding import plain, positive
+from gradtool.derive.sliding import compound, plain, positive
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.index import Affine, Index, Label, nonnegative
 from gradtool.ir.poly import Access, Iverson, Poly, Term, poly_of
@@ -62,10 +63,11 @@ class _Spread:
 
 def pooling_piece(term: Term, slots: Slots) -> Piece | None:
     """``max_unpool2d``, ``upsample_nearest`` or a transposed convolution with ones."""
-    spread = _read(term, slots)
+    counted = _counted(term)
+    spread = _read(counted, slots)
     if spread is None or spread.layout is None:
         return None
-    conditions = [base for base, _ in term.factors if base != spread.source]
+    conditions = [base for base, _ in counted.factors if base != spread.source]
     iversons = [base for base in conditions if isinstance(base, Iverson)]
     if len(iversons) != len(conditions):
         return None
@@ -73,6 +75,32 @@ def pooling_piece(term: Term, slots: Slots) -> Piece | None:
     if len(chosen) == 1:
         return _unpooled(term, spread, chosen[0], iversons)
     return _averaged(spread, iversons)
+
+
+def _counted(term: Term) -> Term:
+    """``Y[h - r + pad]``, summed over r, as Y[i] where ``0 <= h - i + pad < R``.
+
+    A window that moves by one step may be solved for its number; here it is its own index again.
+    """
+    arrays = [base for base, _ in term.factors if isinstance(base, Access)]
+    if len(arrays) != 1:
+        return term
+    (source,) = arrays
+    for axis, position in compound(source):
+        for inner, coefficient in position.terms:
+            if inner not in term.bound or coefficient.as_int != -1:
+                continue
+            assert isinstance(inner, Index)
+            if sum(inner in other.indices for other in source.index) != 1:
+                continue
+            count = Index(f"{inner.name}~", source.tensor.shape[axis])
+            within = position + inner - count
+            factors = tuple((b.substitute({inner: within}), e) for b, e in term.factors)
+            guards = (Iverson("ge", within), Iverson("ge", Affine.of(inner.size - 1) - within))
+            bound = tuple(count if index == inner else index for index in term.bound)
+            more = tuple((guard, Fraction(1)) for guard in guards)
+            return _counted(Term(term.coefficient, (*factors, *more), bound))
+    return term
 
 
 def _read(term: Term, slots: Slots) -> _Spread | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from gradtool.derive.calculus import partial
 from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
+from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
 from gradtool.derive.indexform import declared, index_names, scalar_tree
 from gradtool.ir.dims import ONE, ZERO

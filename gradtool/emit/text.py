@@ -14,7 +14,7 @@ _INFIX = {
     "le": (_COMPARE, " <= "), "eq": (_COMPARE, " == "), "ne": (_COMPARE, " != "),
     "logical_and": (_AND, " & "), "logical_or": (_OR, " | "),
 }
-_METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "var", "std")
+_METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "var", "std", "swapaxes")
 
 
 def text(tree: Tree) -> str:
@@ -84,7 +84,7 @@ class _Printer:
             receiver = self.wrapped(tree.args[0], _CALL)
             if not isinstance(tree.args[0], Number):
                 rest = Call(tree.op, tree.args[1:], tree.kwargs)
-                return f"{receiver}.{self.function(rest)}", _CALL
+                return f"{receiver}.{self.function(rest, prefixed=False)}", _CALL
         return self.function(tree), _CALL
 
     def infix(self, tree: Call) -> tuple[str, int]:
@@ -112,7 +112,7 @@ class _Printer:
         items = index.items if isinstance(index, Items) else (index,)
         return f"{base}[{', '.join(self.show(item)[0] for item in items)}]"
 
-    def function(self, tree: Call) -> str:
+    def function(self, tree: Call, prefixed: bool = True) -> str:
         arguments = [self.show(argument)[0] for argument in tree.args]
         for name, value in tree.kwargs:
             if name == "over":
@@ -120,7 +120,8 @@ class _Printer:
                 arguments.append(f"over=[{', '.join(self.show(i)[0] for i in items)}]")
             else:
                 arguments.append(f"{name}={self.show(value)[0]}")
-        return f"{tree.op}({', '.join(arguments)})"
+        prefix = "np." if prefixed and tree.method else ""
+        return f"{prefix}{tree.op}({', '.join(arguments)})"
 
     def indexed(self, tree: Call) -> str:
         """The right side of an index statement; the left side is printed by `line`."""

@@ -549,9 +549,9 @@ def _solve_delta(
 ) -> tuple[_State | None, tuple[Index, ...]] | None:
     """Use one ``[i == e]`` to remove a bound index i; None when there is none to use."""
     coefficient, collected = state
-    for delta in collected:
-        if not isinstance(delta, Iverson) or delta.relation != "eq":
-            continue
+    deltas = [a for a in collected if isinstance(a, Iverson) and a.relation == "eq"]
+    # Plain ones first: a label then decides what is left, without guards of its own.
+    for delta in sorted(deltas, key=lambda d: any(True for _ in d.value.labels())):
         for index in bound:
             by = delta.value.coefficient(index)
             if by.as_int not in (1, -1):
@@ -626,7 +626,15 @@ def _on_diagonal(state: _State, delta: Iverson) -> _State | None:
 
 
 def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
-    """An access whose entry is exactly `solution`, at `index` instead."""
+    """The atom with every entry that is exactly `solution` at `index` instead."""
+    match base:
+        case Compare(relation=relation, left=left, right=right):
+            sides = (_poly_at_index(p, solution, index) for p in (left, right))
+            new: Atom = Compare(relation, *sides)
+            return base if new == base else new
+        case Function(name=name, args=args):
+            new = Function(name, tuple(_poly_at_index(p, solution, index) for p in args))
+            return base if new == base else new
     if not isinstance(base, Access) or solution not in base.index:
         return base
     for size, entry in zip(base.tensor.shape, base.index, strict=True):
@@ -634,6 +642,13 @@ def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
             return base
     here = Affine.of(index)
     return Access(base.tensor, tuple(here if e == solution else e for e in base.index))
+
+
+def _poly_at_index(body: Poly, solution: Affine, index: Index) -> Poly:
+    return poly_of(
+        product(t.coefficient, [(_at_index(a, solution, index), e) for a, e in t.factors], t.bound)
+        for t in body.terms
+    )
 
 
 def range_guards(index: Index, solution: Affine, factors: Iterable[Factor]) -> list[Factor]:

@@ -357,7 +357,7 @@ class IndexNotation:
         left = tuple(
             Call("lt", (Name(i.name.rstrip("'")), dim_tree(i.size))) for i in used
         )
-        return Call("indexed", (Items(left), self._written(tree)))
+        return Call("indexed", (Items(left), self._written(tree, inner=True)))
 
     def _position(
         self, tree: Call, left: list[Tree], free: list[Index], scope: dict[str, Index]
@@ -383,13 +383,15 @@ class IndexNotation:
             bound=tuple(bound.values()), labels=labels,
         )
 
-    def _written(self, tree: Tree) -> Tree:
+    def _written(self, tree: Tree, inner: bool = False) -> Tree:
         """The tree in names of tensors (a name may have been versioned)."""
         match tree:
             case Name(id=name) if name in self.build.scope:
                 return self.build.scope[name].tree
+            case Name(id=name) if self.ranges.get(name) == ONE and inner:
+                return Number(Fraction(0), "0")  # an index with one value has no place on the left
             case _:
-                return rebuild(tree, self._written)
+                return rebuild(tree, lambda child: self._written(child, inner))
 
     def truth(self, tree: Call, scope: dict[str, Index]) -> Poly:
         """A comparison: of indices when both sides are, of values otherwise."""
