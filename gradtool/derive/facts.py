@@ -19,7 +19,7 @@ from gradtool.ir.poly import Access, Atom, Poly, Term, poly_of
 from gradtool.ir.tree import Call, Tree, names
 from gradtool.ir.walk import accesses, replace_atoms
 
-_MAX_TERMS = 24
+_MAX_TERMS = 12
 
 
 @dataclass(frozen=True, slots=True)

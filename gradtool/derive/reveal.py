@@ -25,17 +25,20 @@ _UNUSED = Tensor("_unused", ())
 
 def revealed(graph: Graph, wanted: tuple[str, ...]) -> Graph:
     """The same graph with a name for every inner value that is worth a stage of its own."""
+    alive = frozenset(reverse(graph, wanted).of)
+    done: set[str] = set()
     while True:
-        alive = frozenset(reverse(graph, wanted).of)
-        for statement in graph.statements:
-            if statement.hidden or statement.out.name not in alive:
-                continue
-            chosen = _chosen(graph, statement, alive)
-            if chosen:
-                graph = _named(graph, chosen)
-                break
-        else:
+        # A new name may cut a later stage too: stages are settled one after the other.
+        stage = next((s for s in graph.statements if not s.hidden and s.out.name in alive
+                      and s.out.name not in done), None)
+        if stage is None:
             return graph
+        chosen = _chosen(graph, stage, alive)
+        if not chosen:
+            done.add(stage.out.name)
+            continue
+        graph, new = _named(graph, chosen)
+        alive = frozenset(new.get(name, name) for name in alive)
 
 
 def stage_graph(graph: Graph, name: str) -> Graph:
@@ -210,7 +213,8 @@ def _inside(graph: Graph, path: frozenset[str], name: str) -> set[str]:
 # -- giving a name ------------------------------------------------------------------------
 
 
-def _named(graph: Graph, chosen: set[str]) -> Graph:
+def _named(graph: Graph, chosen: set[str]) -> tuple[Graph, dict[str, str]]:
+    """The graph with the chosen values named, and their names."""
     taken = {n for n in graph.tensors if not n.startswith("_")}
     taken |= {*graph.constants, *graph.dimensions}
     taken |= {f"d{n}" for n in taken}
@@ -220,7 +224,8 @@ def _named(graph: Graph, chosen: set[str]) -> Graph:
             label = telling_name(written(graph, statement.out.name), taken)
             taken |= {label, f"d{label}"}
             new[statement.out.name] = replace(statement.out, name=label)
-    return replace(graph, statements=tuple(_renamed(s, new) for s in graph.statements))
+    statements = tuple(_renamed(s, new) for s in graph.statements)
+    return replace(graph, statements=statements), {old: t.name for old, t in new.items()}
 
 
 def _renamed(statement: AnyStatement, new: Mapping[str, Tensor]) -> AnyStatement:
