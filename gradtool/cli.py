@@ -192,6 +192,19 @@ def check(
             show_default=False,
         ),
     ],
+    function: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The function or class to check, where several would do."
+        ),
+    ] = None,
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="text to read, json for programs.")
+    ] = "text",
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
+    hide_expected: Annotated[
+        bool, typer.Option("--hide-expected", help="Tell no right values.")
+    ] = False,
 ) -> int:
     """Check a backward pass that you wrote.
 
@@ -200,7 +213,15 @@ def check(
     """
     from gradtool.report import check_command
 
-    return check_command.run(file=file, specs=tuple(spec), out=sys.stdout)
+    return check_command.run(
+        file=file,
+        specs=tuple(spec),
+        out=sys.stdout,
+        form=form,
+        seed=seed,
+        hide_expected=hide_expected,
+        function=function,
+    )
 
 
 @app.command()

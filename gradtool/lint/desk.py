@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from gradtool.check.bind import BindingProblem
+from gradtool.check.diagnose import with_causes
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of
@@ -132,6 +133,7 @@ class Desk:
                 version=self._version,
             )
             found = self._means(reference, session, judgement)
+            judgement = with_causes(reference, session, judgement)
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
                 problem.trouble

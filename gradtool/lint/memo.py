@@ -34,6 +34,7 @@ class Remembering:
         self.outputs = reference.outputs
         self.output_shapes: Mapping[str, tuple[Dim, ...]] = reference.output_shapes
         self.constants = reference.constants
+        self.graph = getattr(reference, "graph", None)  # for a diagnosis, where there is one
 
     def forward(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> Arrays:
         """Every output by name."""
