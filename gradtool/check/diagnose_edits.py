@@ -71,7 +71,7 @@ def edits(
     for position, term in enumerate(body.terms):
         rest = (*body.terms[:position], *body.terms[position + 1 :])
         for edit in _of_term(term, statement, around, summed):
-            yield replace(edit, body=poly_of((*rest, *edit.body.terms)))
+            yield replace(edit, body=Poly((*rest, *edit.body.terms)))
     yield from _of_sum(body, around)
 
 
@@ -88,8 +88,9 @@ def _of_term(
     yield from _operators(term, around)
 
 
-def _made(term: Term, factors: tuple[Factor, ...], bound: tuple[Index, ...] | None = None) -> Poly:
-    return poly_of((product(term.coefficient, factors, term.bound if bound is None else bound),))
+def _made(term: Term, factors: tuple[Factor, ...]) -> Poly:
+    # Not brought into normal form: most edits are evaluated once and forgotten.
+    return Poly((Term(term.coefficient, factors, term.bound),))
 
 
 def _numbers(term: Term) -> Iterator[Edit]:
@@ -342,7 +343,7 @@ def _sums(term: Term, statement: Statement) -> Iterator[Edit]:
 
 def _substituted(term: Term, values: Mapping[Index, Affine], bound: tuple[Index, ...]) -> Poly:
     factors = tuple((a.substitute(values), e) for a, e in term.factors)
-    return poly_of((product(term.coefficient, factors, bound),))
+    return Poly((Term(term.coefficient, factors, bound),))
 
 
 def _other_axis(term: Term, index: Index, statement: Statement) -> Iterator[Edit]:

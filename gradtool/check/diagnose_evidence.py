@@ -82,6 +82,13 @@ class Evidence:
         """The grains that give this gradient and give it rightly."""
         if self.derived is None or not self.seen:
             return ()
+        found: tuple[Grain, ...] = self.derived.remembered(
+            "grains", self.name, self._valid
+        )
+        return found
+
+    def _valid(self) -> tuple[Grain, ...]:
+        assert self.derived is not None
         return tuple(grain for grain in self.derived.grains if self._holds(grain))
 
     def _holds(self, grain: Grain) -> bool:

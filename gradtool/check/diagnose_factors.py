@@ -98,6 +98,10 @@ def _library(at: Sequence[Numbers]) -> Iterator[Factor]:
         for other in names:
             if one != other:
                 yield Factor(f"{one}/{other}", lambda a, n=one, m=other: _over(a[n], a[m]))  # type: ignore[misc]
+                yield Factor(
+                    f"sqrt({one}/{other})",
+                    lambda a, n=one, m=other: _root(_over(a[n], a[m])),  # type: ignore[misc]
+                )
             if one < other:
                 yield Factor(f"{one}*{other}", lambda a, n=one, m=other: a[n] * a[m])  # type: ignore[misc]
                 yield Factor(

@@ -7,7 +7,7 @@ these lines, since people write their code in one of these grains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -22,7 +22,7 @@ from gradtool.emit.text import text
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
 from gradtool.ir.index import Index, Tensor
-from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, product
+from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, poly_of, product
 from gradtool.ir.tree import Name, Tree, call, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
@@ -127,10 +127,20 @@ class Grain:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """The grains of a layer, coarsest first."""
+    """The grains of a layer, coarsest first.
+
+    `memory` keeps what is the same for every file that is checked against the layer.
+    """
 
     graph: Graph
     grains: tuple[Grain, ...]
+    memory: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def remembered(self, what: str, variable: str, make: Callable[[], Any]) -> Any:
+        """The value of `make`, made once for each variable."""
+        if (what, variable) not in self.memory:
+            self.memory[what, variable] = make()
+        return self.memory[what, variable]
 
 
 def derived(graph: Graph) -> Derived:
@@ -198,11 +208,40 @@ def _paths(closed: Grain, staged: Derivation) -> Grain:
     for name in dict.fromkeys(closed.gradients.values()):
         statement = raw.get(name)
         body = None if statement is None else _expanded(statement.body, raw)
+        body = None if body is None else _with_roots(body, staged.graph)
         if statement is not None and body is not None:
             made.append(replace(statement, body=body))
     gradients = {v: t for v, t in closed.gradients.items() if t in {s.out.name for s in made}}
     return Grain(
         "paths", (*closed.statements[: closed.first], *made), closed.first, gradients, closed.shown
+    )
+
+
+def _with_roots(body: Poly, graph: Graph) -> Poly:
+    """Powers of what a named value is a power of, as powers of that: ``std**-3``."""
+    roots: dict[str, tuple[Statement, Access, Fraction]] = {}
+    for statement in graph.statements:
+        if isinstance(statement, Statement) and not statement.hidden:
+            term = statement.body.single
+            if term is None or term.bound or term.coefficient != 1 or len(term.factors) != 1:
+                continue
+            base, exponent = term.factors[0]
+            plain = isinstance(base, Access) and all(
+                e.as_index == i for e, i in zip(base.index, statement.free, strict=False)
+            )
+            if isinstance(base, Access) and plain and len(base.index) == len(statement.free):
+                roots[base.tensor.name] = statement, base, exponent
+
+    def factor(base: Atom, exponent: Fraction) -> tuple[Atom, Fraction]:
+        if isinstance(base, Access) and base.tensor.name in roots:
+            statement, _, power = roots[base.tensor.name]
+            if exponent.denominator != 1:
+                return Access(statement.out, base.index), exponent / power
+        return base, exponent
+
+    return poly_of(
+        product(t.coefficient, [factor(b, e) for b, e in t.factors], t.bound)
+        for t in body.terms
     )
 
 
@@ -405,6 +444,7 @@ def _feeds(changes: Mapping[int, AnyStatement], name: str) -> bool:
 def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
     """An expression as text, hidden values written out; "" where it has no short text."""
     try:
+        body = poly_of(product(t.coefficient, t.factors, t.bound) for t in body.terms)
         tree = raised(body, _slots(body, free))
     except Exception:  # text only: a cause is still a cause without its formula
         return ""

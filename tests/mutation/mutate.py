@@ -272,6 +272,7 @@ def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
         yield swapped, TRANSPOSED, "swapped"
     elif callee not in ("sum", "mean", "copy", "range", "len") and len(node.args) == 1:
         accepted = frozenset({"wrong-function", "accumulated", *MASK})
+        accepted |= NUMERIC if _is_number(node, values) else frozenset()
         yield node.args[0], accepted, "function"
 
 

@@ -60,47 +60,62 @@ def written_name(grain: Grain, name: str) -> str:
     return text(grain.shown[name]) if name in grain.shown else name
 
 
+@dataclass(frozen=True, slots=True)
+class _Possible:
+    """An edit of a statement, with its words and its price, whatever the file."""
+
+    grain: Grain
+    place: int
+    statement: Statement
+    edit: Edit
+    cost: float
+    what: str
+    key: str
+
+
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.derived is None or not evidence.shape_fits:
         return
+    possible: list[_Possible] = evidence.derived.remembered(
+        "lines", evidence.name, lambda: list(_possible(evidence))
+    )
+    for one in possible:
+        changed = _Changed(evidence, one.grain, one.place, one.statement, one.edit)
+        yield Hypothesis(
+            one.edit.code, one.cost, one.what, changed.predict, changed.proof, one.key
+        )
+
+
+def _possible(evidence: Evidence) -> Iterator[_Possible]:
     done: set[tuple[str, str]] = set()
     count = 0
     for rank, grain in enumerate(evidence.grains):
-        tensor = grain.gradients.get(evidence.name)
-        if tensor is None:
-            continue
+        tensor = grain.gradients[evidence.name]
         around = surroundings(grain)
         for place in sorted(grain.leads_to(tensor), reverse=True):
             statement = grain.statements[place]
             if not isinstance(statement, Statement) or statement.reduce != "sum":
                 continue
-            if place < grain.first and rank:
-                continue
+            forward = place < grain.first
             key = (statement.out.name, statement.body.key)
-            if key in done:
+            if (forward and rank) or key in done:
                 continue
             done.add(key)
-            extra = 0.02 * rank
-            if place < grain.first:
-                extra += _FORWARD
-            where = "" if statement.out.name == tensor else statement.out.name
+            own = statement.out.name == tensor
+            where = "" if own else f", in {written_name(grain, statement.out.name)}"
+            extra = 0.02 * rank + (_FORWARD if forward else 0.0) + (0.0 if own else 0.05)
             for edit in edits(statement, around):
                 count += 1
                 if count > _MOST:
                     return
-                if edit.body == statement.body:
-                    continue
-                changed = _Changed(evidence, grain, place, statement, edit)
-                what = edit.what
-                if where:
-                    what = f"{what}, in {written_name(grain, where)}"
-                yield Hypothesis(
-                    edit.code,
-                    edit.cost + extra + (0.05 if where else 0.0),
-                    what,
-                    changed.predict,
-                    changed.proof,
-                    f"{where or tensor}: {edit.code} {edit.body.key}",
+                yield _Possible(
+                    grain,
+                    place,
+                    statement,
+                    edit,
+                    edit.cost + extra,
+                    edit.what + where,
+                    f"{statement.out.name}: {edit.code} {edit.body.key}",
                 )
 
 

@@ -155,15 +155,15 @@ def _told(
         return "regulariser", 0.9, f"the regulariser's own gradient {word}"
     if texts == {"0"}:
         many = "a path is" if len(changed) == 1 else f"{len(changed)} paths are"
-        return "missing-path", 1 + 0.3 * (len(changed) - 1), f"{many} missing"
+        return "missing-path", 0.95 + 0.3 * (len(changed) - 1), f"{many} missing"
     if texts == {"-1"}:
         if len(changed) == len(terms):
-            return "sign", 1, "its sign is wrong"
-        return "sign", 1 + 0.2 * len(changed), "the sign of a path is wrong"
+            return "sign", 0.95, "its sign is wrong"
+        return "sign", 0.8 + 0.2 * len(changed), "the sign of a path is wrong"
     if len(texts) == 1:
         (text,) = texts
         whole = len(changed) == len(terms)
-        one, _, other = text.partition("/")
+        one, _, other = text.removeprefix("sqrt(").removesuffix(")").partition("/")
         if one.isidentifier() and other.isidentifier():
             return "wrong-axis", 1.1, f"the size {other} stands where {one} belongs"
         code = _scale_code([t for t, _ in changed], text)

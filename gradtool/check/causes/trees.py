@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -12,7 +15,7 @@ from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluate
 from gradtool.emit.text import text
 from gradtool.ir.tree import Name, Tree, names, replace_names, size_of
 
-_FORWARD = 0.5
+_LONGEST = 80
 
 
 @dataclass
@@ -39,8 +42,6 @@ class _Program:
 
     def works(self) -> bool:
         """Whether the lines can be played through and give what is right."""
-        import numpy as np
-
         seen = self.evidence.telling[0]
         try:
             _, known = self.base(seen)
@@ -55,8 +56,6 @@ class _Program:
         return self.evidence.bench(self.grain, seen.number).factor
 
     def predict(self, seen: Seen, place: int, tree: Tree) -> Array | None:
-        import numpy as np
-
         try:
             evaluation, known = self.base(seen)
             changed = {self.writing.lines[place][0]: evaluation.value(tree)}
@@ -103,44 +102,70 @@ def _spelled(grain: Grain, tree: Tree) -> Tree:
     return tree
 
 
+@dataclass(frozen=True, slots=True)
+class _Possible:
+    """A change of a line of one writing, with its words and its price, whatever the file."""
+
+    writing: int
+    place: int
+    change: Change
+    cost: float
+    what: str
+    key: str
+
+
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.derived is None:
         return
+    writings: list[tuple[Grain, Written]]
+    possible: list[_Possible]
+    writings, possible = evidence.derived.remembered(
+        "trees", evidence.name, lambda: _possible(evidence)
+    )
+    programs = [_Program(evidence, grain, writing) for grain, writing in writings]
+    for one in possible:
+        told = _Told(programs[one.writing], one.place, one.change)
+        yield Hypothesis(
+            one.change.code, one.cost, one.what, told.predict, told.proof, one.key
+        )
+
+
+def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Possible]]:
     done: set[str] = set()
+    writings: list[tuple[Grain, Written]] = []
+    found: list[_Possible] = []
     for rank, grain in enumerate(evidence.grains):
         for writing in grain.written(evidence.name):
-            program = _Program(evidence, grain, writing)
-            if not program.works():
+            if not _Program(evidence, grain, writing).works():
                 continue
-            known = _known(grain, writing)
+            writings.append((grain, writing))
+            known = _known(grain)
             for place, (name, tree) in enumerate(writing.lines):
-                key = f"{name} {text(tree)}"
-                if key in done or size_of(tree) > 80:
+                line = f"{name} {text(tree)}"
+                if line in done or size_of(tree) > _LONGEST:
                     continue
-                done.add(key)
+                done.add(line)
                 own = name == writing.gradient
-                where = "" if own else text(_spelled(grain, Name(name)))
+                where = "" if own else f", in {text(_spelled(grain, Name(name)))}"
                 extra = 0.03 * rank + (0.0 if own else 0.05) + writing.cost
                 for change in changes(tree, known):
-                    told = _Told(program, place, change)
-                    what = f"{change.what}, in {where}" if where else change.what
-                    yield Hypothesis(
-                        change.code,
-                        change.cost + extra,
-                        what,
-                        told.predict,
-                        told.proof,
-                        f"{name}: {change.code} {text(change.tree)}",
-                    )
+                    key = f"{name}: {change.code} {text(change.tree)}"
+                    found.append(
+                        _Possible(
+                            len(writings) - 1, place, change, change.cost + extra,
+                            change.what + where, key,
+                        )
+                    )  # fmt: skip
+    return writings, found
 
 
-def _known(grain: Grain, writing: Written) -> Known:
+def _known(grain: Grain) -> Known:
     shapes: dict[str, tuple[object, ...]] = {
         t.name: t.shape for t in grain.tensors.values() if t.kind == "real"
     }
-    return Known(
-        shapes,
-        grain.upstream,
-        grain.cotangents,
-        lambda tree: text(_spelled(grain, tree)),
-    )
+
+    @cache
+    def show(tree: Tree) -> str:
+        return text(_spelled(grain, tree))
+
+    return Known(shapes, grain.upstream, grain.cotangents, show)
