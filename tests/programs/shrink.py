@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.programs.generate import Line, Program, words_of
-from tests.programs.prove import size_sets
+from tests.programs.prove import sets_of_sizes
 from tests.programs.reference import execute
 
 
@@ -35,7 +35,7 @@ def shrink(program: Program, fails: Callable[[Program], bool], budget: int = 400
 def _runs(program: Program) -> bool:
     """Whether NumPy executes the program: a cut may have made nonsense of it."""
     random = np.random.default_rng(0)
-    for sizes in size_sets(program, Random(0)):
+    for sizes in sets_of_sizes(program, Random(0)):
         whole = {**sizes, **program.integers}
         values: dict[str, Any] = {}
         for one in program.declared:

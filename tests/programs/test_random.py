@@ -1,0 +1,113 @@
+"""On random forward programs the engine is right or refuses with a typed error; it never guesses.
+
+A program agrees when its forward pass equals NumPy's on the same text, and when every printed line
+of both backward passes, read back, equals 60-digit differences at every size set.  The long run
+is ``python -m tests.programs.run_many``.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tests.programs.prove as proving
+from gradtool.derive.derivation import Derivation, derive
+from gradtool.ir.graph import Graph
+from gradtool.ir.tree import Call
+from gradtool.numeric.certify import CertificationError, certify
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
+from tests.programs.generate import Line, Program, generate
+from tests.programs.prove import prove
+
+BATCHES, EACH = 22, 10
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_random_programs_agree_or_are_refused(batch: int) -> None:
+    refused = 0
+    for seed in range(batch * EACH, (batch + 1) * EACH):
+        program = generate(random.Random(seed))
+        outcome = prove(program, seed, size_sets=2)
+        assert outcome.status in ("agrees", "refused", "undefined"), (
+            f"program {seed}: {outcome.status}: {outcome.reason}\n{program.yaml}\n{outcome.detail}"
+        )
+        refused += outcome.status == "refused"
+    assert refused <= 1
+
+
+@given(st.randoms(use_true_random=False))
+@settings(
+    max_examples=15, derandomize=True, deadline=None, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
+                           HealthCheck.large_base_example],
+)
+def test_programs_driven_by_hypothesis(source: random.Random) -> None:
+    program = generate(source)
+    outcome = prove(program, size_sets=1)
+    assert outcome.status in ("agrees", "refused", "undefined"), (
+        f"{outcome.status}: {outcome.reason}\n{program.yaml}\n{outcome.detail}"
+    )
+
+
+@pytest.mark.parametrize("seed", range(5, 105, 10))
+def test_the_certificate_agrees_with_this_harness(seed: int) -> None:
+    program = generate(random.Random(seed))
+    if prove(program, seed, size_sets=2).status != "agrees":
+        return
+    spec = load_text(program.yaml, "program.yaml")
+    graph = graph_of(spec)
+    assert certify(spec, graph, derive(graph)).digits >= 30
+
+
+# -- the harness can fail -----------------------------------------------------------------
+
+
+def _program(text: str, reference: str = "") -> Program:
+    from tests.programs.generate import Declared
+
+    declared = (Declared("X", "inputs", "[N, D]"), Declared("Z", "inputs", "[N, D]"))
+    return Program(declared, (Line("Y", text, reference or text),), ("Y",), ("N", "D"))
+
+
+def test_a_right_program_agrees() -> None:
+    assert prove(_program("Y = X * tanh(Z)")).status == "agrees"
+
+
+def test_a_wrong_lowering_is_found() -> None:
+    outcome = prove(_program("Y = X * Z", "Y = X + Z"))
+    assert (outcome.status, outcome.reason) == ("wrong", "forward value")
+
+
+def _spoiled(graph: Graph, *, staged: bool = False) -> Derivation:
+    """The derivation with the sign of its last gradient turned."""
+    whole = derive(graph, staged=staged)
+    last = whole.lines[-1]
+    wrong = replace(last, tree=Call("neg", (last.tree,)))
+    return replace(whole, lines=(*whole.lines[:-1], wrong))
+
+
+def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proving, "derive", _spoiled)
+    outcome = prove(_program("Y = X * Z"))
+    assert (outcome.status, outcome.reason) == ("wrong", "compact gradient")
+
+
+def test_a_wrong_zero_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(graph: Graph, *, staged: bool = False) -> Derivation:
+        whole = derive(graph, staged=staged)
+        return replace(whole, lines=whole.lines[:-1], zero=("Z",))
+
+    monkeypatch.setattr(proving, "derive", without)
+    assert prove(_program("Y = X * Z")).status == "wrong"
+
+
+def test_the_certificate_finds_a_wrong_gradient() -> None:
+    spec = load_text(_program("Y = X * Z").yaml, "program.yaml")
+    graph = graph_of(spec)
+    with pytest.raises(CertificationError, match="does not agree"):
+        certify(spec, graph, _spoiled(graph))
