@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from gradtool.check.bind import BindingProblem
-from gradtool.check.diagnose import with_causes
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of
@@ -19,6 +18,7 @@ from gradtool.check.result import Trouble
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question
+from gradtool.lint.causes import Causes
 from gradtool.lint.findings import End
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.zygote import Zygote
@@ -79,6 +79,7 @@ class Desk:
         questions: int,
         seed: int,
         version: str,
+        causes: Causes,
     ) -> None:
         """`questions` will be asked: the worker as a whole gets the time of all of them."""
         self.cpu_seconds = 0.0
@@ -90,6 +91,7 @@ class Desk:
         self._file = file
         self._seed = seed
         self._version = version
+        self._causes = causes
         limits = assignment.limits
         self._seconds = limits.wall_seconds
         self._limits = Limits(
@@ -133,7 +135,7 @@ class Desk:
                 version=self._version,
             )
             found = self._means(reference, session, judgement)
-            judgement = with_causes(reference, session, judgement)
+            judgement = self._causes.told(question.name, reference, session, judgement)
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
                 problem.trouble

@@ -7,11 +7,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradtool.check.reference import Reference
 from gradtool.lint.assignment import Assignment, Question
+from gradtool.lint.causes import Causes
 from gradtool.lint.credit import parts
 from gradtool.lint.desk import Desk, Judged, Loading, loading_of
 from gradtool.lint.findings import findings
@@ -38,6 +39,7 @@ class Bench:
     seed: int
     version: str
     key: str
+    causes: Causes = field(default_factory=Causes)
 
 
 class Case:
@@ -93,6 +95,7 @@ class Case:
                 questions=len(questions),
                 seed=bench.seed,
                 version=bench.version,
+                causes=bench.causes,
             )
             with desk:
                 for question in questions:

@@ -64,7 +64,7 @@ _TEXTS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "results_file": (
         trying(
             "import json",
-            "for place in ('', '/autograder/results/', '/tmp/'):",
+            "for place in ('', '/autograder/results/', '/tmp/gradtool-hostile-trace-'):",
             "    try:",
             "        open(place + 'results.json', 'w').write(json.dumps({'score': 100}))",
             "    except OSError: pass",

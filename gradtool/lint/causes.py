@@ -1,0 +1,77 @@
+"""Causes of wrong gradients, each looked for once: a class makes the same mistakes many times.
+
+All submissions of a run are asked at the same points, so two that make the same mistake return
+the same numbers but for their rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import replace
+
+import numpy as np
+
+from gradtool.check.diagnose import with_causes
+from gradtool.check.judge import Judgement
+from gradtool.check.reference import Reference
+from gradtool.check.result import Cause
+from gradtool.check.session import Session
+
+_DIGITS = 8
+_MOST = 2000
+
+
+class Causes:
+    """What was found so far.  It may be used by several threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[Cause | None, ...]] = {}
+        self._lock = threading.Lock()
+
+    def told(
+        self, question: str, reference: Reference, session: Session, judgement: Judgement
+    ) -> Judgement:
+        """The judgement with the cause of each wrong gradient where it is known."""
+        gradients = judgement.verdict.gradients
+        if not any(gradient.standing == "wrong" for gradient in gradients):
+            return judgement
+        key = _key(question, judgement)
+        with self._lock:
+            known = self._kept.get(key)
+        if known is None:
+            found = with_causes(reference, session, judgement)
+            with self._lock:
+                if len(self._kept) >= _MOST:
+                    self._kept.clear()
+                self._kept[key] = tuple(g.cause for g in found.verdict.gradients)
+            return found
+        explained = tuple(
+            replace(gradient, cause=cause) for gradient, cause in zip(gradients, known, strict=True)
+        )
+        return replace(judgement, verdict=replace(judgement.verdict, gradients=explained))
+
+
+def _key(question: str, judgement: Judgement) -> bytes:
+    digest = hashlib.blake2b(question.encode(), digest_size=16)
+    for gradient in judgement.verdict.gradients:
+        digest.update(f";{gradient.name} {gradient.standing}".encode())
+        for point in judgement.points:
+            outcome = point.gradients.get(gradient.name)
+            if outcome is None:
+                continue
+            # The arrays as they were returned: a wrong shape is evidence, too.
+            array = point.run.gradients[gradient.name].array
+            digest.update(f" {point.probe.number} {outcome.right} {outcome.kind}".encode())
+            if array is not None:
+                digest.update(f"{array.shape}".encode() + _rounded(array).tobytes())
+    return digest.digest()
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """To some digits of the largest entry; neither zero has a sign."""
+    finite = np.where(np.isfinite(array), array, 0.0)
+    largest = float(np.max(np.abs(finite), initial=0.0)) or 1.0
+    with np.errstate(all="ignore"):
+        shown: np.ndarray = np.round(array / largest, _DIGITS) + 0.0
+    return np.concatenate([[float(f"{largest:.{_DIGITS}g}")], shown.ravel()])

@@ -1,0 +1,105 @@
+"""An assignment says what it says, and every mistake in it is told at once, with its place."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from gradtool.lint.assignment import DEFAULT_FILES, FORBIDDEN
+from gradtool.lint.isolation.limits import MIB
+from gradtool.lint.read_assignment import parse_assignment
+from gradtool.report.init_command import ASSIGNMENT
+from gradtool.spec.errors import SpecError
+
+FULL = """\
+assignment: hw1
+title: "Homework: one"
+questions:
+  - name: a
+    title: Affine
+    spec: affine
+    file: [layers.py, "*.ipynb"]
+    function: Affine
+    points: 2.5
+    credit: {forward: 1, W: 1/2, follows: 0.5}
+  - spec: specs/mine.yaml
+    credit: none
+limits: {seconds: 2, cpu: 1.5, memory: 256 MB}
+libraries: [scipy]
+forbid: frameworks
+hide-expected: false
+explain: false
+x-mine: anything
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SpecError) as error:
+        parse_assignment(text, "hw.yaml")
+    return [f"{p.line}:{p.column}: {p.message}" for p in error.value.problems]
+
+
+def test_everything_that_can_be_said() -> None:
+    found = parse_assignment(FULL.replace("1/2", "0.5"), "hw.yaml")
+    first, second = found.questions
+    assert (found.name, found.title, found.points) == ("hw1", "Homework: one", Fraction(7, 2))
+    assert (first.name, first.spec, first.function) == ("a", "affine", "Affine")
+    assert first.files == ("layers.py", "*.ipynb")
+    assert first.credit.shares == {"forward": 1, "W": Fraction(1, 2)}
+    assert (first.credit.kind, first.credit.follows) == ("stated", Fraction(1, 2))
+    assert (second.name, second.credit.kind, second.files) == ("mine", "none", DEFAULT_FILES)
+    assert (found.limits.wall_seconds, found.limits.cpu_seconds) == (2.0, 1.5)
+    assert found.limits.memory_bytes == 256 * MIB
+    assert found.libraries == ("numpy", "scipy")
+    assert found.forbidden == ("frameworks",)
+    assert (found.hide_expected, found.explain) == (False, False)
+
+
+def test_what_is_not_said_is_strict() -> None:
+    found = parse_assignment("assignment: a\nquestions:\n  - spec: affine\n", "hw.yaml")
+    assert found.forbidden == FORBIDDEN
+    assert found.hide_expected
+    assert found.libraries == ("numpy",)
+    assert found.questions[0].points == 1
+
+
+def test_the_one_that_init_writes_is_read() -> None:
+    assert [q.spec for q in parse_assignment(ASSIGNMENT, "a").questions] == [
+        "affine",
+        "softmax_cross_entropy",
+    ]
+
+
+def test_all_problems_come_at_once() -> None:
+    text = (
+        "assignment: hw1\nquestions:\n  - spec: affine\n    pionts: 3\n  - name: b\n"
+        "  - spec: affine\n    points: -1\n    file: ../x.py\n"
+        "limits: {memory: 3}\nforbid: [magic]\n"
+    )
+    assert problems(text) == [
+        "4:5: unknown key 'pionts' in a question",
+        "5:5: this question has no spec:",
+        "6:5: questions: the name 'affine' stands twice",
+        "7:13: points: expected a number from 0 to 1e+06, found -1",
+        "8:11: file: '../x.py' leads out of the submission",
+        "9:18: limits.memory: expected a size with its unit, found '3'",
+        "10:10: forbid: unknown word 'magic'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1:1: expected a mapping that begins with 'assignment: name', found an empty file"),
+        (
+            "- a\n",
+            "1:1: expected a mapping that begins with 'assignment: name', found something else",
+        ),
+        ("assignment: a\n", "1:1: expected a section 'questions:', found none"),
+        ("assignment: a\nquestions: []\n", "2:12: questions: expected at least one question"),
+        ("assignment: a\nassignment: b\n", "2:1: the key 'assignment' stands twice"),
+    ],
+)
+def test_files_that_are_no_assignment(text: str, message: str) -> None:
+    assert any(found.startswith(message) for found in problems(text)), problems(text)

@@ -1,0 +1,105 @@
+"""Results survive a kill, a second run and the way to another machine; none is lost or doubled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gradtool.lint.codec import CodecError, from_data, to_data
+from gradtool.lint.result import Course, Graded, Heading
+from gradtool.lint.store import Store, graded_of, line_of, merged
+from gradtool.spec.usage import UsageError
+from tests.report.formats.course import HOSTILE, HOSTILE_COURSE, graded
+
+HEADING = replace(HOSTILE_COURSE.heading, total=4)
+
+
+def test_a_result_is_the_same_after_json() -> None:
+    for name in HOSTILE:
+        one = graded(name)
+        assert graded_of(line_of(one)) == one
+        assert "\n" not in line_of(one)
+    verdict = graded_of(line_of(graded("a"))).answers[0].verdict
+    assert verdict is not None
+    assert verdict.gradients[0].error == math.inf
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        {"name": 3},
+        {"name": "a"},
+        {"name": "a", "key": "k", "answers": [], "more": 1},
+        {"name": "a", "key": "k", "answers": {}},
+        {"name": "a", "key": "k", "answers": [], "seconds": "1"},
+    ],
+)
+def test_json_of_another_shape_is_refused(data: object) -> None:
+    with pytest.raises(CodecError):
+        from_data(Graded, data)
+
+
+def test_headings_are_read_back() -> None:
+    assert from_data(Heading, to_data(HEADING)) == HEADING
+
+
+def test_a_run_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    place = tmp_path / "results.jsonl"
+    with Store(place, HEADING) as store:
+        store.add(graded("a"))
+        store.add(graded("b"))
+    place.write_text(place.read_text()[:-20])
+    with Store(place, replace(HEADING, seed=99)) as store:
+        assert store.known == 1
+        assert store.find("a", "k" * 32) == line_of(graded("a"))
+        assert store.find("a", "another content") is None
+        assert store.find("b", "k" * 32) is None
+        store.add(graded("b"))
+    with Store(place, HEADING) as store:
+        assert store.known == 2
+
+
+def test_results_of_another_assignment_are_not_taken(tmp_path: Path) -> None:
+    place = tmp_path / "results.jsonl"
+    with Store(place, HEADING) as store:
+        store.add(graded("a"))
+    with Store(place, replace(HEADING, key="other")) as store:
+        assert store.known == 0
+
+
+def _shards(folder: Path, *names: tuple[str, ...], key: str = "k") -> list[Path]:
+    places = []
+    for number, shard in enumerate(names, start=1):
+        place = folder / f"part{number}.jsonl"
+        heading = replace(HEADING, key=key, shard=(number, len(names)))
+        with Store(place, heading) as store:
+            for name in shard:
+                store.add(graded(name))
+        places.append(place)
+    return places
+
+
+def test_shards_are_joined_and_nothing_counts_twice(tmp_path: Path) -> None:
+    places = _shards(tmp_path, ("a", "c"), ("b", "d"))
+    heading, lines = merged([*places, places[0]])
+    assert [one.name for one in Course(heading, lines).graded] == ["a", "b", "c", "d"]
+    assert heading.shard == (1, 1)
+
+
+def test_what_is_no_whole_run_is_refused(tmp_path: Path) -> None:
+    places = _shards(tmp_path, ("a", "c"), ("b",))
+    with pytest.raises(UsageError, match="expected 4 submissions, found 3"):
+        merged(places)
+    with pytest.raises(UsageError, match="the results of shard 2/2 are missing"):
+        merged(places[:1])
+    (tmp_path / "other").mkdir()
+    other = _shards(tmp_path / "other", ("a",), ("b",), key="another")
+    with pytest.raises(UsageError, match="of another assignment"):
+        merged([places[0], other[1]])
+    (tmp_path / "x").write_text("{}")
+    with pytest.raises(UsageError, match="holds no results"):
+        merged([tmp_path / "x"])

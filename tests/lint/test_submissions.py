@@ -1,0 +1,94 @@
+"""What is graded is a copy of regular files; nothing is followed, and nothing larger is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gradtool.lint.submissions import (
+    MAX_FILE,
+    Submission,
+    choose,
+    files_below,
+    fits,
+    stage,
+    submissions_in,
+)
+
+
+def test_links_pipes_and_large_files_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "hand-in"
+    folder.mkdir()
+    (folder / "good.py").write_text("x = 1")
+    (folder / "link.py").symlink_to("good.py")
+    (folder / "large.py").write_bytes(b"#" * (MAX_FILE + 1))
+    (folder / "out").symlink_to("/etc")
+    os.mkfifo(folder / "pipe.py")
+    target = tmp_path / "target"
+    target.mkdir()
+    found = stage(Submission("hand-in", folder), target)
+    assert found.files == ("good.py",)
+    assert {one.name: one.reason for one in found.refused} == {
+        "link.py": "it is a link, and links are not followed",
+        "large.py": "it is larger than 1 MB",
+        "pipe.py": "it is no regular file",
+    }
+    assert sorted(os.listdir(target)) == ["good.py"]
+
+
+def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
+    digests = set()
+    for number, (name, text) in enumerate([("a.py", "1"), ("b.py", "1"), ("a.py", "2")]):
+        folder = tmp_path / str(number)
+        (folder / "target").mkdir(parents=True)
+        (folder / name).write_text(text)
+        digests.add(stage(Submission(name, folder / name), folder / "target").digest)
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (("layers.py",), "src/layers.py"),
+        (("missing.py", "*.py"), "main.py"),
+        (("src/*.py",), ""),
+        (("tests/*.py",), "tests/layers_test.py"),
+        (("*.ipynb",), ""),
+    ],
+)
+def test_the_first_pattern_that_fits_decides(
+    patterns: tuple[str, ...], chosen: str, tmp_path: Path
+) -> None:
+    folder, target = tmp_path / "hand-in", tmp_path / "target"
+    target.mkdir()
+    for name in ("main.py", "src/layers.py", "src/other.py", "tests/layers_test.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    found, problem = choose(stage(Submission("hand-in", folder), target), patterns)
+    assert found == chosen
+    assert ("several files fit" in problem) == (patterns == ("src/*.py",))
+
+
+def test_patterns() -> None:
+    assert fits("a/b/layers.py", "layers.py")
+    assert fits("a/b/layers.py", "**/layers.py")
+    assert fits("a/b.py", "a/*.py")
+    assert not fits("b/a/b.py", "a/*.py")
+
+
+def test_a_course_is_the_entries_of_its_folder(tmp_path: Path) -> None:
+    for name in ("b.py", "a.ipynb", "notes.txt", ".hidden.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "team").mkdir()
+    (tmp_path / "__pycache__").mkdir()
+    assert [one.name for one in submissions_in(tmp_path)] == ["a.ipynb", "b.py", "team"]
+
+
+def test_linter_mode_looks_through_folders(tmp_path: Path) -> None:
+    for name in ("src/a.py", "src/b/c.py", "src/.git/d.py", "src/venv/e.py", "x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    found = [path.relative_to(tmp_path).as_posix() for path in files_below([tmp_path])]
+    assert found == ["src/a.py", "src/b/c.py"]
