@@ -174,9 +174,7 @@ class Arrays:
             if not isinstance(base, Access):
                 return None
             if entry in base.index:
-                moved = tuple(
-                    Affine.of(fresh) if e == entry else e for e in base.index
-                )
+                moved = tuple(Affine.of(fresh) if e == entry else e for e in base.index)
                 if any(index in e.indices for e in moved):
                     return None
                 factors.append((Access(base.tensor, moved), exponent))
@@ -300,4 +298,3 @@ def _spaced(tree: Tree, own: Sequence[Index], order: Sequence[Index]) -> Tree:
     if not any(isinstance(e, Literal) for e in entries):
         return tree
     return call("getitem", tree, Items(tuple(entries)))
-

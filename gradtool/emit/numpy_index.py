@@ -82,8 +82,10 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     inner: dict[str, Statement] = {}
     own: dict[str, Tensor] = {}
     for statement in made[:-1]:
-        if isinstance(statement, Statement) and statement.reduce == "sum" and not any(
-            term.bound for term in statement.body.terms
+        if (
+            isinstance(statement, Statement)
+            and statement.reduce == "sum"
+            and not any(term.bound for term in statement.body.terms)
         ):
             inner[statement.out.name] = _written_out(statement, inner)
         else:
@@ -250,4 +252,3 @@ def _extremum(
     else:
         result = Call(reduce, (tree,), (("axis", axis),))
     return [*arrays.steps, assign(module.python(name), result)]
-

@@ -62,9 +62,7 @@ def _docstring(spec: LayerSpec, derivation: Derivation, scipy: bool) -> str:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
     lines += ["", f"Derived by gradtool {__version__}."]
-    lines.append(
-        "Needs NumPy, and SciPy for the error function." if scipy else "Needs NumPy only."
-    )
+    lines.append("Needs NumPy, and SciPy for the error function." if scipy else "Needs NumPy only.")
     body = "\n".join(line.rstrip() for line in lines).replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{body}\n"""'
 
@@ -107,5 +105,3 @@ def _function(function: Function) -> str:
     doc = "\n".join(line.rstrip() for line in doc.split("\n"))
     body = "\n".join(f"    {line}" if line else "" for line in function.body)
     return f"{head}\n    {doc}\n{body}"
-
-

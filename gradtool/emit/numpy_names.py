@@ -74,7 +74,9 @@ class ModuleNames:
     def _spell(self, name: str) -> None:
         spelled = name
         while (
-            spelled in _RESERVED or keyword.iskeyword(spelled) or _hides_builtin(spelled)
+            spelled in _RESERVED
+            or keyword.iskeyword(spelled)
+            or _hides_builtin(spelled)
             or (spelled != name and spelled in self.taken)
         ):
             spelled += "_"

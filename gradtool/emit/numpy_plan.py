@@ -138,7 +138,8 @@ class _Planner:
         read = {name for step in backward for name in step.reads}
         read |= {name for line in inner.values() for name in names(line.tree)}
         roots = set(self.graph.outputs) | {
-            s.out.name for s in self.graph.statements
+            s.out.name
+            for s in self.graph.statements
             if not s.hidden and self.module.python(s.out.name) in read
         }
         # Winners and windows are found once, in the forward pass.
@@ -257,7 +258,10 @@ class _Planner:
         return [*before, *steps]
 
     def _cotangent(
-        self, name: str, closed: dict[str, AnyStatement], defined: dict[str, str],
+        self,
+        name: str,
+        closed: dict[str, AnyStatement],
+        defined: dict[str, str],
         before: list[Step],
     ) -> str:
         """The name of a cotangent that was written in place, or is reshaped; made when needed."""
@@ -273,7 +277,8 @@ class _Planner:
         elif isinstance(statement, Statement):
             known = {
                 n: self._cotangent(n, closed, defined, before)
-                if n in closed or n in defined else self._kept(n)
+                if n in closed or n in defined
+                else self._kept(n)
                 for n in sorted(tensors_in(statement.body))
                 if n in closed or n in defined or self._hidden(n)
             }
@@ -465,9 +470,7 @@ def _reached(steps: list[Step], wanted: frozenset[str]) -> list[Step]:
     return kept[::-1]
 
 
-def _read_sizes(
-    sizes: Iterable[str], shapes: Sequence[tuple[str, tuple[Dim, ...]]]
-) -> list[Step]:
+def _read_sizes(sizes: Iterable[str], shapes: Sequence[tuple[str, tuple[Dim, ...]]]) -> list[Step]:
     """Lines such as ``N, D = X.shape`` or ``N = X.shape[0]`` for as many sizes as possible."""
     wanted = list(sizes)
     steps: list[Step] = []
@@ -527,4 +530,3 @@ def described(variable: Variable) -> str:
     if variable.dtype == "index":
         return f"{shape}, integers from 0 to {variable.index} - 1"
     return f"{shape}, booleans" if variable.dtype == "bool" else shape
-

@@ -151,9 +151,7 @@ def _placed(
     order = (*plain[:first], *arrays, *plain[first:])
     while entries and entries[-1] == Slice(None, None, None):
         entries.pop()
-    whole = tuple(
-        positions(module, places.get(i, Affine.of(i)), order) for i in free
-    )
+    whole = tuple(positions(module, places.get(i, Affine.of(i)), order) for i in free)
     return Scatter(value, order, tuple(entries), whole, bool(lifted))
 
 
@@ -236,4 +234,3 @@ def _entry(
                 part = call("mul", position_tree(dim_tree(coefficient), module), part)
             tree = part if tree == integer(0) else call("add", tree, part)
     return tree
-

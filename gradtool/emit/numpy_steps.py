@@ -57,9 +57,7 @@ def ordered(steps: Iterable[Step]) -> list[Step]:
     pending = {step.defines for step in waiting}
     result: list[Step] = []
     while waiting:
-        ready = next(
-            (s for s in waiting if not (s.reads & pending - {s.defines})), waiting[0]
-        )
+        ready = next((s for s in waiting if not (s.reads & pending - {s.defines})), waiting[0])
         waiting.remove(ready)
         pending.discard(ready.defines)
         result.append(ready)
@@ -109,4 +107,3 @@ def _replaced(tree: Tree, part: Tree, by: Tree) -> Tree:
         return tree
     new = rebuild(tree, lambda child: _replaced(child, part, by))
     return tree if new == tree else new
-

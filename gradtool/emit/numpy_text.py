@@ -300,8 +300,11 @@ class _Translation:
         branches = [self.typed(a) for a in tree.args[1:]]
         shown = Call("np.where", (condition, *(a for a, _ in branches)))
         # Two plain numbers would become float64.
-        return (shown, "real") if any(k == "real" for _, k in branches) else (
-            self._cast(shown, "int"), "real")
+        return (
+            (shown, "real")
+            if any(k == "real" for _, k in branches)
+            else (self._cast(shown, "int"), "real")
+        )
 
     def choose(self, tree: Call) -> Typed:
         """maximum, minimum."""

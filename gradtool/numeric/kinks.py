@@ -72,9 +72,7 @@ def _close(
     return bool(np.any((gap > 0) & (gap <= share * scale)))
 
 
-def _ties(
-    statement: Statement, known: Mapping[str, Array], setting: Setting, share: float
-) -> bool:
+def _ties(statement: Statement, known: Mapping[str, Array], setting: Setting, share: float) -> bool:
     every = (*statement.free, *statement.bound)
     grid = _values(statement.body, every, known, setting)
     shape = grid.shape[: len(statement.free)]
@@ -94,4 +92,3 @@ def _values(
     out = Tensor("probe", tuple(index.size for index in free))
     statement = Statement(out, free, body, Name(out.name))
     return np.asarray(evaluate(statement, known, setting), dtype=float)
-

@@ -103,9 +103,9 @@ def test_backward_equals_centered_differences(name: str) -> None:
             reference.forward({**values, wanted: values[wanted] + s * step * direction}, sizes)
             for s in (1, -1)
         ]
-        change = sum(
-            np.sum((ends[0][o] - ends[1][o]) * upstream[o]) for o in reference.outputs
-        ) / (2 * step)
+        change = sum(np.sum((ends[0][o] - ends[1][o]) * upstream[o]) for o in reference.outputs) / (
+            2 * step
+        )
         scale = sum(np.sum(np.abs(ends[0][o] * upstream[o])) for o in reference.outputs)
         along = float(np.sum(gradient * direction))
         if not np.isfinite(change):
@@ -119,9 +119,7 @@ def test_float32_stays_float32(name: str) -> None:
     reference = _layer(name)
     sizes = reference.size_sets()[0]
     values, upstream = _values(reference, sizes)
-    small = {
-        k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in values.items()
-    }
+    small = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in values.items()}
     keywords = {n: sizes[n] for n in reference.compiled.sizes}
     made, cache = reference.compiled.forward(*small.values(), **keywords)
     outputs = made if len(reference.outputs) > 1 else (made,)
@@ -175,9 +173,7 @@ def test_printing_is_deterministic_and_needs_no_sympy(run_python: RunPython) -> 
         "for n in ('affine', 'batch_norm', 'softmax_cross_entropy', 'conv2d', 'max_pool2d'):\n"
         "    print(reference_for(load_path(bundled_specs()[n])).compiled.text)\n"
     )
-    first, second = (
-        run_python("-c", program, env={"PYTHONHASHSEED": seed}) for seed in ("1", "2")
-    )
+    first, second = (run_python("-c", program, env={"PYTHONHASHSEED": seed}) for seed in ("1", "2"))
     assert first.code == 0, first.err
     assert first.out == second.out
 
@@ -332,4 +328,3 @@ def test_without_scipy_the_error_function_comes_from_the_standard_library() -> N
     module: Compiled = compiled(text)
     x = np.linspace(-2, 2, 5)
     assert np.allclose(module.forward(x)[0], reference.compiled.forward(x)[0])
-
