@@ -61,9 +61,7 @@ def factored_polynomial(
     """A polynomial (coefficients and exponents) as a product of at least two sums, or None."""
     count = len(terms[0][1])
     symbols = sympy.symbols(f"u0:{count}")
-    poly = sympy.Poly.from_dict(
-        {exponents: _rational(c) for c, exponents in terms}, *symbols
-    )
+    poly = sympy.Poly.from_dict({exponents: _rational(c) for c, exponents in terms}, *symbols)
     scale, factors = sympy.factor_list(poly)
     sums = sum(1 for f, _ in factors if len(f.terms()) > 1)
     if sums < 2 and not any(power > 1 and len(f.terms()) > 1 for f, power in factors):
@@ -73,13 +71,15 @@ def factored_polynomial(
         # Leading coefficients move in front, so that a sum reads 1 + … where it can.
         low = factor.terms()[-1][1]
         scale *= low**power
-        found.append((
-            tuple(
-                (Fraction(int((c / low).p), int((c / low).q)), exponents)
-                for exponents, c in factor.terms()
-            ),
-            int(power),
-        ))
+        found.append(
+            (
+                tuple(
+                    (Fraction(int((c / low).p), int((c / low).q)), exponents)
+                    for exponents, c in factor.terms()
+                ),
+                int(power),
+            )
+        )
     return Fraction(int(scale.p), int(scale.q)), tuple(found)
 
 
@@ -171,9 +171,17 @@ class _Table:
 
 
 _NAMES: dict[Any, str] = {
-    sympy.log: "log", sympy.sin: "sin", sympy.cos: "cos", sympy.tan: "tan",
-    sympy.atan: "arctan", sympy.sinh: "sinh", sympy.cosh: "cosh", sympy.tanh: "tanh",
-    sympy.erf: "erf", sympy.Abs: "abs", sympy.sign: "sign",
+    sympy.log: "log",
+    sympy.sin: "sin",
+    sympy.cos: "cos",
+    sympy.tan: "tan",
+    sympy.atan: "arctan",
+    sympy.sinh: "sinh",
+    sympy.cosh: "cosh",
+    sympy.tanh: "tanh",
+    sympy.erf: "erf",
+    sympy.Abs: "abs",
+    sympy.sign: "sign",
 }
 _BY_NAME = {name: cls for cls, name in _NAMES.items()} | {"exp": sympy.exp}
 _CUSTOM: dict[str, Any] = {}
@@ -194,6 +202,7 @@ def _custom_name(expression: Any) -> str | None:
 def _custom(name: str) -> Any:
     """A sympy function for a word that sympy does not know; its derivative is found below."""
     if name not in _CUSTOM:
+
         def fdiff(self: Any, argindex: int = 1) -> Any:
             x = sympy.Symbol("x", real=True)
             return derivative_of(name).subs(x, self.args[0])
@@ -244,4 +253,3 @@ def derivative_of(name: str) -> Any:
 def _length(expression: Any) -> int:
     """Operations, with every known function as one."""
     return int(sympy.count_ops(expression)) + 2 * len(expression.atoms(sympy.exp))
-

@@ -39,15 +39,14 @@ def columns_piece(term: Term, slots: Slots) -> Piece | None:
     every = (batch, channel, *image)
     shape = Items(tuple(dim_tree(index.size) for index in every))
     tree = Call(
-        "col2im", (call("reshape", Name(source.tensor.name), flat), shape, joined(sizes)),
+        "col2im",
+        (call("reshape", Name(source.tensor.name), flat), shape, joined(sizes)),
         shown(windows),
     )
     return Piece(tree, every)
 
 
-def _window(
-    source: Access, place: int, result: Index, equalities: list[Affine]
-) -> Window | None:
+def _window(source: Access, place: int, result: Index, equalities: list[Affine]) -> Window | None:
     """From ``result = stride*count + dilation*inner - pad``, solved for one of them or not."""
     numbers, entries = source.index[1 + place], source.index[4 + place]
     count, inner = axis_of(source, numbers.as_index), axis_of(source, entries.as_index)

@@ -71,9 +71,7 @@ class _Compact:
         self.owned: dict[str, Poly] = {}
 
     def run(self) -> Closed:
-        gradients = {
-            name: self.found.of[name] for name in self.wanted if name in self.found.of
-        }
+        gradients = {name: self.found.of[name] for name in self.wanted if name in self.found.of}
         for cotangent in gradients.values():
             self._keep(cotangent.name)
         self._named_again()
@@ -81,7 +79,10 @@ class _Compact:
         frontier = set(used)
         while frontier:
             frontier = {
-                n for name in frontier if name in self.kept for n in operands(self.kept[name])
+                n
+                for name in frontier
+                if name in self.kept
+                for n in operands(self.kept[name])
                 if n in self.kept
             } - used
             used |= frontier
@@ -104,15 +105,16 @@ class _Compact:
             if len(term.factors) < 2 or any(isinstance(b, Symbol | Size) for b, _ in term.factors):
                 continue
             definition = replace(statement, body=own)
-            folded = {
-                other: replace(kept, body=with_name(kept.body, definition))
+            before = {
+                other: kept
                 for other, kept in self.kept.items()
                 if isinstance(kept, Statement) and not is_joined(kept)
             }
-            saved = sum(
-                cost(kept.body) - cost(folded[other].body)  # type: ignore[union-attr]
-                for other, kept in self.kept.items() if other in folded
-            )
+            folded = {
+                other: replace(kept, body=with_name(kept.body, definition))
+                for other, kept in before.items()
+            }
+            saved = sum(cost(before[other].body) - cost(folded[other].body) for other in before)
             if saved > cost(own) + 0.4:
                 self.kept.update(folded)
                 self.kept[name] = definition
@@ -207,8 +209,11 @@ class _Compact:
                 _substituted(body, name, replace(statement, body=own)), self.knowledge
             )
             cost = self.knowledge.cost
-            if self._named(name) and not branches and occurrences(body, name) > 1 and (
-                cost(short) >= cost(body) + cost(own)
+            if (
+                self._named(name)
+                and not branches
+                and occurrences(body, name) > 1
+                and (cost(short) >= cost(body) + cost(own))
             ):
                 return None  # written out it repeats itself: layer norm's dxhat
             return short
@@ -217,7 +222,9 @@ class _Compact:
         count = occurrences(body, name)
         written = _substituted(body, name, replace(statement, body=own))
         uses = sum(
-            1 for term in body.terms for base, _ in term.factors
+            1
+            for term in body.terms
+            for base, _ in term.factors
             if isinstance(base, Access) and base.tensor.name == name
         )
         naive = len(body.terms) - uses + uses * len(own.terms)
@@ -252,7 +259,6 @@ class _Compact:
             return False
         ranks = sorted(len(b.indices) for b in arrays)
         return len(arrays) == 2 and ranks[0] < ranks[1]
-
 
     def _masked(self, body: Poly) -> bool:
         """A cotangent under a condition: ``dA * (Z > 0)``."""
@@ -289,7 +295,8 @@ def with_name(body: Poly, definition: Statement) -> Poly:
             if entry is not None:
                 current = product(
                     term.coefficient / pattern.coefficient,
-                    (*rest, (entry, Fraction(1))), term.bound,
+                    (*rest, (entry, Fraction(1))),
+                    term.bound,
                 )
                 break
         result.append(current)

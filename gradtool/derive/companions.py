@@ -45,9 +45,7 @@ def _is_exponential(body: Poly) -> Poly | None:
     return None
 
 
-def _softmax(
-    statement: Statement, exponentials: dict[str, Statement]
-) -> Iterator[Statement]:
+def _softmax(statement: Statement, exponentials: dict[str, Statement]) -> Iterator[Statement]:
     """``R = sum of E`` with ``E = exp(S)``: the companion is ``E / R``."""
     term = statement.body.single
     if term is None or not term.bound or len(term.factors) != 1 or term.coefficient != 1:
@@ -65,22 +63,22 @@ def _softmax(
     free = [i for k, i in enumerate(statement.free) if not keeps or k not in axes]
     if rest != free:
         return  # a slice or a diagonal is summed, not whole rows
-    entries = [
-        Affine.of(i) for k, i in enumerate(source.free) if keeps or k not in axes
-    ]
+    entries = [Affine.of(i) for k, i in enumerate(source.free) if keeps or k not in axes]
     if keeps:
         entries = [Affine.of(0) if k in axes else e for k, e in enumerate(entries)]
     body = access(source.out, source.free) * access(statement.out, entries).power(-1)
     axis: Tree = integer(axes[0]) if len(axes) == 1 else Items(tuple(map(integer, axes)))
     yield Statement(
-        Tensor(f"_softmax{statement.out.name}", source.out.shape), source.free, body,
-        Call("softmax", (inner,), (("axis", axis),)), hidden=True, line=statement.line,
+        Tensor(f"_softmax{statement.out.name}", source.out.shape),
+        source.free,
+        body,
+        Call("softmax", (inner,), (("axis", axis),)),
+        hidden=True,
+        line=statement.line,
     )
 
 
-def _sigmoid(
-    statement: Statement, exponentials: dict[str, Statement]
-) -> Iterator[Statement]:
+def _sigmoid(statement: Statement, exponentials: dict[str, Statement]) -> Iterator[Statement]:
     """``u = 1 + exp(z)``: the companion is ``exp(z) / u``, which is sigmoid(z)."""
     terms = statement.body.terms
     if len(terms) != 2:
@@ -99,7 +97,10 @@ def _sigmoid(
         return
     body = atom(base) * access(statement.out, statement.free).power(-1)
     yield Statement(
-        Tensor(f"_sigmoid{statement.out.name}", statement.out.shape), statement.free, body,
-        Call("sigmoid", source.tree.args), hidden=True, line=statement.line,
+        Tensor(f"_sigmoid{statement.out.name}", statement.out.shape),
+        statement.free,
+        body,
+        Call("sigmoid", source.tree.args),
+        hidden=True,
+        line=statement.line,
     )
-

@@ -75,9 +75,7 @@ def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     return result.piece
 
 
-def _raised(
-    base: Atom, exponent: Fraction, order: Sequence[Index], atom_piece: AtomPiece
-) -> Piece:
+def _raised(base: Atom, exponent: Fraction, order: Sequence[Index], atom_piece: AtomPiece) -> Piece:
     piece = atom_piece(base, order)
     if exponent == 1:
         return piece
@@ -98,9 +96,7 @@ def _whole(value: int) -> Tree:
     return integer(value)
 
 
-def _divided(
-    parts: list[_Part], exponents: list[Fraction], order: Sequence[Index]
-) -> list[_Part]:
+def _divided(parts: list[_Part], exponents: list[Fraction], order: Sequence[Index]) -> list[_Part]:
     """Denominators go below a numerator that has their indices."""
     above = [p for p, e in zip(parts, exponents, strict=True) if e > 0]
     result = list(above)
@@ -123,9 +119,10 @@ def _alone(parts: list[_Part], bound: list[Index], order: Sequence[Index]) -> li
     result: list[_Part] = []
     for part in parts:
         own = [
-            i for i in bound
-            if i in part.indices and not any(i in other.indices for other in parts
-                                             if other is not part)
+            i
+            for i in bound
+            if i in part.indices
+            and not any(i in other.indices for other in parts if other is not part)
         ]
         result.append(_summed(part, own) if own else part)
     return result
@@ -243,8 +240,7 @@ def _splits(holders: list[_Part], order: Sequence[Index]) -> list[tuple[_Part, _
     result: list[tuple[_Part, _Part]] = []
     for mask in itertools.product((0, 1), repeat=len(holders) - 1):
         chosen = (0, *mask)
-        groups = [[h for h, c in zip(holders, chosen, strict=True) if c == side]
-                  for side in (0, 1)]
+        groups = [[h for h, c in zip(holders, chosen, strict=True) if c == side] for side in (0, 1)]
         if not groups[1]:
             continue
         joined: list[_Part] = []
@@ -292,9 +288,9 @@ def _product(
         if left.piece.axes == right.piece.axes == (inner, None):
             tree = call("matmul", transposed(left.piece.tree, [1, 0]), right.piece.tree)
             return _Part(Piece(tree, (None, None)))
-        return _Part(Piece(
-            call("matmul", exact(left.piece, [inner]), exact(right.piece, [inner])), ()
-        ))
+        return _Part(
+            Piece(call("matmul", exact(left.piece, [inner]), exact(right.piece, [inner])), ())
+        )
     if shared and (row is None or column is None):
         return None
     batch = [i for i in order if i in shared]
@@ -333,8 +329,17 @@ def _batched(
 def is_condition(tree: Tree) -> bool:
     """Whether NumPy would compute truth values: sums and signs of those are not numbers."""
     if isinstance(tree, Call):
-        if tree.op in ("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or",
-                       "logical_not"):
+        if tree.op in (
+            "gt",
+            "ge",
+            "lt",
+            "le",
+            "eq",
+            "ne",
+            "logical_and",
+            "logical_or",
+            "logical_not",
+        ):
             return True
         if tree.op in ("transpose", "getitem", "reshape", "flip", "broadcast_to", "pad"):
             return is_condition(tree.args[0])
@@ -385,7 +390,7 @@ def _letter(index: Index, taken: set[str]) -> str:
     """n for N, d for D; i, j, … for a size without a name of its own."""
     symbol = index.size.as_symbol
     wishes = symbol[0].lower() if symbol else "ij"
-    for letter in (*wishes, *"abcdefghijklmnopqrstuvwxyz"):
+    for letter in wishes + "abcdefghijklmnopqrstuvwxyz":
         if letter not in taken and letter.isalpha() and letter.isascii():
             return letter
     raise NotRaisable

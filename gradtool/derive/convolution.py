@@ -59,15 +59,23 @@ class _Pattern:
 
 _ALONE = (_Pattern("P", "P"), _Pattern("bgP", "g1P"), _Pattern("bPg", "P1g", last=True))
 _CORRELATED = (
-    _Pattern("bcP", "ocP"), _Pattern("cP", "ocP"), _Pattern("bPc", "Pco", last=True), *_ALONE,
+    _Pattern("bcP", "ocP"),
+    _Pattern("cP", "ocP"),
+    _Pattern("bPc", "Pco", last=True),
+    *_ALONE,
 )
 _TRANSPOSED = (
-    _Pattern("bcP", "coP"), _Pattern("cP", "coP"), _Pattern("bPc", "Poc", last=True), *_ALONE,
+    _Pattern("bcP", "coP"),
+    _Pattern("cP", "coP"),
+    _Pattern("bPc", "Poc", last=True),
+    *_ALONE,
 )
 _LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 # Whether a role is summed, carried by the image, carried by the filter.
 _CARRIED = {
-    "b": (False, True, False), "o": (False, False, True), "c": (True, True, True),
+    "b": (False, True, False),
+    "o": (False, False, True),
+    "c": (True, True, True),
     "g": (False, True, True),
 }
 
@@ -107,8 +115,14 @@ def _roles(
 
 
 def _convolution(
-    op: str, pattern: _Pattern, roles: _Roles, image: Tree, kernel: Tree,
-    places: Sequence[Place], windows: Sequence[Window], shape: Tree | None = None,
+    op: str,
+    pattern: _Pattern,
+    roles: _Roles,
+    image: Tree,
+    kernel: Tree,
+    places: Sequence[Place],
+    windows: Sequence[Window],
+    shape: Tree | None = None,
 ) -> Piece:
     """The call of a convolution word, with the axes of its result."""
     options = list(shown(windows))
@@ -159,8 +173,13 @@ def _correlation(term: Term) -> Piece | None:
                     roles = _roles(pattern, image, kernel, term, places)
                     if roles is not None:
                         return _convolution(
-                            "conv", pattern, roles, Name(image.tensor.name),
-                            Name(kernel.tensor.name), places, [p.window for p in places],
+                            "conv",
+                            pattern,
+                            roles,
+                            Name(image.tensor.name),
+                            Name(kernel.tensor.name),
+                            places,
+                            [p.window for p in places],
                         )
     return None
 
@@ -194,9 +213,7 @@ def _spread_places(term: Term, image: Access, kernel: Access) -> list[Place] | N
         (kernel, axis, p) for axis, p in compound(kernel)
     ]
     relations += [(image, axis, p) for axis, p in compound(image)]
-    relations += [
-        (None, 0, b.value) for b, _ in term.factors if isinstance(b, Iverson)
-    ]
+    relations += [(None, 0, b.value) for b, _ in term.factors if isinstance(b, Iverson)]
     for holder, axis, position in relations:
         place = _spread_place(term, image, kernel, holder, axis, position)
         if place is None:
@@ -253,8 +270,11 @@ def _word(
     first, second = Name(image.tensor.name), Name(kernel.tensor.name)
     full = [w.size - 1 - w.before for w in windows]
     if (
-        len(places) == 2 and not pattern.last and natural == sizes
-        and all(w.stride == w.dilation == ONE for w in windows) and all(map(nonnegative, full))
+        len(places) == 2
+        and not pattern.last
+        and natural == sizes
+        and all(w.stride == w.dilation == ONE for w in windows)
+        and all(map(nonnegative, full))
     ):
         # The full correlation with the filter turned by 180 degrees.
         turned: Tree = call("rot180", second)

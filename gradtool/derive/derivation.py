@@ -40,8 +40,9 @@ class Derivation:
         return is_loss(self.graph)
 
     def gradient(self, name: str) -> Line | None:
-        return next((line for line in self.lines if line.of == name and line.role == "gradient"),
-                    None)
+        return next(
+            (line for line in self.lines if line.of == name and line.role == "gradient"), None
+        )
 
 
 def is_loss(graph: Graph) -> bool:
@@ -71,8 +72,9 @@ def derive(
     for target, cotangent in closed.gradients.items():
         if cotangent.name not in {line.name for line in lines}:
             # The gradient is the upstream gradient itself.
-            lines.append(Line(f"d{target}", target, "gradient", cotangent.shape,
-                              Name(cotangent.name)))
+            lines.append(
+                Line(f"d{target}", target, "gradient", cotangent.shape, Name(cotangent.name))
+            )
     upstream_names = {t.name for t in found.upstream.values()}
     lines = _inline_reshapes(lines, closed, upstream_names)
     lines = _named(lines, found.graph)
@@ -85,9 +87,11 @@ def derive(
     )
     others = [line for line in lines if line.role != "gradient"]
     zero = tuple(name for name in targets if name not in closed.gradients)
-    upstream = {} if is_loss(graph) else {
-        out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()
-    }
+    upstream = (
+        {}
+        if is_loss(graph)
+        else {out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()}
+    )
     return Derivation(found.graph, upstream, tuple(_sorted(others, gradients)), zero, closed, found)
 
 
@@ -146,7 +150,9 @@ def _inline_reshapes(lines: list[Line], closed: Closed, upstream: set[str]) -> l
                 _is_indexed(other.tree) and line.name in names(other.tree) for other in lines
             )
             if indexed or (count > 1 and not name.startswith("_")):
-                base = f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else f"d{name}"
+                base = (
+                    f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else f"d{name}"
+                )
                 made = unlike(base, taken)
                 result.append(Line(made, name, "cotangent", line.shape, tree))
                 written[line.name] = Name(made)
@@ -195,9 +201,12 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
     Names of hidden cotangents (``d_12``) become ``d`` and the telling name.
     """
     hidden = {s.out.name: s for s in graph.statements if s.hidden}
-    taken = {
-        name for name in graph.tensors if not name.startswith("_")
-    } | {line.name for line in lines} | set(graph.constants) | set(graph.dimensions)
+    taken = (
+        {name for name in graph.tensors if not name.startswith("_")}
+        | {line.name for line in lines}
+        | set(graph.constants)
+        | set(graph.dimensions)
+    )
     chosen: dict[str, str] = {}
     inner: dict[str, Line] = {}
     written: dict[str, Tree] = {}
@@ -228,8 +237,8 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
         if not apart and ((uses(name) <= 1 and size_of(tree) <= 7) or not direct):
             written[name] = tree
             continue
-        telling = unlike(graph.hints[name], taken) if name in graph.hints else telling_name(
-            tree, taken
+        telling = (
+            unlike(graph.hints[name], taken) if name in graph.hints else telling_name(tree, taken)
         )
         taken.add(telling)
         chosen[name] = telling
@@ -250,7 +259,5 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
     for line in lines:
         new = renamed.get(line.name)
         name = new.id if isinstance(new, Name) else line.name
-        result.append(
-            Line(name, line.of, line.role, line.shape, replace_names(line.tree, renamed))
-        )
+        result.append(Line(name, line.of, line.role, line.shape, replace_names(line.tree, renamed)))
     return result

@@ -146,22 +146,32 @@ class _Explainer:
         self.taken = {n for n in graph.tensors if not n.startswith("_")}
         self.taken |= {f"d{n}" for n in self.taken} | {*graph.constants, *graph.dimensions}
         self.stages = tuple(
-            Stage(s.out.name, s.out.shape, written(graph, s.out.name), s,
-                  stage_graph(graph, s.out.name), s.out.name not in original.tensors,
-                  s.out.name in self.alive)
-            for s in graph.statements if not s.hidden
+            Stage(
+                s.out.name,
+                s.out.shape,
+                written(graph, s.out.name),
+                s,
+                stage_graph(graph, s.out.name),
+                s.out.name not in original.tensors,
+                s.out.name in self.alive,
+            )
+            for s in graph.statements
+            if not s.hidden
         )
 
     def run(self) -> Explanation:
         steps = tuple(
-            self._step(name) for name in self._order()
+            self._step(name)
+            for name in self._order()
             if not (is_loss(self.graph) and name == self.graph.outputs[0])
         )
         self._shorten()
         lines = tuple(line for step in steps for line in step.lines)
-        upstream = {} if is_loss(self.graph) else {
-            out: (t.name, t.shape) for out, t in self.found.upstream.items()
-        }
+        upstream = (
+            {}
+            if is_loss(self.graph)
+            else {out: (t.name, t.shape) for out, t in self.found.upstream.items()}
+        )
         zero = tuple(n for n in self.targets if n not in self.alive)
         closed = derive(self.graph, self.targets, staged=True).closed
         whole = Derivation(self.graph, upstream, lines, zero, closed, self.found)
@@ -174,7 +184,8 @@ class _Explainer:
         alive = [s for s in self.stages if s.alive]
         first = {
             name: next((s.name for s in alive if name in self._reads(s)), "")
-            for name in self.targets if name in self.alive
+            for name in self.targets
+            if name in self.alive
         }
         order = [name for name, stage in first.items() if not stage]
         for stage in reversed(alive):
@@ -198,7 +209,8 @@ class _Explainer:
         upstream = f"d{name}" if name in self.graph.outputs else ""
         lines: list[Line] = []
         uses = tuple(
-            use for stage in self.stages
+            use
+            for stage in self.stages
             if stage.alive and name in self._reads(stage)
             for use in self._use(stage, name, lines)
         )
@@ -235,8 +247,17 @@ class _Explainer:
             name = self._fresh(f"d{of}_{stage.name}")
             lines.append(Line(name, of, "cotangent", gradient.shape, tree))
         body = expanded(self.graph, stage.name)
-        yield Use(of, stage, tree, name, alone, body, self._local(stage, of, body),
-                  self._vanishes(alone, of), self._several(of))
+        yield Use(
+            of,
+            stage,
+            tree,
+            name,
+            alone,
+            body,
+            self._local(stage, of, body),
+            self._vanishes(alone, of),
+            self._several(of),
+        )
 
     def _several(self, of: str) -> bool:
         count = sum(1 for s in self.stages if s.alive and of in self._reads(s))

@@ -153,9 +153,7 @@ def _split(term: Term) -> _Flat:
                 break
             group += more
             rest = [f for f in rest if f not in more]
-        bound = tuple(
-            i for i in term.bound if any(i in a.indices for a, _ in group)
-        )
+        bound = tuple(i for i in term.bound if any(i in a.indices for a, _ in group))
         contraction = Contraction(product(Fraction(1), group, bound))
         sizes = _sizes_below(units, bound)
         if sizes is not None:
@@ -291,8 +289,7 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
         if split is not None:
             return [split]
     counts = Counter(
-        unit for _, units in terms for unit, e in units.items()
-        if e > 0 and not _is_scalar(unit)
+        unit for _, units in terms for unit, e in units.items() if e > 0 and not _is_scalar(unit)
     )
     best = max(counts.items(), key=lambda item: (item[1], item[0].key), default=None)
     if best is None or best[1] < 2 or best[1] == len(terms):
@@ -368,4 +365,3 @@ def _ordered(products: Iterable[Product]) -> list[Product]:
         return (p.coefficient < 0, bool(sums), len(p.factors), p.key)
 
     return sorted(products, key=key)
-

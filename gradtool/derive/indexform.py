@@ -65,9 +65,7 @@ def declared(index: Index, names: dict[Index, str], stated: frozenset[Index]) ->
     return call("lt", name, dim_tree(index.size)) if index in stated else name
 
 
-def _follows(
-    index: Index, body: Poly, names: dict[Index, str], every: Sequence[Index]
-) -> bool:
+def _follows(index: Index, body: Poly, names: dict[Index, str], every: Sequence[Index]) -> bool:
     """Whether every plain access with this index's name says its range."""
     sizes: set[Dim] = set()
     same = [i for i in every if names[i] == names[index]]
@@ -78,7 +76,8 @@ def _follows(
         sizes |= {axis for axis, e in pairs if e.as_index in same}
     for label in labels(body):
         sizes |= {
-            axis for axis, e in zip(label.tensor.shape, label.index, strict=True)
+            axis
+            for axis, e in zip(label.tensor.shape, label.index, strict=True)
             if e.as_index in same
         }
     return sizes == {index.size}
@@ -133,7 +132,8 @@ def _term(term: Term, names: dict[Index, str], stated: frozenset[Index] | None) 
         # Every sum says what does not follow from its own accesses: it may be read alone.
         alone = Poly((term,))
         own = (stated or frozenset()) | {
-            i for i in term.bound
+            i
+            for i in term.bound
             if stated is not None and not _follows(i, alone, names, term.bound)
         }
         over = Items(tuple(declared(i, names, own) for i in term.bound))
@@ -233,4 +233,3 @@ def _label(label: Label, names: dict[Index, str]) -> Tree:
         return Name(label.tensor.name)
     entries = Items(tuple(affine_tree(e, names) for e in label.index))
     return Call("getitem", (Name(label.tensor.name), entries))
-

@@ -68,9 +68,7 @@ class Knowledge:
         found: list[tuple[Statement, Term]] = []
         for statement in reversed(list(self.definitions.values())):
             term = statement.body.single
-            if term is None or all(
-                isinstance(a, Symbol | Size | Number) for a, _ in term.factors
-            ):
+            if term is None or all(isinstance(a, Symbol | Size | Number) for a, _ in term.factors):
                 continue
             found.append((statement, term))
             opened = self.open_products(statement.body, but=statement.out.name).single
@@ -89,8 +87,11 @@ class Knowledge:
         return frozenset(
             s.out.name
             for s in self.definitions.values()
-            if s.hidden and (term := s.body.single) is not None and not term.bound
-            and (len(term.factors) > 1 or term.coefficient != 1) and not self._telling(s)
+            if s.hidden
+            and (term := s.body.single) is not None
+            and not term.bound
+            and (len(term.factors) > 1 or term.coefficient != 1)
+            and not self._telling(s)
         )
 
     @staticmethod
@@ -149,9 +150,7 @@ class Knowledge:
     def weight(self, base: Atom) -> float:
         match base:
             case Access(tensor=tensor, index=index):
-                plain = sum(
-                    1 for e in index if e.as_index is None and e.as_dim is None
-                )
+                plain = sum(1 for e in index if e.as_index is None and e.as_dim is None)
                 return self.weight_of(tensor.name) + 0.5 * plain
             case Symbol() | Number():
                 return 0.6
@@ -182,9 +181,7 @@ class Knowledge:
         return self.costs[body.key]
 
     def _sum_cost(self, total: Sum) -> float:
-        return sum(self._product_cost(p) for p in total.products) + 0.6 * (
-            len(total.products) - 1
-        )
+        return sum(self._product_cost(p) for p in total.products) + 0.6 * (len(total.products) - 1)
 
     def _product_cost(self, factors: Product) -> float:
         cost = 0.4 if abs(factors.coefficient) == 1 else 0.7
@@ -266,8 +263,10 @@ class Knowledge:
             for condition in conditions:
                 meant = self._opened_condition(condition)
                 if body.terms and all(
-                    any(isinstance(b, Compare) and self._opened_condition(b) == meant
-                        for b, _ in t.factors)
+                    any(
+                        isinstance(b, Compare) and self._opened_condition(b) == meant
+                        for b, _ in t.factors
+                    )
                     for t in body.terms
                 ):
                     kept = tuple(f for f in term.factors if f[0] != condition)
@@ -281,8 +280,10 @@ class Knowledge:
         body = atom(condition)
         for _ in range(6):
             names = {
-                a.tensor.name for a in accesses(body)
-                if self.hidden(a.tensor.name) and a.tensor.name in self.definitions
+                a.tensor.name
+                for a in accesses(body)
+                if self.hidden(a.tensor.name)
+                and a.tensor.name in self.definitions
                 and not any(t.bound for t in self.definitions[a.tensor.name].body.terms)
             }
             if not names:
@@ -417,10 +418,12 @@ class Knowledge:
             base.tensor.name
             for term in body.terms
             for base, exponent in term.factors
-            if isinstance(base, Access) and base.tensor.name in self.definitions
+            if isinstance(base, Access)
+            and base.tensor.name in self.definitions
             and (exponent == 1 or len(self.definitions[base.tensor.name].body.terms) == 1)
-            and not any(t.bound and exponent != 1
-                        for t in self.definitions[base.tensor.name].body.terms)
+            and not any(
+                t.bound and exponent != 1 for t in self.definitions[base.tensor.name].body.terms
+            )
         }
         if not candidates:
             return None
@@ -449,7 +452,8 @@ class Knowledge:
         statement = self.definitions[name]
         if any(t.bound for t in statement.body.terms) and any(
             isinstance(b, Access) and b.tensor.name == name and (e < 0 or e.denominator != 1)
-            for t in body.terms for b, e in t.factors
+            for t in body.terms
+            for b, e in t.factors
         ):
             return body  # a sum under a root or a fraction stays a value of its own
 
@@ -465,14 +469,18 @@ class Knowledge:
         statement = self.definitions.get(name)
         term = None if statement is None else statement.body.single
         return (
-            term is not None and not term.bound and len(term.factors) > 1
+            term is not None
+            and not term.bound
+            and len(term.factors) > 1
             and any(e < 0 and isinstance(b, Access) for b, e in term.factors)
         )
 
     def has_shorter_power(self, name: str) -> bool:
         """Whether a power of this inner value has a name of its own, or it has one itself."""
         return not self.hidden(name) or any(
-            not s.hidden and len(term.factors) == 1 and not term.bound
+            not s.hidden
+            and len(term.factors) == 1
+            and not term.bound
             and isinstance(term.factors[0][0], Access)
             and term.factors[0][0].tensor.name == name
             for s, term in self._monomials
@@ -488,8 +496,7 @@ class Knowledge:
             self.solved[name] = [
                 (statement, *solution)
                 for statement in self.definitions.values()
-                if len(statement.body.terms) > 1
-                and not any(t.bound for t in statement.body.terms)
+                if len(statement.body.terms) > 1 and not any(t.bound for t in statement.body.terms)
                 for term in statement.body.terms
                 if (solution := _solve(statement, term, name)) is not None
             ]
@@ -498,7 +505,8 @@ class Knowledge:
 
 def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
     own = [
-        (base, exponent) for base, exponent in term.factors
+        (base, exponent)
+        for base, exponent in term.factors
         if isinstance(base, Access) and base.tensor.name == name
     ]
     if len(own) != 1 or own[0][1] != 1:
@@ -511,13 +519,15 @@ def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] |
     rest = tuple((b, e) for b, e in term.factors if b is not target)
     if any(isinstance(b, Compare | Iverson) for b, _ in rest):
         return None
-    if any(isinstance(b, Access) and b.tensor.name == name
-           for t in statement.body.terms if t is not term for b, _ in t.factors):
+    if any(
+        isinstance(b, Access) and b.tensor.name == name
+        for t in statement.body.terms
+        if t is not term
+        for b, _ in t.factors
+    ):
         return None
     others = Poly(tuple(t for t in statement.body.terms if t is not term))
-    inverse = poly_of(
-        (product(1 / term.coefficient, tuple((b, -e) for b, e in rest)),)
-    )
+    inverse = poly_of((product(1 / term.coefficient, tuple((b, -e) for b, e in rest)),))
     return target, (access(statement.out, statement.free) - others) * inverse
 
 
@@ -592,8 +602,6 @@ def _without_signs(term: Term) -> Poly | None:
 def _is_number(body: Poly) -> bool:
     """Made of sizes and plain numbers only."""
     return all(
-        not term.bound
-        and all(isinstance(a, Symbol | Size | Number) for a, _ in term.factors)
+        not term.bound and all(isinstance(a, Symbol | Size | Number) for a, _ in term.factors)
         for term in body.terms
     )
-

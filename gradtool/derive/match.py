@@ -71,9 +71,9 @@ def unify(
     match pattern, found:
         case Access(tensor=a, index=left), Access(tensor=b, index=right) if a.name == b.name:
             return _unify_entries(left, right, variables, bound)
-        case Function(name=a, args=left), Function(name=b, args=right) if (
-            a == b and len(left) == len(right)
-        ):
+        case Function(name=a, args=left), Function(name=b, args=right) if a == b and len(
+            left
+        ) == len(right):
             state: dict[Index, Affine] | None = bound
             for one, other in zip(left, right, strict=True):
                 if state is None:

@@ -18,9 +18,7 @@ _ONE = Fraction(1)
 _SINGULAR_AT_ZERO = ("log", "pow", "log2", "log10")
 
 
-def shifted(
-    factors: Product, slots: Slots
-) -> tuple[Product, Index, Index, Dim] | None:
+def shifted(factors: Product, slots: Slots) -> tuple[Product, Index, Index, Dim] | None:
     """The product in the arrays' own index, when every entry is shifted by the same size.
 
     Returns the product, the index that it had, the one that it has now, and the shift.
@@ -60,9 +58,7 @@ def padded(piece: Piece, index: Index, local: Index, start: Dim) -> Piece:
         entries: list[Tree] = [whole] * place + [part]
         tree = Call("getitem", (tree, Items(tuple(entries))))
     if (before, after) != (ZERO, ZERO):
-        pairs = [
-            (before, after) if k == place else (ZERO, ZERO) for k in range(len(piece.axes))
-        ]
+        pairs = [(before, after) if k == place else (ZERO, ZERO) for k in range(len(piece.axes))]
         shown = Items(tuple(Items((dim_tree(a), dim_tree(b))) for a, b in pairs))
         tree = Call("pad", (tree, shown))
     return Piece(tree, tuple(index if a == local else a for a in piece.axes))
@@ -139,4 +135,3 @@ def _moved(factors: Product, values: Mapping[Index, Affine]) -> Product:
     return Product(
         factors.coefficient, tuple((_substituted(u, values), e) for u, e in factors.factors)
     )
-

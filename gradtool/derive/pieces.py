@@ -175,10 +175,16 @@ def access_piece(entry: Access) -> Piece:
             written.pop()
         if written:
             tree = Call("getitem", (tree, Items(tuple(written))))
-    kept_axes = [a for k, a in enumerate(axes) if not (k in unit and isinstance(trees[k], Number
-                                                        | Name | Call))]
-    kept_padding = [p for k, p in enumerate(padding)
-                    if not (k in unit and isinstance(trees[k], Number | Name | Call))]
+    kept_axes = [
+        a
+        for k, a in enumerate(axes)
+        if not (k in unit and isinstance(trees[k], Number | Name | Call))
+    ]
+    kept_padding = [
+        p
+        for k, p in enumerate(padding)
+        if not (k in unit and isinstance(trees[k], Number | Name | Call))
+    ]
     if any(p != (Dim.of(0), Dim.of(0)) for p in kept_padding):
         pairs = Items(tuple(Items((dim_tree(a), dim_tree(b))) for a, b in kept_padding))
         tree = Call("pad", (tree, pairs))
@@ -274,24 +280,25 @@ def _gathered(tree: Tree, entry: Access) -> Piece:
     shared: list[Index] = []
     for position in entry.index:
         for label in position.labels():
-            shared += [i for i in sorted(label.index_set, key=lambda i: i.name)
-                       if i not in shared]
+            shared += [i for i in sorted(label.index_set, key=lambda i: i.name) if i not in shared]
     # Axes of the gathered block: the order in which they first occur in the access.
     ordered: list[Index] = []
     for position in entry.index:
         found = position.as_index
-        candidates = [found] if found is not None else [
-            a for label in position.labels() for a in label_piece(label).axes
-        ]
+        candidates = (
+            [found]
+            if found is not None
+            else [a for label in position.labels() for a in label_piece(label).axes]
+        )
         ordered += [i for i in candidates if i is not None and i in shared and i not in ordered]
     written: list[Tree] = []
     places: list[int] = []
     axes: list[Index | None] = []
     for number, (size, position) in enumerate(zip(entry.tensor.shape, entry.index, strict=True)):
-        label = position.as_label
+        chosen = position.as_label
         index = position.as_index
-        if label is not None:
-            written.append(aligned(label_piece(label), ordered).tree)
+        if chosen is not None:
+            written.append(aligned(label_piece(chosen), ordered).tree)
             places.append(number)
         elif index is not None and index in shared:
             if index.size != size:

@@ -44,8 +44,7 @@ class _Spread:
     def result(self) -> tuple[Index | None, ...]:
         places = dict(zip(self.axes, self.image, strict=True))
         return tuple(
-            places.get(axis, position.as_index)
-            for axis, position in enumerate(self.source.index)
+            places.get(axis, position.as_index) for axis, position in enumerate(self.source.index)
         )
 
     @property
@@ -155,9 +154,7 @@ def _averaged(spread: _Spread, conditions: Sequence[Iverson]) -> Piece | None:
         sizes = [*sizes, one, dim_tree(channel)] if layout else [dim_tree(channel), one, *sizes]
         options.append(("groups", dim_tree(channel)))
     ones = call("ones", Items(tuple(sizes)))
-    tree = Call(
-        "conv_transpose2d", (source, ones), (*options, *layout, ("shape", spread.shape))
-    )
+    tree = Call("conv_transpose2d", (source, ones), (*options, *layout, ("shape", spread.shape)))
     return Piece(tree, spread.result)
 
 
@@ -189,7 +186,9 @@ def _unpooled(
         return None
     options = (
         ("size", joined([w.size for w in windows])),
-        *shown(windows, [w.size for w in windows]), *layout, ("shape", spread.shape),
+        *shown(windows, [w.size for w in windows]),
+        *layout,
+        ("shape", spread.shape),
     )
     names = (Name(spread.source.tensor.name), Name(label.tensor.name))
     tree = Call("max_unpool2d", names, options)
@@ -210,7 +209,8 @@ def _label_windows(
     down = (-value.coefficient(first)).divided_by(width)
     across = -value.coefficient(second)
     lower = [
-        c.value.const for c in conditions
+        c.value.const
+        for c in conditions
         if c.relation == "ge" and c.indices == {rows, first} and c.value.coefficient(rows) == ONE
     ]
     if height is None or down is None or len(lower) != 1:

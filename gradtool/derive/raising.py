@@ -363,9 +363,13 @@ def _natural(unit: Atom, slots: Slots) -> list[Index | None]:
         for entry in accesses(part):
             found = [e.as_index for e in entry.index]
             plain = [i for i in found if i is not None]
-            if len(found) > len(best) and len(set(plain)) == len(plain) and all(
-                i is not None or e.as_dim is not None
-                for i, e in zip(found, entry.index, strict=True)
+            if (
+                len(found) > len(best)
+                and len(set(plain)) == len(plain)
+                and all(
+                    i is not None or e.as_dim is not None
+                    for i, e in zip(found, entry.index, strict=True)
+                )
             ):
                 best = [*found]
     if frozenset(i for i in best if i is not None) == unit.indices:
@@ -460,4 +464,3 @@ def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
         constant = dim_tree(value.const)
         result = constant if result is None else call("add", result, constant)
     return result
-

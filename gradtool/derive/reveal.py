@@ -29,8 +29,14 @@ def revealed(graph: Graph, wanted: tuple[str, ...]) -> Graph:
     done: set[str] = set()
     while True:
         # A new name may cut a later stage too: stages are settled one after the other.
-        stage = next((s for s in graph.statements if not s.hidden and s.out.name in alive
-                      and s.out.name not in done), None)
+        stage = next(
+            (
+                s
+                for s in graph.statements
+                if not s.hidden and s.out.name in alive and s.out.name not in done
+            ),
+            None,
+        )
         if stage is None:
             return graph
         chosen = _chosen(graph, stage, alive)
@@ -69,7 +75,8 @@ def written(graph: Graph, name: str) -> Tree:
 def shown(graph: Graph, tree: Tree) -> Tree:
     """A tree with hidden names replaced by what they stand for."""
     found = {
-        n: written(graph, n) for n in names(tree)
+        n: written(graph, n)
+        for n in names(tree)
         if n in graph.definitions and graph.definitions[n].hidden
     }
     return replace_names(tree, found) if found else tree
@@ -106,7 +113,9 @@ def _opened(graph: Graph, body: Poly) -> Poly:
 def _linear(body: Poly, name: str) -> bool:
     """Whether every entry of a tensor stands as a plain factor."""
     plain = sum(
-        1 for term in body.terms for base, exponent in term.factors
+        1
+        for term in body.terms
+        for base, exponent in term.factors
         if isinstance(base, Access) and base.tensor.name == name and exponent == 1
     )
     return plain == sum(1 for a in accesses(body) if a.tensor.name == name)
@@ -140,7 +149,9 @@ def _inner(graph: Graph, name: str) -> frozenset[str]:
     frontier = {name}
     while frontier:
         frontier = {
-            n for member in frontier for n in operands(graph.definitions[member])
+            n
+            for member in frontier
+            for n in operands(graph.definitions[member])
             if n in graph.definitions and graph.definitions[n].hidden
         } - found
         found |= frontier
@@ -159,7 +170,8 @@ def _chosen(graph: Graph, statement: AnyStatement, alive: frozenset[str]) -> set
         return chosen
     readers = {
         n: {m for m in path if n in operands(graph.definitions[m])}
-        for n in alive if any(n in operands(graph.definitions[m]) for m in path)
+        for n in alive
+        if any(n in operands(graph.definitions[m]) for m in path)
     }
     leaves = [n for n in readers if n not in hidden]
     if all(elementwise(graph, name, leaf) for leaf in leaves):
@@ -170,7 +182,8 @@ def _chosen(graph: Graph, statement: AnyStatement, alive: frozenset[str]) -> set
             continue
         branches = {n for n in between & hidden if len(readers[n]) > 1}
         joins = {
-            n for n in between & hidden
+            n
+            for n in between & hidden
             if sum(1 for o in operands(graph.definitions[n]) if o in between) > 1
         }
         chosen |= branches | joins
@@ -234,14 +247,21 @@ def _renamed(statement: AnyStatement, new: Mapping[str, Tensor]) -> AnyStatement
     hidden = statement.hidden and statement.out.name not in new
     match statement:
         case Statement(body=body):
-            return replace(statement, out=out, tree=tree, hidden=hidden,
-                           body=_with_tensors(body, new))
+            return replace(
+                statement, out=out, tree=tree, hidden=hidden, body=_with_tensors(body, new)
+            )
         case Reshape(operand=operand):
-            return replace(statement, out=out, tree=tree, hidden=hidden,
-                           operand=new.get(operand.name, operand))
+            return replace(
+                statement, out=out, tree=tree, hidden=hidden, operand=new.get(operand.name, operand)
+            )
         case MatrixFunction(operands=several):
-            return replace(statement, out=out, tree=tree, hidden=hidden,
-                           operands=tuple(new.get(t.name, t) for t in several))
+            return replace(
+                statement,
+                out=out,
+                tree=tree,
+                hidden=hidden,
+                operands=tuple(new.get(t.name, t) for t in several),
+            )
 
 
 def _with_tensors(body: Poly, new: Mapping[str, Tensor]) -> Poly:
@@ -251,5 +271,3 @@ def _with_tensors(body: Poly, new: Mapping[str, Tensor]) -> Poly:
         return None
 
     return replace_atoms(body, change)
-
-

@@ -7,15 +7,16 @@ sentence is all there is: `softmax`, `conv2d` and `layer_norm` need no rule of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
 from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
 from gradtool.derive.indexform import declared, index_names, scalar_tree
 from gradtool.ir.dims import ONE, ZERO
-from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reduction, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import NOTHING, UNIT, Iverson, Poly, Term, access, atom, poly_of
 from gradtool.ir.tree import Call, Items, Name, Number, Tree
@@ -43,6 +44,8 @@ class Cotangents:
 
 
 __all__ = ["Cotangents", "cotangent_name", "is_joined", "reverse"]
+
+Place: TypeAlias = Callable[[Tensor], tuple[Index, ...]]
 
 
 def cotangent_name(name: str) -> str:
@@ -87,9 +90,7 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             total = total + part.body
         if not total.terms:
             return None
-        if tensor.name in graph.outputs and total == access(
-            upstream[tensor.name], place(tensor)
-        ):
+        if tensor.name in graph.outputs and total == access(upstream[tensor.name], place(tensor)):
             found[tensor.name] = upstream[tensor.name]
             return upstream[tensor.name]
         label = cotangent_name(tensor.name)
@@ -113,8 +114,8 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             continue
         match statement:
             case Statement():
-                for operand, arrival in _pull(statement, cotangent, needed, graph, place):
-                    gathered.setdefault(operand, []).append(arrival)
+                for name, arrival in _pull(statement, cotangent, needed, graph, place):
+                    gathered.setdefault(name, []).append(arrival)
             case Reshape(operand=operand):
                 if operand.name in needed:
                     made = Tensor(f"{cotangent.name}:{operand.name}", operand.shape)
@@ -125,10 +126,10 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
                     )
             case MatrixFunction(operands=several):
                 rule = RULES[statement.function]
-                for position, operand in enumerate(several):
-                    if operand.name in needed:
-                        pulled = rule.pull(statement, cotangent, position, place(operand))
-                        gathered.setdefault(operand.name, []).append(Arrival(pulled, None))
+                for position, source in enumerate(several):
+                    if source.name in needed:
+                        pulled = rule.pull(statement, cotangent, position, place(source))
+                        gathered.setdefault(source.name, []).append(Arrival(pulled, None))
     for tensor in graph.inputs:
         if tensor.name in targets:
             close(tensor)
@@ -167,7 +168,7 @@ def _pull(
     cotangent: Tensor,
     needed: frozenset[str],
     graph: Graph,
-    place,  # type: ignore[no-untyped-def]
+    place: Place,
 ) -> Iterable[tuple[str, Arrival]]:
     """What one statement sends to the cotangents of its operands."""
     incoming = access(cotangent, statement.free)
@@ -204,7 +205,8 @@ def _selector(statement: Statement, graph: Graph) -> Poly:
     kept = _kept_axes(statement)
     entries = tuple(
         Affine.of(0) if i.size == ONE else Affine.of(i)
-        for k, i in enumerate(statement.free) if k not in kept
+        for k, i in enumerate(statement.free)
+        if k not in kept
     )
     return atom(Iverson("eq", flat - Affine.of(Label(chosen, entries))))
 
@@ -226,7 +228,7 @@ def _with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
             labels = None
             for index in statement.bound:
                 labels = index.size if labels is None else labels * index.size
-            reduce = "argmax" if statement.reduce == "max" else "argmin"
+            reduce: Reduction = "argmax" if statement.reduce == "max" else "argmin"
             kept = _kept_axes(statement)
             free = tuple(i for k, i in enumerate(statement.free) if k not in kept)
             shape = tuple(i.size for i in free)

@@ -31,7 +31,8 @@ def shared_values(lines: list[Line], graph: Graph) -> list[Line]:
                 continue
             counts.update(_candidates(line.tree, known))
         worth = [
-            (count * size_of(tree), size_of(tree), tree) for tree, count in counts.items()
+            (count * size_of(tree), size_of(tree), tree)
+            for tree, count in counts.items()
             if count > 1 and (count - 1) * (size_of(tree) - 1) >= _LEAST_SAVING
         ]
         if not worth:
@@ -44,8 +45,7 @@ def shared_values(lines: list[Line], graph: Graph) -> list[Line]:
         name = telling_name(tree, taken)
         place = _first_use(result, tree)
         replaced = [
-            Line(x.name, x.of, x.role, x.shape, _replaced(x.tree, tree, Name(name)))
-            for x in result
+            Line(x.name, x.of, x.role, x.shape, _replaced(x.tree, tree, Name(name))) for x in result
         ]
         replaced.insert(place, Line(name, "", "inner", shape, tree))
         result = replaced

@@ -102,8 +102,10 @@ def _in_named_values(body: Poly, knowledge: Knowledge) -> Poly | None:
 def _opened(name: str, body: Poly, knowledge: Knowledge) -> Poly | None:
     """An inner value replaced by its definition, or by what a later value tells about it."""
     statement = knowledge.definitions.get(name)
-    if statement is not None and len(statement.body.terms) > 1 and not any(
-        t.bound for t in statement.body.terms
+    if (
+        statement is not None
+        and len(statement.body.terms) > 1
+        and not any(t.bound for t in statement.body.terms)
     ):
         return knowledge.expand(body, name)
     for later, target, value in knowledge.solutions(name):
@@ -119,13 +121,13 @@ def _additive(name: str, body: Poly, knowledge: Knowledge) -> bool:
         return False
     if len(statement.body.terms) < 2:
         return False
-    for term in body.terms:
-        for base, exponent in term.factors:
-            if isinstance(base, Access):
-                if base.tensor.name == name and (exponent < 0 or exponent.denominator != 1
-                                                 or exponent > 3):
-                    return False
-    return True
+    return not any(
+        isinstance(base, Access)
+        and base.tensor.name == name
+        and (exponent < 0 or exponent.denominator != 1 or exponent > 3)
+        for term in body.terms
+        for base, exponent in term.factors
+    )
 
 
 def _through(body: Poly, target: Access, value: Poly) -> Poly:
@@ -144,7 +146,8 @@ def _through(body: Poly, target: Access, value: Poly) -> Poly:
         return value.substitute(values)
 
     if any(
-        isinstance(base, Access) and base.tensor.name == target.tensor.name
+        isinstance(base, Access)
+        and base.tensor.name == target.tensor.name
         and (exponent < 0 or exponent.denominator != 1 or exponent > 3)
         for term in body.terms
         for base, exponent in term.factors

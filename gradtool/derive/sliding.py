@@ -30,9 +30,7 @@ def axis_of(access: Access, index: Index | None) -> int | None:
     """The axis over which an index runs."""
     if index is None:
         return None
-    for axis, (size, position) in enumerate(
-        zip(access.tensor.shape, access.index, strict=True)
-    ):
+    for axis, (size, position) in enumerate(zip(access.tensor.shape, access.index, strict=True)):
         if plain(position, size) == index:
             return axis
     return None
@@ -102,7 +100,9 @@ def flipped(term: Term) -> Term:
 def _carried(term: Term, other: Access, index: Index) -> bool:
     """Whether another array has this index on an axis of its size."""
     return any(
-        isinstance(base, Access) and exponent > 0 and base != other
+        isinstance(base, Access)
+        and exponent > 0
+        and base != other
         and axis_of(base, index) is not None
         for base, exponent in term.factors
     )

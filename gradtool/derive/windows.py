@@ -32,7 +32,8 @@ def windowed(term: Term, atom_piece: AtomPiece) -> tuple[Term, AtomPiece]:
     """
     for form in (term, turned(term), flipped(term)):
         images = [
-            base for base, exponent in form.factors
+            base
+            for base, exponent in form.factors
             if isinstance(base, Access) and exponent == 1 and any(compound(base))
         ]
         made = _as_windows(images[0]) if len(images) == 1 else None
@@ -55,6 +56,7 @@ def _inner_first(position: Affine) -> list[Index]:
 
     It has the size 3 or R rather than H - R + 1, and no stride.
     """
+
     def unlikely(index: Index) -> tuple[bool, int, bool, int]:
         size = index.size
         strided = position.coefficient(index) != ONE
@@ -78,9 +80,7 @@ def _as_windows(image: Access) -> tuple[Access, Piece] | None:
     axes: list[Index | None] = []
     inside: list[Index | None] = []
     windows: list[Window] = []
-    for axis, (size, position) in enumerate(
-        zip(image.tensor.shape, image.index, strict=True)
-    ):
+    for axis, (size, position) in enumerate(zip(image.tensor.shape, image.index, strict=True)):
         if axis in found:
             count, inner, window = found[axis]
             axes.append(count)

@@ -129,9 +129,7 @@ def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
     forward, more = _forward(derivation)
     notation = derivation_notation(derivation, more)
     # An inner value of the graph stands in the forward pass, a shared expression does not.
-    backward = [
-        (p.name, p.tree) for p in derivation.lines if p.role != "inner" or not p.of
-    ]
+    backward = [(p.name, p.tree) for p in derivation.lines if p.role != "inner" or not p.of]
     parts = [f"\\section*{{{text_latex(spec.name)}}}"]
     if spec.about:
         parts.append(text_latex(" ".join(spec.about.split())) + "\n")
@@ -141,9 +139,7 @@ def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
         parts.append(f"The loss is ${notation.loss}$.\n")
     else:
         given = [latex(Name(name), notation) for name, _ in derivation.upstream.values()]
-        parts.append(
-            f"${notation.loss}$ is the loss at the end; given: ${'$, $'.join(given)}$.\n"
-        )
+        parts.append(f"${notation.loss}$ is the loss at the end; given: ${'$, $'.join(given)}$.\n")
     if backward:
         parts.append(_equations(backward, notation))
     for name in derivation.zero:

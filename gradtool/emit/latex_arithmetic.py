@@ -109,7 +109,8 @@ def show_where(p: Printer, tree: Call) -> Shown | None:
     test, yes, no = tree.args
     return Shown(
         f"\\begin{{cases}} {p.text(yes)} & \\text{{if }} {p.condition(test)} \\\\ "
-        f"{p.text(no)} & \\text{{otherwise}} \\end{{cases}}", SUM,
+        f"{p.text(no)} & \\text{{otherwise}} \\end{{cases}}",
+        SUM,
     )
 
 
@@ -159,5 +160,3 @@ def show_norm(p: Printer, tree: Call) -> Shown | None:
         return None
     kind = {1: "_{2}", 2: "_{F}"}.get(p.rank(tree.args[0]) or 0, "")
     return Shown(f"\\left\\lVert {p.text(tree.args[0])} \\right\\rVert{kind}")
-
-

@@ -10,8 +10,9 @@ def show_transpose(p: Printer, tree: Call) -> Shown | None:
     order = _order(p, tree)
     if order == [0] or order == [0, 1]:
         return p.show(tree.args[0])
-    if order == [1, 0] or (order is None and tree.op == "transpose" and len(tree.args) == 1
-                           and not tree.kwargs):
+    if order == [1, 0] or (
+        order is None and tree.op == "transpose" and len(tree.args) == 1 and not tree.kwargs
+    ):
         return Shown(f"{p.within(tree.args[0], ATOM)}^{{\\top}}", POWER)
     return p.collected(tree)
 
@@ -77,8 +78,11 @@ def show_reduction(p: Printer, tree: Call) -> Shown | None:
         for axis, letter in zip(axes, letters, strict=True):
             places[axis] = letter
         body = p.entry(tree.args[0], places)
-        under = [p.under(name, shape[axis]) for name, axis in zip(letters, axes, strict=True)
-                 if name != "0"]
+        under = [
+            p.under(name, shape[axis])
+            for name, axis in zip(letters, axes, strict=True)
+            if name != "0"
+        ]
     if not under and tree.op in ("sum", "mean", "max", "min"):
         result = body
     elif tree.op == "mean":
@@ -139,5 +143,3 @@ def index_names(left: Items) -> list[str]:
     """The indices on the left side of an index statement."""
     heads = [i.args[0] if isinstance(i, Call) else i for i in left.items]
     return [head.id for head in heads if isinstance(head, Name)]
-
-

@@ -56,7 +56,7 @@ def show_getitem_entry(p: Printer, tree: Call, places: list[str]) -> Shown | Non
     whole = Slice(None, None, None)
     missing = rank - sum(not _is_new(i) and not _is_dots(i) for i in items)
     dots = next((k for k, item in enumerate(items) if _is_dots(item)), len(items))
-    items[dots:dots + 1] = [whole] * missing
+    items[dots : dots + 1] = [whole] * missing
     picks = [k for k, i in enumerate(items) if not isinstance(i, Slice | Literal)]
     shapes = {k: p.shape(items[k]) for k in picks}
     if any(shape is None for shape in shapes.values()):
@@ -65,7 +65,7 @@ def show_getitem_entry(p: Printer, tree: Call, places: list[str]) -> Shown | Non
     adjacent = picks == list(range(picks[0], picks[-1] + 1)) if picks else True
     # NumPy puts the picked axes where they stood, or first when they stood apart.
     start = sum(1 for k in range(picks[0]) if k not in picks) if picks and adjacent else 0
-    picked, rest = places[start:start + count], places[:start] + places[start + count:]
+    picked, rest = places[start : start + count], places[:start] + places[start + count :]
     subscript: list[str] = []
     for k, item in enumerate(items):
         if k in shapes:
@@ -84,9 +84,10 @@ def _picked(p: Printer, item: Tree, shape: Sequence[Dim], picked: Sequence[str])
     """An index array at the indices that it broadcasts along."""
     if not shape:
         return p.text(item)
-    own = picked[len(picked) - len(shape):]
-    return p.entry(item, ["0" if axis == ONE else place
-                          for axis, place in zip(shape, own, strict=True)]).text
+    own = picked[len(picked) - len(shape) :]
+    return p.entry(
+        item, ["0" if axis == ONE else place for axis, place in zip(shape, own, strict=True)]
+    ).text
 
 
 def show_onehot(p: Printer, tree: Call) -> Shown | None:
@@ -179,5 +180,3 @@ def show_shaped(p: Printer, tree: Call) -> Shown | None:
         return None
     inner = bracketed(p.text(tree.args[0]))
     return Shown(f"{p.word(tree.op)}_{{{p.sizes(shape)}}}{inner}", POWER)
-
-

@@ -6,24 +6,83 @@ import unicodedata
 from collections.abc import Iterable
 
 _GREEK = [
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa",
-    "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
     "omega",
 ]
 _CAPITAL = [
-    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
 ]
 _COMMANDS = {name: f"\\{name}" for name in (*_GREEK, *_CAPITAL)}
 _COMMANDS |= {"eps": "\\epsilon", "lam": "\\lambda", "ell": "\\ell"}
 _ACCENTS = {"hat": "\\hat", "bar": "\\bar", "tilde": "\\tilde"}
 _SPECIAL = {
-    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "_": "\\_", "$": "\\$", "&": "\\&",
-    "#": "\\#", "%": "\\%", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}",
-    "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}",
-    "–": "--", "—": "---", "−": "$-$", "×": "$\\times$", "·": "$\\cdot$", "…": "\\dots{}",
-    "’": "'", "‘": "`", "“": "``", "”": "''", "≥": "$\\ge$", "≤": "$\\le$", "∂": "$\\partial$",
-    "Σ": "$\\sum$", "½": "$\\frac{1}{2}$", "²": "$^{2}$", "‖": "$\\Vert$", "∈": "$\\in$",
-    "ᵀ": "$^{\\top}$", "→": "$\\to$", "√": "$\\surd$", "≠": "$\\ne$", "⊙": "$\\odot$",
+    "\\": "\\textbackslash{}",
+    "{": "\\{",
+    "}": "\\}",
+    "_": "\\_",
+    "$": "\\$",
+    "&": "\\&",
+    "#": "\\#",
+    "%": "\\%",
+    "^": "\\textasciicircum{}",
+    "~": "\\textasciitilde{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "×": "$\\times$",
+    "·": "$\\cdot$",
+    "…": "\\dots{}",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "≥": "$\\ge$",
+    "≤": "$\\le$",
+    "∂": "$\\partial$",
+    "Σ": "$\\sum$",
+    "½": "$\\frac{1}{2}$",
+    "²": "$^{2}$",
+    "‖": "$\\Vert$",
+    "∈": "$\\in$",
+    "ᵀ": "$^{\\top}$",
+    "→": "$\\to$",
+    "√": "$\\surd$",
+    "≠": "$\\ne$",
+    "⊙": "$\\odot$",
 }
 
 
@@ -47,7 +106,7 @@ def latex_name(name: str) -> str:
     head, *rest = name.split("_")
     letters = head.rstrip("0123456789")
     if letters != head:
-        rest = [head[len(letters):], *rest]
+        rest = [head[len(letters) :], *rest]
         head = letters
     accent = ""
     if rest and rest[-1] in _ACCENTS and head:

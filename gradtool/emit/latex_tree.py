@@ -24,8 +24,20 @@ from gradtool.ops.shape import dim_tree
 # end (a Σ) and may stand rightmost.
 SUM, BIG, HADAMARD, MATMUL, SCALAR, POWER, ATOM = range(7)
 
-_FUNCTIONS = {"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan", "det",
-              "max", "min"}
+_FUNCTIONS = {
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arctan",
+    "det",
+    "max",
+    "min",
+}
 _RENAMED = {"maximum": "max", "minimum": "min", "trace": "tr", "broadcast_to": "broadcast"}
 _RELATIONS = {"gt": ">", "ge": "\\ge", "lt": "<", "le": "\\le", "eq": "=", "ne": "\\ne"}
 _LOGIC = {"logical_and": "\\wedge", "logical_or": "\\vee"}
@@ -162,9 +174,11 @@ class Printer:
         shape = self.shape(tree)
         if shape is None:
             return None
-        own = list(places)[len(places) - len(shape):]
-        own = ["0" if size == ONE and place != ALL else place
-               for size, place in zip(shape, own, strict=True)]
+        own = list(places)[len(places) - len(shape) :]
+        own = [
+            "0" if size == ONE and place != ALL else place
+            for size, place in zip(shape, own, strict=True)
+        ]
         if all(place == ALL for place in own):
             return tree
         whole = Slice(None, None, None)
@@ -233,8 +247,9 @@ class Printer:
         """``\\frac{a}{b}``; a numerator that is tall itself stands behind ``\\frac{1}{b}``."""
         if "\\frac" in above.text or "\\begin" in above.text:
             one = Shown(f"\\frac{{1}}{{{below.text}}}", POWER, above.minus)
-            bare = Shown(above.text.removeprefix("-") if above.minus else above.text,
-                         above.strength)
+            bare = Shown(
+                above.text.removeprefix("-") if above.minus else above.text, above.strength
+            )
             made = self.product(one, bare, HADAMARD if arrays else SCALAR)
             return Shown(f"-{made.text}", made.strength, True) if above.minus else made
         text = above.text.removeprefix("-") if above.minus else above.text
@@ -279,7 +294,8 @@ class Printer:
         if isinstance(tree, Call) and len(tree.args) == 2 and tree.op in _LOGIC:
             sides = [
                 bracketed(self.condition(side))
-                if isinstance(side, Call) and side.op in _LOGIC else self.condition(side)
+                if isinstance(side, Call) and side.op in _LOGIC
+                else self.condition(side)
                 for side in tree.args
             ]
             return f"{sides[0]} {_LOGIC[tree.op]} {sides[1]}"

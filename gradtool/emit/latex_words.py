@@ -90,16 +90,44 @@ _RULES: dict[str, Rule] = {
     "eye": show_eye,
     "reshape": show_shaped,
     "broadcast_to": show_shaped,
-    **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or",
-                     "logical_not"), show_indicator),
-    **dict.fromkeys(("sum", "mean", "max", "min", "argmax", "argmin", "logsumexp", "var", "std"),
-                    show_reduction),
+    **dict.fromkeys(
+        ("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not"),
+        show_indicator,
+    ),
+    **dict.fromkeys(
+        ("sum", "mean", "max", "min", "argmax", "argmin", "logsumexp", "var", "std"), show_reduction
+    ),
 }
-_ELEMENTWISE = frozenset((
-    "add", "sub", "neg", "pos", "mul", "div", "pow", "square", "sqrt", "reciprocal", "where",
-    "maximum", "minimum", "clip", "relu", "leaky_relu", "gt", "ge", "lt", "le", "eq", "ne",
-    "logical_and", "logical_or", "logical_not", *FUNCTIONS,
-))
+_ELEMENTWISE = frozenset(
+    (
+        "add",
+        "sub",
+        "neg",
+        "pos",
+        "mul",
+        "div",
+        "pow",
+        "square",
+        "sqrt",
+        "reciprocal",
+        "where",
+        "maximum",
+        "minimum",
+        "clip",
+        "relu",
+        "leaky_relu",
+        "gt",
+        "ge",
+        "lt",
+        "le",
+        "eq",
+        "ne",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        *FUNCTIONS,
+    )
+)
 _ENTRIES: dict[str, Entry] = {
     "transpose": show_transpose_entry,
     "swapaxes": show_transpose_entry,

@@ -91,9 +91,7 @@ class _Printer:
         # A reshape, a matrix function, or the upstream gradient itself.
         made = [Index(f"@{k}", size) for k, size in enumerate(line.shape)]
         entries = [Affine.of(index) for index in self.renamed(made, ()).values()]
-        return f"{self.entries(line.name, entries)} = " + self.entries(
-            operand(line.tree), entries
-        )
+        return f"{self.entries(line.name, entries)} = " + self.entries(operand(line.tree), entries)
 
     def reduced(self, statement: Statement, body: Poly, used: frozenset[str]) -> str:
         if statement.reduce == "sum":
@@ -254,8 +252,10 @@ class _Printer:
             case Number(value=value):
                 return str(value) if value.denominator == 1 else f"({value})"
             case Iverson(relation=relation, value=value):
-                left = Affine(tuple((p, c) for p, c in value.terms if not is_negative(c)),
-                              value.const if not is_negative(value.const) else Dim.of(0))
+                left = Affine(
+                    tuple((p, c) for p, c in value.terms if not is_negative(c)),
+                    value.const if not is_negative(value.const) else Dim.of(0),
+                )
                 right = left - value
                 if relation == "eq" and left.as_index is None and right.as_index is not None:
                     left, right = right, left

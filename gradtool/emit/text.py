@@ -8,11 +8,20 @@ from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree
 _OR, _AND, _COMPARE, _SUM, _PRODUCT, _UNARY, _POWER, _CALL, _ATOM = range(1, 10)
 
 _INFIX = {
-    "add": (_SUM, " + "), "sub": (_SUM, " - "), "mul": (_PRODUCT, " * "),
-    "div": (_PRODUCT, " / "), "floordiv": (_PRODUCT, "//"), "matmul": (_PRODUCT, " @ "),
-    "gt": (_COMPARE, " > "), "ge": (_COMPARE, " >= "), "lt": (_COMPARE, " < "),
-    "le": (_COMPARE, " <= "), "eq": (_COMPARE, " == "), "ne": (_COMPARE, " != "),
-    "logical_and": (_AND, " & "), "logical_or": (_OR, " | "),
+    "add": (_SUM, " + "),
+    "sub": (_SUM, " - "),
+    "mul": (_PRODUCT, " * "),
+    "div": (_PRODUCT, " / "),
+    "floordiv": (_PRODUCT, "//"),
+    "matmul": (_PRODUCT, " @ "),
+    "gt": (_COMPARE, " > "),
+    "ge": (_COMPARE, " >= "),
+    "lt": (_COMPARE, " < "),
+    "le": (_COMPARE, " <= "),
+    "eq": (_COMPARE, " == "),
+    "ne": (_COMPARE, " != "),
+    "logical_and": (_AND, " & "),
+    "logical_or": (_OR, " | "),
 }
 _METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "var", "std", "swapaxes")
 

@@ -188,11 +188,7 @@ class Affine:
     def within(self, size: Dim) -> bool:
         """Whether ``0 <= value < size`` is provable."""
         bounds = self.bounds()
-        return (
-            bounds is not None
-            and nonnegative(bounds[0])
-            and nonnegative(size - 1 - bounds[1])
-        )
+        return bounds is not None and nonnegative(bounds[0]) and nonnegative(size - 1 - bounds[1])
 
 
 def _affine(terms: Mapping[Position, Dim], const: Dim) -> Affine:

@@ -48,7 +48,7 @@ class Access(_ByKey):
     index: tuple[Affine, ...]
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
 
     @cached_property
@@ -84,7 +84,7 @@ class Size(_ByKey):
     dim: Dim
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"({self.dim})"
 
     indices = frozenset[Index]()
@@ -100,7 +100,7 @@ class Number(_ByKey):
     value: Fraction
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"#{self.value}"
 
     indices = frozenset[Index]()
@@ -117,7 +117,7 @@ class Iverson(_ByKey):
     value: Affine
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"[{self.relation} {self.value.key}]"
 
     @property
@@ -135,7 +135,7 @@ class Position(_ByKey):
     value: Affine
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"<{self.value.key}>"
 
     @property
@@ -155,7 +155,7 @@ class Compare(_ByKey):
     right: Poly
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"({self.left.key} {self.relation} {self.right.key})"
 
     @cached_property
@@ -164,7 +164,6 @@ class Compare(_ByKey):
 
     def substitute(self, values: Mapping[Index, Affine]) -> Compare:
         return Compare(self.relation, self.left.substitute(values), self.right.substitute(values))
-
 
     def negated(self) -> Compare:
         """The opposite condition, as an atom of its own."""
@@ -187,7 +186,7 @@ class Function(_ByKey):
     args: tuple[Poly, ...]
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"{self.name}({','.join(a.key for a in self.args)})"
 
     @cached_property
@@ -207,7 +206,7 @@ class Group(_ByKey):
     poly: Poly
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"{{{self.poly.key}}}"
 
     @property
@@ -241,7 +240,7 @@ class Term(_ByKey):
         return f"S[{','.join(f'{i.name}<{i.size}' for i in self.bound)}]{shown}"
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return f"{self.coefficient}*{self.body}"
 
     @cached_property
@@ -267,7 +266,7 @@ class Poly(_ByKey):
     terms: tuple[Term, ...]
 
     @cached_property
-    def key(self) -> str:  # type: ignore[override]
+    def key(self) -> str:
         return " + ".join(t.key for t in self.terms) or "0"
 
     @cached_property
@@ -341,8 +340,9 @@ class Poly(_ByKey):
         if term is not None and not term.bound:
             whole = e.denominator == 1
             plain = all(x == 1 for _, x in term.factors) and len(term.factors) == 1
-            if whole and not (e < 0 and any(isinstance(a, Iverson | Compare)
-                                            for a, _ in term.factors)):
+            if whole and not (
+                e < 0 and any(isinstance(a, Iverson | Compare) for a, _ in term.factors)
+            ):
                 factors = tuple((a, x * e) for a, x in term.factors)
                 return poly_of((product(term.coefficient ** int(e), factors),))
             if plain and term.coefficient == 1:
@@ -389,11 +389,8 @@ def size_factors(dim: Dim) -> tuple[Fraction, tuple[Factor, ...]]:
         ((monomial, coefficient),) = dim.terms
         factors: list[Factor] = []
         for part, power in monomial:
-            base: Atom
-            if isinstance(part, str):
-                base = Symbol(part)
-            else:
-                base = Size(Dim(((((part, 1),), 1),)))
+            whole = Dim(((((part, 1),), 1),))
+            base: Atom = Symbol(part) if isinstance(part, str) else Size(whole)
             factors.append((base, Fraction(power)))
         return Fraction(coefficient), tuple(factors)
     return Fraction(1), ((Size(dim), Fraction(1)),)
@@ -479,7 +476,7 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
             by, more = size_factors(base.value.const)
             if not by:
                 return None
-            coefficient *= by**int(exponent)
+            coefficient *= by ** int(exponent)
             for inner, power in more:
                 collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
             continue
@@ -577,8 +574,13 @@ def _along_deltas(state: _State) -> _State | None:
         if delta not in collected:
             continue  # rewritten by an earlier one: what it said then is said by others now
         index = next(
-            (p for p, c in delta.value.terms if isinstance(p, Index) and c.as_int in (1, -1)
-             and not any(p in label.index_set for label in delta.value.labels())),
+            (
+                p
+                for p, c in delta.value.terms
+                if isinstance(p, Index)
+                and c.as_int in (1, -1)
+                and not any(p in label.index_set for label in delta.value.labels())
+            ),
             None,
         )
         if index is None:
@@ -668,9 +670,7 @@ def range_guards(index: Index, solution: Affine, factors: Iterable[Factor]) -> l
     return [(Iverson("ge", solution), Fraction(1)), (Iverson("ge", upper), Fraction(1))]
 
 
-def _drop_unused(
-    state: _State, bound: tuple[Index, ...]
-) -> tuple[_State, tuple[Index, ...]]:
+def _drop_unused(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Index, ...]]:
     coefficient, collected = state
     used = frozenset[Index]().union(*(a.indices for a in collected))
     kept = tuple(i for i in bound if i in used)

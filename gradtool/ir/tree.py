@@ -103,8 +103,10 @@ def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
         case Items(items=items, span=span):
             return Items(tuple(change(item) for item in items), span)
         case Slice(start=start, stop=stop, step=step, span=span):
-            parts = (None if part is None else change(part) for part in (start, stop, step))
-            return Slice(*parts, span)
+            first, last, by = (
+                None if part is None else change(part) for part in (start, stop, step)
+            )
+            return Slice(first, last, by, span)
         case Call(op=op, args=args, kwargs=kwargs, span=span, method=method):
             named = tuple((key, change(value)) for key, value in kwargs)
             return Call(op, tuple(map(change, args)), named, span, method)

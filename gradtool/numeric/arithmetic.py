@@ -145,8 +145,9 @@ class Double:
             return base
         if exponent == Fraction(1, 2):
             return np.sqrt(base)
-        return np.power(base, int(exponent) if exponent.denominator == 1 and exponent > 0
-                        else float(exponent))
+        return np.power(
+            base, int(exponent) if exponent.denominator == 1 and exponent > 0 else float(exponent)
+        )
 
     def matrix(self, name: str, operand: Any) -> Any:
         """A matrix function of every matrix over the last two axes."""

@@ -65,9 +65,7 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
         try:
             error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 60)
             if error > _REQUIRED:  # an ill-conditioned point needs more digits
-                error = _checked(
-                    spec, graph, derivation, statements, gradients, sizes, number, 160
-                )
+                error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 160)
         except ZeroDivisionError:
             skipped.append(sizes)
             continue
@@ -176,9 +174,7 @@ def derivation_targets(derivation: Derivation) -> tuple[str, ...]:
     return (*named, *derivation.zero)
 
 
-def _report(
-    spec: LayerSpec, derivation: Derivation, sizes: Mapping[str, int], error: float
-) -> str:
+def _report(spec: LayerSpec, derivation: Derivation, sizes: Mapping[str, int], error: float) -> str:
     lines = "\n".join("    " + line(p.name, p.tree) for p in derivation.lines)
     shown = ", ".join(f"{k}={v}" for k, v in sizes.items())
     return (

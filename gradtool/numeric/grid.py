@@ -282,8 +282,9 @@ class _Grid:
             clipped.append(np.clip(entry, 0, length - 1))
         value = np.asarray(array[tuple(clipped)])
         if value.dtype == bool:
-            value = np.where(value, self.setting.arithmetic.number(1),
-                             self.setting.arithmetic.number(0))
+            value = np.where(
+                value, self.setting.arithmetic.number(1), self.setting.arithmetic.number(0)
+            )
         return value, mask
 
     def _inside(self, affine: Affine) -> Any:
@@ -331,5 +332,8 @@ def _like(arithmetic: Arithmetic, numbers: Any) -> Any:
 
 
 _RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }

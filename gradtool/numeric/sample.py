@@ -45,8 +45,7 @@ def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, in
     if _allowed(graph, ones) and ones not in found:
         found.append(ones)
     if not found:
-        raise UnsupportedError("no sizes were found that satisfy the spec",
-                               "pin some under sizes:")
+        raise UnsupportedError("no sizes were found that satisfy the spec", "pin some under sizes:")
     return tuple({name: sizes[name] for name in names} for sizes in found)
 
 
@@ -77,8 +76,11 @@ def _cheapest(
             break
     if best is None or best[0] > _BUDGET:
         small = _small(graph, free, least, pinned, rng)
-        if small is not None and small not in avoid and (best is None or _cost(graph, small)
-                                                         < best[0]):
+        if (
+            small is not None
+            and small not in avoid
+            and (best is None or _cost(graph, small) < best[0])
+        ):
             return small
     return best[1] if best else None
 

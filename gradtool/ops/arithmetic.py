@@ -27,7 +27,10 @@ from gradtool.ops.registry import Arguments, alias, word
 
 
 def elementwise(
-    build: Builder, call: Call, operands: list[Operand], combine: Callable[..., Poly],
+    build: Builder,
+    call: Call,
+    operands: list[Operand],
+    combine: Callable[..., Poly],
     tree: Tree | None = None,
 ) -> Operand:
     """Apply `combine` to aligned entries; a plain number stays a number."""
@@ -218,8 +221,12 @@ def power(build: Builder, call: Call, given: Arguments) -> Operand:
 
 
 alias("power", "pow")
-for _long, _short in (("multiply", "mul"), ("subtract", "sub"), ("divide", "div"),
-                      ("negative", "neg")):
+for _long, _short in (
+    ("multiply", "mul"),
+    ("subtract", "sub"),
+    ("divide", "div"),
+    ("negative", "neg"),
+):
     alias(_long, _short)
 
 
@@ -232,9 +239,7 @@ def square(build: Builder, call: Call, given: Arguments) -> Operand:
 @word("sqrt", "x", examples=("Y = sqrt(Q)",))
 def sqrt(build: Builder, call: Call, given: Arguments) -> Operand:
     """The square root of a positive number."""
-    return elementwise(
-        build, call, [real(build, given["x"])], lambda a: a.power(Fraction(1, 2))
-    )
+    return elementwise(build, call, [real(build, given["x"])], lambda a: a.power(Fraction(1, 2)))
 
 
 @word("reciprocal", "x", examples=("Y = reciprocal(Q)",))
@@ -302,7 +307,12 @@ def _compare(relation: Relation) -> Callable[[Builder, Call, Arguments], Operand
 
 
 _COMPARISONS: tuple[tuple[str, Relation], ...] = (
-    ("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="), ("eq", "=="), ("ne", "!="),
+    ("gt", ">"),
+    ("ge", ">="),
+    ("lt", "<"),
+    ("le", "<="),
+    ("eq", "=="),
+    ("ne", "!="),
 )
 for _name, _relation in _COMPARISONS:
     word(_name, "x y", examples=(f"Y = where(X {_relation} Z, X, Z)",))(_compare(_relation))
@@ -341,9 +351,7 @@ word("logical_or", "x y", examples=("Y = where((X > 0) | (Z > 0), X, Z)",))(
 def logical_not(build: Builder, call: Call, given: Arguments) -> Operand:
     """``~x`` of a condition."""
     x = _boolean(build, given["x"])
-    return Operand(
-        x.shape, lambda e: UNIT - x.at(e), Call("logical_not", (x.tree,)), "bool"
-    )
+    return Operand(x.shape, lambda e: UNIT - x.at(e), Call("logical_not", (x.tree,)), "bool")
 
 
 def chosen(condition: Poly, a: Poly, b: Poly) -> Poly:
@@ -422,8 +430,10 @@ def leaky_relu(build: Builder, call: Call, given: Arguments) -> Operand:
     slope = real(build, given["slope"]) if "slope" in given else None
     by = number(Fraction(1, 100)) if slope is None else slope.at(())
     if slope is not None and (slope.rank or slope.tensor is not None):
-        fail("the slope must be a number; for a learned slope write where(x > 0, x, a*x)",
-             given["slope"])
+        fail(
+            "the slope must be a number; for a learned slope write where(x > 0, x, a*x)",
+            given["slope"],
+        )
     arguments = (x.tree,) if slope is None else (x.tree, slope.tree)
 
     def leaky(a: Poly) -> Poly:

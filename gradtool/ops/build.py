@@ -128,9 +128,7 @@ class Builder:
         """A size written as an expression of integers, dimensions and integer constants."""
         operand = self.operand(tree)
         if operand.dim is None:
-            raise OpError(
-                f"{what} must be an integer or a size such as N or 2*H", span_of(tree)
-            )
+            raise OpError(f"{what} must be an integer or a size such as N or 2*H", span_of(tree))
         return operand.dim
 
     def integer(self, tree: Tree, what: str) -> int:
@@ -207,8 +205,11 @@ class Builder:
         self.lowered.clear()
         place = next(
             (
-                k for k, s in enumerate(self.statements)
-                if operand.tensor is not None and s.out is operand.tensor and s.hidden
+                k
+                for k, s in enumerate(self.statements)
+                if operand.tensor is not None
+                and s.out is operand.tensor
+                and s.hidden
                 and s.line == self.line
             ),
             None,

@@ -140,15 +140,16 @@ def _layout(call: Call, tree: Tree | None, rank: int) -> tuple[str, str]:
     return name, known[name]
 
 
-def _channels_out(
-    x: _Axes, f: _Axes, groups: Dim, split: str, call: Call, given: Arguments
-) -> Dim:
+def _channels_out(x: _Axes, f: _Axes, groups: Dim, split: str, call: Call, given: Arguments) -> Dim:
     """The number of channels of the result, after a check of those of the operands."""
     into, out = x.size("C"), f.size("K")
     for channels, tree in ((into, given["x"]), (f.size(split), given["filter"])):
         if channels.divided_by(groups) is None:
-            fail(f"{channels} channels do not split into {groups} groups", tree,
-                 hint=f"declare the size as a multiple, {groups}*C")
+            fail(
+                f"{channels} channels do not split into {groups} groups",
+                tree,
+                hint=f"declare the size as a multiple, {groups}*C",
+            )
     expected = into.divided_by(groups) if split == "K" else into
     if f.size("C") != expected:
         fail(
@@ -164,8 +165,10 @@ def _bias(build: Builder, tree: Tree | None, channels: Dim) -> _Axes | None:
         return None
     bias = real(build, tree)
     if bias.shape != (channels,):
-        fail(f"the bias needs the shape {shape_text((channels,))}, found "
-             f"{shape_text(bias.shape)}", tree)
+        fail(
+            f"the bias needs the shape {shape_text((channels,))}, found {shape_text(bias.shape)}",
+            tree,
+        )
     return _Axes(bias, "K")
 
 
@@ -221,7 +224,9 @@ def _convolve(build: Builder, call: Call, given: Arguments, rank: int) -> Operan
 
 def _result_sizes(conv: _Convolution, places: Sequence[Dim]) -> dict[str, Dim]:
     return {
-        "N": conv.x.size("N"), "G": conv.groups, "K": conv.filter.size("K"),
+        "N": conv.x.size("N"),
+        "G": conv.groups,
+        "K": conv.filter.size("K"),
         **dict(zip(conv.places, places, strict=True)),
     }
 
@@ -229,18 +234,30 @@ def _result_sizes(conv: _Convolution, places: Sequence[Dim]) -> dict[str, Dim]:
 _OPTIONS = "bias stride pad dilation groups layout"
 
 
-@word("conv1d", "x filter", optional=_OPTIONS, examples=(
-    "Y = conv1d(T3, T3[:, :, :1])", "Y = conv1d(T3, T3[:, :, :1], stride=2, pad=1)",
-))
+@word(
+    "conv1d",
+    "x filter",
+    optional=_OPTIONS,
+    examples=(
+        "Y = conv1d(T3, T3[:, :, :1])",
+        "Y = conv1d(T3, T3[:, :, :1], stride=2, pad=1)",
+    ),
+)
 def conv1d(build: Builder, call: Call, given: Arguments) -> Operand:
     """``Y[n, k, i] = sum over c, r of X[n, c, stride*i + dilation*r - pad] * F[k, c, r]``."""
     return _convolve(build, call, given, 1)
 
 
-@word("conv2d", "x filter", optional=_OPTIONS, examples=(
-    "Y = conv2d(X, X)", "Y = conv2d(T3[:, None], T3[:, None, :1, :1], stride=2, pad=1)",
-    "Y = conv2d(T3[:, None], T3[:, None, :1, :1], T3[:, 0, 0])",
-))
+@word(
+    "conv2d",
+    "x filter",
+    optional=_OPTIONS,
+    examples=(
+        "Y = conv2d(X, X)",
+        "Y = conv2d(T3[:, None], T3[:, None, :1, :1], stride=2, pad=1)",
+        "Y = conv2d(T3[:, None], T3[:, None, :1, :1], T3[:, 0, 0])",
+    ),
+)
 def conv2d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The correlation of images with filters.
 
@@ -251,9 +268,12 @@ def conv2d(build: Builder, call: Call, given: Arguments) -> Operand:
     return _convolve(build, call, given, 2)
 
 
-@word("conv3d", "x filter", optional=_OPTIONS, examples=(
-    "Y = conv3d(T3[:, None, None], T3[:1, None, None, :, :1], pad=1)",
-))
+@word(
+    "conv3d",
+    "x filter",
+    optional=_OPTIONS,
+    examples=("Y = conv3d(T3[:, None, None], T3[:1, None, None, :, :1], pad=1)",),
+)
 def conv3d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The correlation of volumes ``(N, C, D, H, W)`` with filters ``(K, C, Q, R, S)``."""
     return _convolve(build, call, given, 3)
@@ -262,17 +282,26 @@ def conv3d(build: Builder, call: Call, given: Arguments) -> Operand:
 _TRANSPOSED = f"{_OPTIONS} output_pad shape"
 
 
-@word("conv_transpose1d", "x filter", optional=_TRANSPOSED, examples=(
-    "Y = conv_transpose1d(T3, swapaxes(T3, 0, 1)[:, :, :1], stride=2)",
-))
+@word(
+    "conv_transpose1d",
+    "x filter",
+    optional=_TRANSPOSED,
+    examples=("Y = conv_transpose1d(T3, swapaxes(T3, 0, 1)[:, :, :1], stride=2)",),
+)
 def conv_transpose1d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The transpose of conv1d; filters are ``(C, K/groups, R)``."""
     return _spread(build, call, given, 1)
 
 
-@word("conv_transpose2d", "x filter", optional=_TRANSPOSED, examples=(
-    "Y = conv_transpose2d(X, X)", "Y = conv_transpose2d(T3[:, None], T3[:1, None], stride=2)",
-))
+@word(
+    "conv_transpose2d",
+    "x filter",
+    optional=_TRANSPOSED,
+    examples=(
+        "Y = conv_transpose2d(X, X)",
+        "Y = conv_transpose2d(T3[:, None], T3[:1, None], stride=2)",
+    ),
+)
 def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The transpose of conv2d: every entry of x spreads a scaled filter over the result.
 
@@ -284,9 +313,9 @@ def conv_transpose2d(build: Builder, call: Call, given: Arguments) -> Operand:
     return _spread(build, call, given, 2)
 
 
-@word("conv_transpose3d", "x filter", optional=_TRANSPOSED, examples=(
-    "Y = conv_transpose3d(T3, T3)",
-))
+@word(
+    "conv_transpose3d", "x filter", optional=_TRANSPOSED, examples=("Y = conv_transpose3d(T3, T3)",)
+)
 def conv_transpose3d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The transpose of conv3d; filters are ``(C, K/groups, Q, R, S)``."""
     return _spread(build, call, given, 3)

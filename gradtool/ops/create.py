@@ -74,9 +74,7 @@ def arange(build: Builder, call: Call, given: Arguments) -> Operand:
 def eye(build: Builder, call: Call, given: Arguments) -> Operand:
     """The identity matrix."""
     n = build.dim(given["n"])
-    return Operand(
-        (n, n), lambda e: atom(Iverson("eq", e[0] - e[1])), Call("eye", (given["n"],))
-    )
+    return Operand((n, n), lambda e: atom(Iverson("eq", e[0] - e[1])), Call("eye", (given["n"],)))
 
 
 alias("identity", "eye")

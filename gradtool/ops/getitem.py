@@ -27,10 +27,22 @@ class _Step:
     labels: Operand | None = None
 
 
-@word("getitem", "x index", examples=(
-    "Y = X[0]", "Y = X[:, 1:]", "Y = X[:, :-1]", "Y = X[::-1]", "Y = X[arange(N), y]",
-    "Y = X[:, None] * Z", "Y = T3[..., 0]", "Y = X[y]", "Y = X[:, y]", "Y = X[-1, 0]",
-))
+@word(
+    "getitem",
+    "x index",
+    examples=(
+        "Y = X[0]",
+        "Y = X[:, 1:]",
+        "Y = X[:, :-1]",
+        "Y = X[::-1]",
+        "Y = X[arange(N), y]",
+        "Y = X[:, None] * Z",
+        "Y = T3[..., 0]",
+        "Y = X[y]",
+        "Y = X[:, y]",
+        "Y = X[-1, 0]",
+    ),
+)
 def getitem(build: Builder, call: Call, given: Arguments) -> Operand:
     """``x[...]``."""
     x = build.operand(given["x"])
@@ -66,9 +78,7 @@ def _written(build: Builder, tree: Tree) -> Tree:
             return build.operand(tree).tree
 
 
-def _steps(
-    build: Builder, x: Operand, entries: tuple[Tree, ...], call: Call
-) -> list[_Step]:
+def _steps(build: Builder, x: Operand, entries: tuple[Tree, ...], call: Call) -> list[_Step]:
     consumed = sum(1 for e in entries if not _is(e, None) and not _is(e, "..."))
     if consumed > x.rank:
         raise OpError(
@@ -139,9 +149,7 @@ def _chosen(build: Builder, tree: Tree, axis: int, size: Dim) -> _Step:
     if operand.dim is not None:
         value = operand.dim
         at = size + value if value.as_int is not None and value.as_int < 0 else value
-        if at.as_int is not None and size.as_int is not None and not (
-            0 <= at.as_int < size.as_int
-        ):
+        if at.as_int is not None and size.as_int is not None and not (0 <= at.as_int < size.as_int):
             fail(f"index {value} is outside an axis of size {size}", tree)
         build.assume(size - 1 - at)
         build.assume(at)
@@ -174,8 +182,11 @@ def _inside(build: Builder, operand: Operand, size: Dim, tree: Tree) -> None:
     if bounds is None or not bounds[0].symbols.isdisjoint(bounds[0].symbols - size.symbols):
         fail(f"these positions cannot be shown to lie inside an axis of size {size}", tree)
     if any(label for label in entry.labels()):
-        fail(f"these positions cannot be shown to lie inside an axis of size {size}", tree,
-             hint="labels with an offset may leave the axis")
+        fail(
+            f"these positions cannot be shown to lie inside an axis of size {size}",
+            tree,
+            hint="labels with an offset may leave the axis",
+        )
     build.assume(bounds[0])
     build.assume(size - 1 - bounds[1])
 
@@ -211,7 +222,8 @@ def _layout(build: Builder, steps: list[_Step], call: Call):  # type: ignore[no-
             entry = outer[first[number]]
             return entry * step.step + step.start
         labels = step.labels
-        assert labels is not None and labels.position is not None
+        assert labels is not None
+        assert labels.position is not None
         entries = outer[start_of_labels : start_of_labels + len(common)]
         own = entries[len(common) - labels.rank :]
         zero = Affine.of(0)

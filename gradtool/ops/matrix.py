@@ -83,9 +83,9 @@ def _cholesky_pull(
     def product(row: Index, column: Index) -> Poly:
         return access(factor, (*batch, k, row)) * access(cotangent, (*batch, k, column))
 
-    symmetric = (
-        atom(Iverson("ge", below)) * product(a, b) + atom(Iverson("ge", -below - 1)) * product(b, a)
-    )
+    symmetric = atom(Iverson("ge", below)) * product(a, b) + atom(
+        Iverson("ge", -below - 1)
+    ) * product(b, a)
     left, right = access(inverse, (*batch, a, i)), access(inverse, (*batch, b, j))
     return (left * symmetric * right).over((a, b, k)) * number(Fraction(1, 2))
 
@@ -141,9 +141,14 @@ def inv(build: Builder, call: Call, given: Arguments) -> Operand:
     return _apply(build, "inv", x, Call("inv", (x.tree,)))
 
 
-@word("solve", "a b", examples=(
-    "Y = solve(X @ X.T + eye(N), X)", "Y = solve(X.T @ X + eye(D), b)",
-))
+@word(
+    "solve",
+    "a b",
+    examples=(
+        "Y = solve(X @ X.T + eye(N), X)",
+        "Y = solve(X.T @ X + eye(D), b)",
+    ),
+)
 def solve(build: Builder, call: Call, given: Arguments) -> Operand:
     """``inv(a) @ b``: the solution y of ``a @ y = b``."""
     a = _square(build, given["a"], "solve")

@@ -62,8 +62,9 @@ def _image(build: Builder, call: Call, given: Arguments) -> tuple[Operand, tuple
         fail(f"{call.op} knows the layouts NCHW and NHWC", tree or call)
     needed = 2 if layout == "NCHW" else 3
     if x.rank < needed:
-        fail(f"{call.op} needs images ({', '.join(layout)}), found {shape_text(x.shape)}",
-             given["x"])
+        fail(
+            f"{call.op} needs images ({', '.join(layout)}), found {shape_text(x.shape)}", given["x"]
+        )
     last = x.rank - (1 if layout == "NCHW" else 2)
     return x, (last - 1, last), layout
 
@@ -88,7 +89,13 @@ def _pool(build: Builder, call: Call, given: Arguments) -> _Pool:
     if layout != "NCHW":
         options.append(("layout", Literal(layout)))
     return _Pool(
-        x, axes, windows, free, bound, tuple(places), reader(build, x, windows)(entries),
+        x,
+        axes,
+        windows,
+        free,
+        bound,
+        tuple(places),
+        reader(build, x, windows)(entries),
         Call(call.op, (x.tree,), tuple(options)),
     )
 
@@ -117,10 +124,16 @@ def _padding(pool: _Pool) -> Poly:
 _OPTIONS = "size stride pad layout"
 
 
-@word("max_pool2d", "x", optional=_OPTIONS, examples=(
-    "Y = max_pool2d(X)", "Y = max_pool2d(T3, size=(2, 1), stride=1)",
-    "Y = max_pool2d(T3, size=2, stride=1, pad=1)",
-))
+@word(
+    "max_pool2d",
+    "x",
+    optional=_OPTIONS,
+    examples=(
+        "Y = max_pool2d(X)",
+        "Y = max_pool2d(T3, size=(2, 1), stride=1)",
+        "Y = max_pool2d(T3, size=2, stride=1, pad=1)",
+    ),
+)
 def max_pool2d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The largest entry of every window; padding never wins, a tie goes to the first entry.
 
@@ -142,7 +155,12 @@ def argmax_pool2d(build: Builder, call: Call, given: Arguments) -> Operand:
     live = tuple(i for i in pool.bound if i.size != ONE)
     rows, columns = (w.size for w in pool.windows)
     return build.define(
-        pool.free, body, pool.tree, kind="index", reduce="argmax", bound=live,
+        pool.free,
+        body,
+        pool.tree,
+        kind="index",
+        reduce="argmax",
+        bound=live,
         labels=rows * columns,
     )
 
@@ -157,16 +175,17 @@ def max_unpool2d(build: Builder, call: Call, given: Arguments) -> Operand:
     x, axes, layout = _image(build, call, given)
     best = build.operand(given["best"])
     if best.position is None or best.shape != x.shape:
-        fail(f"best must hold the places that argmax_pool2d gives, {shape_text(x.shape)}",
-             given["best"])
+        fail(
+            f"best must hold the places that argmax_pool2d gives, {shape_text(x.shape)}",
+            given["best"],
+        )
     if "shape" not in given:
         fail("max_unpool2d needs the size of the image: shape=(H, W)", call)
     sizes = per_axis(build, given.get("size"), 2, Dim.of(2), "the size of a window", least=1)
     windows = _strided(windows_of(build, given, sizes), given)
     image = per_axis(build, given["shape"], 2, ONE, "a size", least=1)
     if counts(build, windows, image, given["shape"]) != tuple(x.shape[a] for a in axes):
-        fail(f"windows over {shape_text(image)} do not give {shape_text(x.shape)}",
-             given["shape"])
+        fail(f"windows over {shape_text(image)} do not give {shape_text(x.shape)}", given["shape"])
     lengths = dict(zip(axes, image, strict=True))
     free = build.indices([lengths.get(a, d) for a, d in enumerate(x.shape)])
     places = build.indices([x.shape[a] for a in axes])
@@ -188,9 +207,15 @@ def max_unpool2d(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.define(free, body, Call(call.op, (x.tree, best.tree), tuple(options)))
 
 
-@word("avg_pool2d", "x", optional=_OPTIONS, examples=(
-    "Y = avg_pool2d(X, size=1)", "Y = avg_pool2d(T3, size=(2, 1), stride=1, pad=(1, 0))",
-))
+@word(
+    "avg_pool2d",
+    "x",
+    optional=_OPTIONS,
+    examples=(
+        "Y = avg_pool2d(X, size=1)",
+        "Y = avg_pool2d(T3, size=(2, 1), stride=1, pad=(1, 0))",
+    ),
+)
 def avg_pool2d(build: Builder, call: Call, given: Arguments) -> Operand:
     """The mean of every window; zeros of the padding count."""
     pool = _pool(build, call, given)
@@ -214,9 +239,15 @@ def global_max_pool(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.operand(Call("max", (given["x"],), (("axis", axis),), span=call.span))
 
 
-@word("upsample_nearest", "x", optional="scale layout", examples=(
-    "Y = upsample_nearest(X)", "Y = upsample_nearest(T3, scale=(2, 3))",
-))
+@word(
+    "upsample_nearest",
+    "x",
+    optional="scale layout",
+    examples=(
+        "Y = upsample_nearest(X)",
+        "Y = upsample_nearest(T3, scale=(2, 3))",
+    ),
+)
 def upsample_nearest(build: Builder, call: Call, given: Arguments) -> Operand:
     """Every pixel repeated `scale` times (2 by default) along both image axes."""
     x, axes, layout = _image(build, call, given)
@@ -231,8 +262,7 @@ def upsample_nearest(build: Builder, call: Call, given: Arguments) -> Operand:
     free = build.indices(shape)
     body = x.at(on_axes(x.shape, [Affine.of(free[k]) for k in source]))
     wide = tuple(
-        length * scale[axes.index(a)] if a in axes else length
-        for a, length in enumerate(x.shape)
+        length * scale[axes.index(a)] if a in axes else length for a, length in enumerate(x.shape)
     )
     options: list[tuple[str, Tree]] = [("scale", joined(scale))]
     if layout != "NCHW":
@@ -240,4 +270,3 @@ def upsample_nearest(build: Builder, call: Call, given: Arguments) -> Operand:
     tree = Call("upsample_nearest", (x.tree,), tuple(options))
     inner = Call("reshape", (tree, Items(tuple(map(dim_tree, shape)))))
     return reshaped(build, build.define(free, body, inner), wide, tree)
-

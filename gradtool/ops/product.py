@@ -11,9 +11,17 @@ from gradtool.ops.errors import OpError
 from gradtool.ops.registry import Arguments, alias, word
 
 
-@word("matmul", "x y", examples=(
-    "Y = X @ X.T", "Y = X @ b", "Y = b @ b", "Y = T3 @ X.T", "Y = X.T @ T3",
-))
+@word(
+    "matmul",
+    "x y",
+    examples=(
+        "Y = X @ X.T",
+        "Y = X @ b",
+        "Y = b @ b",
+        "Y = T3 @ X.T",
+        "Y = X.T @ T3",
+    ),
+)
 def matmul(build: Builder, call: Call, given: Arguments) -> Operand:
     """``x @ y``: the last axis of x with the last but one of y, earlier axes broadcast."""
     x, y = real(build, given["x"]), real(build, given["y"])
@@ -48,15 +56,11 @@ def matmul(build: Builder, call: Call, given: Arguments) -> Operand:
 
 
 def _batch(build: Builder, call: Call, x: Operand, y: Operand) -> tuple[Dim, ...]:
-    outer = [
-        Operand(o.shape[:-2], o.at, o.tree) for o in (x, y) if o.rank > 2
-    ]
+    outer = [Operand(o.shape[:-2], o.at, o.tree) for o in (x, y) if o.rank > 2]
     return build.broadcast(outer, call) if outer else ()
 
 
-def _with_batch(
-    operand: Operand, lead: list[Affine], last: list[Affine]
-) -> tuple[Affine, ...]:
+def _with_batch(operand: Operand, lead: list[Affine], last: list[Affine]) -> tuple[Affine, ...]:
     count = max(operand.rank - 2, 0)
     own = lead[len(lead) - count :] if count else []
     return broadcast_entries(operand.shape, [*own, *last])
@@ -79,8 +83,9 @@ def dot(build: Builder, call: Call, given: Arguments) -> Operand:
 
         return mul(build, Call("mul", call.args, span=call.span), given)
     if x.rank > 2 or y.rank > 2:
-        raise OpError("dot of arrays with more than two axes is unusual", call.span,
-                      hint="write @ or einsum")
+        raise OpError(
+            "dot of arrays with more than two axes is unusual", call.span, hint="write @ or einsum"
+        )
     return matmul(build, Call("matmul", call.args, span=call.span), given)
 
 
@@ -107,10 +112,17 @@ def trace(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.define((), body, Call("trace", (x.tree,)))
 
 
-@word("einsum", "spec x", optional="y z u v", examples=(
-    "Y = einsum('nd,md->nm', X, X)", "Y = einsum('nd->n', X)", "Y = einsum('nd,d', X, b)",
-    "Y = einsum('ii->i', X @ X.T)",
-))
+@word(
+    "einsum",
+    "spec x",
+    optional="y z u v",
+    examples=(
+        "Y = einsum('nd,md->nm', X, X)",
+        "Y = einsum('nd->n', X)",
+        "Y = einsum('nd,d', X, b)",
+        "Y = einsum('ii->i', X @ X.T)",
+    ),
+)
 def einsum(build: Builder, call: Call, given: Arguments) -> Operand:
     """Einstein summation: ``einsum('nd,dc->nc', X, W)``."""
     text = given["spec"]

@@ -103,9 +103,17 @@ def reduced(
     return build.define(free, body, tree)
 
 
-@word("sum", "x", optional="axis keepdims", examples=(
-    "Y = sum(X)", "Y = X.sum(axis=0)", "Y = X.sum(axis=1, keepdims=True)", "Y = sum(X > 0)",
-))
+@word(
+    "sum",
+    "x",
+    optional="axis keepdims",
+    examples=(
+        "Y = sum(X)",
+        "Y = X.sum(axis=0)",
+        "Y = X.sum(axis=1, keepdims=True)",
+        "Y = sum(X > 0)",
+    ),
+)
 def sum_(build: Builder, call: Call, given: Arguments) -> Operand:
     """The sum over all axes, or over those named."""
     x = real(build, given["x"])
@@ -157,9 +165,9 @@ def _arg_extremum(name: Literal["argmax", "argmin"]) -> None:
         )
 
     rule.__doc__ = f"The position of the {name[3:]} over an axis; the first one at a tie."
-    word(name, "x", optional="axis keepdims", examples=(
-        f"Y = X[arange(N), {name}(X, axis=1)]",
-    ))(rule)
+    word(name, "x", optional="axis keepdims", examples=(f"Y = X[arange(N), {name}(X, axis=1)]",))(
+        rule
+    )
 
 
 _arg_extremum("argmax")
@@ -187,9 +195,16 @@ def variance(build: Builder, given: Arguments, name: str) -> Operand:
     return build.define(out, body, Call("var", (x.tree,), tuple(shown.items())))
 
 
-@word("var", "x", optional="axis ddof keepdims", examples=(
-    "Y = X.var(axis=0)", "Y = var(X, axis=1, keepdims=True)", "Y = var(X, axis=0, ddof=1)",
-))
+@word(
+    "var",
+    "x",
+    optional="axis ddof keepdims",
+    examples=(
+        "Y = X.var(axis=0)",
+        "Y = var(X, axis=1, keepdims=True)",
+        "Y = var(X, axis=0, ddof=1)",
+    ),
+)
 def var(build: Builder, call: Call, given: Arguments) -> Operand:
     """The variance: mean squared deviation from the mean."""
     return variance(build, given, "var")
@@ -273,9 +288,16 @@ def softmax(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.define(free, body, Call("softmax", (x.tree,), (("axis", shown),)))
 
 
-@word("logsumexp", "x", optional="axis keepdims", examples=(
-    "Y = logsumexp(X)", "Y = logsumexp(X, axis=0)", "Y = logsumexp(X, axis=1, keepdims=True)",
-))
+@word(
+    "logsumexp",
+    "x",
+    optional="axis keepdims",
+    examples=(
+        "Y = logsumexp(X)",
+        "Y = logsumexp(X, axis=0)",
+        "Y = logsumexp(X, axis=1, keepdims=True)",
+    ),
+)
 def logsumexp(build: Builder, call: Call, given: Arguments) -> Operand:
     """``log(exp(x).sum(axis))``, over the last axis by default."""
     x, axes, shown = _last_axis(build, given)
@@ -295,9 +317,7 @@ def _squeezed(operand: Operand, axes: list[int], tree: Tree) -> Operand:
 
     def move(entries: Entries) -> Entries:
         rest = iter(entries)
-        return tuple(
-            Affine.of(0) if a in axes else next(rest) for a in range(operand.rank)
-        )
+        return tuple(Affine.of(0) if a in axes else next(rest) for a in range(operand.rank))
 
     return view(operand, shape, move, tree)
 

@@ -54,9 +54,7 @@ class Word:
         bound = dict(zip(self.parameters, call.args, strict=False))
         for key, value in call.kwargs:
             if key not in self.parameters:
-                raise OpError(
-                    f"{self.name}() has no argument '{key}'", call.span, hint=self.usage
-                )
+                raise OpError(f"{self.name}() has no argument '{key}'", call.span, hint=self.usage)
             if key in bound:
                 raise OpError(f"{self.name}() got '{key}' twice", call.span, hint=self.usage)
             bound[key] = value
@@ -69,9 +67,7 @@ class Word:
 
     @property
     def usage(self) -> str:
-        shown = [
-            p if k < self.required else f"{p}=…" for k, p in enumerate(self.parameters)
-        ]
+        shown = [p if k < self.required else f"{p}=…" for k, p in enumerate(self.parameters)]
         return f"usage: {self.name}({', '.join(shown)})"
 
 

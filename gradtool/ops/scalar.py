@@ -62,30 +62,39 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         ScalarFunction("log1p", lambda m, x: m.log(1 + x), "np.log1p({0})"),
         ScalarFunction("expm1", lambda m, x: m.exp(x) - 1, "np.expm1({0})"),
         ScalarFunction("log2", lambda m, x: m.log(x) / m.log(2), "np.log2({0})", positive=True),
-        ScalarFunction("log10", lambda m, x: m.log(x) / m.log(10), "np.log10({0})",
-                       positive=True),
-        ScalarFunction("sigmoid", lambda m, x: 1 / (1 + m.exp(-x)),
-                       "np.exp(-np.logaddexp(0, -{0}))"),
+        ScalarFunction("log10", lambda m, x: m.log(x) / m.log(10), "np.log10({0})", positive=True),
+        ScalarFunction(
+            "sigmoid", lambda m, x: 1 / (1 + m.exp(-x)), "np.exp(-np.logaddexp(0, -{0}))"
+        ),
         ScalarFunction("softplus", lambda m, x: m.log(1 + m.exp(x)), "np.logaddexp(0, {0})"),
-        ScalarFunction("logsigmoid", lambda m, x: -m.log(1 + m.exp(-x)),
-                       "-np.logaddexp(0, -{0})"),
-        ScalarFunction("silu", lambda m, x: x / (1 + m.exp(-x)),
-                       "{0} * np.exp(-np.logaddexp(0, -{0}))"),
+        ScalarFunction("logsigmoid", lambda m, x: -m.log(1 + m.exp(-x)), "-np.logaddexp(0, -{0})"),
+        ScalarFunction(
+            "silu", lambda m, x: x / (1 + m.exp(-x)), "{0} * np.exp(-np.logaddexp(0, -{0}))"
+        ),
         ScalarFunction("softsign", lambda m, x: x / (1 + abs(x)), "{0} / (1 + np.abs({0}))"),
-        ScalarFunction("gelu", lambda m, x: x * (1 + m.erf(x / m.sqrt(2))) / 2,
-                       "0.5 * {0} * (1 + erf({0} / np.sqrt(2)))", scipy="erf"),
-        ScalarFunction("gelu_tanh",
-                       lambda m, x: x * (1 + m.tanh(m.sqrt(2 / m.pi)
-                                                    * (x + x**3 * m.mpf("0.044715")))) / 2
-                       if hasattr(m, "mpf")
-                       else x * (1 + m.tanh(m.sqrt(2 / m.pi)
-                                            * (x + x**3 * m.Rational("0.044715")))) / 2,
-                       "0.5 * {0} * (1 + np.tanh(np.sqrt(2 / np.pi)"
-                       " * ({0} + 0.044715 * {0}**3)))"),
-        ScalarFunction("mish", lambda m, x: x * m.tanh(m.log(1 + m.exp(x))),
-                       "{0} * np.tanh(np.logaddexp(0, {0}))"),
-        ScalarFunction("logcosh", lambda m, x: m.log(m.cosh(x)),
-                       "np.logaddexp({0}, -{0}) - np.log(2)"),
+        ScalarFunction(
+            "gelu",
+            lambda m, x: x * (1 + m.erf(x / m.sqrt(2))) / 2,
+            "0.5 * {0} * (1 + erf({0} / np.sqrt(2)))",
+            scipy="erf",
+        ),
+        ScalarFunction(
+            "gelu_tanh",
+            lambda m, x: (
+                x * (1 + m.tanh(m.sqrt(2 / m.pi) * (x + x**3 * m.mpf("0.044715")))) / 2
+                if hasattr(m, "mpf")
+                else x * (1 + m.tanh(m.sqrt(2 / m.pi) * (x + x**3 * m.Rational("0.044715")))) / 2
+            ),
+            "0.5 * {0} * (1 + np.tanh(np.sqrt(2 / np.pi) * ({0} + 0.044715 * {0}**3)))",
+        ),
+        ScalarFunction(
+            "mish",
+            lambda m, x: x * m.tanh(m.log(1 + m.exp(x))),
+            "{0} * np.tanh(np.logaddexp(0, {0}))",
+        ),
+        ScalarFunction(
+            "logcosh", lambda m, x: m.log(m.cosh(x)), "np.logaddexp({0}, -{0}) - np.log(2)"
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from gradtool.ir.index import Affine
 from gradtool.ir.poly import Iverson, Poly, atom
 from gradtool.ir.tree import Call, Items, Literal, Number, Tree, integer
 from gradtool.ops.arithmetic import real
-from gradtool.ops.build import Builder, Entries, Operand, fail, span_of, view
+from gradtool.ops.build import Builder, Entries, Operand, fail, view
 from gradtool.ops.errors import OpError
 from gradtool.ops.reduce import axis_of
 from gradtool.ops.registry import Arguments, alias, word
@@ -19,9 +19,16 @@ def items_of(tree: Tree) -> tuple[Tree, ...]:
     return tree.items if isinstance(tree, Items) else (tree,)
 
 
-@word("transpose", "x", optional="axes", examples=(
-    "Y = X.T", "Y = transpose(T3, (0, 2, 1))", "Y = T3.T",
-))
+@word(
+    "transpose",
+    "x",
+    optional="axes",
+    examples=(
+        "Y = X.T",
+        "Y = transpose(T3, (0, 2, 1))",
+        "Y = T3.T",
+    ),
+)
 def transpose(build: Builder, call: Call, given: Arguments) -> Operand:
     """The axes reversed, or in the order given."""
     x = build.operand(given["x"])
@@ -68,9 +75,15 @@ def moveaxis(build: Builder, call: Call, given: Arguments) -> Operand:
     return permuted(x, order)
 
 
-@word("reshape", "x shape", examples=(
-    "Y = reshape(T3, (M, N*D))", "Y = T3.reshape(M, -1)", "Y = X.reshape(N, 1, D)",
-))
+@word(
+    "reshape",
+    "x shape",
+    examples=(
+        "Y = reshape(T3, (M, N*D))",
+        "Y = T3.reshape(M, -1)",
+        "Y = X.reshape(N, 1, D)",
+    ),
+)
 def reshape(build: Builder, call: Call, given: Arguments) -> Operand:
     """The same entries in row-major order under another shape; one axis may be -1."""
     x = build.operand(given["x"])
@@ -84,8 +97,10 @@ def reshape(build: Builder, call: Call, given: Arguments) -> Operand:
         rest = total(dim for dim in wanted if dim != Dim.of(-1))
         missing = count.divided_by(rest)
         if missing is None:
-            fail(f"{shape_text(x.shape)} has {count} entries, not a multiple of {rest}",
-                 given["shape"])
+            fail(
+                f"{shape_text(x.shape)} has {count} entries, not a multiple of {rest}",
+                given["shape"],
+            )
         wanted[holes[0]] = missing
     shape = tuple(wanted)
     if total(shape) != count:
@@ -93,11 +108,7 @@ def reshape(build: Builder, call: Call, given: Arguments) -> Operand:
             f"{shape_text(x.shape)} has {count} entries, {shape_text(shape)} has {total(shape)}",
             given["shape"],
         )
-    written = tuple(
-        tree if dim != missing_dim else tree
-        for tree, dim, missing_dim in zip(trees, shape, shape, strict=True)
-    )
-    tree = Call("reshape", (x.tree, Items(written)))
+    tree = Call("reshape", (x.tree, Items(trees)))
     return reshaped(build, x, shape, tree)
 
 
@@ -181,9 +192,15 @@ def broadcast_to(build: Builder, call: Call, given: Arguments) -> Operand:
 # -- joining ------------------------------------------------------------------------------
 
 
-@word("concatenate", "arrays", optional="axis", examples=(
-    "Y = concatenate([X, Z], axis=1)", "Y = concatenate([X, Z, X])",
-))
+@word(
+    "concatenate",
+    "arrays",
+    optional="axis",
+    examples=(
+        "Y = concatenate([X, Z], axis=1)",
+        "Y = concatenate([X, Z, X])",
+    ),
+)
 def concatenate(build: Builder, call: Call, given: Arguments) -> Operand:
     """Arrays joined along an existing axis (the first by default)."""
     parts = [real(build, tree) for tree in items_of(given["arrays"])]
@@ -212,9 +229,7 @@ def concatenate(build: Builder, call: Call, given: Arguments) -> Operand:
         )
         body = body + _outside_is_zero(part, local, axis)
         offset = offset + part.shape[axis]
-    tree = Call(
-        "concatenate", (Items(tuple(p.tree for p in parts)),), (("axis", integer(axis)),)
-    )
+    tree = Call("concatenate", (Items(tuple(p.tree for p in parts)),), (("axis", integer(axis)),))
     return build.define(free, body, tree)
 
 
@@ -268,17 +283,26 @@ _joined("hstack", (0, 1))
 _joined("vstack", (0, 0))
 
 
-@word("pad", "x width", optional="mode constant_values", examples=(
-    "Y = pad(X, ((1, 2), (0, 1)))", "Y = pad(X, 1)",
-))
+@word(
+    "pad",
+    "x width",
+    optional="mode constant_values",
+    examples=(
+        "Y = pad(X, ((1, 2), (0, 1)))",
+        "Y = pad(X, 1)",
+    ),
+)
 def pad(build: Builder, call: Call, given: Arguments) -> Operand:
     """Zeros added around: one width, one pair, or a pair for every axis."""
     x = real(build, given["x"])
     for name, allowed in (("mode", "constant"), ("constant_values", "0")):
         tree = given.get(name)
         shown = (
-            tree.value if isinstance(tree, Literal)
-            else str(tree.value) if isinstance(tree, Number) else None
+            tree.value
+            if isinstance(tree, Literal)
+            else str(tree.value)
+            if isinstance(tree, Number)
+            else None
         )
         if tree is not None and shown != allowed:
             fail(f"pad supports {name}={allowed} only", tree)
@@ -342,8 +366,13 @@ def dim_tree(dim: Dim) -> Tree:
             case ast.UnaryOp(operand=operand):
                 return Call("neg", (convert(operand),))
             case ast.BinOp(left=left, op=op, right=right):
-                word_of = {"Add": "add", "Sub": "sub", "Mult": "mul", "FloorDiv": "floordiv",
-                           "Pow": "pow"}
+                word_of = {
+                    "Add": "add",
+                    "Sub": "sub",
+                    "Mult": "mul",
+                    "FloorDiv": "floordiv",
+                    "Pow": "pow",
+                }
                 return Call(word_of[type(op).__name__], (convert(left), convert(right)))
         raise TypeError(type(node).__name__)
 
@@ -398,8 +427,9 @@ def _triangle(name: str, lower: bool) -> None:
         def at(entries: Entries) -> Poly:
             gap = entries[-2] - entries[-1] + shift if lower else entries[-1] - entries[-2] - shift
             return atom(Iverson("ge", gap)) * x.at(
-                tuple(Affine.of(0) if d == ONE else e
-                      for d, e in zip(x.shape, entries, strict=True))
+                tuple(
+                    Affine.of(0) if d == ONE else e for d, e in zip(x.shape, entries, strict=True)
+                )
             )
 
         keywords = (("k", _dim_tree(shift)),) if shift != ZERO else ()
@@ -428,7 +458,3 @@ def diag(build: Builder, call: Call, given: Arguments) -> Operand:
     if x.rank != 2 or x.shape[0] != x.shape[1]:
         fail(f"diag needs a vector or a square matrix, found {shape_text(x.shape)}", given["x"])
     return view(x, x.shape[:1], lambda e: (e[0], e[0]), tree)
-
-
-def _span(tree: Tree) -> object:
-    return span_of(tree)

@@ -182,9 +182,15 @@ def reader(
     return lambda entries: x.at(on_axes(x.shape, entries))
 
 
-@word("windows", "x size", optional="stride pad dilation", examples=(
-    "Y = windows(X, 2)", "Y = windows(X, (2, 2), stride=2, pad=1)",
-))
+@word(
+    "windows",
+    "x size",
+    optional="stride pad dilation",
+    examples=(
+        "Y = windows(X, 2)",
+        "Y = windows(X, (2, 2), stride=2, pad=1)",
+    ),
+)
 def windows(build: Builder, call: Call, given: Arguments) -> Operand:
     """Every window of the last axes: those axes count windows, new last axes their entries.
 
@@ -201,8 +207,7 @@ def _windowed(
     x = real(build, given["x"])
     count = len(sizes)
     if x.rank < count:
-        fail(f"windows of {count} axes need {count} axes, found {shape_text(x.shape)}",
-             given["x"])
+        fail(f"windows of {count} axes need {count} axes, found {shape_text(x.shape)}", given["x"])
     lead = x.rank - count
     dims = [per_axis(build, s, 1, ONE, "the size of a window", least=1)[0] for s in sizes]
     made = windows_of(build, given, dims)
@@ -223,9 +228,15 @@ def _windowed(
     return build.define(free, body, tree), options
 
 
-@word("im2col", "x size", optional="stride pad dilation", examples=(
-    "Y = im2col(T3[:, None], 2)", "Y = im2col(T3[:, None], (1, 2), stride=2, pad=1)",
-))
+@word(
+    "im2col",
+    "x size",
+    optional="stride pad dilation",
+    examples=(
+        "Y = im2col(T3[:, None], 2)",
+        "Y = im2col(T3[:, None], (1, 2), stride=2, pad=1)",
+    ),
+)
 def im2col(build: Builder, call: Call, given: Arguments) -> Operand:
     """The windows of images ``(N, C, H, W)`` as rows: ``(N*Ho*Wo, C*R*S)``.
 
@@ -242,9 +253,12 @@ def im2col(build: Builder, call: Call, given: Arguments) -> Operand:
     return reshaped(build, ordered, (n * rows * columns, c * height * width), tree)
 
 
-@word("col2im", "col shape size", optional="stride pad dilation", examples=(
-    "Y = col2im(X[:, None], (N, 1, 1, D), (1, 1))",
-))
+@word(
+    "col2im",
+    "col shape size",
+    optional="stride pad dilation",
+    examples=("Y = col2im(X[:, None], (N, 1, 1, D), (1, 1))",),
+)
 def col2im(build: Builder, call: Call, given: Arguments) -> Operand:
     """The transpose of im2col: every entry is added where the window has it.
 

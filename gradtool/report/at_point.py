@@ -69,23 +69,36 @@ def at_point(spec: LayerSpec, graph: Graph, values: Mapping[str, Value]) -> Poin
     with np.errstate(all="ignore"):  # what is not finite is shown, and said
         known = run(found.graph.statements, given, setting)
         loss = is_loss(graph)
-        seeds = {t.name: np.ones_like(np.asarray(known[o], dtype=float))
-                 for o, t in found.upstream.items()}
+        seeds = {
+            t.name: np.ones_like(np.asarray(known[o], dtype=float))
+            for o, t in found.upstream.items()
+        }
         backward = run(found.statements, {**known, **seeds}, setting)
     differentiable = set(graph.wanted)
     nodes: list[Node] = []
     for tensor in graph.inputs:
-        nodes.append(Node(tensor.name, "", np.asarray(known[tensor.name]),
-                          _gradient(found.of, backward, tensor.name, known, differentiable)))
+        nodes.append(
+            Node(
+                tensor.name,
+                "",
+                np.asarray(known[tensor.name]),
+                _gradient(found.of, backward, tensor.name, known, differentiable),
+            )
+        )
     for statement in graph.statements:
         if statement.out.kind != "real":
             continue
         name = statement.out.name
         if operands(statement) & differentiable:
             differentiable.add(name)
-        nodes.append(Node("" if statement.hidden else name, text(written(graph, name)),
-                          np.asarray(known[name]),
-                          _gradient(found.of, backward, name, known, differentiable)))
+        nodes.append(
+            Node(
+                "" if statement.hidden else name,
+                text(written(graph, name)),
+                np.asarray(known[name]),
+                _gradient(found.of, backward, name, known, differentiable),
+            )
+        )
     return Point(spec.name, tuple(nodes), sizes, () if loss else graph.outputs)
 
 
@@ -115,14 +128,20 @@ def at_point_lines(
     point = at_point(spec, graph, values)
     sizes = ", ".join(f"{name} = {size}" for name, size in point.sizes.items())
     lines = [point.layer + (f"   {sizes}" if sizes else ""), ""]
-    small = all(len(_inline(a)) <= _SHORT for n in point.nodes for a in (n.value, n.gradient)
-                if a is not None)
+    small = all(
+        len(_inline(a)) <= _SHORT
+        for n in point.nodes
+        for a in (n.value, n.gradient)
+        if a is not None
+    )
     lines += list(_table(point, width) if small else _blocks(point))
     lines += ["", _meaning(point, graph)]
-    if any(_residue(n.value) or (n.gradient is not None and _residue(n.gradient))
-           for n in point.nodes):
-        lines.append("a number below 1e-14 of the largest in its array may be a 0 with a rounding "
-                     "error")
+    if any(
+        _residue(n.value) or (n.gradient is not None and _residue(n.gradient)) for n in point.nodes
+    ):
+        lines.append(
+            "a number below 1e-14 of the largest in its array may be a 0 with a rounding error"
+        )
     bad = [n.name or n.expression for n in point.nodes if not _finite(n)]
     if bad:
         lines.append(f"not finite here: {', '.join(bad)}")
@@ -138,8 +157,10 @@ def _meaning(point: Point, graph: Graph) -> str:
 
 def _table(point: Point, width: int) -> Iterator[str]:
     rows = [("node", "expression", "value", "gradient")]
-    rows += [(n.name, n.expression, _inline(n.value),
-              "" if n.gradient is None else _inline(n.gradient)) for n in point.nodes]
+    rows += [
+        (n.name, n.expression, _inline(n.value), "" if n.gradient is None else _inline(n.gradient))
+        for n in point.nodes
+    ]
     columns = [max(len(row[k]) for row in rows) for k in range(4)]
     numeric = all(n.value.ndim == 0 for n in point.nodes)
     if sum(columns) + 8 > width:
@@ -166,7 +187,10 @@ def _blocks(point: Point) -> Iterator[str]:
 
 def _array(label: str, array: Array) -> Iterator[str]:
     shown = np.array2string(
-        array, separator=", ", threshold=200, max_line_width=84,
+        array,
+        separator=", ",
+        threshold=200,
+        max_line_width=84,
         formatter={"all": _number},
     ).split("\n")
     lead = f"    {label:<9} "

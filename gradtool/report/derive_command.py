@@ -50,8 +50,12 @@ def run(
     results: list[Sheet] = []
     for number, spec in enumerate(loaded):
         if many and sys.stderr.isatty():
-            print(f"\r\x1b[Kderiving {number + 1} of {len(loaded)}: {spec.name}", end="",
-                  file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[Kderiving {number + 1} of {len(loaded)}: {spec.name}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         results.append(sheet_of(spec, wrt, staged, _wants(form, steps)))
     if many and sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
@@ -187,7 +191,11 @@ def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
 
 
 _EXTRAS: Mapping[str, Any] = {
-    "numpy": _numpy, "latex": _latex, "index": _index, "json": _json, "steps": _steps,
+    "numpy": _numpy,
+    "latex": _latex,
+    "index": _index,
+    "json": _json,
+    "steps": _steps,
 }
 
 

@@ -25,20 +25,24 @@ def derive_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gradtool derive --format json",
         "type": "array",
-        "items": _object({
-            "layer": _TEXT,
-            "dims": {"type": "array", "items": _TEXT},
-            "upstream": _array(_TENSOR),
-            "gradients": _array(_FORMULA),
-            "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
-            "zero": {"type": "array", "items": _TEXT},
-            "certified": _object({
-                "digits": {"type": "integer", "minimum": 30},
-                "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
-                "skipped": {"type": "array", "items": _SIZES},
-            }),
-            "version": _TEXT,
-        }),
+        "items": _object(
+            {
+                "layer": _TEXT,
+                "dims": {"type": "array", "items": _TEXT},
+                "upstream": _array(_TENSOR),
+                "gradients": _array(_FORMULA),
+                "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
+                "zero": {"type": "array", "items": _TEXT},
+                "certified": _object(
+                    {
+                        "digits": {"type": "integer", "minimum": 30},
+                        "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
+                        "skipped": {"type": "array", "items": _SIZES},
+                    }
+                ),
+                "version": _TEXT,
+            }
+        ),
     }
 
 

@@ -34,8 +34,13 @@ def layout(sheet: Sheet, width: int) -> list[StyledLine]:
     lines.append([])
     lines += _table(others, width)
     for name in sheet.zero:
-        lines.append([Styled("  "), Styled(f"d{name}", "bold"),
-                      Styled(f" is zero: no output depends on {name}", "yellow")])
+        lines.append(
+            [
+                Styled("  "),
+                Styled(f"d{name}", "bold"),
+                Styled(f" is zero: no output depends on {name}", "yellow"),
+            ]
+        )
     lines.append([])
     for remark in (*sheet.remarks, *sheet.conventions):
         lines += _wrapped("", f"note: {remark}", width, "dim")
@@ -104,8 +109,10 @@ def _table(rows: Sequence[Row], width: int) -> list[StyledLine]:
             if len(parts) == 1 and len(head) <= indent and column + len(row.note) <= width:
                 lines[-1].append(Styled(" " * (column - indent - len(parts[0])) + row.note, "dim"))
             else:
-                lines += [[Styled(" " * indent), Styled(part, "dim")]
-                          for part in _broken(row.note, max(20, width - indent))]
+                lines += [
+                    [Styled(" " * indent), Styled(part, "dim")]
+                    for part in _broken(row.note, max(20, width - indent))
+                ]
     return lines
 
 

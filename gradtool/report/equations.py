@@ -56,10 +56,12 @@ def equations(spec: LayerSpec, told: Explanation, derivation: Derivation) -> Ite
     if not any(layer.activation for layer in network):
         return
     by_operand = {layer.operand: layer for layer in network}
-    yield say("The network has the structure of affine layers and activations, so its steps are "
-              "the four equations that every such network shares (M. Nielsen 2015). The error of "
-              "a layer is the gradient at its affine stage, "
-              f"here {_listed([f'd{layer.affine}' for layer in network])}.")
+    yield say(
+        "The network has the structure of affine layers and activations, so its steps are "
+        "the four equations that every such network shares (M. Nielsen 2015). The error of "
+        "a layer is the gradient at its affine stage, "
+        f"here {_listed([f'd{layer.affine}' for layer in network])}."
+    )
     scalar = subscripts(derivation)
     closed = {entry.name: entry for entry in derivation.lines}
     groups: list[dict[str, str]] = [{}, {}, {}, {}]  # vector form -> scalar form
@@ -112,9 +114,7 @@ def _error(told: Explanation, layer: Layer) -> tuple[str, frozenset[str]]:
     return shown, names(inner) | names(use.local)
 
 
-def _affine(
-    told: Explanation, stage: Stage, parameters: set[str]
-) -> tuple[str, str, str] | None:
+def _affine(told: Explanation, stage: Stage, parameters: set[str]) -> tuple[str, str, str] | None:
     """Weights, operand and bias (or ""), when a stage is a product with a parameter plus one."""
     body = expanded(told.graph, stage.name)
     if body is None or not isinstance(stage.statement, Statement) or len(body.terms) > 2:

@@ -48,7 +48,8 @@ def condition_mentions(base: Compare, name: str) -> bool:
 def other_arrays(term: Term, entry: Access) -> list[Access]:
     """The other arrays of a product."""
     return [
-        a for a, _ in term.factors
+        a
+        for a, _ in term.factors
         if isinstance(a, Access) and a != entry and a.tensor.kind == "real" and a.index
     ]
 
@@ -113,8 +114,7 @@ def _kind(gradient: Access, other: Access, free: frozenset[Index]) -> tuple[str,
     for entry in gradient.index:
         inside = {i: entry.coefficient(i) for i in entry.indices}
         bound = [i for i in inside if i not in free]
-        if len(inside) == 2 and len(bound) == 1 and any(bound[0] in e.indices
-                                                        for e in other.index):
+        if len(inside) == 2 and len(bound) == 1 and any(bound[0] in e.indices for e in other.index):
             if all(c < 0 for _, c in inside[bound[0]].terms):
                 return "convolution", False
             return "correlation", False
@@ -143,4 +143,3 @@ def listed(parts: Iterable[str]) -> str:
     """``a, b and c``."""
     every = list(parts)
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
-

@@ -63,7 +63,7 @@ gradtool="${GRADTOOL_BIN:-/opt/gradtool/bin/gradtool}"
 mkdir -p "$results"
 # The container is Gradescope's, for one submission only, and often forbids the namespaces of a
 # complete sandbox; what was active is in the results. Nothing that the submission writes is read.
-"$gradtool" lint "$submission/." --assignment "$source_folder/assignment.yaml" \\
+"$gradtool" lint "$submission" --single --assignment "$source_folder/assignment.yaml" \\
   --no-require-sandbox --exit-zero --output "gradescope=$results/results.json"
 code=$?
 if [ "$code" -ne 0 ]; then

@@ -24,22 +24,27 @@ def never_built(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
             continue
         whole = (*value.shape, *weights.shape)
         pinned = {n: r.exactly for n, r in spec.sizes.items() if r.exactly is not None}
-        symbols = sorted({s for dim in whole for s in dim.symbols} - set(pinned)
-                         - set(told.graph.constants))
+        symbols = sorted(
+            {s for dim in whole for s in dim.symbols} - set(pinned) - set(told.graph.constants)
+        )
         sizes = {**pinned, **dict.fromkeys(symbols, _EXAMPLE)}
         sizes |= {n: v for n, v in told.graph.constants.items() if isinstance(v, int)}
         entries = math.prod(dim.evaluate(sizes) for dim in whole)
         kept = math.prod(dim.evaluate(sizes) for dim in weights.shape)
         at = _sizes(symbols, pinned, whole)
         error = f"d{layer.affine}, {shape_text(told.graph.tensors[layer.affine].shape)},"
-        yield say(f"{after} is {shape_text(value.shape)} and {layer.weights} is "
-                  f"{shape_text(weights.shape)}. Each entry of {after} has a slope for each entry "
-                  f"of {layer.weights}, so ∂{after}/∂{layer.weights} is a tensor of order four:")
+        yield say(
+            f"{after} is {shape_text(value.shape)} and {layer.weights} is "
+            f"{shape_text(weights.shape)}. Each entry of {after} has a slope for each entry "
+            f"of {layer.weights}, so ∂{after}/∂{layer.weights} is a tensor of order four:"
+        )
         yield Piece("formula", f"∂{after}/∂{layer.weights}", shape_text(whole))
-        yield say(f"{at} that is {entries:,} numbers, nearly all of them 0: an entry of {after} "
-                  f"depends only on the weights that lead to it. The backward pass never needs "
-                  f"this tensor. It carries {error} which has already been summed over all paths "
-                  f"to the loss, and turns it into d{layer.weights} with {kept:,} numbers.")
+        yield say(
+            f"{at} that is {entries:,} numbers, nearly all of them 0: an entry of {after} "
+            f"depends only on the weights that lead to it. The backward pass never needs "
+            f"this tensor. It carries {error} which has already been summed over all paths "
+            f"to the loss, and turns it into d{layer.weights} with {kept:,} numbers."
+        )
         return
 
 

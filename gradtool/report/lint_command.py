@@ -44,6 +44,7 @@ class Request:
     """The command line of `gradtool lint`.
 
     Attributes:
+        single: a folder is one submission, not a folder of them.
         form: what goes to stdout; `outputs` are format and file of further reports.
         require_sandbox: None to decide by the environment.
         hide_expected: None to do as the assignment says.
@@ -52,6 +53,7 @@ class Request:
     paths: tuple[Path, ...]
     assignment: Path | None = None
     specs: tuple[str, ...] = ()
+    single: bool = False
     form: str = _TEXT
     outputs: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ def run(request: Request, out: TextIO) -> int:
     _known(request.form)
     shard = parse_shard(request.shard)
     assignment, folder = _assignment(request, settings)
-    found = _submissions(request.paths, course=bool(assignment.text))
+    found = _submissions(request.paths, bool(assignment.text), request.single)
     if "gradescope" in (request.form, *(name for name, _ in outputs)) and len(found) != 1:
         raise UsageError(
             f"the format gradescope is for one submission, found {len(found)}",
@@ -132,7 +134,8 @@ def run(request: Request, out: TextIO) -> int:
             for done in grade_all(mine, bench, store, at_once):
                 lines[done.graded.name] = done.line
                 shown.step(done.graded.name, done.graded.passed)
-    top = "" if len(request.paths) != 1 or not assignment.text else _top(request.paths[0])
+    in_folder = len(request.paths) == 1 and assignment.text and not request.single
+    top = _top(request.paths[0]) if in_folder else ""
     course = Course(heading, Lines(lines.items()), top, time.monotonic() - started)
     return _report(
         course, choice, request.form, outputs, request.statistics, request.exit_zero, out
@@ -228,14 +231,14 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
     return Assignment("lint", "lint", questions, source, hide_expected=hide), Path.cwd()
 
 
-def _submissions(paths: Sequence[Path], course: bool) -> tuple[Submission, ...]:
+def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Submission, ...]:
     """What to grade: the entries of one folder, or each of several paths."""
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"there is no file or folder {shown_name(str(path))}")
     if not course:
         files = [Submission(shown_name(str(file)), file) for file in files_below(paths)]
-    elif len(paths) == 1 and paths[0].is_dir():
+    elif len(paths) == 1 and paths[0].is_dir() and not single:
         files = list(submissions_in(paths[0]))
     else:
         files = [Submission(shown_name(str(path)), path) for path in paths]

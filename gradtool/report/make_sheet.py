@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gradtool.derive.derivation import Derivation, Line, derive
+from gradtool.derive.derivation import Derivation, derive
+from gradtool.derive.line import Line
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.graph import Graph, Statement
@@ -27,17 +28,21 @@ def make_sheet(
     """
     derivation = derive(graph, wanted, staged=staged)
     certificate = certify(spec, graph, derivation)
-    reader = LineReader(
-        derivation.graph, [Tensor(n, s) for n, s in derivation.upstream.values()]
-    )
+    reader = LineReader(derivation.graph, [Tensor(n, s) for n, s in derivation.upstream.values()])
     rows: list[Row] = []
     for entry in derivation.lines:
         note = "" if _is_indexed(entry.tree) else _note(entry, derivation, reader)
         reader.read(line(entry.name, entry.tree))
         rows.append(
-            Row(entry.role, entry.name, entry.of, shape_text(entry.shape),
+            Row(
+                entry.role,
+                entry.name,
+                entry.of,
+                shape_text(entry.shape),
                 line(entry.name, entry.tree) if _is_indexed(entry.tree) else text(entry.tree),
-                note, _is_indexed(entry.tree))
+                note,
+                _is_indexed(entry.tree),
+            )
         )
     sheet = Sheet(
         layer=spec.name,
@@ -69,8 +74,10 @@ def _conventions(graph: Graph) -> list[str]:
     found: list[str] = []
     bodies = [s for s in graph.statements if isinstance(s, Statement)]
     if any(isinstance(a, Compare) for s in bodies for a in atoms(s.body)):
-        found.append("at a kink the derivative of the branch that the forward pass takes is used "
-                     "(relu'(0) = 0)")
+        found.append(
+            "at a kink the derivative of the branch that the forward pass takes is used "
+            "(relu'(0) = 0)"
+        )
     if any(s.reduce in ("argmax", "argmin") for s in bodies):
         found.append("a tie of max or min goes to the first entry")
     return found

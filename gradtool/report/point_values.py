@@ -74,7 +74,8 @@ def _sizes(
             sizes[name], source[name] = rule.exactly, "sizes: of the spec"
     open_ = [
         (v.name, axis, dim, read[v.name].shape[axis])
-        for v in known.values() for axis, dim in enumerate(v.shape)
+        for v in known.values()
+        for axis, dim in enumerate(v.shape)
     ]
     progress = True
     while progress:
@@ -107,8 +108,10 @@ def _sizes(
         )
     if any(dim.evaluate(sizes) < 0 for dim in graph.assumptions):
         shown = ", ".join(f"{n}={sizes[n]}" for n in graph.dimensions)
-        raise UsageError(f"--at: the forward pass of {spec.name} is impossible at {shown}",
-                         "a window or a slice does not fit into its array")
+        raise UsageError(
+            f"--at: the forward pass of {spec.name} is impossible at {shown}",
+            "a window or a slice does not fit into its array",
+        )
     return sizes
 
 

@@ -66,14 +66,23 @@ def _column(section: Section, width: int) -> int:
 def _lines(piece: Piece, column: int, width: int) -> list[str]:
     indent = " " * _INDENT[piece.role]
     if piece.role == "say":
-        return textwrap.wrap(piece.text, max(width, 30), initial_indent=indent,
-                             subsequent_indent=indent, break_long_words=False,
-                             break_on_hyphens=False)
+        return textwrap.wrap(
+            piece.text,
+            max(width, 30),
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     if piece.role == "head" and piece.aside:
         return [f"{piece.text}   {piece.aside}"]  # short: a name and a shape
     whole = textwrap.wrap(
-        piece.text, max(width, 30), initial_indent=indent, subsequent_indent=indent + "    ",
-        break_long_words=False, break_on_hyphens=False,
+        piece.text,
+        max(width, 30),
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     if piece.aside:
         last = whole[-1]

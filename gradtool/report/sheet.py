@@ -79,7 +79,15 @@ class Sheet:
         fixed["rows"] = tuple(Row(**row) for row in data["rows"])
         for name in ("variables", "outputs"):
             fixed[name] = tuple((str(a), str(b)) for a, b in data[name])
-        for name in ("dims", "forward", "zero", "remarks", "conventions", "size_sets", "skipped",
-                     "upstream"):
+        for name in (
+            "dims",
+            "forward",
+            "zero",
+            "remarks",
+            "conventions",
+            "size_sets",
+            "skipped",
+            "upstream",
+        ):
             fixed[name] = tuple(data[name])
         return Sheet(**fixed)

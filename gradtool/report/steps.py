@@ -40,8 +40,10 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
     words = Words(told, _reader(told))
     sections = [
         Section(f"{spec.name}: the forward pass", tuple(_forward(spec, told))),
-        Section("The backward pass, from the last stage to the first",
-                tuple(_backward(told, derivation, words))),
+        Section(
+            "The backward pass, from the last stage to the first",
+            tuple(_backward(told, derivation, words)),
+        ),
     ]
     short = tuple(_closed(graph, told, derivation))
     if short:
@@ -51,7 +53,8 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
         for heading, pieces in (
             ("The four equations of backpropagation", tuple(equations(spec, told, derivation))),
             ("What is never built", tuple(never_built(spec, told))),
-        ) if pieces
+        )
+        if pieces
     ]
     checked = (
         "Every formula of these steps was read back and evaluated. They agree with 60-digit "
@@ -91,9 +94,11 @@ def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
     inner = [stage.name for stage in told.stages if stage.inner]
     if inner:
         several = len(inner) > 1
-        yield say(f"{_listed(inner)} {'are' if several else 'is'} part of a longer line of the "
-                  f"spec. {'They get names' if several else 'It gets a name'} here, so that every "
-                  "step does one thing.")
+        yield say(
+            f"{_listed(inner)} {'are' if several else 'is'} part of a longer line of the "
+            f"spec. {'They get names' if several else 'It gets a name'} here, so that every "
+            "step does one thing."
+        )
 
 
 def stage_text(told: Explanation, stage: Stage) -> str:
@@ -205,8 +210,11 @@ def _step(step: Step, words: Words) -> Iterator[Piece]:
         yield Piece("share", f"From {_brief(words.told, use.stage)}:")
         yield formula(shown_share)
         yield from words.why(use)
-    yield say("The shares add up:" if sum(not u.vanishes for u in step.uses)
-              + bool(step.upstream) > 1 else "What remains:")
+    yield say(
+        "The shares add up:"
+        if sum(not u.vanishes for u in step.uses) + bool(step.upstream) > 1
+        else "What remains:"
+    )
     yield Piece("result", line(total.name, total.tree))
 
 
@@ -231,8 +239,10 @@ def _why_zero(told: Explanation, name: str) -> str:
             reached.add(statement.out.name)
     if reached.isdisjoint(told.graph.outputs):
         return f"No output depends on {name}, so changing it changes nothing."
-    return (f"The output depends on {name} only through comparisons or steps. Their slope is 0 "
-            "wherever it exists.")
+    return (
+        f"The output depends on {name} only through comparisons or steps. Their slope is 0 "
+        "wherever it exists."
+    )
 
 
 # -- the closed forms ---------------------------------------------------------------------
@@ -246,7 +256,8 @@ def _closed(graph: Graph, told: Explanation, derivation: Derivation) -> Iterator
         return
     targets = tuple(n for n in graph.wanted if n in derivation.closed.gradients)
     between = [
-        entry for entry in derive(graph, targets, staged=True).lines
+        entry
+        for entry in derive(graph, targets, staged=True).lines
         if entry.of in targets and line(entry.name, entry.tree) not in own | short
     ]
     if between:
@@ -257,8 +268,10 @@ def _closed(graph: Graph, told: Explanation, derivation: Derivation) -> Iterator
     for entry in _with_names(told, derivation.lines):
         yield Piece("result", line(entry.name, entry.tree), shape_text(entry.shape))
     for fact in told.facts:
-        yield say(f"Used on the way: {text(fact.left)} is {text(fact.right)}, proved by expanding "
-                  "its definition.")
+        yield say(
+            f"Used on the way: {text(fact.left)} is {text(fact.right)}, proved by expanding "
+            "its definition."
+        )
 
 
 def _with_names(told: Explanation, lines: Sequence[Line]) -> list[Line]:
@@ -281,4 +294,3 @@ def _with_names(told: Explanation, lines: Sequence[Line]) -> list[Line]:
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-

@@ -66,11 +66,15 @@ class Words:
         """The reasons for one share, in the order in which a person would find them."""
         statement = use.stage.statement
         if isinstance(statement, Reshape):
-            yield say(f"A reshape only puts the same entries in another order. The gradient goes "
-                      f"back into the shape of {use.of}, {shape_text(self.shape(use.of))}.")
+            yield say(
+                f"A reshape only puts the same entries in another order. The gradient goes "
+                f"back into the shape of {use.of}, {shape_text(self.shape(use.of))}."
+            )
         elif isinstance(statement, MatrixFunction):
-            yield say(f"The rule for {statement.function} is a known result "
-                      f"({RULES[statement.function].source}).")
+            yield say(
+                f"The rule for {statement.function} is a known result "
+                f"({RULES[statement.function].source})."
+            )
         elif statement.reduce != "sum":
             yield from self._winner(use, statement)
         elif use.vanishes:
@@ -142,14 +146,20 @@ class Words:
                 if base.relation not in (">", ">=") or not at:
                     continue
                 if taken is not None and None in ends:
-                    yield say(f"At {at} there is a kink: the slope jumps. The value {taken} is "
-                              "taken there.")
+                    yield say(
+                        f"At {at} there is a kink: the slope jumps. The value {taken} is "
+                        "taken there."
+                    )
                 elif taken is None:
-                    yield say(f"At {at} there is a kink. There the formula takes the slope of the "
-                              "side that the forward pass takes.")
+                    yield say(
+                        f"At {at} there is a kink. There the formula takes the slope of the "
+                        "side that the forward pass takes."
+                    )
                 elif ends[0] != ends[1]:
-                    yield say(f"At {at} there is a kink: the slope jumps between {ends[0]} and "
-                              f"{ends[1]}. The value {taken} is taken there.")
+                    yield say(
+                        f"At {at} there is a kink: the slope jumps between {ends[0]} and "
+                        f"{ends[1]}. The value {taken} is taken there."
+                    )
             if isinstance(base, Function) and base.name == "sign" and base not in seen:
                 seen.add(base)
                 place = self._text(base.args[0], use, axes_of(use, entry))
@@ -178,8 +188,10 @@ class Words:
         used = {a for t in mentioning for a in accesses(poly_of((t,))) if a.tensor.name == use.of}
         if len(mentioning) != 1 or len(used) != 1:
             yield from self._subscripts(use)
-            yield say(f"{use.of} occurs more than once in this stage. Each occurrence gives a "
-                      "share, and the shares are added.")
+            yield say(
+                f"{use.of} occurs more than once in this stage. Each occurrence gives a "
+                "share, and the shares are added."
+            )
             return
         (term,) = mentioning
         (entry,) = used
@@ -188,10 +200,15 @@ class Words:
             yield from self._picked(use, entry) if is_labelled(entry) else self._slid(use)
         elif len({e.as_index for e in entry.index}) < len(entry.index):
             yield from self._subscripts(use)
-            yield say(f"Only the entries of {use.of} with equal indices, its diagonal, were used. "
-                      "They get a gradient, all others get 0.")
-        elif others and is_linear(term, entry) and (term.bound or lacking_indices(
-                (*statement.free, *term.bound), entry)):
+            yield say(
+                f"Only the entries of {use.of} with equal indices, its diagonal, were used. "
+                "They get a gradient, all others get 0."
+            )
+        elif (
+            others
+            and is_linear(term, entry)
+            and (term.bound or lacking_indices((*statement.free, *term.bound), entry))
+        ):
             if any(e.as_index is None and e.as_dim is None for o in others for e in o.index):
                 yield from self._slid(use)
             else:
@@ -240,8 +257,9 @@ class Words:
             yield say(f"So {text(product)}: {shapes[0]} @ {shapes[1]} gives {result}.")
         sizes = [i.size for i in {*statement.free, *term.bound, *entry.indices} if i.size != ONE]
         if lacking and len(set(sizes)) < len(sizes):
-            yield say("Some sizes are equal here, so shapes alone could mislead; "
-                      "the subscripts decide.")
+            yield say(
+                "Some sizes are equal here, so shapes alone could mislead; the subscripts decide."
+            )
 
     def _reduced(
         self, use: Use, statement: Statement, term: Term, entry: Access
@@ -263,8 +281,9 @@ class Words:
             yield formula(f"∂{stage}/∂(one entry of {use.of}) = {local}")
         if gone and above:
             share = "the same number" if constant else f"the same {above}, times its own slope"
-            yield say(f"{above} does not have {over} any more: along {over}, every entry gets "
-                      f"{share}.")
+            yield say(
+                f"{above} does not have {over} any more: along {over}, every entry gets {share}."
+            )
         yield from self._kinks(use, entry)
         yield from self._broadcast(use, lacking_indices((*statement.free, *term.bound), entry))
 
@@ -273,14 +292,17 @@ class Words:
         yield from self._subscripts(use)
         labels = [label for e in entry.index for label in e.labels()]
         chosen = listed(dict.fromkeys(label.tensor.name for label in labels))
-        yield say(f"Only the entries of {use.of} that {chosen} picks were used. They get a "
-                  "gradient, all others get 0: that is what onehot writes.")
+        yield say(
+            f"Only the entries of {use.of} that {chosen} picks were used. They get a "
+            "gradient, all others get 0: that is what onehot writes."
+        )
         rows = any(not label.index for label in labels) or len(labels) < len(entry.index)
         if rows and not entry.indices - {i for label in labels for i in label.index_set}:
             return
         if len(labels) == 1 and not self._distinct(entry):
-            yield say(f"The same entry of {use.of} can be picked more than once; "
-                      "its gradients are added.")
+            yield say(
+                f"The same entry of {use.of} can be picked more than once; its gradients are added."
+            )
 
     def _distinct(self, entry: Access) -> bool:
         """Whether different places pick different entries, since they stand in different rows."""
@@ -297,25 +319,34 @@ class Words:
             return
         kind, other, strided = found
         if kind == "correlation":
-            yield say(f"{above} is laid on {other}, entry on entry, and moved along: this is the "
-                      f"correlation of {other} with {above}.")
+            yield say(
+                f"{above} is laid on {other}, entry on entry, and moved along: this is the "
+                f"correlation of {other} with {above}."
+            )
             if strided:
-                yield say(f"Because of the stride, the entries of {above} are laid that many "
-                          "steps apart.")
+                yield say(
+                    f"Because of the stride, the entries of {above} are laid that many steps apart."
+                )
         else:
-            yield say(f"The minus sign in the index turns {other} around: this is the full "
-                      f"convolution of {above} with {other}, that is, {other} rotated by 180 "
-                      f"degrees moves over {above}, which counts as 0 outside its borders.")
+            yield say(
+                f"The minus sign in the index turns {other} around: this is the full "
+                f"convolution of {above} with {other}, that is, {other} rotated by 180 "
+                f"degrees moves over {above}, which counts as 0 outside its borders."
+            )
             if strided:
-                yield say(f"Because of the stride, {above} is first spread out with zeros between "
-                          "its entries.")
+                yield say(
+                    f"Because of the stride, {above} is first spread out with zeros between "
+                    "its entries."
+                )
 
     def _winner(self, use: Use, statement: Statement) -> Iterator[Piece]:
         best = "largest" if statement.reduce == "max" else "smallest"
         window = any(e.as_index is None for a in accesses(statement.body) for e in a.index)
         over = "of its window" if window else f"over {axes_text(statement.bound, '', ())}"
-        yield say(f"Only the {best} entry {over} decides {use.stage.name}. So it gets the "
-                  "whole gradient and the others get 0. If several are equal, the first gets it.")
+        yield say(
+            f"Only the {best} entry {over} decides {use.stage.name}. So it gets the "
+            "whole gradient and the others get 0. If several are equal, the first gets it."
+        )
 
     def _vanishing(self, use: Use) -> Iterator[Piece]:
         facts = [f for f in self.told.facts if text(f.left) in text(use.tree)]

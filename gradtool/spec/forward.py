@@ -70,7 +70,8 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
         remarks=tuple(scope.remarks),
         hints=dict(build.hints),
         distributions=frozenset(
-            v.name for v in spec.variables
+            v.name
+            for v in spec.variables
             if v.constant and v.domain.kind in ("probabilities", "one-hot")
         ),
     )
@@ -110,11 +111,15 @@ class _Words(Mapping[str, Lowering]):
     def _checked(self, name: str, rule: Lowering) -> Lowering:
         def lower(build: Builder, call: Call) -> Operand:
             # Operators and methods cannot be hidden by a variable, a plain call can.
-            if self._shadowed(name) and not call.method and call.span is not None and (
-                build.scope[name].tree == Name(name)
+            if (
+                self._shadowed(name)
+                and not call.method
+                and call.span is not None
+                and (build.scope[name].tree == Name(name))
             ):
                 raise OpError(
-                    f"'{name}' is a variable here, it cannot be called", call.span,
+                    f"'{name}' is a variable here, it cannot be called",
+                    call.span,
                     hint=f"use the method form, x.{name}(…), or rename the variable",
                 )
             if call.keyword("over") is not None:
@@ -156,7 +161,8 @@ def _run(scope: _Scope) -> None:
         scope.problems.append(_problem(scope, block, error.span, error.message, error.hint))
         return
     assigned = {
-        node.id for node in ast.walk(module)
+        node.id
+        for node in ast.walk(module)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     reader = Reader(block.text.split("\n"), assigned | set(scope.build.scope))
@@ -171,8 +177,13 @@ def _run(scope: _Scope) -> None:
         except SpecError as error:
             scope.problems.extend(error.problems)
             scope.problems.append(
-                _problem(scope, block, reader.span(statement),
-                         "this line uses a spec that has errors", "")
+                _problem(
+                    scope,
+                    block,
+                    reader.span(statement),
+                    "this line uses a spec that has errors",
+                    "",
+                )
             )
             _poison(scope, statement)
         except OpError as error:
@@ -194,8 +205,10 @@ def _poison(scope: _Scope, statement: ast.stmt) -> None:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             scope.poisoned.add(node.id)
             scope.build.scope.pop(node.id, None)
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(
-            node.value, ast.Name
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
         ):
             scope.poisoned.add(node.value.id)
 
@@ -234,12 +247,14 @@ def _line(scope: _Scope, reader: Reader, statement: ast.stmt) -> None:
             return
         case ast.For() | ast.While():
             raise ParseError(
-                "loops are not part of the language yet", reader.span(statement),
+                "loops are not part of the language yet",
+                reader.span(statement),
                 "write the recurrence for one step, or use array operations",
             )
         case ast.FunctionDef() | ast.Return() | ast.ClassDef():
             raise ParseError(
-                "a forward block holds assignments only", reader.span(statement),
+                "a forward block holds assignments only",
+                reader.span(statement),
                 "paste the lines of the function, without def and return",
             )
         case _:
@@ -293,7 +308,8 @@ def _unpack(scope: _Scope, reader: Reader, target: ast.Tuple, value: ast.expr) -
                 _alias_size(scope, reader.span(name), name.id, dim)
         return
     raise ParseError(
-        "several names need as many values", reader.span(target),
+        "several names need as many values",
+        reader.span(target),
         "write  a, b = x, y  or one assignment per line",
     )
 
@@ -372,8 +388,11 @@ def _outputs(scope: _Scope) -> tuple[str, ...]:
     if not names:
         if not scope.problems:
             scope.problems.append(
-                spec.source.problem(place, "the forward block assigns nothing",
-                                    "write at least one line such as  Y = X @ W")
+                spec.source.problem(
+                    place,
+                    "the forward block assigns nothing",
+                    "write at least one line such as  Y = X @ W",
+                )
             )
         return ()
     found: list[str] = []
@@ -383,8 +402,11 @@ def _outputs(scope: _Scope) -> tuple[str, ...]:
             if name not in scope.poisoned:
                 scope.problems.append(
                     spec.source.problem(
-                        place, f"the output '{name}' is not assigned in forward",
-                        did_you_mean(name, build.scope), len(name))
+                        place,
+                        f"the output '{name}' is not assigned in forward",
+                        did_you_mean(name, build.scope),
+                        len(name),
+                    )
                 )
             continue
         if operand.kind != "real":
@@ -411,7 +433,9 @@ def _no_cotangent_names(scope: _Scope) -> None:
         start = max(row.find(name), 0)
         scope.problems.append(
             _problem(
-                scope, block, Span(statement.line, start, start + len(name)),
+                scope,
+                block,
+                Span(statement.line, start, start + len(name)),
                 f"'{name}' is the name of the gradient of '{name[1:]}'",
                 "give the value another name",
             )
@@ -433,8 +457,9 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     given.update(zip(names, call.args, strict=False))
     for key, value in call.kwargs:
         if key not in names:
-            raise OpError(f"{spec.name}() has no argument '{key}'", call.span,
-                          did_you_mean(key, names))
+            raise OpError(
+                f"{spec.name}() has no argument '{key}'", call.span, did_you_mean(key, names)
+            )
         given[key] = value
     missing = [v.name for v in spec.variables if v.name not in given]
     if missing:
@@ -442,12 +467,11 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     arguments = {v.name: build.operand(given[v.name]) for v in spec.variables}
     sizes: dict[str, Dim] = {}
     constants: dict[str, Operand] = {}
-    for name, value in spec.constants.items():
-
-        default = Number(Fraction(value), _decimal(value))
+    for name, number in spec.constants.items():
+        default = Number(Fraction(number), _decimal(number))
         constants[name] = build.operand(given.get(name, default))
         dim = constants[name].dim
-        if isinstance(value, int) and dim is not None:
+        if isinstance(number, int) and dim is not None:
             sizes[name] = dim
     for variable in spec.variables:
         _match(spec, variable, arguments[variable.name], sizes, given[variable.name], call)
@@ -456,7 +480,11 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     for name, dim in sizes.items():
         inner_scope.setdefault(name, constant(size(dim), dim_tree(dim), dim))
     inner = _Scope(
-        spec, build, scope.find, (*scope.active, spec.name), sub=True,
+        spec,
+        build,
+        scope.find,
+        (*scope.active, spec.name),
+        sub=True,
     )
     outer_scope, outer_words = build.scope, build.vocabulary
     outer_dims, outer_constants = build.dimensions, build.constants
@@ -496,8 +524,7 @@ def _match(
     declared = shape_text(variable.shape)
     if operand.rank != len(variable.shape):
         raise OpError(
-            f"{spec.name}() expects {variable.name} {declared}, found "
-            f"{shape_text(operand.shape)}",
+            f"{spec.name}() expects {variable.name} {declared}, found {shape_text(operand.shape)}",
             tree.span or call.span,
         )
     wanted = variable.dtype
@@ -522,4 +549,3 @@ def _match(
                 f"found {found}",
                 tree.span or call.span,
             )
-

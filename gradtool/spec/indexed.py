@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gradtool.ir.dims import ONE, Dim, shape_text, total
+from gradtool.ir.graph import Reduction
 from gradtool.ir.index import Affine, Index, nonnegative
 from gradtool.ir.poly import (
     NOTHING,
@@ -43,8 +44,7 @@ def is_index_statement(target: ast.Subscript) -> bool:
     """Whether ``Y[n, f] = …`` names indices only (``H[:, t]`` does not)."""
     entries = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
     return isinstance(target.value, ast.Name) and all(
-        isinstance(e, ast.Name)
-        or (isinstance(e, ast.Compare) and isinstance(e.left, ast.Name))
+        isinstance(e, ast.Name) or (isinstance(e, ast.Compare) and isinstance(e.left, ast.Name))
         for e in entries
     )
 
@@ -80,7 +80,8 @@ class IndexNotation:
         for name, entry in zip(free_names, left, strict=True):
             if name not in self.ranges:
                 raise OpError(
-                    f"the range of '{name}' is not known", span_of(entry),
+                    f"the range of '{name}' is not known",
+                    span_of(entry),
                     hint=f"state it: {name} < N",
                 )
         free = [Index(f"{name}'", self.ranges[name]) for name in free_names]
@@ -101,9 +102,7 @@ class IndexNotation:
         """``i`` or ``i < M``; records a stated range."""
         if isinstance(entry, Name):
             return entry.id
-        if isinstance(entry, Call) and entry.op in ("lt", "le") and isinstance(
-            entry.args[0], Name
-        ):
+        if isinstance(entry, Call) and entry.op in ("lt", "le") and isinstance(entry.args[0], Name):
             name = entry.args[0].id
             stated = self.build.dim(entry.args[1], "a range")
             self.ranges[name] = stated + 1 if entry.op == "le" else stated
@@ -144,7 +143,8 @@ class IndexNotation:
             if len(different) > 1:
                 shown = " and ".join(sorted(map(str, different)))
                 raise OpError(
-                    f"index '{name}' runs over axes of the sizes {shown}", span_of(sizes[1][1]),
+                    f"index '{name}' runs over axes of the sizes {shown}",
+                    span_of(sizes[1][1]),
                     hint=f"state the range: over=[{name} < …]",
                 )
             self.ranges[name] = sizes[0][0]
@@ -166,9 +166,10 @@ class IndexNotation:
         affine = self._affine(entry, scope)
         step = affine.coefficient(probe)
         rest = (affine - Affine.of(probe) * step).bounds()
-        if rest is None or not nonnegative(step - 1) and step.as_symbol is None:
+        if rest is None or (not nonnegative(step - 1) and step.as_symbol is None):
             raise OpError(
-                f"the range of '{name}' does not follow from this access", span_of(entry),
+                f"the range of '{name}' does not follow from this access",
+                span_of(entry),
                 hint=f"state it: {name} < …",
             )
         self.ranges[name] = (axis - 1 - rest[1]) // step + 1
@@ -186,17 +187,16 @@ class IndexNotation:
 
     def _accesses(self, tree: Tree) -> list[tuple[Call, Operand]]:
         found: list[tuple[Call, Operand]] = []
-        if isinstance(tree, Call):
-            if tree.op == "getitem" and isinstance(tree.args[0], Name):
-                operand = self.build.operand(tree.args[0])
-                entries = _entries(tree)
-                if len(entries) != operand.rank:
-                    raise OpError(
-                        f"{tree.args[0].id} has the shape {shape_text(operand.shape)}: "
-                        f"{operand.rank} indices are needed, found {len(entries)}",
-                        tree.span,
-                    )
-                found.append((tree, operand))
+        if isinstance(tree, Call) and tree.op == "getitem" and isinstance(tree.args[0], Name):
+            operand = self.build.operand(tree.args[0])
+            entries = _entries(tree)
+            if len(entries) != operand.rank:
+                raise OpError(
+                    f"{tree.args[0].id} has the shape {shape_text(operand.shape)}: "
+                    f"{operand.rank} indices are needed, found {len(entries)}",
+                    tree.span,
+                )
+            found.append((tree, operand))
         for child in children(tree):
             found += self._accesses(child)
         return found
@@ -232,8 +232,11 @@ class IndexNotation:
                 if op in FUNCTIONS:
                     inner = self._flat(args[0], scope)
                     return atom(Function(op, (inner,)))
-        raise OpError("this cannot stand in an index statement", span_of(tree),
-                      hint="use + - * / **, functions of one entry, and sum(…, over=[…])")
+        raise OpError(
+            "this cannot stand in an index statement",
+            span_of(tree),
+            hint="use + - * / **, functions of one entry, and sum(…, over=[…])",
+        )
 
     def _flat(self, tree: Tree, scope: dict[str, Index]) -> Poly:
         """A scalar without sums: a sum becomes a hidden tensor over the indices it uses."""
@@ -252,12 +255,12 @@ class IndexNotation:
         entries = tuple(self._affine(entry, scope) for entry in _entries(tree))
         if operand.kind == "index":
             assert operand.position is not None
-            raise OpError(f"'{base.id}' holds labels: use it as an index or compare it",
-                          tree.span)
+            raise OpError(f"'{base.id}' holds labels: use it as an index or compare it", tree.span)
         for entry, axis, written in zip(entries, operand.shape, _entries(tree), strict=True):
             if not self.outside and not entry.within(axis) and not self._assumed(entry, axis):
                 raise OpError(
-                    f"this may reach outside an axis of size {axis}", span_of(written),
+                    f"this may reach outside an axis of size {axis}",
+                    span_of(written),
                     hint="state smaller ranges, pad the array first, or add outside=0",
                 )
         if self.outside:
@@ -272,8 +275,10 @@ class IndexNotation:
             )
             return guard * atom(Access(source, clean))
         return operand.at(
-            tuple(Affine.of(0) if axis == ONE else e
-                  for e, axis in zip(entries, operand.shape, strict=True))
+            tuple(
+                Affine.of(0) if axis == ONE else e
+                for e, axis in zip(entries, operand.shape, strict=True)
+            )
         )
 
     def _assumed(self, entry: Affine, axis: Dim) -> bool:
@@ -309,8 +314,7 @@ class IndexNotation:
             case Call(op="getitem", args=(Name() as base, _)):
                 operand = self.build.operand(base)
                 if operand.position is None:
-                    raise OpError(f"'{base.id}' holds no labels: it cannot be an index",
-                                  tree.span)
+                    raise OpError(f"'{base.id}' holds no labels: it cannot be an index", tree.span)
                 return operand.position(
                     tuple(self._affine(entry, scope) for entry in _entries(tree))
                 )
@@ -330,8 +334,11 @@ class IndexNotation:
             if name in scope:
                 raise OpError(f"index '{name}' is already in use", span_of(item))
             if name not in self.ranges:
-                raise OpError(f"the range of '{name}' is not known", span_of(item),
-                              hint=f"state it: over=[{name} < …]")
+                raise OpError(
+                    f"the range of '{name}' is not known",
+                    span_of(item),
+                    hint=f"state it: over=[{name} < …]",
+                )
             bound[name] = Index(f"{name}'", self.ranges[name])
         body = self._scalar(tree.args[0], {**scope, **bound})
         if tree.op in ("sum", "mean"):
@@ -346,17 +353,19 @@ class IndexNotation:
             sorted((i for i in body.indices if i not in bound.values()), key=lambda i: i.name)
         )
         written = self._inner(used, tree)
-        reduce = "max" if tree.op == "max" else "min"
+        reduce: Reduction = "max" if tree.op == "max" else "min"
         made = self.build.define(
-            used, body, written, reduce=reduce, bound=tuple(bound.values())  # type: ignore[arg-type]
+            used,
+            body,
+            written,
+            reduce=reduce,
+            bound=tuple(bound.values()),
         )
         return made.at(tuple(Affine.of(i) for i in used))
 
     def _inner(self, used: Sequence[Index], tree: Tree) -> Tree:
         """How an inner value of an index statement is written on a line of its own."""
-        left = tuple(
-            Call("lt", (Name(i.name.rstrip("'")), dim_tree(i.size))) for i in used
-        )
+        left = tuple(Call("lt", (Name(i.name.rstrip("'")), dim_tree(i.size))) for i in used)
         return Call("indexed", (Items(left), self._written(tree, inner=True)))
 
     def _position(
@@ -371,16 +380,23 @@ class IndexNotation:
         for item in items:
             name = self._declared(item)
             if name not in self.ranges:
-                raise OpError(f"the range of '{name}' is not known", span_of(item),
-                              hint=f"state it: over=[{name} < …]")
+                raise OpError(
+                    f"the range of '{name}' is not known",
+                    span_of(item),
+                    hint=f"state it: over=[{name} < …]",
+                )
             bound[name] = Index(f"{name}'", self.ranges[name])
         body = self._flat(tree.args[0], {**scope, **bound})
         labels = total(i.size for i in bound.values())
         written = Call("indexed", (Items(tuple(left)), self._written(tree)))
         return self.build.define(
-            tuple(free), body, written, kind="index",
+            tuple(free),
+            body,
+            written,
+            kind="index",
             reduce="argmax" if tree.op == "argmax" else "argmin",
-            bound=tuple(bound.values()), labels=labels,
+            bound=tuple(bound.values()),
+            labels=labels,
         )
 
     def _written(self, tree: Tree, inner: bool = False) -> Tree:
@@ -478,4 +494,3 @@ _SCALAR: dict[str, _Rule] = {
 
 def _relu(x: Poly) -> Poly:
     return atom(Compare(">", x, NOTHING)) * x
-

@@ -27,8 +27,9 @@ class LineReader:
         for tensor in (*graph.tensors.values(), *given):
             for dim in tensor.shape:
                 symbols |= dim.symbols
-        self.build = Builder(_Words(), dict(graph.constants),
-                             frozenset(symbols - set(graph.constants)))
+        self.build = Builder(
+            _Words(), dict(graph.constants), frozenset(symbols - set(graph.constants))
+        )
         visible = [t for t in graph.tensors.values() if not t.name.startswith("_")]
         for tensor in (*visible, *given):
             self.build.scope[tensor.name] = of_tensor(tensor)

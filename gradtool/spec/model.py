@@ -47,9 +47,7 @@ class Source:
     file: str
     lines: tuple[str, ...]
 
-    def problem(
-        self, place: Place, message: str, hint: str = "", length: int = 1
-    ) -> Problem:
+    def problem(self, place: Place, message: str, hint: str = "", length: int = 1) -> Problem:
         line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
         return Problem(self.file, place.line, place.column, length, line, message, hint)
 

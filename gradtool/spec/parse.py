@@ -16,14 +16,20 @@ MAX_CHARACTERS = 200_000
 MAX_DEPTH = 200
 
 _BINARY = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.FloorDiv: "floordiv",
-    ast.Pow: "pow", ast.MatMult: "matmul", ast.BitAnd: "logical_and", ast.BitOr: "logical_or",
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "div",
+    ast.FloorDiv: "floordiv",
+    ast.Pow: "pow",
+    ast.MatMult: "matmul",
+    ast.BitAnd: "logical_and",
+    ast.BitOr: "logical_or",
 }
 _UNARY = {ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "logical_not", ast.Not: "logical_not"}
 _COMPARE = {ast.Gt: "gt", ast.GtE: "ge", ast.Lt: "lt", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne"}
 _MODULES = {"np", "numpy", "jnp", "torch", "linalg", "special", "scipy", "F", "nn", "functional"}
-_PROPERTIES = {"T": "transpose", "mT": "swapaxes", "shape": "shape", "size": "size",
-               "ndim": "ndim"}
+_PROPERTIES = {"T": "transpose", "mT": "swapaxes", "shape": "shape", "size": "size", "ndim": "ndim"}
 # Methods and functions whose shape or axes may be given as separate arguments.
 _SPREAD = {"reshape": 1, "transpose": 1, "permute": 1}
 
@@ -107,7 +113,8 @@ class Reader:
             case ast.Call():
                 return self._call(node, span)
         raise ParseError(
-            f"{_described(node)} is not part of the language", span,
+            f"{_described(node)} is not part of the language",
+            span,
             "a forward pass is made of assignments of NumPy-like expressions",
         )
 
@@ -179,7 +186,8 @@ class Reader:
         word = _PROPERTIES.get(attribute)
         if word is None:
             raise ParseError(
-                f"the attribute .{attribute} is not part of the language", span,
+                f"the attribute .{attribute} is not part of the language",
+                span,
                 "use a plain name" if not isinstance(value, ast.Name) else "",
             )
         base = self.expression(value)
@@ -230,17 +238,23 @@ def _gathered(name: str, arguments: list[Tree], span: Span) -> list[Tree]:
 
 
 def _symbol(op: ast.operator) -> str:
-    return {"Mod": "%", "LShift": "<<", "RShift": ">>"}.get(
-        type(op).__name__, type(op).__name__
-    )
+    return {"Mod": "%", "LShift": "<<", "RShift": ">>"}.get(type(op).__name__, type(op).__name__)
 
 
 def _described(node: ast.AST) -> str:
     return {
-        "Lambda": "a lambda", "ListComp": "a comprehension", "GeneratorExp": "a comprehension",
-        "DictComp": "a comprehension", "SetComp": "a comprehension", "Dict": "a dictionary",
-        "JoinedStr": "an f-string", "NamedExpr": ":=", "Await": "await", "Yield": "yield",
-        "Set": "a set", "Starred": "*",
+        "Lambda": "a lambda",
+        "ListComp": "a comprehension",
+        "GeneratorExp": "a comprehension",
+        "DictComp": "a comprehension",
+        "SetComp": "a comprehension",
+        "Dict": "a dictionary",
+        "JoinedStr": "an f-string",
+        "NamedExpr": ":=",
+        "Await": "await",
+        "Yield": "yield",
+        "Set": "a set",
+        "Starred": "*",
     }.get(type(node).__name__, f"this ({type(node).__name__.lower()})")
 
 
@@ -270,7 +284,8 @@ def parse_block(text: str) -> ast.Module:
         )
     if depth_of(text) > MAX_DEPTH:
         raise ParseError(
-            f"brackets nest more than {MAX_DEPTH} deep", Span(1, 0, 1),
+            f"brackets nest more than {MAX_DEPTH} deep",
+            Span(1, 0, 1),
             "name inner values on lines of their own",
         )
     try:
@@ -285,11 +300,13 @@ def parse_block(text: str) -> ast.Module:
         shown = lines[line - 1] if line <= len(lines) else ""
         if "lambda" in shown:
             hint = "lambda is a word of Python: call it lam"
-        raise ParseError(f"this is not valid: {message}", Span(line, column, column + 1),
-                         hint) from None
+        raise ParseError(
+            f"this is not valid: {message}", Span(line, column, column + 1), hint
+        ) from None
     except (MemoryError, RecursionError, ValueError):
-        raise ParseError("the text nests too deep", Span(1, 0, 1),
-                         "name inner values on lines of their own") from None
+        raise ParseError(
+            "the text nests too deep", Span(1, 0, 1), "name inner values on lines of their own"
+        ) from None
 
 
 def _bounded(module: ast.Module) -> None:
@@ -302,7 +319,8 @@ def _bounded(module: ast.Module) -> None:
             node = next((n for n in level if hasattr(n, "lineno")), None)
             line = getattr(node, "lineno", 1)
             raise ParseError(
-                f"the expression nests more than {MAX_DEPTH} deep", Span(line, 0, 1),
+                f"the expression nests more than {MAX_DEPTH} deep",
+                Span(line, 0, 1),
                 "name inner values on lines of their own",
             )
         level = [child for node in level for child in ast.iter_child_nodes(node)]
