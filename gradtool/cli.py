@@ -247,6 +247,10 @@ def lint(
             "--spec", metavar="SPEC", help="Without an assignment: the layers to check for."
         ),
     ] = None,
+    single: Annotated[
+        bool,
+        typer.Option("--single", help="The folder is one submission, not a folder of them."),
+    ] = False,
     form: _Form = "text",
     output: _Output = None,
     select: _Select = None,
@@ -309,6 +313,7 @@ def lint(
             paths=tuple(paths),
             assignment=assignment,
             specs=tuple(spec or ()),
+            single=single,
             form=form,
             outputs=tuple(output or ()),
             select=tuple(select or ()),

@@ -1,0 +1,371 @@
+"""`gradtool lint` from the command line: exit codes, what is printed, what is kept and joined."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gradtool.cli import main
+from gradtool.lint import run
+from gradtool.lint.isolation.jobs import Setup
+from gradtool.report import cache, init_command, lint_command
+from tests.conftest import ROOT
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG
+
+ASSIGNMENT = """\
+assignment: hw1
+title: Homework one
+questions:
+  - spec: affine
+    file: [layers.py, "*.py"]
+    points: 4
+limits: {seconds: 5}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.setenv("GRADTOOL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cache, "_code", lambda: "")  # an edit during a test is no new version
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    folder = tmp_path / "course"
+    folder.mkdir()
+    for name in ("ann", "bea", "cid"):
+        (folder / f"{name}.py").write_text(RIGHT + f"# {name}\n")
+    for name in ("dan", "eve"):
+        (folder / f"{name}.py").write_text(WRONG + f"# {name}\n")
+    (tmp_path / "hw1.yaml").write_text(ASSIGNMENT)
+    return folder
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def graded(capsys: Captured, *arguments: str) -> dict[str, Any]:
+    """The JSON report of a run."""
+    assert main(["lint", *arguments, "--format", "json"]) in (0, 1)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def points(report: dict[str, Any]) -> dict[str, float]:
+    return {one["name"]: one["points"] for one in report["submissions"]}
+
+
+def test_a_class_is_graded_and_its_mistakes_are_counted(course: Path, capsys: Captured) -> None:
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 1
+    out = capsys.readouterr().out
+    assert "ok   ann.py  4 of 4" in out
+    assert "FAIL dan.py  2 of 4" in out
+    assert "       GT202 dW" in out
+    assert "     2  GT202  affine dW" in out
+    assert "3 of 5 right, 3.20 of 4 points on the average, seed " in out
+    assert "sandbox: " in out
+    assert "should be" not in out  # right values are hidden
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ([], 1),
+        (["--exit-zero"], 0),
+        (["--ignore", "GT202"], 0),
+        (["--ignore", "gradient-wrong"], 0),
+        (["--select", "GT4"], 0),
+        (["--select", "GT2", "--ignore", "GT201"], 1),
+        (["--ignore", "GT2", "--select", "GT202"], 1),
+        (["--select", "GT9"], 2),
+        (["--format", "yaml"], 2),
+        (["--output", "json"], 2),
+        (["--shard", "3/2"], 2),
+        (["--spec", "affine"], 2),
+        (["--format", "gradescope"], 2),
+        (["--output", "json=missing/folder/x.json"], 2),
+    ],
+)
+def test_exit_codes(options: list[str], code: int, course: Path, capsys: Captured) -> None:
+    assert main(["lint", "course", "--assignment", "hw1.yaml", *options]) == code
+    err = capsys.readouterr().err
+    assert ("gradtool: " in err) == (code == 2)
+    assert "Traceback" not in err
+
+
+def test_a_clean_class_exits_with_zero(course: Path) -> None:
+    (course / "dan.py").unlink()
+    (course / "eve.py").unlink()
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 0
+
+
+def test_mistakes_in_the_assignment_have_a_place(course: Path, capsys: Captured) -> None:
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace("spec: affine", "spec: afine"))
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("hw1.yaml:4:11: there is no bundled layer and no file called 'afine'")
+    assert "did you mean 'affine'?" in err
+    assert main(["lint", "course", "--assignment", "none.yaml"]) == 2
+    assert "`gradtool init --assignment` writes a first one" in capsys.readouterr().err
+
+
+def test_statistics_count_codes(course: Path, capsys: Captured) -> None:
+    assert main(["lint", "course", "--assignment", "hw1.yaml", "--statistics"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.split()[:2] == ["4", "GT202"]
+
+
+def test_several_reports_at_once(course: Path, capsys: Captured) -> None:
+    outputs = ["sarif=a.sarif", "junit=b.xml", "csv=c.csv", "markdown=d.md"]
+    options = [option for text in outputs for option in ("--output", text)]
+    assert main(["lint", "course", "--assignment", "hw1.yaml", *options]) == 1
+    assert json.loads(Path("a.sarif").read_text())["version"] == "2.1.0"
+    assert Path("b.xml").read_text().startswith("<?xml")
+    assert Path("c.csv").read_text().count("\n") == 6
+    assert Path("d.md").read_text().startswith("# Homework one")
+    assert "ok   ann.py" in capsys.readouterr().out
+
+
+def test_shards_joined_are_the_whole_run(course: Path, capsys: Captured) -> None:
+    common = ["course", "--assignment", "hw1.yaml", "--seed", "3"]
+    whole = graded(capsys, *common)
+    for number in (1, 2):
+        place = f"part{number}.jsonl"
+        options = ["--shard", f"{number}/2", "--results", place, "--exit-zero"]
+        assert main(["lint", *common, *options]) == 0
+    capsys.readouterr()
+    assert main(["merge", "part1.jsonl", "part2.jsonl", "--format", "json"]) == 1
+    joined = json.loads(capsys.readouterr().out)
+    for report in (whole, joined):
+        for one in report["submissions"]:
+            for key in ("seconds", "cpu_seconds", "peak_bytes"):
+                del one[key]
+    assert joined == whole
+    assert main(["merge", "part1.jsonl"]) == 2
+    assert "the results of shard 2/2 are missing" in capsys.readouterr().err
+
+
+def test_only_what_changed_is_run_again(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ["course", "--assignment", "hw1.yaml", "--results", "kept.jsonl"]
+    first = graded(capsys, *common)
+    ran: list[str] = []
+    original = run.grade_all
+
+    def watched(*arguments: Any) -> Any:
+        for done in original(*arguments):
+            if not done.kept:
+                ran.append(done.graded.name)
+            yield done
+
+    monkeypatch.setattr(lint_command, "grade_all", watched)
+    assert points(graded(capsys, *common)) == points(first)
+    assert ran == []
+    (course / "dan.py").write_text(RIGHT)
+    assert points(graded(capsys, *common)) == {**points(first), "dan.py": 4.0}
+    assert ran == ["dan.py"]
+    graded(capsys, *common, "--fresh")
+    assert len(ran) == 6
+
+
+def test_an_interrupted_run_goes_on(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ["course", "--assignment", "hw1.yaml", "--results", "kept.jsonl", "--seed", "3"]
+    whole = points(graded(capsys, *common, "--fresh"))
+    original = run.grade_all
+
+    def interrupted(*arguments: Any) -> Any:
+        for number, done in enumerate(original(*arguments)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lint_command, "grade_all", interrupted)
+        assert main(["lint", *common, "--fresh"]) == 130
+    capsys.readouterr()
+    assert points(graded(capsys, *common)) == whole
+
+
+def test_files_of_a_project_are_linted_without_an_assignment(
+    course: Path, capsys: Captured
+) -> None:
+    assert main(["lint", "course", "--spec", "affine"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL course/dan.py" in out
+    assert "points" not in out
+    assert main(["lint", "course/ann.py", "--spec", "affine"]) == 0
+    assert main(["lint", "course/ann.py"]) == 2
+    assert "Give --assignment FILE or --spec LAYER" in capsys.readouterr().err
+    assert main(["lint", "nowhere", "--spec", "affine"]) == 2
+
+
+def test_pyproject_says_what_is_always_said(course: Path, capsys: Captured) -> None:
+    Path("pyproject.toml").write_text('[tool.gradtool]\nspec = ["affine"]\nignore = ["GT202"]\n')
+    assert main(["lint", "course"]) == 0
+    assert main(["lint", "course", "--ignore", "GT3"]) == 1
+    Path("pyproject.toml").write_text('[tool.gradtool]\nasignment = "hw1.yaml"\n')
+    assert main(["lint", "course"]) == 2
+    assert "unknown key 'asignment'" in capsys.readouterr().err
+    Path("pyproject.toml").write_text('[tool.gradtool]\nassignment = "hw1.yaml"\njobs = 1\n')
+    assert main(["lint", "course"]) == 1
+
+
+def test_without_a_sandbox_ci_refuses_and_others_are_warned(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = ("landlock", "seccomp", "namespaces", "privileges")
+    monkeypatch.setattr(lint_command, "Setup", partial(Setup, layers_off=off))
+    common = ["lint", "course", "--assignment", "hw1.yaml"]
+    assert main(common) == 1
+    captured = capsys.readouterr()
+    assert "not safe for files that you do not trust" in captured.err
+    assert "NOT guarded: " in captured.out
+    assert not Path("cache/lint").exists()  # a submission could have forged results there
+    monkeypatch.setenv("CI", "true")
+    assert main(common) == 2
+    assert "the submissions were not run: nothing guards" in capsys.readouterr().err
+    assert main([*common, "--no-require-sandbox"]) == 1
+
+
+def test_github_gets_annotations_and_a_page(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "page.md")
+    assert main(["lint", "course", "--assignment", "hw1.yaml", "--format", "github"]) == 1
+    assert "::error file=course/dan.py,line=6,title=GT202 affine::" in capsys.readouterr().out
+    assert Path("page.md").read_text().startswith("# Homework one")
+
+
+def test_libraries_that_are_not_granted_are_not_there(course: Path, capsys: Captured) -> None:
+    text = (
+        "import scipy.special\n"
+        + HEAD
+        + FORWARD
+        + "def affine_backward(dY, cache):\n    return scipy.special.expit(dY)\n"
+    )
+    (course / "ann.py").write_text(text)
+    report = graded(capsys, "course/ann.py", "--assignment", "hw1.yaml")
+    codes = [f["code"] for f in report["submissions"][0]["questions"][0]["findings"]]
+    assert codes in (["GT106"], ["GT105"])
+
+
+# -- gradtool init -----------------------------------------------------------------------------
+
+
+def test_init_writes_what_lint_reads(course: Path, capsys: Captured) -> None:
+    assert main(["init", "--assignment", "--folder", "new"]) == 0
+    assert capsys.readouterr().err == "wrote new/assignment.yaml\n"
+    assert main(["lint", "course/ann.py", "--assignment", "new/assignment.yaml"]) == 1
+    assert "affine" in capsys.readouterr().out
+    assert main(["init", "--assignment", "--folder", "new"]) == 2
+    assert "nothing was written" in capsys.readouterr().err
+    assert main(["init"]) == 2
+
+
+@pytest.fixture
+def autograder(tmp_path: Path) -> dict[str, str]:
+    """Gradescope's folders, and gradtool as its image would have it."""
+    (tmp_path / "assignment.yaml").write_text(ASSIGNMENT)
+    init_command.run(tmp_path, assignment=False, gradescope=True)
+    binary = tmp_path / "gradtool"
+    binary.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m gradtool "$@"\n')
+    binary.chmod(0o755)
+    for name in ("submission", "results"):
+        (tmp_path / name).mkdir()
+    return {
+        **os.environ,
+        "GRADTOOL_SOURCE": str(tmp_path / "gradescope"),
+        "GRADTOOL_SUBMISSION": str(tmp_path / "submission"),
+        "GRADTOOL_RESULTS": str(tmp_path / "results"),
+        "GRADTOOL_BIN": str(binary),
+    }
+
+
+def run_autograder(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    script = folder / "gradescope" / "run_autograder"
+    subprocess.run([str(script)], env=environment, check=True, capture_output=True, timeout=120)
+    found: dict[str, Any] = json.loads((folder / "results" / "results.json").read_text())
+    return found
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_gradescope_folder_grades_one_submission(
+    tmp_path: Path, autograder: dict[str, str]
+) -> None:
+    submission = tmp_path / "submission" / "layers.py"
+    submission.write_text(WRONG)
+    (tmp_path / "submission" / "notes.py").write_text("")
+    wrong = run_autograder(tmp_path, autograder)
+    assert (wrong["score"], wrong["tests"][0]["status"]) == (2.0, "failed")
+    submission.write_text(RIGHT)
+    assert run_autograder(tmp_path, autograder)["score"] == 4.0
+    # Whatever goes wrong, there is a result: here the assignment is gone.
+    (tmp_path / "gradescope" / "assignment.yaml").unlink()
+    assert run_autograder(tmp_path, autograder)["score"] == 0
+    for name in ("setup.sh", "run_autograder"):
+        subprocess.run(["bash", "-n", str(tmp_path / "gradescope" / name)], check=True)
+
+
+# -- other tools -------------------------------------------------------------------------------
+
+
+def test_the_action_runs_its_script(course: Path, capsys: Captured) -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    steps = action["runs"]["steps"]
+    script = next(step for step in steps if step.get("name") == "Grade")
+    # No expression stands in a script: an input could end the line and begin another.
+    assert all("${{" not in step.get("run", "") for step in steps)
+    binary = Path("bin/gradtool")
+    binary.parent.mkdir()
+    binary.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m gradtool "$@"\n')
+    binary.chmod(0o755)
+    defaults = {
+        f"INPUT_{name.upper().replace('-', '_')}": entry["default"]
+        for name, entry in action["inputs"].items()
+    }
+    given = {"INPUT_PATHS": "course\n", "INPUT_ASSIGNMENT": "hw1.yaml", "INPUT_SARIF": "out.sarif"}
+    path = f"{binary.parent.resolve()}:{os.environ['PATH']}"
+    environment = {
+        **os.environ,
+        **defaults,
+        **given,
+        "PATH": path,
+        "INPUT_REQUIRE_SANDBOX": "false",
+    }
+    command = ["bash", "-e", "-o", "pipefail", "-c", script["run"]]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1, ended.stderr
+    assert "::error file=course/dan.py" in ended.stdout
+    assert json.loads(Path("out.sarif").read_text())["runs"]
+
+
+def test_the_pre_commit_hook_is_a_command_of_ours() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert [hook["id"] for hook in hooks] == ["gradtool"]
+    assert {"id", "name", "entry", "language"} <= hooks[0].keys()
+    assert hooks[0]["entry"].split() == ["gradtool", "lint"]
+
+
+def test_every_code_is_explained(capsys: Captured) -> None:
+    assert main(["explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line in lines:
+        code, name = line.split()[:2]
+        assert main(["explain", code.lower()]) == main(["explain", name]) == 0
+        assert capsys.readouterr().out.startswith(f"{code} {name} (")
+    assert main(["explain", "GT999"]) == 2
