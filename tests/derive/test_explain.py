@@ -33,18 +33,26 @@ SAMPLES = {
     "affine": ("X: [N, D], W: [D, C], b: [C]", "Y = X @ W + b"),
     "one line": ("X: [N, D], W: [D, C], b: [C]", "Y = sigmoid(X @ W + b)"),
     "batch norm in one line": (
-        "X: [N, D], g: [D]", "Y = g * (X - X.mean(axis=0)) / sqrt(X.var(axis=0) + 1)"),
+        "X: [N, D], g: [D]",
+        "Y = g * (X - X.mean(axis=0)) / sqrt(X.var(axis=0) + 1)",
+    ),
     "softmax loss": (
-        "S: [N, C], y: {shape: [N], index: C}", "L = -mean(log(softmax(S)[arange(N), y]))"),
+        "S: [N, C], y: {shape: [N], index: C}",
+        "L = -mean(log(softmax(S)[arange(N), y]))",
+    ),
     "the same matrix three times": ("A: [N, N]", "Y = A @ A.T @ A"),
     "quadratic form": ("x: [D], A: [D, D]", "f = x @ A @ x"),
     "maximum along an axis": ("X: [N, D], w: [D]", "Y = (X.max(axis=1, keepdims=True) * w) * X"),
     "an output that is used again": (
-        "X: [N, D], w: [D]", "H = X * w\nL = sum(H**2)", "outputs: [H, L]"),
+        "X: [N, D], w: [D]",
+        "H = X * w\nL = sum(H**2)",
+        "outputs: [H, L]",
+    ),
     "correlation": ("X: [5], F: [2]", "O[i] = sum(X[i + p] * F[p], over=[p])"),
     "two correlations of one array": (
         "X: [5], F: [2], G: [2]",
-        "O[i] = sum(X[i + p] * F[p], over=[p])\nQ[i] = sum(X[i + p] * G[p], over=[p])\nY = O * Q"),
+        "O[i] = sum(X[i + p] * F[p], over=[p])\nQ[i] = sum(X[i + p] * G[p], over=[p])\nY = O * Q",
+    ),
     "inverse": ("A: [N, N], b: [N]", "y = inv(A @ A.T + eye(N)) @ b"),
     "reshape": ("X: [N, D, E], W: [D*E, C]", "Y = X.reshape(N, D*E) @ W"),
     "labels": ("E: [V, D], ids: {shape: [N], index: V}", "X = E[ids]\nY = tanh(X) * X"),
@@ -61,14 +69,17 @@ def test_every_explained_line_agrees_with_differences(name: str) -> None:
 
 
 def test_there_is_one_cotangent_for_every_named_value() -> None:
-    told = explained("x: [], y: []", """
+    told = explained(
+        "x: [], y: []",
+        """
         s = sigmoid(y)
         num = x + s
         sx = sigmoid(x)
         t = x + y
         den = sx + t**2
         f = num / den
-    """)
+    """,
+    )
     assert lines_of(told) == [
         "dden = -f / den",
         "dt = 2 * dden * t",
@@ -81,12 +92,15 @@ def test_there_is_one_cotangent_for_every_named_value() -> None:
 
 
 def test_uses_of_a_value_hand_back_shares_that_are_added() -> None:
-    told = explained("X: [N, D]", """
+    told = explained(
+        "X: [N, D]",
+        """
         mu = X.mean(axis=0)
         var = ((X - mu)**2).mean(axis=0)
         std = sqrt(var + 1)
         Y = (X - mu) / std
-    """)
+    """,
+    )
     step = told.step_of["X"]
     assert [use.stage.name for use in step.uses] == ["mu", "var", "Y"]
     assert lines_of(told)[-1] == "dX = 2 * dvar * (X - mu) / N + dY / std + dmu / N"
@@ -99,15 +113,18 @@ def test_a_share_that_is_zero_is_found_by_expanding_definitions() -> None:
     assert [(text(f.left), text(f.right)) for f in told.facts] == [("(X - mu).sum(axis=0)", "0")]
 
 
-@pytest.mark.parametrize(("forward", "slope"), [
-    ("y = sigmoid(x)", "y * (1 - y)"),
-    ("y = tanh(x)", "1 - y**2"),
-    ("y = exp(x)", "y"),
-    ("y = log(x)", "1 / x"),
-    ("y = x * x * x", "3 * x**2"),
-    ("y = 3 - x", "-1"),
-    ("y = relu(x)", "x > 0"),
-])
+@pytest.mark.parametrize(
+    ("forward", "slope"),
+    [
+        ("y = sigmoid(x)", "y * (1 - y)"),
+        ("y = tanh(x)", "1 - y**2"),
+        ("y = exp(x)", "y"),
+        ("y = log(x)", "1 / x"),
+        ("y = x * x * x", "3 * x**2"),
+        ("y = 3 - x", "-1"),
+        ("y = relu(x)", "x > 0"),
+    ],
+)
 def test_the_slope_of_an_elementwise_stage_is_found_by_differentiation(
     forward: str, slope: str
 ) -> None:

@@ -37,26 +37,53 @@ def printed(result: Derivation, name: str) -> str:
     [
         # V. Dumoulin and F. Visin (2016): the full correlation with the filter turned by 180.
         ("conv2d(X, F)", "X: [3, 3], F: [2, 2]", "conv2d(dY, rot180(F), pad=1)"),
-        ("conv2d(X, F)", f"X: [C, H, W], F: {FILTER}",
-         "conv2d(dY, rot180(F).swapaxes(0, 1), pad=(R - 1, S - 1))"),
-        ("conv2d(X, F, pad=1)", f"X: {IMAGE}, F: [K, C, 3, 3]",
-         "conv2d(dY, rot180(F).swapaxes(0, 1), pad=1)"),
-        ("conv2d(X, F, pad=1, groups=C)", f"X: {IMAGE}, F: [C, 1, 3, 3]",
-         "conv2d(dY, rot180(F), pad=1, groups=C)"),
+        (
+            "conv2d(X, F)",
+            f"X: [C, H, W], F: {FILTER}",
+            "conv2d(dY, rot180(F).swapaxes(0, 1), pad=(R - 1, S - 1))",
+        ),
+        (
+            "conv2d(X, F, pad=1)",
+            f"X: {IMAGE}, F: [K, C, 3, 3]",
+            "conv2d(dY, rot180(F).swapaxes(0, 1), pad=1)",
+        ),
+        (
+            "conv2d(X, F, pad=1, groups=C)",
+            f"X: {IMAGE}, F: [C, 1, 3, 3]",
+            "conv2d(dY, rot180(F), pad=1, groups=C)",
+        ),
         # In general the transposed convolution of the same window.
-        ("conv2d(X, F, stride=2, pad=1)", f"X: {IMAGE}, F: {FILTER}",
-         "conv_transpose2d(dY, F, stride=2, pad=1, shape=(H, W))"),
-        ("conv2d(X, F, stride=(2, 3), dilation=(3, 2))", f"X: {IMAGE}, F: {FILTER}",
-         "conv_transpose2d(dY, F, stride=(2, 3), dilation=(3, 2), shape=(H, W))"),
-        ("conv2d(X, F, dilation=2)", f"X: {IMAGE}, F: {FILTER}",
-         "conv_transpose2d(dY, F, dilation=2)"),
-        ("conv2d(X, F, stride=2, layout='NHWC')", "X: [N, H, W, C], F: [R, S, C, K]",
-         "conv_transpose2d(dY, F, stride=2, layout='NHWC', shape=(H, W))"),
-        ("conv2d(X, F, stride=2, groups=C, layout='NHWC')", "X: [N, H, W, C], F: [R, S, 1, C]",
-         "conv_transpose2d(dY, F, stride=2, groups=C, layout='NHWC', shape=(H, W))"),
+        (
+            "conv2d(X, F, stride=2, pad=1)",
+            f"X: {IMAGE}, F: {FILTER}",
+            "conv_transpose2d(dY, F, stride=2, pad=1, shape=(H, W))",
+        ),
+        (
+            "conv2d(X, F, stride=(2, 3), dilation=(3, 2))",
+            f"X: {IMAGE}, F: {FILTER}",
+            "conv_transpose2d(dY, F, stride=(2, 3), dilation=(3, 2), shape=(H, W))",
+        ),
+        (
+            "conv2d(X, F, dilation=2)",
+            f"X: {IMAGE}, F: {FILTER}",
+            "conv_transpose2d(dY, F, dilation=2)",
+        ),
+        (
+            "conv2d(X, F, stride=2, layout='NHWC')",
+            "X: [N, H, W, C], F: [R, S, C, K]",
+            "conv_transpose2d(dY, F, stride=2, layout='NHWC', shape=(H, W))",
+        ),
+        (
+            "conv2d(X, F, stride=2, groups=C, layout='NHWC')",
+            "X: [N, H, W, C], F: [R, S, 1, C]",
+            "conv_transpose2d(dY, F, stride=2, groups=C, layout='NHWC', shape=(H, W))",
+        ),
         ("conv1d(X, F)", "X: [N, C, T], F: [K, C, R]", "conv_transpose1d(dY, F)"),
-        ("conv_transpose2d(X, F, stride=2, pad=1)", f"X: {IMAGE}, F: [C, K, R, S]",
-         "conv2d(dY, F, stride=2, pad=1)"),
+        (
+            "conv_transpose2d(X, F, stride=2, pad=1)",
+            f"X: {IMAGE}, F: [C, K, R, S]",
+            "conv2d(dY, F, stride=2, pad=1)",
+        ),
         ("conv_transpose2d(X, F)", f"X: {IMAGE}, F: [C, K, R, S]", "conv2d(dY, F)"),
     ],
 )
@@ -66,12 +93,11 @@ def test_the_image_of_a_convolution(line: str, inputs: str, dX: str) -> None:
 
 def test_a_named_stride_stays_a_name() -> None:
     result = derived(
-        "conv2d(X, F, stride=stride, pad=pad)", f"X: {IMAGE}, F: {FILTER}",
+        "conv2d(X, F, stride=stride, pad=pad)",
+        f"X: {IMAGE}, F: {FILTER}",
         constants="stride: 2, pad: 1",
     )
-    assert printed(result, "X") == (
-        "conv_transpose2d(dY, F, stride=stride, pad=pad, shape=(H, W))"
-    )
+    assert printed(result, "X") == ("conv_transpose2d(dY, F, stride=stride, pad=pad, shape=(H, W))")
     assert "windows(X, (R, S), stride=stride, pad=pad)" in printed(result, "F")
 
 
@@ -80,16 +106,27 @@ def test_a_named_stride_stays_a_name() -> None:
     [
         ("conv2d(X, F)", f"X: {IMAGE}, F: {FILTER}", "windows(X, (R, S))"),
         ("conv2d(X, F, pad=1)", f"X: {IMAGE}, F: [K, C, 3, 3]", "windows(X, (3, 3), pad=1)"),
-        ("conv2d(X, F, dilation=2)", f"X: {IMAGE}, F: {FILTER}",
-         "windows(X, (R, S), dilation=2)"),
-        ("conv2d(X, F, pad=((0, 1), (1, 0)))", f"X: {IMAGE}, F: {FILTER}",
-         "windows(X, (R, S), pad=((0, 1), (1, 0)))"),
-        ("conv2d(X, F, layout='NHWC')", "X: [N, H, W, C], F: [R, S, C, K]",
-         "windows(X, (R, S, 1))"),
-        ("conv1d(X, F, stride=2, pad=1)", "X: [N, C, T], F: [K, C, R]",
-         "windows(X, R, stride=2, pad=1)"),
-        ("conv_transpose2d(X, F, stride=2)", f"X: {IMAGE}, F: [C, K, R, S]",
-         "windows(dY, (R, S), stride=2)"),
+        ("conv2d(X, F, dilation=2)", f"X: {IMAGE}, F: {FILTER}", "windows(X, (R, S), dilation=2)"),
+        (
+            "conv2d(X, F, pad=((0, 1), (1, 0)))",
+            f"X: {IMAGE}, F: {FILTER}",
+            "windows(X, (R, S), pad=((0, 1), (1, 0)))",
+        ),
+        (
+            "conv2d(X, F, layout='NHWC')",
+            "X: [N, H, W, C], F: [R, S, C, K]",
+            "windows(X, (R, S, 1))",
+        ),
+        (
+            "conv1d(X, F, stride=2, pad=1)",
+            "X: [N, C, T], F: [K, C, R]",
+            "windows(X, R, stride=2, pad=1)",
+        ),
+        (
+            "conv_transpose2d(X, F, stride=2)",
+            f"X: {IMAGE}, F: [C, K, R, S]",
+            "windows(dY, (R, S), stride=2)",
+        ),
         ("conv2d(X, F, groups=G)", "X: [N, G*C, H, W], F: [G*K, C, R, S]", "(R, S)"),
     ],
 )
@@ -108,31 +145,57 @@ def test_the_filter_of_one_image_is_a_correlation_with_the_upstream() -> None:
 @pytest.mark.parametrize(
     ("line", "inputs", "dX"),
     [
-        ("max_pool2d(X)", f"X: {IMAGE}",
-         "max_unpool2d(dY, argmax_pool2d(X, size=2), size=2, shape=(H, W))"),
-        ("max_pool2d(X, size=(3, 2), stride=(1, 2))", f"X: {IMAGE}",
-         "max_unpool2d(dY, argmax_pool2d(X, size=(3, 2), stride=(1, 2)), "
-         "size=(3, 2), stride=(1, 2), shape=(H, W))"),
-        ("max_pool2d(X, size=2, stride=1)", f"X: {IMAGE}",
-         "max_unpool2d(dY, argmax_pool2d(X, size=2, stride=1), size=2, stride=1, shape=(H, W))"),
-        ("avg_pool2d(X, size=3, stride=1, pad=1)", f"X: {IMAGE}",
-         "conv_transpose2d(dY, ones((C, 1, 3, 3)), pad=1, groups=C, shape=(H, W)) / 9"),
-        ("max_pool2d(X, size=3, stride=2, pad=1)", f"X: {IMAGE}",
-         "max_unpool2d(dY, argmax_pool2d(X, size=3, stride=2, pad=1), "
-         "size=3, stride=2, pad=1, shape=(H, W))"),
-        ("max_pool2d(X, layout='NHWC')", "X: [N, H, W, C]",
-         "max_unpool2d(dY, argmax_pool2d(X, size=2, layout='NHWC'), "
-         "size=2, layout='NHWC', shape=(H, W))"),
+        (
+            "max_pool2d(X)",
+            f"X: {IMAGE}",
+            "max_unpool2d(dY, argmax_pool2d(X, size=2), size=2, shape=(H, W))",
+        ),
+        (
+            "max_pool2d(X, size=(3, 2), stride=(1, 2))",
+            f"X: {IMAGE}",
+            "max_unpool2d(dY, argmax_pool2d(X, size=(3, 2), stride=(1, 2)), "
+            "size=(3, 2), stride=(1, 2), shape=(H, W))",
+        ),
+        (
+            "max_pool2d(X, size=2, stride=1)",
+            f"X: {IMAGE}",
+            "max_unpool2d(dY, argmax_pool2d(X, size=2, stride=1), size=2, stride=1, shape=(H, W))",
+        ),
+        (
+            "avg_pool2d(X, size=3, stride=1, pad=1)",
+            f"X: {IMAGE}",
+            "conv_transpose2d(dY, ones((C, 1, 3, 3)), pad=1, groups=C, shape=(H, W)) / 9",
+        ),
+        (
+            "max_pool2d(X, size=3, stride=2, pad=1)",
+            f"X: {IMAGE}",
+            "max_unpool2d(dY, argmax_pool2d(X, size=3, stride=2, pad=1), "
+            "size=3, stride=2, pad=1, shape=(H, W))",
+        ),
+        (
+            "max_pool2d(X, layout='NHWC')",
+            "X: [N, H, W, C]",
+            "max_unpool2d(dY, argmax_pool2d(X, size=2, layout='NHWC'), "
+            "size=2, layout='NHWC', shape=(H, W))",
+        ),
         ("avg_pool2d(X)", "X: [N, C, 2*H, 2*W]", "upsample_nearest(dY, scale=2) / 4"),
-        ("avg_pool2d(X, size=3, stride=2)", f"X: {IMAGE}",
-         "conv_transpose2d(dY, ones((C, 1, 3, 3)), stride=2, groups=C, shape=(H, W)) / 9"),
-        ("avg_pool2d(X, size=3, stride=2, layout='NHWC')", "X: [N, H, W, C]",
-         "conv_transpose2d(dY, ones((3, 3, 1, C)), stride=2, groups=C, layout='NHWC', "
-         "shape=(H, W)) / 9"),
-        ("avg_pool2d(X, size=2, pad=1)", "X: [H, W]",
-         "conv_transpose2d(dY, ones((2, 2)), stride=2, pad=1, shape=(H, W)) / 4"),
-        ("upsample_nearest(X)", f"X: {IMAGE}",
-         "dY.reshape((N, C, H, 2, W, 2)).sum(axis=(3, 5))"),
+        (
+            "avg_pool2d(X, size=3, stride=2)",
+            f"X: {IMAGE}",
+            "conv_transpose2d(dY, ones((C, 1, 3, 3)), stride=2, groups=C, shape=(H, W)) / 9",
+        ),
+        (
+            "avg_pool2d(X, size=3, stride=2, layout='NHWC')",
+            "X: [N, H, W, C]",
+            "conv_transpose2d(dY, ones((3, 3, 1, C)), stride=2, groups=C, layout='NHWC', "
+            "shape=(H, W)) / 9",
+        ),
+        (
+            "avg_pool2d(X, size=2, pad=1)",
+            "X: [H, W]",
+            "conv_transpose2d(dY, ones((2, 2)), stride=2, pad=1, shape=(H, W)) / 4",
+        ),
+        ("upsample_nearest(X)", f"X: {IMAGE}", "dY.reshape((N, C, H, 2, W, 2)).sum(axis=(3, 5))"),
     ],
 )
 def test_pooling(line: str, inputs: str, dX: str) -> None:

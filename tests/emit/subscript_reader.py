@@ -1,9 +1,9 @@
 """Reads the subscript form back and evaluates it, entry by entry, knowing nothing of gradtool.
 
-    line    = name "[" indices "]" "=" sum [note]
-    sum     = ["-"] product { ("+" | "-") product }
-    product = { factor } [ "/" factor ]          side by side; a Σ, max or argmax takes the rest
-    factor  = base [ "^" base ]
+line    = name "[" indices "]" "=" sum [note]
+sum     = ["-"] product { ("+" | "-") product }
+product = { factor } [ "/" factor ]          side by side; a Σ, max or argmax takes the rest
+factor  = base [ "^" base ]
 """
 
 from __future__ import annotations
@@ -21,18 +21,37 @@ TOKEN = re.compile(
     r"|(?P<name>[^\W\d]\w*'*)|(?P<sign>>=|<=|!=|//|.))"
 )
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
-    ">": float.__gt__, "≥": float.__ge__, ">=": float.__ge__, "<": float.__lt__,
-    "≤": float.__le__, "<=": float.__le__, "=": float.__eq__, "≠": float.__ne__,
+    ">": float.__gt__,
+    "≥": float.__ge__,
+    ">=": float.__ge__,
+    "<": float.__lt__,
+    "≤": float.__le__,
+    "<=": float.__le__,
+    "=": float.__eq__,
+    "≠": float.__ne__,
     "!=": float.__ne__,
 }
 REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
-    "Σ": sum, "sum": sum, "max": max, "min": min,
-    "argmax": lambda x: x.index(max(x)), "argmin": lambda x: x.index(min(x)),
+    "Σ": sum,
+    "sum": sum,
+    "max": max,
+    "min": min,
+    "argmax": lambda x: x.index(max(x)),
+    "argmin": lambda x: x.index(min(x)),
 }
 FUNCTIONS: dict[str, Callable[..., float]] = {
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "sin": math.sin, "cos": math.cos,
-    "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh, "abs": abs, "erf": math.erf,
-    "sign": lambda x: float(np.sign(x)), "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "sin": math.sin,
+    "cos": math.cos,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "abs": abs,
+    "erf": math.erf,
+    "sign": lambda x: float(np.sign(x)),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "softplus": lambda x: math.log1p(math.exp(x)),
 }
 
@@ -68,8 +87,10 @@ class _Reader:
     def touching(self) -> bool:
         """Whether the next token follows the last one without a space."""
         token = self.tokens[self.at]
-        return token.group() == token.group().strip() and token.start() == self.tokens[
-            self.at - 1].end()
+        return (
+            token.group() == token.group().strip()
+            and token.start() == self.tokens[self.at - 1].end()
+        )
 
     # -- grammar --------------------------------------------------------------------------
 

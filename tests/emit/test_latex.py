@@ -46,10 +46,17 @@ def sizes(*names: str) -> tuple[Dim, ...]:
 
 NOTATION = notation_of(
     [
-        Tensor("X", sizes("N", "D")), Tensor("Z", sizes("N", "D")), Tensor("W1", sizes("D", "C")),
-        Tensor("b", sizes("D")), Tensor("c", sizes("D")), Tensor("a", ()), Tensor("f", ()),
-        Tensor("T3", sizes("M", "N", "D")), Tensor("s", sizes("N", "1")),
-        Tensor("y", sizes("N"), "index", Dim.of("D")), Tensor("dZ", sizes("N", "D")),
+        Tensor("X", sizes("N", "D")),
+        Tensor("Z", sizes("N", "D")),
+        Tensor("W1", sizes("D", "C")),
+        Tensor("b", sizes("D")),
+        Tensor("c", sizes("D")),
+        Tensor("a", ()),
+        Tensor("f", ()),
+        Tensor("T3", sizes("M", "N", "D")),
+        Tensor("s", sizes("N", "1")),
+        Tensor("y", sizes("N"), "index", Dim.of("D")),
+        Tensor("dZ", sizes("N", "D")),
     ],
     {"eps": Fraction(1, 1000)},
     {"dZ": "Z"},
@@ -103,8 +110,10 @@ def parsed(text: str) -> Tree:
         ("(X * Z).sum(axis=0)", r"\sum_{n} X_{n,:} \odot Z_{n,:}"),
         ("X - (X * Z).sum(axis=0)", r"X - \sum_{n} X_{n,:} \odot Z_{n,:}"),
         ("X.sum(axis=0) * b", r"\left(\sum_{n} X_{n,:}\right) \odot b"),
-        ("((X - X.mean(axis=0))**2).mean(axis=0)",
-         r"\frac{1}{N} \sum_{n} \left(X_{n,:} - \frac{1}{N} \sum_{n'} X_{n',:}\right)^{\odot 2}"),
+        (
+            "((X - X.mean(axis=0))**2).mean(axis=0)",
+            r"\frac{1}{N} \sum_{n} \left(X_{n,:} - \frac{1}{N} \sum_{n'} X_{n',:}\right)^{\odot 2}",
+        ),
         ("(X @ W1).sum(axis=0)", r"\sum_{n} \left(X \, W_{1}\right)_{n,:}"),
         ("T3.max(axis=(0, 2))", r"\max_{m,d} \left(T_{3}\right)_{m,:,d}"),
         ("logsumexp(X)", r"\operatorname*{logsumexp}_{d} X_{:,d}"),
@@ -122,10 +131,11 @@ def parsed(text: str) -> Tree:
         # Conditions.
         ("X > 0", r"\mathbf{1}\left[X > 0\right]"),
         ("dZ * (X > 0)", DZ + r" \odot \mathbf{1}\left[X > 0\right]"),
-        ("where(X > 0, X, b)",
-         r"\begin{cases} X & \text{if } X > 0 \\ b & \text{otherwise} \end{cases}"),
-        ("(X > 0) & ~(Z > 0)",
-         r"\mathbf{1}\left[X > 0 \wedge \neg \left(Z > 0\right)\right]"),
+        (
+            "where(X > 0, X, b)",
+            r"\begin{cases} X & \text{if } X > 0 \\ b & \text{otherwise} \end{cases}",
+        ),
+        ("(X > 0) & ~(Z > 0)", r"\mathbf{1}\left[X > 0 \wedge \neg \left(Z > 0\right)\right]"),
         # Anything else is a function.
         ("clip(X, -1, 1)", r"\operatorname{clip}\left(X, -1, 1\right)"),
         ("tanh(a)**2", r"\left(\tanh\left(a\right)\right)^{2}"),
@@ -146,12 +156,27 @@ def test_without_shapes_a_product_is_elementwise() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("W", "W"), ("W1", "W_{1}"), ("gamma", r"\gamma"), ("xhat", r"\hat{x}"),
-        ("x_hat", r"\hat{x}"), ("mu_B", r"\mu_{B}"), ("std", r"\mathrm{std}"),
-        ("h_prev", r"h_{\mathrm{prev}}"), ("A_inv", r"A_{\mathrm{inv}}"), ("eps", r"\epsilon"),
-        ("lam", r"\lambda"), ("Sigma", r"\Sigma"), ("s_c", "s_{c}"), ("W_", r"\mathrm{W\_}"),
-        ("_x", r"\mathrm{\_x}"), ("chat", r"\hat{c}"), ("that", r"\hat{t}"), ("σ", r"\sigma"),
-        ("β2", r"\beta_{2}"), ("你", r"\mathrm{U+4F60}"), ("é", r"\mathrm{e}"),
+        ("W", "W"),
+        ("W1", "W_{1}"),
+        ("gamma", r"\gamma"),
+        ("xhat", r"\hat{x}"),
+        ("x_hat", r"\hat{x}"),
+        ("mu_B", r"\mu_{B}"),
+        ("std", r"\mathrm{std}"),
+        ("h_prev", r"h_{\mathrm{prev}}"),
+        ("A_inv", r"A_{\mathrm{inv}}"),
+        ("eps", r"\epsilon"),
+        ("lam", r"\lambda"),
+        ("Sigma", r"\Sigma"),
+        ("s_c", "s_{c}"),
+        ("W_", r"\mathrm{W\_}"),
+        ("_x", r"\mathrm{\_x}"),
+        ("chat", r"\hat{c}"),
+        ("that", r"\hat{t}"),
+        ("σ", r"\sigma"),
+        ("β2", r"\beta_{2}"),
+        ("你", r"\mathrm{U+4F60}"),
+        ("é", r"\mathrm{e}"),
     ],
 )
 def test_a_name(name: str, expected: str) -> None:
@@ -184,7 +209,11 @@ def test_batch_norm_reads_as_in_a_textbook() -> None:
     dy, row = r"\frac{\partial L}{\partial Y}", r"\frac{\partial L}{\partial Y_{n,:}}"
     assert latex_line("dX", line.tree, derivation_notation(derivation)) == (
         r"\frac{\partial L}{\partial X} = \frac{\gamma}{N \, \mathrm{std}} \odot \left(N \, "
-        + dy + r" - \sum_{n} " + row + r" - \hat{x} \odot \sum_{n} " + row
+        + dy
+        + r" - \sum_{n} "
+        + row
+        + r" - \hat{x} \odot \sum_{n} "
+        + row
         + r" \odot \hat{x}_{n,:}\right)"
     )
 
@@ -230,7 +259,7 @@ def check_structure(text: str) -> None:
         if token.startswith("\\"):
             assert token[1:] in KNOWN or token[1:] in SYMBOLS, token
         if token in ("\\begin", "\\end"):
-            name = "".join(found[place + 2: found.index("}", place)])
+            name = "".join(found[place + 2 : found.index("}", place)])
             if token == "\\begin":
                 open_ones.append(name)
             else:
@@ -300,7 +329,10 @@ def test_the_document_compiles(tmp_path: Path) -> None:
     (tmp_path / "all.tex").write_text(latex_document(layers), encoding="utf-8")
     done = subprocess.run(
         [program, "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
-        cwd=tmp_path, capture_output=True, timeout=120, check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
 

@@ -20,25 +20,37 @@ from tests.emit.subscript_reader import NotReadable, evaluate
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("affine", """
+        (
+            "affine",
+            """
             dX[n,d] = Σ_c dY[n,c] W[d,c]
             dW[d,c] = Σ_n X[n,d] dY[n,c]
-            db[c] = Σ_n dY[n,c]"""),
+            db[c] = Σ_n dY[n,c]""",
+        ),
         ("softmax_ce", "dS[n,c] = (P[n,c] - 1[c = y[n]]) / N"),
-        ("batch_norm", """
+        (
+            "batch_norm",
+            """
             dX[n,d] = gamma[d] (N dY[n,d] - Σ_n' dY[n',d] - xhat[n,d] Σ_n' dY[n',d] xhat[n',d]) """
-         """/ (N std[d])
+            """/ (N std[d])
             dgamma[d] = Σ_n dY[n,d] xhat[n,d]
-            dbeta[d] = Σ_n dY[n,d]"""),
-        ("conv", """
+            dbeta[d] = Σ_n dY[n,d]""",
+        ),
+        (
+            "conv",
+            """
             dX[n,c,h,w] = Σ_{k,r,s} dY[n,k,h-r,w-s] F[k,c,r,s]   (entries outside an array are 0)
             dF[k,c,r,s] = Σ_{i<H+1-R,n,j<W+1-S} dY[n,k,i,j] X[n,c,i+r,j+s]
-            db[k] = Σ_{i<H+1-R,n,j<W+1-S} dY[n,k,i,j]"""),
-        ("attention", """
+            db[k] = Σ_{i<H+1-R,n,j<W+1-S} dY[n,k,i,j]""",
+        ),
+        (
+            "attention",
+            """
             dS[m,t] = P[m,t] (Σ_f dO[m,f] V[t,f] - Σ_f dO[m,f] O[m,f])
             dQ[m,e] = Σ_t dS[m,t] K[t,e] / sqrt(E)
             dK[t,e] = Σ_m dS[m,t] Q[m,e] / sqrt(E)
-            dV[t,f] = Σ_m P[m,t] dO[m,f]"""),
+            dV[t,f] = Σ_m P[m,t] dO[m,f]""",
+        ),
     ],
 )
 def test_known_layers_read_as_in_a_textbook(name: str, expected: str) -> None:
@@ -117,7 +129,8 @@ def test_every_line_evaluates_to_the_derived_values(name: str, staged: bool) -> 
 def test_few_lines_are_written_with_array_expressions() -> None:
     """Only reshapes, matrix functions and places of maxima are, so the test above reads most."""
     written = [
-        text for name in ("affine", "batch_norm", "conv", "two_layer", "attention", "layer_norm")
+        text
+        for name in ("affine", "batch_norm", "conv", "two_layer", "attention", "layer_norm")
         for text in subscripts(example(name)[1]).values()
     ]
     assert not [text for text in written if ")[" in text]

@@ -13,8 +13,23 @@ from gradtool.emit.text import line, operand, text
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer
 from gradtool.spec.parse import Reader, parse_block
 
-INFIX = ("add", "sub", "mul", "div", "floordiv", "matmul", "gt", "ge", "lt", "le", "eq", "ne",
-         "logical_and", "logical_or", "pow")
+INFIX = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floordiv",
+    "matmul",
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "eq",
+    "ne",
+    "logical_and",
+    "logical_or",
+    "pow",
+)
 PREFIX = ("neg", "logical_not")
 METHODS = ("sum", "mean", "max", "min", "var", "std")
 FUNCTIONS = ("exp", "relu", "softmax", "where", "maximum", "concatenate", "pad", "onehot")
@@ -55,14 +70,27 @@ def calls(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
         st.builds(lambda x, e: call("getitem", x, Items(tuple(e))), receiver, entries),
         st.builds(lambda op, x, a: call(op, x, axis=a), st.sampled_from(METHODS), inner, axes),
         st.builds(lambda x: call("sum", x, axis=integer(1), keepdims=Literal(True)), inner),
-        st.builds(lambda op, a: Call(op, tuple(a)), st.sampled_from(FUNCTIONS),
-                  st.lists(inner, min_size=1, max_size=3)),
-        st.builds(lambda a: call("stack", Items(tuple(a)), axis=integer(1)),
-                  st.lists(inner, min_size=1, max_size=3)),
+        st.builds(
+            lambda op, a: Call(op, tuple(a)),
+            st.sampled_from(FUNCTIONS),
+            st.lists(inner, min_size=1, max_size=3),
+        ),
+        st.builds(
+            lambda a: call("stack", Items(tuple(a)), axis=integer(1)),
+            st.lists(inner, min_size=1, max_size=3),
+        ),
         st.builds(lambda x: Call("einsum", (Literal("nd,d->n"), x, x)), inner),
-        st.builds(lambda x: Call("sum", (x,), (("over", Items((call("lt", Name("k"), Name("K")),
-                                                               Name("p")))),
-                                               ("outside", integer(0)))), inner),
+        st.builds(
+            lambda x: Call(
+                "sum",
+                (x,),
+                (
+                    ("over", Items((call("lt", Name("k"), Name("K")), Name("p")))),
+                    ("outside", integer(0)),
+                ),
+            ),
+            inner,
+        ),
     )
 
 
@@ -99,10 +127,27 @@ def test_an_index_statement_is_read_back(tree: Tree) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "dY @ W.T", "(P - onehot(y)) / N", "a - (b - c)", "a - b - c", "a / (b * c)", "a / b * c",
-        "(a @ b) * c", "a * (b @ c)", "(-a)**2", "-a**2", "a**-1", "2**X", "(-2)**X",
-        "(a + b).sum(axis=0)", "X[:, None] * Y", "X[..., 0]", "X[1:, ::-1]", "~(X > 0)",
-        "(X > 0) & (Z > 0)", "x.reshape((N, -1))", "gamma / (N * std)",
+        "dY @ W.T",
+        "(P - onehot(y)) / N",
+        "a - (b - c)",
+        "a - b - c",
+        "a / (b * c)",
+        "a / b * c",
+        "(a @ b) * c",
+        "a * (b @ c)",
+        "(-a)**2",
+        "-a**2",
+        "a**-1",
+        "2**X",
+        "(-2)**X",
+        "(a + b).sum(axis=0)",
+        "X[:, None] * Y",
+        "X[..., 0]",
+        "X[1:, ::-1]",
+        "~(X > 0)",
+        "(X > 0) & (Z > 0)",
+        "x.reshape((N, -1))",
+        "gamma / (N * std)",
     ],
 )
 def test_no_bracket_is_missing_and_none_is_idle(written: str) -> None:

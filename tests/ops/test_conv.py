@@ -42,8 +42,13 @@ def entry(x: Array, n: int, c: int, i: int, j: int) -> float:
 
 
 def loops(
-    x: Array, f: Array, b: Array | None, stride: tuple[int, int], pad: tuple[int, int],
-    dilation: tuple[int, int], groups: int,
+    x: Array,
+    f: Array,
+    b: Array | None,
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
 ) -> Array:
     """The definition of a convolution, one output entry after the other."""
     n, _, h, w = x.shape
@@ -56,7 +61,10 @@ def loops(
         y[a, kk, i, j] = 0 if b is None else b[kk]
         for cc, p, q in itertools.product(range(cg), range(r), range(s)):
             y[a, kk, i, j] += f[kk, cc, p, q] * entry(
-                x, a, first + cc, stride[0] * i + dilation[0] * p - pad[0],
+                x,
+                a,
+                first + cc,
+                stride[0] * i + dilation[0] * p - pad[0],
                 stride[1] * j + dilation[1] * q - pad[1],
             )
     return y
@@ -92,7 +100,9 @@ def test_conv2d_is_the_loop(
     assert np.allclose(got, loops(X, F, B, stride, pad, dilation, 1))
     last = evaluate(
         f'conv2d(X, F, b, layout="NHWC"{comma}{options})',
-        X=X.transpose(0, 2, 3, 1), F=F.transpose(2, 3, 1, 0), b=B,
+        X=X.transpose(0, 2, 3, 1),
+        F=F.transpose(2, 3, 1, 0),
+        b=B,
     )
     assert np.allclose(last.transpose(0, 3, 1, 2), got)
 
@@ -110,7 +120,9 @@ def test_groups_have_their_own_filters(f: Array, groups: int) -> None:
     assert np.allclose(got, expected)
     last = evaluate(
         f'conv2d(X, F, b, stride=2, pad=1, groups={groups}, layout="NHWC")',
-        X=X.transpose(0, 2, 3, 1), F=f.transpose(2, 3, 1, 0), b=b,
+        X=X.transpose(0, 2, 3, 1),
+        F=f.transpose(2, 3, 1, 0),
+        b=b,
     )
     assert np.allclose(last.transpose(0, 3, 1, 2), expected)
 
@@ -124,11 +136,14 @@ def test_axes_of_size_one_and_views_are_padded_too() -> None:
 
 
 def test_conv2d_without_batch_or_channels() -> None:
-    assert np.allclose(evaluate("conv2d(X, F, b)", X=X[0], F=F, b=B),
-                       evaluate("conv2d(X, F, b)", X=X, F=F, b=B)[0])
+    assert np.allclose(
+        evaluate("conv2d(X, F, b)", X=X[0], F=F, b=B), evaluate("conv2d(X, F, b)", X=X, F=F, b=B)[0]
+    )
     x, f = X[0, 0], F[0, 0]
-    assert np.allclose(evaluate("conv2d(X, F)", X=x, F=f),
-                       loops(x[None, None], f[None, None], None, (1, 1), (0, 0), (1, 1), 1)[0, 0])
+    assert np.allclose(
+        evaluate("conv2d(X, F)", X=x, F=f),
+        loops(x[None, None], f[None, None], None, (1, 1), (0, 0), (1, 1), 1)[0, 0],
+    )
 
 
 def test_same_keeps_the_size_and_pairs_pad_each_side() -> None:
@@ -145,18 +160,29 @@ def test_conv1d_is_a_flat_conv2d(options: str) -> None:
     two = options.replace("pad=2", "pad=(0, 2)")
     flat = evaluate(f"conv2d(X, F, b{two})", X=x[:, :, None], F=f[:, :, None], b=B)
     assert np.allclose(evaluate(f"conv1d(X, F, b{options})", X=x, F=f, b=B), flat[:, :, 0])
-    turned = evaluate(f'conv1d(X, F, b, layout="NWC"{options})', X=x.transpose(0, 2, 1),
-                      F=f.transpose(2, 1, 0), b=B)
+    turned = evaluate(
+        f'conv1d(X, F, b, layout="NWC"{options})',
+        X=x.transpose(0, 2, 1),
+        F=f.transpose(2, 1, 0),
+        b=B,
+    )
     assert np.allclose(turned.transpose(0, 2, 1), flat[:, :, 0])
 
 
-def spread(x: Array, f: Array, stride: int, pad: int, dilation: int, extra: int,
-           groups: int) -> Array:
+def spread(
+    x: Array, f: Array, stride: int, pad: int, dilation: int, extra: int, groups: int
+) -> Array:
     """Every entry adds a scaled filter to the result."""
     n, c, h, w = x.shape
     _, kg, r, s = f.shape
-    whole = np.zeros((n, kg * groups, (h - 1) * stride + dilation * (r - 1) + 1 + extra,
-                      (w - 1) * stride + dilation * (s - 1) + 1 + extra))
+    whole = np.zeros(
+        (
+            n,
+            kg * groups,
+            (h - 1) * stride + dilation * (r - 1) + 1 + extra,
+            (w - 1) * stride + dilation * (s - 1) + 1 + extra,
+        )
+    )
     for a, cc, i, j in np.ndindex(*x.shape):
         first = cc // (c // groups) * kg
         for k, p, q in np.ndindex(*f.shape[1:]):
@@ -168,8 +194,14 @@ def spread(x: Array, f: Array, stride: int, pad: int, dilation: int, extra: int,
 
 @pytest.mark.parametrize(
     ("stride", "pad", "dilation", "extra", "groups"),
-    [(1, 0, 1, 0, 1), (2, 0, 1, 0, 1), (2, 1, 1, 1, 1), (3, 1, 2, 0, 1), (2, 1, 1, 0, 2),
-     (2, 0, 1, 0, 4)],
+    [
+        (1, 0, 1, 0, 1),
+        (2, 0, 1, 0, 1),
+        (2, 1, 1, 1, 1),
+        (3, 1, 2, 0, 1),
+        (2, 1, 1, 0, 2),
+        (2, 0, 1, 0, 4),
+    ],
 )
 def test_conv_transpose2d_spreads_filters(
     stride: int, pad: int, dilation: int, extra: int, groups: int
@@ -181,11 +213,16 @@ def test_conv_transpose2d_spreads_filters(
     expected = spread(x, f, stride, pad, dilation, extra, groups) + b[:, None, None]
     assert np.allclose(got, expected)
     rows, columns = expected.shape[2:]
-    sized = evaluate(f"conv_transpose2d(X, F, b, {options}, shape=({rows}, {columns}))",
-                     X=x, F=f, b=b)
+    sized = evaluate(
+        f"conv_transpose2d(X, F, b, {options}, shape=({rows}, {columns}))", X=x, F=f, b=b
+    )
     assert np.allclose(sized, expected)
-    last = evaluate(f'conv_transpose2d(X, F, b, {options}, output_pad={extra}, layout="NHWC")',
-                    X=x.transpose(0, 2, 3, 1), F=f.transpose(2, 3, 1, 0), b=b)
+    last = evaluate(
+        f'conv_transpose2d(X, F, b, {options}, output_pad={extra}, layout="NHWC")',
+        X=x.transpose(0, 2, 3, 1),
+        F=f.transpose(2, 3, 1, 0),
+        b=b,
+    )
     assert np.allclose(last.transpose(0, 3, 1, 2), expected)
 
 
@@ -201,7 +238,8 @@ def test_windows_and_im2col() -> None:
     flat = np.lib.stride_tricks.sliding_window_view(X, (3, 2), axis=(2, 3))
     assert np.allclose(evaluate("windows(X, (3, 2))", X=X), flat)
     wide = np.lib.stride_tricks.sliding_window_view(
-        np.pad(X, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), axis=(2, 3))[:, :, ::2, ::2]
+        np.pad(X, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), axis=(2, 3)
+    )[:, :, ::2, ::2]
     assert np.allclose(evaluate("windows(X, (3, 3), stride=2, pad=1)", X=X), wide)
     rows = wide.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 4 * 9)
     assert np.allclose(evaluate("im2col(X, 3, stride=2, pad=1)", X=X), rows)
@@ -232,7 +270,8 @@ def test_max_unpool2d_puts_entries_back_where_the_maxima_were(options: str) -> N
     assert np.allclose(back, expected)
     last = evaluate(
         line.replace("(X", "(X, layout='NHWC'").replace("shape", "layout='NHWC', shape"),
-        U=u.transpose(0, 2, 3, 1), X=X.transpose(0, 2, 3, 1),
+        U=u.transpose(0, 2, 3, 1),
+        X=X.transpose(0, 2, 3, 1),
     )
     assert np.allclose(last.transpose(0, 3, 1, 2), expected)
 
@@ -253,7 +292,8 @@ def pooled(x: Array, size: tuple[int, int], stride: tuple[int, int], pad: int, h
 @pytest.mark.parametrize(
     ("options", "size", "stride", "pad"),
     [
-        ("", (2, 2), (2, 2), 0), ("size=3", (3, 3), (3, 3), 0),
+        ("", (2, 2), (2, 2), 0),
+        ("size=3", (3, 3), (3, 3), 0),
         ("size=(3, 2), stride=1", (3, 2), (1, 1), 0),
         ("size=3, stride=2, pad=1", (3, 3), (2, 2), 1),
         ("size=(1, 2), stride=(2, 1)", (1, 2), (2, 1), 0),

@@ -89,23 +89,36 @@ def test_an_input_without_effect_has_a_zero_gradient() -> None:
     assert found.node("w").gradient == 0
 
 
-@pytest.mark.parametrize(("text", "values", "said"), [
-    (GATE, "x=1,y=2", "no value for z of gate"),
-    (GATE, "x=1,y=2,Z=3", "no input or parameter 'Z' | did you mean 'z'?"),
-    (GATE, "x=1,y=2,z=[3]", "z must have the shape (), found (1,)"),
-    (AFFINE, "X=[1,2],W=[[1]],b=[1]", "X must have the shape (N, D), found (2,)"),
-    (AFFINE, "X=[[1,2],[3]],W=[[1]],b=[1]", "the lists of X have unequal lengths"),
-    (AFFINE, "X=[[1,2]],W=[[1],[2],[3]],b=[1]",
-     "axis 0 of W must have the length 2 (D is 2 in X), found 3"),
-    (AFFINE, "X=[[]],W=[[1]],b=[1]", "X must have the shape (N, D)"),
-    (CROSS_ENTROPY, "S=[[1,2,3]],y=[3]", "y holds labels: whole numbers from 0 to 2"),
-    (CROSS_ENTROPY, "S=[[1,2,3]],y=[0.5]", "y holds labels: whole numbers from 0 to 2"),
-    ("layer: a\ninputs: {X: [2*H]}\nforward: |\n  Y = X / H\n", "X=[1,2,3]",
-     "do not tell the size H"),
-    (AFFINE + "sizes: {D: 4}\n", "X=[[1,2]],W=[[1],[2]],b=[1]", "D is 4 in sizes: of the spec"),
-    ("layer: a\ninputs: {m: {shape: [N], dtype: bool}, x: [N]}\nforward: |\n  y = where(m, x, 0)\n",
-     "m=[2],x=[1]", "m is true or false: give 0 or 1"),
-])
+@pytest.mark.parametrize(
+    ("text", "values", "said"),
+    [
+        (GATE, "x=1,y=2", "no value for z of gate"),
+        (GATE, "x=1,y=2,Z=3", "no input or parameter 'Z' | did you mean 'z'?"),
+        (GATE, "x=1,y=2,z=[3]", "z must have the shape (), found (1,)"),
+        (AFFINE, "X=[1,2],W=[[1]],b=[1]", "X must have the shape (N, D), found (2,)"),
+        (AFFINE, "X=[[1,2],[3]],W=[[1]],b=[1]", "the lists of X have unequal lengths"),
+        (
+            AFFINE,
+            "X=[[1,2]],W=[[1],[2],[3]],b=[1]",
+            "axis 0 of W must have the length 2 (D is 2 in X), found 3",
+        ),
+        (AFFINE, "X=[[]],W=[[1]],b=[1]", "X must have the shape (N, D)"),
+        (CROSS_ENTROPY, "S=[[1,2,3]],y=[3]", "y holds labels: whole numbers from 0 to 2"),
+        (CROSS_ENTROPY, "S=[[1,2,3]],y=[0.5]", "y holds labels: whole numbers from 0 to 2"),
+        (
+            "layer: a\ninputs: {X: [2*H]}\nforward: |\n  Y = X / H\n",
+            "X=[1,2,3]",
+            "do not tell the size H",
+        ),
+        (AFFINE + "sizes: {D: 4}\n", "X=[[1,2]],W=[[1],[2]],b=[1]", "D is 4 in sizes: of the spec"),
+        (
+            "layer: a\ninputs: {m: {shape: [N], dtype: bool}, x: [N]}\n"
+            "forward: |\n  y = where(m, x, 0)\n",
+            "m=[2],x=[1]",
+            "m is true or false: give 0 or 1",
+        ),
+    ],
+)
 def test_values_that_do_not_fit_get_one_clear_message(text: str, values: str, said: str) -> None:
     assert said in refused(text, values)
 

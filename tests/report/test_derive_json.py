@@ -52,8 +52,15 @@ def test_a_loss_has_no_upstream_gradient() -> None:
 def test_the_lines_hold_everything_that_the_gradients_name() -> None:
     found = layer("two_layer")
     roles = {line["name"]: line["role"] for line in found["lines"]}
-    assert roles == {"z": "inner", "dz": "cotangent", "dX": "gradient", "dW1": "gradient",
-                     "db1": "gradient", "dW2": "gradient", "db2": "gradient"}
+    assert roles == {
+        "z": "inner",
+        "dz": "cotangent",
+        "dX": "gradient",
+        "dW1": "gradient",
+        "db1": "gradient",
+        "dW2": "gradient",
+        "db2": "gradient",
+    }
     hidden = {line["name"] for line in found["lines"] if line["of"] == ""}
     assert hidden == {"z", "dz"}  # the spec names neither
 

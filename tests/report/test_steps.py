@@ -33,7 +33,8 @@ def spec_of(inputs: str, forward: str, parameters: str = "") -> str:
 
 AFFINE = spec_of("X: [N, D]", "Y = X @ W + b", "W: [D, C], b: [C]")
 TWO_LAYER = spec_of(
-    "X: [N, D]", "Z = X @ W1 + b1\nH = relu(Z)\nS = H @ W2 + b2",
+    "X: [N, D]",
+    "Z = X @ W1 + b1\nH = relu(Z)\nS = H @ W2 + b2",
     "W1: [D, H1], b1: [H1], W2: [H1, C], b2: [C]",
 )
 MLP = spec_of(
@@ -46,8 +47,10 @@ MLP = spec_of(
 
 def test_the_transpose_and_the_order_follow_from_the_axes() -> None:
     told = flat(sections_of(AFFINE))
-    assert "dW must be (D, C), the shape of W. X is (N, D) and dY is (N, C). " \
+    assert (
+        "dW must be (D, C), the shape of W. X is (N, D) and dY is (N, C). "
         "N must disappear: it is summed over." in told
+    )
     assert "So X.T @ dY: (D, N) @ (N, C) gives (D, C)." in told
     assert "So dY @ W.T: (N, C) @ (C, D) gives (N, D)." in told
 
@@ -75,10 +78,17 @@ def test_equal_sizes_in_a_product_are_pointed_out() -> None:
 
 
 def test_shares_of_several_uses_are_added() -> None:
-    told = flat(sections_of(spec_of("X: [N, D]", """
+    told = flat(
+        sections_of(
+            spec_of(
+                "X: [N, D]",
+                """
         mu = X.mean(axis=0)
         xc = X - mu
-    """)))
+    """,
+            )
+        )
+    )
     assert "X is used twice: in mu and xc. Each use hands back a share." in told
     assert "The shares add up:\ndX = dxc + dmu / N" in told
 
@@ -86,8 +96,10 @@ def test_shares_of_several_uses_are_added() -> None:
 def test_the_value_at_a_kink_is_stated() -> None:
     told = flat(sections_of(TWO_LAYER))
     assert "∂H/∂Z = (Z > 0)" in told
-    assert "At Z = 0 there is a kink: the slope jumps between 0 and 1. " \
+    assert (
+        "At Z = 0 there is a kink: the slope jumps between 0 and 1. "
         "The value 0 is taken there." in told
+    )
 
 
 def test_the_first_of_equal_maxima_gets_the_gradient() -> None:
@@ -111,12 +123,19 @@ def test_a_variable_behind_a_comparison_has_a_zero_gradient_and_a_reason() -> No
 
 
 def test_facts_behind_a_short_form_are_told() -> None:
-    told = flat(sections_of(spec_of("X: [N, D]", """
+    told = flat(
+        sections_of(
+            spec_of(
+                "X: [N, D]",
+                """
         mu = X.mean(axis=0)
         var = ((X - mu)**2).mean(axis=0)
         std = sqrt(var + 1)
         xhat = (X - mu) / std
-    """)))
+    """,
+            )
+        )
+    )
     assert "xhat.sum(axis=0) is 0, proved by expanding its definition." in told
     assert "This share is 0, because (X - mu).sum(axis=0) is 0." in told
 
@@ -128,8 +147,7 @@ def test_labels_pick_and_may_pick_again() -> None:
 
 
 def test_one_pick_in_every_row_is_never_repeated() -> None:
-    told = flat(sections_of(
-        spec_of("S: [N, C], y: {shape: [N], index: C}", "p = S[arange(N), y]")))
+    told = flat(sections_of(spec_of("S: [N, C], y: {shape: [N], index: C}", "p = S[arange(N), y]")))
     assert "Only the entries of S that y picks were used." in told
     assert "more than once" not in told
 
@@ -139,10 +157,13 @@ def test_a_diagonal_is_named() -> None:
     assert "its diagonal, were used" in told
 
 
-@pytest.mark.parametrize(("forward", "strided"), [
-    ("O[i, j] = sum(X[i + p, j + q] * F[p, q], over=[p, q])", False),
-    ("O[i < 2, j < 2] = sum(X[2*i + p, 2*j + q] * F[p, q], over=[p, q])", True),
-])
+@pytest.mark.parametrize(
+    ("forward", "strided"),
+    [
+        ("O[i, j] = sum(X[i + p, j + q] * F[p, q], over=[p, q])", False),
+        ("O[i < 2, j < 2] = sum(X[2*i + p, 2*j + q] * F[p, q], over=[p, q])", True),
+    ],
+)
 def test_a_window_gives_a_correlation_and_a_full_convolution(forward: str, strided: bool) -> None:
     told = flat(sections_of(spec_of("X: [4, 4]", forward, "F: [2, 2]")))
     assert "this is the correlation of X with dO" in told
@@ -155,8 +176,11 @@ def test_a_product_is_not_called_a_convolution() -> None:
 
 
 def test_the_fourth_order_tensor_is_counted() -> None:
-    (section,) = [s for s in sections_of(TWO_LAYER + "sizes: {N: 2, D: 3, H1: 5}\n")
-                  if s.heading == "What is never built"]
+    (section,) = [
+        s
+        for s in sections_of(TWO_LAYER + "sizes: {N: 2, D: 3, H1: 5}\n")
+        if s.heading == "What is never built"
+    ]
     assert Piece("formula", "∂H/∂W1", "(N, H1, D, H1)") in section.pieces
     assert "With N = 2, D = 3, H1 = 5 that is 150 numbers" in flat([section])
 
@@ -208,14 +232,14 @@ def test_a_scale_per_feature_is_no_network() -> None:
 
 def test_a_name_of_the_steps_means_the_same_in_the_short_form() -> None:
     # The compact form calls its own inner values dz and dz2 in another order.
-    sections = sections_of(
-        spec_of("X: [N, D], y: [N]", "w = inv(X.T @ X + eye(D)) @ (X.T @ y)"))
+    sections = sections_of(spec_of("X: [N, D], y: [N]", "w = inv(X.T @ X + eye(D)) @ (X.T @ y)"))
     shapes: dict[str, set[str]] = {}
     for section in sections:
         for piece in section.pieces:
             if piece.role == "head" and ". d" in piece.text:
                 shapes.setdefault(piece.text.split(". ")[1], set()).add(
-                    piece.aside.split(", like")[0])
+                    piece.aside.split(", like")[0]
+                )
             elif piece.role == "result" and piece.aside:
                 shapes.setdefault(piece.text.split(" = ")[0], set()).add(piece.aside)
     assert all(len(found) == 1 for found in shapes.values()), shapes
@@ -236,7 +260,7 @@ def test_sentences_fit_the_terminal(width: int) -> None:
 def test_the_text_of_the_affine_layer() -> None:
     lines = steps_text(sections_of(AFFINE), 88)
     begin = lines.index("2. dW   (D, C), like W")
-    assert lines[begin:begin + 8] == [
+    assert lines[begin : begin + 8] == [
         "2. dW   (D, C), like W",
         "      dW = X.T @ dY",
         "   W is used in Y = X @ W + b.",

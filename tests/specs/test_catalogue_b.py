@@ -104,9 +104,14 @@ def _windows(x: Any, size: int, stride: int) -> Any:
     rows, columns = ((n - size) // stride + 1 for n in x.shape[2:])
     return np.stack(
         [
-            x[:, :, p : p + stride * (rows - 1) + 1 : stride,
-              q : q + stride * (columns - 1) + 1 : stride]
-            for p in range(size) for q in range(size)
+            x[
+                :,
+                :,
+                p : p + stride * (rows - 1) + 1 : stride,
+                q : q + stride * (columns - 1) + 1 : stride,
+            ]
+            for p in range(size)
+            for q in range(size)
         ],
         axis=-1,
     )
@@ -226,8 +231,17 @@ def lstm_cell(x: Any, prev_h: Any, prev_c: Any, Wx: Any, Wh: Any, b: Any) -> Any
 
 @oracle
 def lstm_cell_gates(
-    x: Any, prev_h: Any, prev_c: Any, Wf: Any, Wi: Any, Wc: Any, Wo: Any,
-    bf: Any, bi: Any, bc: Any, bo: Any,
+    x: Any,
+    prev_h: Any,
+    prev_c: Any,
+    Wf: Any,
+    Wi: Any,
+    Wc: Any,
+    Wo: Any,
+    bf: Any,
+    bi: Any,
+    bc: Any,
+    bo: Any,
 ) -> Any:
     size = prev_h.shape[1]
 
@@ -240,8 +254,17 @@ def lstm_cell_gates(
 
 @oracle
 def gru_cell(
-    x: Any, prev_h: Any, Wz: Any, Uz: Any, bz: Any, Wr: Any, Ur: Any, br: Any,
-    W: Any, U: Any, b: Any,
+    x: Any,
+    prev_h: Any,
+    Wz: Any,
+    Uz: Any,
+    bz: Any,
+    Wr: Any,
+    Ur: Any,
+    br: Any,
+    W: Any,
+    U: Any,
+    b: Any,
 ) -> Any:
     z = _logistic(np.dot(x, Wz) + np.dot(prev_h, Uz) + bz)
     r = _logistic(np.dot(x, Wr) + np.dot(prev_h, Ur) + br)
@@ -286,9 +309,7 @@ def attention_batch(Q: Any, K: Any, V: Any, mask: Any) -> Any:
 
 @oracle
 def attention_causal(Q: Any, K: Any, V: Any) -> Any:
-    return np.stack([
-        _attend(Q[t : t + 1], K[: t + 1], V[: t + 1])[0] for t in range(len(Q))
-    ])
+    return np.stack([_attend(Q[t : t + 1], K[: t + 1], V[: t + 1])[0] for t in range(len(Q))])
 
 
 @oracle
@@ -322,8 +343,19 @@ def linear_attention(Q: Any, K: Any, V: Any) -> Any:
 
 @oracle
 def transformer_block(
-    X: Any, Wq: Any, Wk: Any, Wv: Any, Wo: Any, gamma1: Any, beta1: Any,
-    W1: Any, b1: Any, W2: Any, b2: Any, gamma2: Any, beta2: Any,
+    X: Any,
+    Wq: Any,
+    Wk: Any,
+    Wv: Any,
+    Wo: Any,
+    gamma1: Any,
+    beta1: Any,
+    W1: Any,
+    b1: Any,
+    W2: Any,
+    b2: Any,
+    gamma2: Any,
+    beta2: Any,
 ) -> Any:
     def normalised(x: Any, gamma: Any, beta: Any) -> Any:
         spread = np.sqrt(np.var(x, axis=1, keepdims=True) + 1e-5)
@@ -448,8 +480,16 @@ def autoencoder(X: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
 
 @oracle
 def lstm_captioner_step(
-    word: Any, prev_h: Any, prev_c: Any, y: Any, W_embed: Any, Wx: Any, Wh: Any, b: Any,
-    W_vocab: Any, b_vocab: Any,
+    word: Any,
+    prev_h: Any,
+    prev_c: Any,
+    y: Any,
+    W_embed: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    W_vocab: Any,
+    b_vocab: Any,
 ) -> Any:
     x = np.stack([W_embed[w] for w in word])
     h, _ = lstm_cell(x, prev_h, prev_c, Wx, Wh, b)
@@ -513,7 +553,8 @@ def test_values_and_gradients_are_those_of_autograd(name: str, number: int) -> N
 
     upstream = {
         derivation.upstream[output][0]: weight
-        for output, weight in zip(graph.outputs, weights, strict=True) if derivation.upstream
+        for output, weight in zip(graph.outputs, weights, strict=True)
+        if derivation.upstream
     }
     statements, gradients = _printed(name)
     backward = run(statements, {**known, **upstream}, setting)
