@@ -414,6 +414,16 @@ def list_specs() -> int:
     return 0
 
 
+@app.command("words")
+def list_words() -> int:
+    """List the vocabulary of forward passes: every function, its arguments and what it does."""
+    from gradtool.ops.registry import vocabulary_words
+
+    for usage, meaning in vocabulary_words():
+        typer.echo(f"{usage:<58}  {meaning}".rstrip())
+    return 0
+
+
 @app.command("schema")
 def print_schema() -> int:
     """Print the JSON Schema of spec files, for completion in editors."""

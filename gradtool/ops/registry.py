@@ -112,4 +112,17 @@ def vocabulary() -> Mapping[str, Lowering]:
     return WORDS
 
 
+def vocabulary_words() -> list[tuple[str, str]]:
+    """Every word by name: how it is written, and the first line of what it does."""
+    vocabulary()
+    found: list[tuple[str, str]] = []
+    for name, entry in sorted(WORDS.items()):
+        written = entry.usage.removeprefix("usage: ")
+        if name != entry.name:
+            found.append((name, f"the same as {entry.name}"))
+        else:
+            found.append((written, entry.doc.split("\n", 1)[0]))
+    return found
+
+
 _loaded: list[bool] = []
