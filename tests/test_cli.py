@@ -125,8 +125,10 @@ def test_check_passes_on_what_was_typed(check_with: Callable[[Run], None], tmp_p
     check_with(lambda **given: seen.update(given) or 1)
     file = tmp_path / "mine.py"
     file.touch()
-    assert main(["check", str(file), "--spec", "a", "--spec", "b.yaml"]) == 1
-    assert seen == {"file": file, "specs": ("a", "b.yaml"), "out": sys.stdout}
+    more = ["--function", "f", "--format", "json", "--seed", "7", "--hide-expected"]
+    assert main(["check", str(file), "--spec", "a", "--spec", "b.yaml", *more]) == 1
+    chosen = {"function": "f", "form": "json", "seed": 7, "hide_expected": True}
+    assert seen == {"file": file, "specs": ("a", "b.yaml"), "out": sys.stdout, **chosen}
 
 
 def test_specs_names_every_bundled_spec_once(capsys: Capture) -> None:

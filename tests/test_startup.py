@@ -36,7 +36,14 @@ def unexpected(run_python: RunPython, program: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["derive", "--help"], ["check", "--help"], ["derive", "--oops"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["derive", "--help"],
+        ["check", "--help"],
+        ["lint", "--help"],
+        ["derive", "--oops"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_loaded(run_python: RunPython, arguments: list[str]) -> None:
