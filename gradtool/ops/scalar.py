@@ -27,7 +27,7 @@ class ScalarFunction:
         definition: ``(m, x) -> expression`` where m is a module such as sympy or mpmath; None for
             a primitive that m knows by `name`.
         numpy: NumPy text with ``{0}`` for the argument.
-        positive: the argument must be positive.
+        positive: not defined for every negative argument.
         smooth: False when the derivative jumps somewhere (see `kinks`).
         kinks: arguments at which the derivative jumps.
     """
@@ -59,7 +59,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         ScalarFunction("erf", _primitive("erf"), "erf({0})", scipy="erf"),
         ScalarFunction("abs", lambda m, x: abs(x), "np.abs({0})", kinks=("0",)),
         ScalarFunction("sign", _primitive("sign"), "np.sign({0})", kinks=("0",)),
-        ScalarFunction("log1p", lambda m, x: m.log(1 + x), "np.log1p({0})"),
+        ScalarFunction("log1p", lambda m, x: m.log(1 + x), "np.log1p({0})", positive=True),
         ScalarFunction("expm1", lambda m, x: m.exp(x) - 1, "np.expm1({0})"),
         ScalarFunction("log2", lambda m, x: m.log(x) / m.log(2), "np.log2({0})", positive=True),
         ScalarFunction("log10", lambda m, x: m.log(x) / m.log(10), "np.log10({0})", positive=True),

@@ -257,7 +257,7 @@ def im2col(build: Builder, call: Call, given: Arguments) -> Operand:
     "col2im",
     "col shape size",
     optional="stride pad dilation",
-    examples=("Y = col2im(X[:, None], (N, 1, 1, D), (1, 1))",),
+    examples=("Y = col2im(X.reshape(-1, 1), (N, 1, 1, D), (1, 1))",),
 )
 def col2im(build: Builder, call: Call, given: Arguments) -> Operand:
     """The transpose of im2col: every entry is added where the window has it.

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.programs.sliding import SLIDING
+
 WIDE = np.longdouble  # 64-bit mantissa: the reference is better than what it judges
 
 
@@ -89,6 +91,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     "onehot": onehot,
     "one_hot": onehot,
     "rot180": lambda x: x[..., ::-1, ::-1],
+    "cholesky": lambda x: np.linalg.cholesky(_wide(x)).astype(WIDE),
     "inv": lambda x: np.linalg.inv(_wide(x)).astype(WIDE),
     "det": lambda x: np.linalg.det(_wide(x)).astype(WIDE),
     "logdet": lambda x: np.linalg.slogdet(_wide(x))[1].astype(WIDE),
@@ -109,7 +112,7 @@ def _namespace() -> dict[str, Any]:
     names: dict[str, Any] = {
         name: getattr(np, name) for name in dir(np) if not name.startswith("_")
     }
-    return {**names, **WORDS, "np": np, "linalg": np.linalg, "pi": np.pi, "range": range}
+    return {**names, **WORDS, **SLIDING, "np": np, "linalg": np.linalg, "pi": np.pi, "range": range}
 
 
 def execute(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
