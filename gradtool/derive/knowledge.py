@@ -13,10 +13,11 @@ from fractions import Fraction
 from functools import cached_property
 
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
-from gradtool.derive.match import matches
+from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import (
+    NOTHING,
     UNIT,
     Access,
     Atom,
@@ -229,6 +230,9 @@ class Knowledge:
         return self.folded[term.key]
 
     def _readings(self, term: Term) -> Iterator[Poly]:
+        rectified = self._rectified(term)
+        if rectified is not None:
+            yield rectified
         masked = self._without_mask(term)
         if masked is not None:
             yield masked
@@ -249,6 +253,38 @@ class Knowledge:
         number = self._sum_reading(term)
         if number is not None:
             yield number
+
+    @cached_property
+    def _rectifiers(self) -> list[tuple[Statement, Access]]:
+        """Named values ``h = z * (z > 0)``, with the unnamed z: ``z > 0`` says ``h > 0``."""
+        found: list[tuple[Statement, Access]] = []
+        for statement in self.definitions.values():
+            term = statement.body.single
+            if statement.hidden or term is None or term.coefficient != 1 or len(term.factors) != 2:
+                continue
+            atoms = [base for base, exponent in term.factors if exponent == 1]
+            inner = next((a for a in atoms if isinstance(a, Access)), None)
+            if inner is None or not self.hidden(inner.tensor.name):
+                continue
+            if Compare(">", atom(inner), NOTHING) in atoms:
+                found.append((statement, inner))
+        return found
+
+    def _rectified(self, term: Term) -> Poly | None:
+        for place, (base, exponent) in enumerate(term.factors):
+            if not isinstance(base, Compare):
+                continue
+            for statement, inner in self._rectifiers:
+                wanted = Compare(">", atom(inner), NOTHING)
+                variables = frozenset(statement.free)
+                bindings = unify(wanted, base, variables, {})
+                entry = None if bindings is None else entry_of(statement, bindings)
+                if entry is None:
+                    continue
+                rest = list(term.factors)
+                rest[place] = (Compare(">", atom(entry), NOTHING), exponent)
+                return poly_of((product(term.coefficient, rest, term.bound),))
+        return None
 
     def _without_mask(self, term: Term) -> Poly | None:
         """``m * (z > 0)`` is m when every term of m has that condition."""
