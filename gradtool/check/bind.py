@@ -11,6 +11,7 @@ import builtins
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 
 from gradtool.check.inventory import Inventory
 from gradtool.check.result import Called
@@ -83,10 +84,17 @@ class Binding:
 
     def _trees(self) -> Iterator[ast.AST]:
         for text in (self.setup, self.forward, self.backward, *self.grads.values()):
-            try:
-                yield ast.parse((text or "").strip())
-            except (SyntaxError, ValueError):  # the worker reports it, with its place
-                continue
+            tree = _parsed((text or "").strip())
+            if tree is not None:
+                yield tree
+
+
+@lru_cache(maxsize=256)  # asked for every name of every probe
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):  # the worker reports it, with its place
+        return None
 
 
 def from_check(check: Check) -> Binding:
