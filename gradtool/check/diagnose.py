@@ -6,15 +6,18 @@ every entry at every size to rounding; of several the simplest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradtool.check.causes import proposers
+from gradtool.check.causes.catalogue import title
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_pattern import heat, pattern
 from gradtool.check.diagnose_program import Derived, derived
+from gradtool.check.diagnose_where import where
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
@@ -24,6 +27,8 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
+_SHARED = 0.4
+_PLAIN = 1.16  # a mistake as plain as this needs no further search
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,16 @@ class Explained:
 
 
 def with_causes(reference: Reference, session: Session, judgement: Judgement) -> Judgement:
-    """The judgement, with the cause of each wrong gradient where it is known."""
-    verdict = judgement.verdict
+    """The judgement, with cause and place of each wrong gradient where they are known."""
+    verdict, binding = judgement.verdict, judgement.binding
     gradients = diagnose(reference, judgement.points, verdict.gradients)
-    return replace(judgement, verdict=replace(verdict, gradients=gradients))
+    placed = tuple(
+        replace(g, line=found.line, source=found.source, place=found.place)
+        if g.standing == "wrong" and (found := where(session.file, binding, g.name))
+        else g
+        for g in gradients
+    )
+    return replace(judgement, verdict=replace(verdict, gradients=placed))
 
 
 def diagnose(
@@ -46,23 +57,35 @@ def diagnose(
 ) -> tuple[Compared, ...]:
     """The gradients, the wrong ones with their cause where it is known."""
     wrong = [g for g in gradients if g.standing == "wrong"]
-    if not wrong or not points:
+    if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
     graph = getattr(reference, "graph", None)
-    program: Derived | None = None
-    if isinstance(graph, Graph):
-        program = _program(graph)
+    program = _program(graph) if isinstance(graph, Graph) and wrong else None
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for gradient in wrong:
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
         evidence = Evidence(reference, variable, tuple(points), program)
         found[gradient.name] = evidence, explanations(evidence)
-    return tuple(
-        replace(g, cause=cause)
-        if g.name in found and (cause := _cause(*found[g.name], found)) is not None
-        else g
-        for g in gradients
-    )
+    return tuple(_explained(g, found) for g in gradients)
+
+
+def _explained(
+    gradient: Compared, found: Mapping[str, tuple[Evidence, list[Explained]]]
+) -> Compared:
+    if gradient.standing == "follows":
+        what = "it is the derivative of your own forward, and that differs from the spec"
+        return replace(gradient, cause=Cause("own-forward", what, 1.0, title=title("own-forward")))
+    if gradient.name not in found:
+        return gradient
+    evidence, kept = found[gradient.name]
+    if kept:
+        return replace(gradient, cause=_told(evidence, _best(kept, found)))
+    seen = pattern(evidence)
+    if seen is None:
+        return gradient
+    code, what = seen
+    cause = Cause(code, what, 0.0, title=title(code))
+    return replace(gradient, cause=cause, heat=heat(evidence))
 
 
 _recent: list[tuple[Graph, Derived | None]] = []  # one layer is often asked for many files
@@ -86,16 +109,22 @@ def explanations(evidence: Evidence) -> list[Explained]:
     """The hypotheses that explain a gradient, cheapest first."""
     if not evidence.telling or evidence.telling[0].is_right:
         return []
-    with np.errstate(all="ignore"):
-        pool = sorted(_proposed(evidence), key=lambda h: h.cost)
     kept: list[Explained] = []
-    for hypothesis in pool:
-        if kept and hypothesis.cost > kept[0].hypothesis.cost + _WIDER:
+    for tier in (0, 1):
+        evidence.tier = tier
+        with np.errstate(all="ignore"):
+            pool = sorted(_proposed(evidence), key=lambda h: h.cost)
+        best = min((e.hypothesis.cost for e in kept), default=np.inf)
+        for hypothesis in pool:
+            if hypothesis.cost > best + _WIDER:
+                break
+            residual = evidence.residual(hypothesis.predict)
+            if residual is not None:
+                kept.append(Explained(hypothesis, residual))
+                best = min(best, hypothesis.cost)
+        if best <= _PLAIN:
             break
-        residual = evidence.residual(hypothesis.predict)
-        if residual is not None:
-            kept.append(Explained(hypothesis, residual))
-    return kept
+    return sorted(kept, key=lambda e: e.hypothesis.cost)
 
 
 def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:
@@ -103,27 +132,22 @@ def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:
         yield from propose(evidence)
 
 
-def _cause(
-    evidence: Evidence,
-    kept: Sequence[Explained],
-    all_found: dict[str, tuple[Evidence, list[Explained]]],
-) -> Cause | None:
-    if not kept:
-        return None
-    keys = [{e.hypothesis.key for e in found} for _, found in all_found.values()]
+def _best(
+    kept: Sequence[Explained], found: Mapping[str, tuple[Evidence, list[Explained]]]
+) -> Explained:
+    """The simplest explanation; one mistake that explains several gradients is preferred."""
+    keys = [{e.hypothesis.key for e in others} for _, others in found.values()]
 
     def rank(explained: Explained) -> tuple[float, float]:
         shared = sum(explained.hypothesis.key in k for k in keys) - 1
-        return (explained.hypothesis.cost - 0.4 * min(shared, 1), explained.residual)
+        return (explained.hypothesis.cost - _SHARED * min(shared, 1), explained.residual)
 
-    best = min(kept, key=rank)
-    return _told(evidence, best)
+    return min(kept, key=rank)
 
 
 def _told(evidence: Evidence, best: Explained) -> Cause:
     hypothesis = best.hypothesis
-    proof = hypothesis.proof()
-    counted = f"explains all {evidence.entries} entries to {best.residual:.0e}"
-    if best.residual == 0:
-        counted = f"explains all {evidence.entries} entries exactly"
-    return Cause(hypothesis.code, hypothesis.what, 1.0, proof, counted)
+    how = "exactly" if best.residual == 0 else f"to {best.residual:.0e}"
+    measure = f"explains all {evidence.entries} entries {how}"
+    code, what = hypothesis.code, hypothesis.what
+    return Cause(code, what, 1.0, hypothesis.proof(), measure, title(code))

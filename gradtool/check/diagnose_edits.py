@@ -7,6 +7,7 @@ sums over another axis, keeps only the last part of a sum.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -27,13 +28,15 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
     Term,
-    atom,
     poly_of,
     product,
     size,
 )
 
 Show = Callable[[Atom], str]
+
+_MOST_FACTORS = 5
+_MOST_BOUND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,9 @@ def _made(term: Term, factors: tuple[Factor, ...]) -> Poly:
 
 
 def _numbers(term: Term) -> Iterator[Edit]:
+    if abs(term.coefficient) != 1:
+        plain = replace(term, coefficient=Fraction(1 if term.coefficient > 0 else -1))
+        yield Edit("scale", 1.2, Poly((plain,)), f"the number {abs(term.coefficient)} is missing")
     yield Edit("sign", 1, Poly((replace(term, coefficient=-term.coefficient),)), "a wrong sign")
     for by, word in ((Fraction(2), "doubled"), (Fraction(1, 2), "halved")):
         scaled = Poly((replace(term, coefficient=term.coefficient * by),))
@@ -185,7 +191,8 @@ def _other_tensor(
         was, now = around.show(base), around.show(other)
         gradient = own.name in around.cotangents or tensor.name in around.cotangents
         code = "wrong-gradient" if gradient else "wrong-tensor"
-        yield Edit(code, 2, made(other), f"{now} stands where {was} belongs")
+        hidden = any(n.lstrip("d").startswith("_") for n in (own.name, tensor.name))
+        yield Edit(code, 1.55 if hidden else 1.4, made(other), f"{now} stands where {was} belongs")
 
 
 def _summed_alone(term: Term, place: int) -> bool:
@@ -339,6 +346,12 @@ def _sums(term: Term, statement: Statement) -> Iterator[Edit]:
                 yield Edit("missing-sum", 1.3, local, f"the sum {axis} is missing")
         yield from _other_axis(term, index, statement)
     yield from _extra_sums(term, statement)
+    for count in range(2, min(len(term.bound), _MOST_BOUND) + 1):
+        for several in itertools.combinations(term.bound, count):
+            rest = tuple(i for i in term.bound if i not in several)
+            last = _substituted(term, {i: Affine.of(i.size - 1) for i in several}, rest)
+            text = "only the last part of a sum arrives: = in place of +="
+            yield Edit("overwritten", 1.4, last, text)
 
 
 def _substituted(term: Term, values: Mapping[Index, Affine], bound: tuple[Index, ...]) -> Poly:
@@ -393,19 +406,40 @@ def _extra_sums(term: Term, statement: Statement) -> Iterator[Edit]:
 
 
 def _operators(term: Term, around: Surroundings) -> Iterator[Edit]:
-    """A sum where a product belongs."""
-    if term.bound or len(term.factors) < 2:
+    """A sum where a product belongs; several factors left out."""
+    factors = term.factors
+    if not 2 <= len(factors) <= _MOST_FACTORS:
         return
-    for place, (base, exponent) in enumerate(term.factors):
+    for place, (base, exponent) in enumerate(factors):
         if isinstance(base, Compare | Iverson):
             continue
-        others = (*term.factors[:place], *term.factors[place + 1 :])
-        rest = Poly((product(term.coefficient, others, ()),))
-        own = atom(base, abs(exponent))
+        others = [k for k in range(len(factors)) if k != place]
         shown = around.show(base)
         word = "×" if exponent > 0 else "/"
-        yield Edit("operator", 1.7, rest + own, f"+ {shown} stands for {word} {shown}")
-        yield Edit("operator", 1.7, rest - own, f"- {shown} stands for {word} {shown}")
+        alone = (base, abs(exponent))
+        for count in range(1, len(others) + 1):
+            for first in itertools.combinations(others, count):
+                rest = tuple(factors[k] for k in others if k not in first)
+                left = tuple(factors[k] for k in first)
+                cost = 1.55 + 0.05 * len(rest)
+                for sign, symbol in ((1, "+"), (-1, "-")):
+                    added = Term(Fraction(sign), (alone, *rest), term.bound)
+                    made = Poly((Term(term.coefficient, (*left, *rest), term.bound), added))
+                    text = f"{symbol} {shown} stands for {word} {shown}"
+                    yield Edit("operator", cost + 0.02 * (sign < 0), made, text)
+    for count in range(2, len(factors)):
+        for lost in itertools.combinations(range(len(factors)), count):
+            left = tuple(f for k, f in enumerate(factors) if k not in lost)
+            shown = ", ".join(around.show(factors[k][0]) for k in lost)
+            bases = [factors[k][0] for k in lost]
+            upstream = any(isinstance(b, Access) and b.tensor.name in around.cotangents
+                           for b in bases)
+            kept = any(isinstance(b, Access) and b.tensor.name in around.cotangents
+                       for b, _ in left)
+            code = "upstream-ignored" if upstream and not kept else "missing-factor"
+            for number in {term.coefficient, Fraction(1), Fraction(-1)}:
+                made = Poly((Term(number, left, term.bound),))
+                yield Edit(code, 1.5 + 0.1 * count, made, f"several factors are missing: {shown}")
 
 
 def _of_sum(body: Poly, around: Surroundings) -> Iterator[Edit]:

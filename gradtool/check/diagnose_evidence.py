@@ -16,6 +16,7 @@ from gradtool.spec.model import Variable
 
 _SLACK = 16.0  # a wrong formula rounds otherwise than the right one
 _RELATIVE = 2e-12
+_USUAL = 2
 
 
 @dataclass(frozen=True)  # without slots: a cached property needs a __dict__
@@ -40,12 +41,17 @@ class Seen:
 
 @dataclass
 class Evidence:
-    """One wrong gradient."""
+    """One wrong gradient.
+
+    `tier` chooses the grains that are looked at: 0 the usual two, 1 the others, for mistakes
+    that these do not explain.
+    """
 
     reference: Reference
     variable: Variable
     points: tuple[Point, ...]
     derived: Derived | None
+    tier: int = 0
 
     @property
     def name(self) -> str:
@@ -77,19 +83,21 @@ class Evidence:
         """The same with the wrong ones of the right shape first, small ones leading."""
         return tuple(sorted(self.seen, key=lambda s: (s.is_right, s.got.size < 4, s.got.size)))
 
-    @cached_property
+    @property
     def grains(self) -> tuple[Grain, ...]:
-        """The grains that give this gradient and give it rightly."""
+        """The grains of this tier that give this gradient and give it rightly."""
         if self.derived is None or not self.seen:
             return ()
         found: tuple[Grain, ...] = self.derived.remembered(
-            "grains", self.name, self._valid
+            f"grains {self.tier}", self.name, self._valid
         )
         return found
 
     def _valid(self) -> tuple[Grain, ...]:
         assert self.derived is not None
-        return tuple(grain for grain in self.derived.grains if self._holds(grain))
+        every = self.derived.grains
+        chosen = every[:_USUAL] if self.tier == 0 else every[_USUAL:]
+        return tuple(grain for grain in chosen if self._holds(grain))
 
     def _holds(self, grain: Grain) -> bool:
         tensor = grain.gradients.get(self.name)

@@ -23,7 +23,7 @@ from gradtool.ir.dims import ONE
 from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, poly_of, product
-from gradtool.ir.tree import Name, Tree, call, replace_names
+from gradtool.ir.tree import Call, Name, Tree, call, children, rebuild, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import Setting, evaluate
@@ -159,6 +159,7 @@ def derived(graph: Graph) -> Derived:
         if all(g.statements != grain.statements for g in grains):
             grains.append(grain)
     grains += _cuts(closed.graph, staged)
+    grains += _without(staged)
     grains.append(_paths(grains[0], staged))
     return Derived(closed.graph, tuple(grains))
 
@@ -199,6 +200,33 @@ def _cuts(graph: Graph, staged: Derivation) -> Iterable[Grain]:
             gradients,
             {**shown, **_shown(below)},
         )
+
+
+def _without(staged: Derivation) -> Iterable[Grain]:
+    """Line by line with one value left out: not everybody gives every value a name."""
+    lines = staged.closed.statements
+    gradients = {t.name for t in staged.closed.gradients.values()}
+    for place, line in enumerate(lines):
+        if not isinstance(line, Statement) or line.out.name in gradients or line.reduce != "sum":
+            continue
+
+        def change(base: Atom, inner: Statement = line) -> Poly | None:
+            if not isinstance(base, Access) or base.tensor.name != inner.out.name:
+                return None
+            return inner.body.substitute(dict(zip(inner.free, base.index, strict=True)))
+
+        made: list[AnyStatement] = []
+        for other in (*lines[:place], *lines[place + 1 :]):
+            if isinstance(other, Statement) and line.out.name in operands(other):
+                body = replace_atoms(other.body, change)
+                if len(body.terms) > _MOST_PATHS:
+                    break
+                other = replace(other, body=_with_roots(body, staged.graph))
+            elif line.out.name in operands(other):
+                break
+            made.append(other)
+        else:
+            yield _grain(f"without {line.out.name}", staged, made)
 
 
 def _paths(closed: Grain, staged: Derivation) -> Grain:
@@ -294,6 +322,7 @@ def _other_writings(statement: Statement) -> Iterable[tuple[float, Tree]]:
     free = statement.free
     try:
         yield 0.02, _sum_of(terms, free)
+        yield 0.02, _sum_of(terms, free, means=True)
         common = [
             (b, e)
             for b, e in terms[0].factors
@@ -307,28 +336,56 @@ def _other_writings(statement: Statement) -> Iterable[tuple[float, Tree]]:
             ]
             above = [(b, e) for b, e in common if e > 0]
             below = [(b, -e) for b, e in common if e < 0]
-            tree = _sum_of(rest, free)
-            if above:
-                tree = call("mul", _broadcast(above, free), tree)
-            if below:
-                tree = call("div", tree, _broadcast(below, free))
-            yield 0.02, tree
+            for means in (False, True):
+                tree = _sum_of(rest, free, means=means)
+                if above:
+                    tree = call("mul", _broadcast(above, free), tree)
+                if below:
+                    tree = call("div", tree, _broadcast(below, free))
+                yield 0.02, tree
     except Exception:  # no array text
         return
 
 
-def _sum_of(terms: Iterable[Term], free: tuple[Index, ...]) -> Tree:
+def _sum_of(terms: Iterable[Term], free: tuple[Index, ...], *, means: bool = False) -> Tree:
     result: Tree | None = None
     ordered = sorted(terms, key=lambda t: (t.coefficient < 0, len(t.bound)))
     for term in ordered:
         positive = Poly((replace(term, coefficient=abs(term.coefficient)),))
-        tree = raised(positive, _slots(positive, free))
+        tree = _averaged(positive.terms[0], free) if means else None
+        tree = tree or raised(positive, _slots(positive, free))
         if result is None:
             result = tree if term.coefficient > 0 else call("neg", tree)
         else:
             result = call("add" if term.coefficient > 0 else "sub", result, tree)
     assert result is not None
     return result
+
+
+def _averaged(term: Term, free: tuple[Index, ...]) -> Tree | None:
+    """A term with ``sum(...) / N`` as a mean; None when it has no such sum."""
+    if len(term.bound) != 1:
+        return None
+    size = term.bound[0].size
+    count = [f for f in term.factors if isinstance(f[0], Symbol | Size) and f[1] == -1]
+    count = [f for f in count if f[0].key == str(size) or f[0].key == f"({size})"]
+    if len(count) != 1:
+        return None
+    rest = tuple(f for f in term.factors if f is not count[0])
+    body = Poly((replace(term, factors=rest),))
+    tree = raised(body, _slots(body, free))
+    return _mean_for_sum(tree) if _sums_in(tree) == 1 else None
+
+
+def _sums_in(tree: Tree) -> int:
+    own = isinstance(tree, Call) and tree.op == "sum"
+    return own + sum(_sums_in(child) for child in children(tree))
+
+
+def _mean_for_sum(tree: Tree) -> Tree:
+    if isinstance(tree, Call) and tree.op == "sum":
+        return replace(tree, op="mean")
+    return rebuild(tree, _mean_for_sum)
 
 
 def _broadcast(factors: list[tuple[Atom, Fraction]], free: tuple[Index, ...]) -> Tree:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, children
+from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, children, names
 from gradtool.numeric.arithmetic import Double
 from gradtool.ops.scalar import FUNCTIONS
 
@@ -226,19 +226,19 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
             text = f"{sign} {second} where the sign should be the other"
             yield Change("sign", 1.0, replace(tree, op=_FLIPPED[op]), text)
             yield Change("operator", 1.6, replace(tree, op="mul"), f"× before {second}, not + or -")
-            yield Change("missing-path", 1.05, left, f"{second} is missing")
-            yield Change("missing-path", 1.05, right, f"{first} is missing")
+            yield Change("missing-path", 0.9, left, f"{second} is missing")
+            yield Change("missing-path", 0.95, right, f"{first} is missing")
             if op == "sub":
                 turned = replace(tree, args=(right, left))
                 yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
                 negative = Call("neg", (right,))
-                yield Change("missing-path", 1.04, negative, f"{first} is missing")
+                yield Change("missing-path", 0.94, negative, f"{first} is missing")
         case Call(op="mul" | "div" as op, args=(left, right)):
             yield from _products(tree, op, left, right, known)
         case Call(op="neg", args=(inner,)):
             yield Change("sign", 1.0, inner, f"the minus of {known.show(tree)} is missing")
         case Call(op="sqrt", args=(inner,)):
-            yield Change("wrong-function", 1.3, inner, f"the root of {known.show(inner)} is missing")
+            yield Change("wrong-function", 1.45, inner, f"the root of {known.show(inner)} is missing")
             yield Change("wrong-function", 1.6, Call("sqrt", (tree,)), "a root too many")
         case Call(op="pow", args=(base, exponent)):
             shown = known.show(base)
@@ -287,7 +287,8 @@ def _names(name: str, known: Known) -> Iterator[Change]:
         gradient = name in known.cotangents or other in known.cotangents
         code = "wrong-gradient" if gradient else "wrong-tensor"
         shown, was = known.show(Name(other)), known.show(Name(name))
-        yield Change(code, 1.6, Name(other), f"{shown} stands where {was} belongs")
+        cost = 1.35 + 0.15 * any(n.lstrip("d").startswith("_") for n in (name, other))
+        yield Change(code, cost, Name(other), f"{shown} stands where {was} belongs")
 
 
 def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
@@ -302,22 +303,40 @@ def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Ite
     yield Change("operator", 1.6, replace(tree, op="add"), f"+ {second} stands for {sign} {second}")
     yield Change("operator", 1.65, replace(tree, op="sub"), f"- {second} stands for {sign} {second}")
     by = "factor" if op == "mul" else "division by"
-    yield Change(_lost(right, op == "div", known), 1.0, left, f"the {by} {second} is missing")
+    yield Change(
+        _lost(right, op == "div", known, left), 1.0 + _bulk(right), left,
+        f"the {by} {second} is missing",
+    )  # fmt: skip
     if op == "mul":
-        yield Change(_lost(left, False, known), 1.0, right, f"the factor {first} is missing")
+        yield Change(
+            _lost(left, False, known, right), 1.0 + _bulk(left), right,
+            f"the factor {first} is missing",
+        )  # fmt: skip
     else:
-        yield Change(_lost(left, False, known), 1.5, right, f"{first} / is missing")
+        yield Change(_lost(left, False, known, right), 1.5, right, f"{first} / is missing")
         one = Call("div", (_number(Fraction(1)), right))
-        yield Change(_lost(left, False, known), 1.1, one, f"the factor {first} is missing")
+        yield Change(_lost(left, False, known, right), 1.1, one, f"the factor {first} is missing")
 
 
-def _lost(tree: Tree, divided: bool, known: Known) -> str:
+def _bulk(tree: Tree) -> float:
+    """A whole sum is left out more rarely than a name."""
+    return 0.2 if _reduces(tree) else 0.0
+
+
+def _reduces(tree: Tree) -> bool:
+    if isinstance(tree, Call) and (tree.op in _REDUCTIONS or tree.op == "einsum"):
+        return True
+    return any(_reduces(child) for child in children(tree))
+
+
+def _lost(tree: Tree, divided: bool, known: Known, rest: Tree) -> str:
+    """The cause that a left-out operand stands for; `rest` is what stays."""
+    if names(tree) & known.cotangents and not names(rest) & known.cotangents:
+        return "upstream-ignored"
     if _is_scalar(tree, known):
         return "sum-for-mean" if divided else "scale"
     if isinstance(tree, Call) and tree.op in _COMPARED:
         return "mask-missing"
-    if isinstance(tree, Name) and tree.id in known.upstream:
-        return "upstream-ignored"
     return "missing-factor"
 
 

@@ -29,10 +29,11 @@ class Cause:
 
     Attributes:
         code: as `gradtool explain` knows it; "unknown" for a pattern without a cause.
-        message: the mistake in words, without any formula or right value.
+        message: the mistake in words; it may name a part of the right formula.
         explains: the share of entries explained.
         proof: what the gradient equals if this is the mistake, as a formula.
         measure: how well that fits: ``explains all 20 entries to 2e-16``.
+        title: the kind of mistake, for a reader who must not see the formula.
     """
 
     code: str
@@ -40,6 +41,15 @@ class Cause:
     explains: float
     proof: str = ""
     measure: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """|difference| / bound of every entry of one probe, row by row, as two axes."""
+
+    rows: tuple[tuple[float, ...], ...]
+    sizes: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,8 @@ class Compared:
             differs from the spec; "not computed" is one that an exception prevented.
         error: the largest |difference| over all probes, relative to the gradient's scale.
         message: what is wrong in words, where it is not (only) a number.
-        line: the line that assigns it, when known.
+        line: the line that assigns it, when known; `source` is its text, `place` its cell.
+        heat: where the cause is not known, the errors of one probe in units of their bounds.
     """
 
     name: str
@@ -64,6 +75,9 @@ class Compared:
     message: str = ""
     cause: Cause | None = None
     line: int | None = None
+    source: str = ""
+    place: str = ""
+    heat: Heat | None = None
 
 
 @dataclass(frozen=True, slots=True)

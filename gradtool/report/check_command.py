@@ -16,6 +16,7 @@ from gradtool.check.process import Worker
 if TYPE_CHECKING:
     from gradtool.check.reference import Reference
     from gradtool.check.result import Verdict
+    from gradtool.report.check_text import Explain
     from gradtool.spec.model import LayerSpec
 
 _CLEAN, _FINDINGS, _USAGE = 0, 1, 2
@@ -32,8 +33,11 @@ def run(
     hide_expected: bool = False,
     function: str | None = None,
     seconds: float = _SECONDS,
+    explain: Explain = "full",
 ) -> int:
     """Check a file against each spec; print; 0 all right, 1 findings, 2 nothing to compare.
+
+    `explain` chooses how much is told of the causes of wrong gradients.
 
     Raises:
         SpecError: a spec is wrong.
@@ -45,12 +49,12 @@ def run(
         layers = [_spec(name) for name in specs]
         for layer in layers:
             reference = _reference(layer)
-            verdict = _verdict(reference, file, seed, function, seconds, worker)
+            verdict = _verdict(reference, file, seed, function, seconds, worker, explain)
             verdicts.append(verdict)
             worker = Worker(file.resolve().parent, seconds) if layer is not layers[-1] else worker
     finally:
         worker.close()
-    _print(verdicts, out, form, hide_expected)
+    _print(verdicts, out, form, hide_expected, explain)
     return exit_code(verdicts)
 
 
@@ -93,6 +97,7 @@ def _verdict(
     function: str | None,
     seconds: float,
     worker: Worker,
+    explain: Explain,
 ) -> Verdict:
     from gradtool.check.pair import check_pair
 
@@ -104,6 +109,7 @@ def _verdict(
         function=function,
         seconds=seconds,
         worker=worker,
+        explain=explain != "none",
     ).verdict
 
 
@@ -112,6 +118,7 @@ def _print(
     out: TextIO,
     form: Literal["text", "json"],
     hide_expected: bool,
+    explain: Explain,
 ) -> None:
     if form == "json":
         from gradtool.report.check_json import document
@@ -121,11 +128,12 @@ def _print(
     from gradtool.report import check_text
 
     if not out.isatty():
-        texts = [check_text.plain(v, hide_expected=hide_expected) for v in verdicts]
+        texts = [check_text.plain(v, hide_expected=hide_expected, explain=explain) for v in verdicts]
         out.write("\n".join(texts))
         return
     from rich.console import Console
 
     console = Console(file=out, highlight=False)
     for verdict in verdicts:
-        console.print(check_text.coloured(verdict, hide_expected=hide_expected), soft_wrap=True)
+        shown = check_text.coloured(verdict, hide_expected=hide_expected, explain=explain)
+        console.print(shown, soft_wrap=True)

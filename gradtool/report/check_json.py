@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gradtool.check.result import Compared, Remark, Verdict, Worst
+from gradtool.check.result import Cause, Compared, Remark, Verdict, Worst
 
 
 def document(verdicts: Iterable[Verdict], *, hide_expected: bool = False) -> str:
@@ -55,9 +55,18 @@ def _compared(row: Compared, hide_expected: bool) -> dict[str, Any]:
         "message": row.message,
         "cause": None
         if cause is None
-        else {"code": cause.code, "message": cause.message, "explains": cause.explains},
+        else {
+            "code": cause.code,
+            "message": cause.title if hide_expected else _whole(cause),
+            "explains": cause.explains,
+        },
         "line": row.line,
     }
+
+
+def _whole(cause: Cause) -> str:
+    text = f"{cause.message}: {cause.proof}" if cause.proof else cause.message
+    return f"{text} ({cause.measure})" if cause.measure else text
 
 
 def _worst(worst: Worst, hide_expected: bool) -> dict[str, Any]:

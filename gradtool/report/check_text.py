@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gradtool.check.result import Compared, Verdict
+from gradtool.report import heatmap
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 _INDENT = "  "
+_BESIDE, _WIDTH, _LEAST = 3, 100, 40
+
+Explain: TypeAlias = Literal["none", "cause", "full"]
+
 _STYLES = {
     "ok": "green",
     "wrong": "bold red",
@@ -21,15 +27,21 @@ _STYLES = {
 _WORDS = {"follows": "follows your forward"}
 
 
-def lines(verdict: Verdict, *, hide_expected: bool = False) -> list[tuple[str, str]]:
-    """The report as lines of (style, text); the style is one of rich's, or ""."""
+def lines(
+    verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full"
+) -> list[tuple[str, str]]:
+    """The report as lines of (style, text); the style is one of rich's, or "".
+
+    `explain` is "none" for the verdict alone, "cause" for the cause and its line, "full" for the
+    formula that proves it, too.
+    """
     out = [("bold", _header(verdict))]
     if verdict.convention and verdict.convention != "as the spec says":
         out.append(("dim", f"{_INDENT}taken as: {verdict.convention}"))
         out += [("dim", f"{_INDENT}{_INDENT}{text}") for text in verdict.binding]
     out += [("dim", f"{_INDENT}note      {note}") for note in verdict.notes]
     out.append(("", ""))
-    out += _table(verdict, hide_expected)
+    out += _table(verdict, hide_expected, explain)
     if verdict.trouble is not None:
         out += _trouble(verdict)
     out += [("yellow", f"{_INDENT}remark    {r.message}") for r in verdict.remarks]
@@ -38,17 +50,18 @@ def lines(verdict: Verdict, *, hide_expected: bool = False) -> list[tuple[str, s
     return out
 
 
-def plain(verdict: Verdict, *, hide_expected: bool = False) -> str:
+def plain(verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full") -> str:
     """The report without colour."""
-    return "\n".join(text for _, text in lines(verdict, hide_expected=hide_expected)) + "\n"
+    found = lines(verdict, hide_expected=hide_expected, explain=explain)
+    return "\n".join(text for _, text in found) + "\n"
 
 
-def coloured(verdict: Verdict, *, hide_expected: bool = False) -> Text:
+def coloured(verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full") -> Text:
     """The report for a terminal."""
     from rich.text import Text
 
     text = Text()
-    for style, line in lines(verdict, hide_expected=hide_expected):
+    for style, line in lines(verdict, hide_expected=hide_expected, explain=explain):
         text.append(line + "\n", style=style)
     return text
 
@@ -59,7 +72,7 @@ def _header(verdict: Verdict) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def _table(verdict: Verdict, hide_expected: bool) -> Iterable[tuple[str, str]]:
+def _table(verdict: Verdict, hide_expected: bool, explain: Explain) -> Iterable[tuple[str, str]]:
     shown = [o for o in verdict.forward if o.standing != "not offered"]
     rows = [(o.name, o) for o in shown] + [(f"d{g.name}", g) for g in verdict.gradients]
     width = max((len(label) for label, _ in rows), default=0)
@@ -67,6 +80,7 @@ def _table(verdict: Verdict, hide_expected: bool) -> Iterable[tuple[str, str]]:
     for label, row in rows:
         word = _WORDS.get(row.standing, row.standing)
         details = _details(label, row, hide_expected)
+        causes = [] if explain == "none" else _cause(row, hide_expected, explain)
         first, *rest = details or [""]
         yield (
             _STYLES[row.standing],
@@ -74,6 +88,10 @@ def _table(verdict: Verdict, hide_expected: bool) -> Iterable[tuple[str, str]]:
         )
         indent = " " * (len(_INDENT) + width + 2 + shapes + 2 + 6 + 2)
         yield from (("", indent + text) for text in rest)
+        for word, text in causes:
+            yield from (("", line) for line in _wrapped(indent, word, text))
+        if row.heat is not None and explain == "full" and not hide_expected:
+            yield from (("dim", indent + line) for line in heatmap.lines(row.heat))
 
 
 def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
@@ -96,11 +114,40 @@ def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
         found.append(row.message)
     if row.standing == "not offered":
         found.append(f"nothing was assigned to {label}")
-    if row.cause is not None:
-        found.append(f"cause   {row.cause.message}")
-    if row.line is not None:
-        found.append(f"where   line {row.line}")
     return found
+
+
+def _cause(row: Compared, hide_expected: bool, explain: Explain) -> Iterable[tuple[str, str]]:
+    """What is known of the mistake, and the line that makes it."""
+    cause = row.cause
+    if cause is not None:
+        if cause.code == "unknown":
+            text = "not known" + ("" if hide_expected else f"; {cause.message}")
+        elif hide_expected:
+            text = cause.title
+        else:
+            text = cause.message
+            if explain == "full" and cause.proof:
+                text += f": {cause.proof}"
+            if cause.measure:
+                text += f" ({cause.measure})"
+        yield "cause", text
+    if row.line is not None:
+        where = f"line {row.line}" + (f" of {row.place}" if row.place else "")
+        yield "where", where + (f": {row.source}" if row.source else "")
+
+
+def _wrapped(indent: str, word: str, text: str) -> Iterable[str]:
+    """A word, and a text beside it that is broken between words."""
+    beside = " " * (len(word) + _BESIDE)
+    yield from textwrap.wrap(
+        f"{word}{' ' * _BESIDE}{text}",
+        max(_WIDTH, len(indent) + _LEAST),
+        initial_indent=indent,
+        subsequent_indent=indent + beside,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _numbers(a: float, b: float) -> tuple[str, str]:

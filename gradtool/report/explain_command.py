@@ -1,7 +1,12 @@
-"""`gradtool explain`: what a code of a report means."""
+"""`gradtool explain`: what a code of a report, or a cause of a wrong gradient, means."""
 
 from __future__ import annotations
 
+import textwrap
+
+import yaml
+
+from gradtool.check.causes.catalogue import Explanation, codes, explanation, title
 from gradtool.lint.rules import BY_NAME, RULES, Rule
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
@@ -14,13 +19,29 @@ def text(code: str | None) -> str:
         UsageError: there is no such code.
     """
     if code is None:
-        width = max(map(len, BY_NAME))
-        return "\n".join(f"{r.code}  {r.name:<{width}}  {r.about}" for r in RULES.values())
+        width = max(map(len, (*BY_NAME, *codes())))
+        rules = [f"{r.code}  {r.name:<{width}}  {r.about}" for r in RULES.values()]
+        causes = [f"cause  {c:<{width}}  {title(c)}" for c in codes()]
+        return "\n".join([*rules, "", *causes])
+    cause = explanation(code.lower())
+    if cause is not None:
+        return _cause(cause)
     rule = RULES.get(code.upper()) or BY_NAME.get(code.lower())
     if rule is None:
-        hint = did_you_mean(code, [*RULES, *BY_NAME]) or "`gradtool explain` lists all codes"
+        known = [*RULES, *BY_NAME, *codes()]
+        hint = did_you_mean(code, known) or "`gradtool explain` lists all codes"
         raise UsageError(f"there is no code '{code}'", hint)
     return _whole(rule)
+
+
+def _cause(cause: Explanation) -> str:
+    """A cause with its example: the layer, the wrong line and the right one."""
+    parts = [f"{cause.code}: {cause.title}", "", cause.about]
+    if cause.wrong:
+        forward = textwrap.indent(str(yaml.safe_load(cause.spec)["forward"]).rstrip(), "    ")
+        wrong, right = (textwrap.indent(t, "    ") for t in (cause.wrong, cause.right))
+        parts += ["", "forward:", forward, "", "wrong:", wrong, "", "right:", right]
+    return "\n".join(parts)
 
 
 def _whole(rule: Rule) -> str:

@@ -165,7 +165,11 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
         case ast.Mult() | ast.Div():
             other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
             yield _binop(left, other, right), NUMERIC | INVERTED if number else INVERTED, "inverted"
-            yield _binop(left, ast.Add(), right), OPERATOR, "operator"
+            both = _is_number(left, values) and _is_number(right, values)
+            accepted = OPERATOR | NUMERIC if both else OPERATOR
+            if ast.dump(left) == ast.dump(right):  # y + y is 2 y, a power of 1
+                accepted |= {"power"}
+            yield _binop(left, ast.Add(), right), accepted, "operator"
             for kept, lost in ((left, right), (right, left)):
                 accepted = NUMERIC if _is_number(lost, values) else LEFT_OUT
                 if kept is right and isinstance(op, ast.Div):
@@ -208,9 +212,10 @@ def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
         accepted = PLACE
     else:
         accepted = NUMERIC | {"constant", "missing-term", "missing-path"}
-    yield ast.Constant(value + 1), accepted, "constant"
-    if value != 1 or not _is_exponent(node, parents):
-        yield ast.Constant(value - 1), accepted, "constant"
+    for new in (value + 1, value - 1):
+        if not (_is_exponent(node, parents) and value == 1 and new == 0):
+            turned = SIGN if new == -value else frozenset[str]()
+            yield ast.Constant(new), accepted | turned, "constant"
     if isinstance(value, float):
         yield ast.Constant(value * 2), accepted, "constant"
 
@@ -229,8 +234,8 @@ def names(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
         same = isinstance(value, np.ndarray) and value.shape == own.shape
         if name != _label(node) and same and "." not in name:
             # A later gradient where an earlier one belongs: what lies between is missing.
-            between = name.startswith("d") and _label(node).startswith("d")
-            more = {"upstream-ignored", *(["missing-factor"] if between else [])}
+            between = name.startswith("d")
+            more = {"upstream-ignored", *(LEFT_OUT if between else ())}
             if inside or name != "self":
                 yield ast.Name(name, ast.Load()), accepted | more, "name"
         elif name != _label(node) and same:
@@ -273,6 +278,8 @@ def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     elif callee not in ("sum", "mean", "copy", "range", "len") and len(node.args) == 1:
         accepted = frozenset({"wrong-function", "accumulated", *MASK})
         accepted |= NUMERIC if _is_number(node, values) else frozenset()
+        if callee == "dot":  # one operand of a product is left
+            accepted = LEFT_OUT | TENSOR
         yield node.args[0], accepted, "function"
 
 
@@ -295,7 +302,8 @@ def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterato
         plain = ast.Assign([node.target], node.value)
         gone = ADDED if adding else NUMERIC if number else LEFT_OUT
         overwritten = frozenset({"overwritten"}) if looped else ADDED | OPERATOR | TENSOR
-        yield plain, overwritten | {"overwritten"}, "assigned"
+        turned = SIGN if isinstance(node.op, ast.Sub) else frozenset[str]()
+        yield plain, overwritten | {"overwritten"} | turned, "assigned"
         yield None, gone | ({"zero"} if looped else frozenset()), "left out"
         flipped: ast.operator = {
             ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,

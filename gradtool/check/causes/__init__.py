@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -16,9 +17,8 @@ from gradtool.check.diagnose_hypothesis import Hypothesis
 Proposer = Callable[[Evidence], Iterable[Hypothesis]]
 
 
-def proposers() -> Iterator[Proposer]:
+@cache
+def proposers() -> tuple[Proposer, ...]:
     """Every proposer of this package, in the order of the modules' names."""
-    for module in pkgutil.iter_modules(__path__):
-        found = importlib.import_module(f"{__name__}.{module.name}")
-        if hasattr(found, "propose"):
-            yield found.propose
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    return tuple(module.propose for module in modules if hasattr(module, "propose"))

@@ -15,7 +15,7 @@ from gradtool.emit.text import text
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Atom, poly_of, product
 
-_FORWARD = 0.5  # a mistake in a recomputed forward value is rarer than one in the backward pass
+_FORWARD = 0.6  # a mistake in a recomputed forward value is rarer than one in the backward pass
 _MOST = 6000
 
 
@@ -77,7 +77,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.derived is None or not evidence.shape_fits:
         return
     possible: list[_Possible] = evidence.derived.remembered(
-        "lines", evidence.name, lambda: list(_possible(evidence))
+        f"lines {evidence.tier}", evidence.name, lambda: list(_possible(evidence))
     )
     for one in possible:
         changed = _Changed(evidence, one.grain, one.place, one.statement, one.edit)
@@ -103,7 +103,7 @@ def _possible(evidence: Evidence) -> Iterator[_Possible]:
             done.add(key)
             own = statement.out.name == tensor
             where = "" if own else f", in {written_name(grain, statement.out.name)}"
-            extra = 0.02 * rank + (_FORWARD if forward else 0.0) + (0.0 if own else 0.05)
+            extra = 0.02 * (rank + 2 * evidence.tier) + (_FORWARD if forward else 0.0) + (0.0 if own else 0.05)
             for edit in edits(statement, around):
                 count += 1
                 if count > _MOST:

@@ -8,10 +8,12 @@ import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
-from gradtool.check.diagnose_program import Array
+from gradtool.check.diagnose_program import Array, Grain
 
 
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.tier:
+        return
     label = evidence.label
 
     def right(name: str, seen: Seen) -> Array:
@@ -53,6 +55,26 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
             lambda seen, n=name: np.asarray(seen.point.values[n], dtype=float),  # type: ignore[misc]
             lambda n=name: f"your {label} equals {n}",  # type: ignore[misc]
         )  # fmt: skip
+    yield from _inner(evidence)
+
+
+def _inner(evidence: Evidence) -> Iterator[Hypothesis]:
+    """A value on the way, returned as it is."""
+    label = evidence.label
+    for grain in evidence.grains[:2]:
+        for statement in grain.statements:
+            name = statement.out.name
+            if statement.out.kind != "real" or statement.hidden or name == label:
+                continue
+            factor = name in grain.cotangents
+
+            def value(seen: Seen, n: str = name, g: Grain = grain, f: bool = factor) -> Array:
+                bench = evidence.bench(g, seen.number)
+                return np.asarray(bench.known[n]) * (bench.factor if f else 1.0)
+
+            code = "wrong-gradient" if factor else "wrong-tensor"
+            what = f"it is {name} itself"
+            yield Hypothesis(code, 1.05, what, value, lambda n=name: f"your {label} equals {n}")  # type: ignore[misc]
 
 
 def _swapped(evidence: Evidence, other: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
-from gradtool.check.diagnose_program import Array
+from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Index, Tensor
 
@@ -18,6 +18,8 @@ _MOST_AXES = 4
 
 
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.tier:
+        return
     label, shape = evidence.label, evidence.variable.shape
 
     def of_right(change: Callable[[Array], Array]) -> Callable[[Seen], Array | None]:
@@ -52,18 +54,18 @@ class _Open:
 
     evidence: Evidence
     statement: Statement
-    grain: int
+    grain: Grain
     summed: tuple[int, ...]
     order: tuple[int, ...]
 
     def predict(self, seen: Seen) -> Array | None:
-        bench = self.evidence.bench(self.evidence.grains[self.grain], seen.number)
+        bench = self.evidence.bench(self.grain, seen.number)
         whole = bench.opened(self.statement)
         return np.asarray(whole).sum(axis=self.summed).transpose(self.order)
 
 
 def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:
-    for number, grain in enumerate(evidence.grains):
+    for grain in evidence.grains:
         place = grain.place(grain.gradients[evidence.name])
         statement = grain.statements[place] if place is not None else None
         if not isinstance(statement, Statement) or len(statement.body.terms) != 1:
@@ -73,7 +75,7 @@ def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:
         real = [k for k, i in enumerate(axes) if i.size.as_int != 1]
         if not term.bound or len(real) > _MOST_AXES or len(axes) > _MOST_AXES + 1:
             continue
-        opened = _opened(statement)
+        whole = opened(statement)
         right_sum = set(range(len(statement.free), len(axes)))
         for count in range(len(axes)):
             for summed in itertools.combinations(range(len(axes)), count):
@@ -82,7 +84,7 @@ def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:
                 if not missing and set(summed) == right_sum:
                     continue
                 for order in itertools.permutations(range(len(rest))):
-                    made = _Open(evidence, opened, number, summed, order)
+                    made = _Open(evidence, whole, grain, summed, order)
                     sizes = " and ".join(str(axes[k].size) for k in sorted(missing))
                     if set(summed) <= right_sum:
                         code, what = "missing-sum", f"the sum over {sizes} is missing"
@@ -91,7 +93,7 @@ def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:
                     yield Hypothesis(code, 0.95 + 0.05 * count, what, made.predict)
 
 
-def _opened(statement: Statement) -> Statement:
+def opened(statement: Statement) -> Statement:
     """The statement with its bound indices free as well."""
     term = statement.body.terms[0].freshened()
     free: tuple[Index, ...] = (*statement.free, *term.bound)

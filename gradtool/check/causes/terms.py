@@ -7,8 +7,8 @@ only as a simple expression of sizes and constants that is the same at every siz
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, Numbers, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
-from gradtool.ir.graph import Statement
+from gradtool.emit.text import text
+from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.poly import Poly, Size, Symbol, Term
+from gradtool.ir.tree import Call, Tree, integer
 from gradtool.ir.walk import accesses
 
 _MOST_TERMS = 12
@@ -94,7 +96,59 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
             continue
         fit = _Fit(evidence, grain, statement, factors)
         code, cost, what = _told(evidence, statement, factors)
+        through = _through(evidence, fit.predict) if code == "missing-path" else None
+        if through is not None:
+            what, cost = f"the path through {through} is missing", cost - 0.1
         yield Hypothesis(code, cost + 0.05 * rank, what, fit.predict, fit.proof, f"{code} {what}")
+
+
+def _through(evidence: Evidence, predict: Callable[[Seen], Array]) -> str | None:
+    """The forward value whose path is missing, in words; None when it is no single one."""
+    seen = evidence.telling[0]
+    wanted = predict(seen)
+    for grain in evidence.grains:
+        tensor = grain.gradients[evidence.name]
+        bench = evidence.bench(grain, seen.number)
+        for place in sorted(grain.leads_to(tensor), reverse=True):
+            statement = grain.statements[place]
+            source = _forward_of(grain, statement.out.name)
+            if place < grain.first or source is None or not isinstance(statement, Statement):
+                continue
+            without = replace(statement, body=Poly(()))
+            found = bench.changed(tensor, {place: without})
+            scale = float(np.max(np.abs(wanted), initial=0.0))
+            if found.shape == wanted.shape and np.all(np.abs(found - wanted) <= 1e-9 * scale):
+                return _words(source)
+    return None
+
+
+def _forward_of(grain: Grain, cotangent: str) -> AnyStatement | None:
+    name = cotangent.removeprefix("d")
+    place = grain.place(name)
+    return grain.statements[place] if place is not None and place < grain.first else None
+
+
+_WORDS = {
+    "mean": "the mean", "var": "the variance", "std": "the standard deviation",
+    "sum": "the sum", "max": "the maximum", "min": "the minimum", "sqrt": "the root",
+    "exp": "the exponential", "softmax": "the softmax", "matmul": "the product",
+}  # fmt: skip
+
+
+def _words(statement: AnyStatement) -> str:
+    """``the mean (mu)``."""
+    tree = statement.tree
+    word = _WORDS.get(tree.op, "") if isinstance(tree, Call) else ""
+    if isinstance(tree, Call) and tree.op == "mean" and _is_square(tree.args[0]):
+        word = "the variance"
+    name = statement.out.name
+    if statement.hidden:
+        return word or text(tree)
+    return f"{word} ({name})" if word else name
+
+
+def _is_square(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "pow" and tree.args[1] == integer(2)
 
 
 def _fitted(
@@ -149,13 +203,15 @@ def _told(
         return "missing-path", 1.6, "every path is missing: it is zero but for rounding"
     if all(own) and len(terms) > len(changed):
         text = changed[0][1]
+        if text == "-1":
+            return "sign", 0.9, "the sign of the regulariser's gradient is wrong"
         word = {"0": "is missing", "2": "is doubled", "1/2": "is halved"}.get(
             text, f"is taken {text} times"
         )
         return "regulariser", 0.9, f"the regulariser's own gradient {word}"
     if texts == {"0"}:
         many = "a path is" if len(changed) == 1 else f"{len(changed)} paths are"
-        return "missing-path", 0.95 + 0.3 * (len(changed) - 1), f"{many} missing"
+        return "missing-path", 0.9 + 0.3 * (len(changed) - 1), f"{many} missing"
     if texts == {"-1"}:
         if len(changed) == len(terms):
             return "sign", 0.95, "its sign is wrong"
@@ -174,6 +230,8 @@ def _told(
         }.get(code, f"{part} {text} times what is right")
         return code, (1 if whole else 1.2) + 0.2 * ("*" in text or "." in text), what
     listed = ", ".join(f.text for f in factors)
+    if any("." in f.text for f in factors):
+        return "unknown", 2.6, f"the paths have the factors ({listed}) instead of 1 each"
     return "several-paths", 2.5, f"the paths have the factors ({listed}) instead of 1 each"
 
 

@@ -120,7 +120,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     writings: list[tuple[Grain, Written]]
     possible: list[_Possible]
     writings, possible = evidence.derived.remembered(
-        "trees", evidence.name, lambda: _possible(evidence)
+        f"trees {evidence.tier}", evidence.name, lambda: _possible(evidence)
     )
     programs = [_Program(evidence, grain, writing) for grain, writing in writings]
     for one in possible:
@@ -147,7 +147,7 @@ def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Po
                 done.add(line)
                 own = name == writing.gradient
                 where = "" if own else f", in {text(_spelled(grain, Name(name)))}"
-                extra = 0.03 * rank + (0.0 if own else 0.05) + writing.cost
+                extra = 0.03 * (rank + 2 * evidence.tier) + (0.0 if own else 0.05) + writing.cost
                 for change in changes(tree, known):
                     key = f"{name}: {change.code} {text(change.tree)}"
                     found.append(

@@ -1,0 +1,26 @@
+"""Buffers and results that cannot hold the numbers: integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array
+
+
+def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.tier:
+        return
+    label = evidence.label
+    for word, cut in (("cut off", np.trunc), ("rounded", np.round), ("rounded down", np.floor)):
+
+        def predict(seen: Seen, f: np.ufunc = cut) -> Array | None:  # type: ignore[assignment]
+            return np.asarray(f(seen.right))
+
+        yield Hypothesis(
+            "integer-buffer", 0.4, f"the decimals are {word}: an integer buffer or cast",
+            predict, lambda w=word: f"your {label} equals the right one with its decimals {w}",  # type: ignore[misc]
+        )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Where a gradient is wrong, when it is not known why: edges, rows, one class, a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_program import Array
+from gradtool.check.result import Heat
+
+_MOST_SHOWN = 200
+_MOST_ROWS = 12
+_PLACES = (("first", 0), ("last", -1))
+
+
+def pattern(evidence: Evidence) -> tuple[str, str] | None:
+    """A code and a sentence on the pattern of the errors; None where there is nothing to say."""
+    wrong = [s for s in evidence.seen if s.fits_shape and not s.is_right and s.got.size > 1]
+    if not wrong:
+        return None
+    masks = [np.abs(s.got - s.right) > s.bound for s in wrong]
+    described = _only_at(masks, evidence)
+    if described:
+        zero = all(not np.any(s.got[m]) for s, m in zip(wrong, masks, strict=True))
+        more = ", where it is zero" if zero else ""
+        return "some-entries", f"only the entries {described} are wrong{more}"
+    share = sum(int(m.sum()) for m in masks) / sum(m.size for m in masks)
+    constant = [_constant(s) for s in wrong]
+    if all(c is not None for c in constant):
+        return "unknown", "every entry is off by the same amount"
+    likeness = [_cosine(s) for s in wrong]
+    text = f"{share:.0%} of the entries are wrong"
+    if max(likeness) < 0.2:
+        text += "; it has little to do with the right one"
+    elif min(likeness) > 0.95:
+        text += "; its direction is nearly right"
+    return "unknown", text
+
+
+def _only_at(masks: Sequence[Array], evidence: Evidence) -> str | None:
+    rank = masks[0].ndim
+    shape = evidence.variable.shape
+    for axis in range(rank):
+        for word, place in _PLACES:
+            if all(_inside(m, axis, place) for m in masks if m.shape[axis] > 1) and any(
+                m.shape[axis] > 1 for m in masks
+            ):
+                return f"at the {word} place along axis {axis} ({shape[axis]})"
+    for axis in range(rank):
+        if all(_edges(m, axis) for m in masks) and any(m.shape[axis] > 2 for m in masks):
+            return f"at the two ends of axis {axis} ({shape[axis]})"
+    if rank == 2 and all(m.shape[0] == m.shape[1] for m in masks if m.size > 1):
+        if all(not m[~np.eye(m.shape[0], dtype=bool)].any() for m in masks):
+            return "on the diagonal"
+    return None
+
+
+def _inside(mask: Array, axis: int, place: int) -> bool:
+    rest = np.delete(mask, place, axis=axis)
+    return not rest.any()
+
+
+def _edges(mask: Array, axis: int) -> bool:
+    if mask.shape[axis] <= 2:
+        return True
+    middle = np.take(mask, range(1, mask.shape[axis] - 1), axis=axis)
+    return not middle.any()
+
+
+def _constant(seen: Seen) -> float | None:
+    error = seen.got - seen.right
+    spread = float(np.max(error) - np.min(error))
+    return float(error.flat[0]) if spread <= 4 * float(np.max(seen.bound)) else None
+
+
+def _cosine(seen: Seen) -> float:
+    lengths = float(np.linalg.norm(seen.got) * np.linalg.norm(seen.right))
+    return abs(float(np.vdot(seen.got, seen.right))) / lengths if lengths else 0.0
+
+
+def heat(evidence: Evidence) -> Heat | None:
+    """The errors of the first wrong probe with more than a few entries, as rows and columns."""
+    wrong = [s for s in evidence.seen if s.fits_shape and not s.is_right and s.got.ndim]
+    if not wrong:
+        return None
+    seen = max(wrong, key=lambda s: min(s.got.size, _MOST_SHOWN))
+    with np.errstate(all="ignore"):
+        share = np.abs(seen.got - seen.right) / seen.bound
+    rows = share.reshape(-1, share.shape[-1])[:_MOST_ROWS]
+    sizes = tuple(seen.point.probe.sizes.items())
+    return Heat(tuple(tuple(float(v) for v in row) for row in rows), sizes)

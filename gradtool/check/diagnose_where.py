@@ -1,0 +1,210 @@
+"""The line of the user's file that assigns a gradient: read from its text, as well as that goes.
+
+The worker has parsed the file already; the text is parsed again here and never run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradtool.check.bind import Binding
+from gradtool.check.cells import FileProblem, read_cells
+
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A line of a file (of a notebook cell: `place` names it) and its text."""
+
+    line: int
+    source: str
+    place: str = ""
+
+
+def where(file: Path, binding: Binding | None, name: str) -> Where | None:
+    """The line that assigns the gradient of `name`; None where it cannot be told."""
+    if binding is None:
+        return None
+    try:
+        cells, _ = read_cells(file)
+    except (FileProblem, OSError):
+        return None
+    sources = []
+    for cell in cells:
+        try:
+            sources.append((cell.place, cell.text, ast.parse(cell.text)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    functions = {
+        node.name: (place, text, node)
+        for place, text, tree in sources
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+    notebook = file.suffix == ".ipynb"
+    for wanted in _wanted(binding, name):
+        for called in _called(binding, functions):
+            place, text, function = functions[called]
+            found = _assigned(function, wanted, functions, _DEPTH)
+            if found is not None:
+                owner, line = found
+                place, text, _ = functions[owner]
+                lines = text.splitlines()
+                source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+                return Where(line, source, place if notebook else "")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How the snippets get at a gradient: a place in a result, an attribute, a key."""
+
+    position: int | None = None
+    attribute: str | None = None
+    key: str | None = None
+
+
+def _wanted(binding: Binding, name: str) -> Iterator[_Wanted]:
+    target = f"d{name}"
+    texts = [binding.grads[name]] if name in binding.grads else []
+    for text in (binding.backward, binding.forward):
+        for node in _nodes(text):
+            if isinstance(node, ast.Assign):
+                yield from _of_assignment(node, target)
+    for text in texts:
+        yield from _of_value(ast.parse(text.strip(), mode="eval").body)
+
+
+def _nodes(text: str | None) -> Iterable[ast.AST]:
+    try:
+        return list(ast.walk(ast.parse((text or "").strip())))
+    except (SyntaxError, ValueError):
+        return ()
+
+
+def _of_assignment(node: ast.Assign, target: str) -> Iterator[_Wanted]:
+    for left in node.targets:
+        if isinstance(left, ast.Name) and left.id == target:
+            yield from _of_value(node.value)
+        elif isinstance(left, ast.Tuple):
+            for position, item in enumerate(left.elts):
+                if isinstance(item, ast.Name) and item.id == target:
+                    if isinstance(node.value, ast.Tuple):
+                        yield from _of_value(node.value.elts[position])
+                    else:
+                        yield _Wanted(position=position)
+
+
+def _of_value(value: ast.expr) -> Iterator[_Wanted]:
+    match value:
+        case ast.Attribute(attr="T", value=inner):
+            yield from _of_value(inner)
+        case ast.Attribute(attr=name):
+            yield _Wanted(attribute=name)
+        case ast.Subscript(slice=ast.Constant(value=str(key))):
+            yield _Wanted(key=key)
+        case ast.Subscript(slice=ast.Constant(value=int(position))):
+            yield _Wanted(position=position)
+        case ast.Call(func=ast.Name(id="step"), args=[inner]):
+            yield from _of_value(inner)
+        case ast.Call():
+            yield _Wanted(position=0)
+
+
+def _called(binding: Binding, functions: dict[str, tuple[str, str, ast.FunctionDef]]) -> list[str]:
+    """The user's functions that the snippets call, the backward's first."""
+    found: dict[str, None] = {}
+    for text in (binding.backward, *binding.grads.values(), binding.forward):
+        for node in _nodes(text):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                    if name in functions:
+                        found.setdefault(name)
+    return list(found)
+
+
+def _assigned(
+    function: ast.FunctionDef,
+    wanted: _Wanted,
+    functions: dict[str, tuple[str, str, ast.FunctionDef]],
+    depth: int,
+) -> tuple[str, int] | None:
+    """The function and the line of the last assignment to what is wanted."""
+    if depth == 0:
+        return None
+    if wanted.position is None:
+        lines = [n.lineno for n in ast.walk(function) if _sets(n, wanted)]
+        return (function.name, max(lines)) if lines else None
+    best: tuple[str, int] | None = None
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Return) or node.value is None:
+            continue
+        value: ast.expr | None = node.value
+        position = wanted.position
+        if isinstance(value, ast.Tuple):
+            elements: list[ast.expr] = value.elts
+            if any(isinstance(e, ast.Starred) for e in elements):
+                value = next((e.value for e in elements if isinstance(e, ast.Starred)), None)
+                position -= len(elements) - 1
+            else:
+                value = elements[position] if position < len(elements) else None
+                position = 0
+        match value:
+            case ast.Name(id=name):
+                lines = [n.lineno for n in ast.walk(function) if _binds(n, name)]
+                best = function.name, max(lines, default=node.lineno)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
+                inner = _Wanted(position=position)
+                best = _assigned(functions[name][2], inner, functions, depth - 1) or best
+            case None:
+                continue
+            case _:
+                best = function.name, value.lineno
+    return best
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    """Whether a statement gives a name, or an entry of it, a value."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    return any(_base(t) == name for target in targets for t in _flat(target))
+
+
+def _flat(target: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(target, ast.Tuple | ast.List):
+        for item in target.elts:
+            yield from _flat(item)
+    else:
+        yield target
+
+
+def _base(target: ast.expr) -> str | None:
+    while isinstance(target, ast.Subscript | ast.Starred):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _sets(node: ast.AST, wanted: _Wanted) -> bool:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = [t for target in node.targets for t in _flat(target)]
+    elif isinstance(node, ast.AugAssign):
+        targets = [node.target]
+    for target in targets:
+        while isinstance(target, ast.Subscript):
+            match target.slice:
+                case ast.Constant(value=key) if wanted.key is not None and key == wanted.key:
+                    return True
+            target = target.value
+        if isinstance(target, ast.Attribute) and target.attr == wanted.attribute:
+            return True
+    if isinstance(node, ast.Dict) and wanted.key is not None:
+        return any(isinstance(k, ast.Constant) and k.value == wanted.key for k in node.keys)
+    return False

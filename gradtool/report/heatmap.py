@@ -1,0 +1,30 @@
+"""The error of every entry as a small picture of characters, for causes that are not known."""
+
+from __future__ import annotations
+
+import math
+
+from gradtool.check.result import Heat
+
+_SHADES = " ░▒▓█"  # right, then by decades of the largest error
+_WIDEST = 60
+
+
+def lines(heat: Heat) -> list[str]:
+    """One line for each row: blank where an entry is right, darker the further it is out."""
+    largest = max((v for row in heat.rows for v in row if math.isfinite(v)), default=1.0)
+    sizes = ", ".join(f"{name}={size}" for name, size in heat.sizes)
+    shown = [
+        "│" + "".join(_shade(value, largest) * 2 for value in row[:_WIDEST]) + "│"
+        for row in heat.rows
+    ]
+    return [f"errors at {sizes} (blank is right, darker is worse):", *shown]
+
+
+def _shade(value: float, largest: float) -> str:
+    if not math.isfinite(value):
+        return _SHADES[-1]
+    if value <= 1.0:
+        return _SHADES[0]
+    decades = math.log10(largest / value) if value else math.inf
+    return _SHADES[max(1, len(_SHADES) - 1 - int(decades))]
