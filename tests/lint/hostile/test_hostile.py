@@ -104,8 +104,6 @@ def test_without_a_sandbox_no_wrong_submission_passes(portable: dict[str, Any]) 
 
 
 def test_as_a_user_without_rights() -> None:
-    if os.getuid() != 0:
-        pytest.skip("the tests above ran without rights already")
     folders = sorted({sys.prefix, sys.base_prefix, str(ROOT)})
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o777)
@@ -120,6 +118,7 @@ def test_as_a_user_without_rights() -> None:
             timeout=600,
         )
     if "unshare: " in result.stderr or "mount " in result.stderr:
+        # Not root, or root in name only: the tests above ran without rights already.
         assert "not permitted" in result.stderr, result.stderr
     else:
         assert result.returncode == 0, result.stdout[-5000:] + result.stderr
