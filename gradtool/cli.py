@@ -203,8 +203,12 @@ def check(
     ] = "text",
     seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
     hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", help="Tell no right values.")
+        bool, typer.Option("--hide-expected", help="Tell no right values and no formula.")
     ] = False,
+    explain: Annotated[
+        Literal["none", "cause", "full"],
+        typer.Option(help="How much to tell of what is wrong."),
+    ] = "full",
 ) -> int:
     """Check a backward pass that you wrote.
 
@@ -221,6 +225,7 @@ def check(
         seed=seed,
         hide_expected=hide_expected,
         function=function,
+        explain=explain,
     )
 
 

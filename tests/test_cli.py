@@ -126,8 +126,10 @@ def test_check_passes_on_what_was_typed(check_with: Callable[[Run], None], tmp_p
     file = tmp_path / "mine.py"
     file.touch()
     more = ["--function", "f", "--format", "json", "--seed", "7", "--hide-expected"]
+    more += ["--explain", "cause"]
     assert main(["check", str(file), "--spec", "a", "--spec", "b.yaml", *more]) == 1
-    chosen: dict[str, object] = {"function": "f", "form": "json", "seed": 7, "hide_expected": True}
+    chosen: dict[str, object] = {"function": "f", "form": "json", "seed": 7}
+    chosen |= {"hide_expected": True, "explain": "cause"}
     assert seen == {"file": file, "specs": ("a", "b.yaml"), "out": sys.stdout, **chosen}
 
 

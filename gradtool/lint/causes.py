@@ -12,11 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradtool.check.diagnose import with_causes
+from gradtool.check.diagnose import diagnose
 from gradtool.check.judge import Judgement
 from gradtool.check.reference import Reference
-from gradtool.check.result import Cause
-from gradtool.check.session import Session
+from gradtool.check.result import Cause, Heat
 
 _DIGITS = 8
 _MOST = 2000
@@ -26,28 +25,30 @@ class Causes:
     """What was found so far.  It may be used by several threads."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[Cause | None, ...]] = {}
+        self._kept: dict[bytes, tuple[tuple[Cause | None, Heat | None], ...]] = {}
         self._lock = threading.Lock()
 
-    def told(
-        self, question: str, reference: Reference, session: Session, judgement: Judgement
-    ) -> Judgement:
-        """The judgement with the cause of each wrong gradient where it is known."""
+    def told(self, question: str, reference: Reference, judgement: Judgement) -> Judgement:
+        """The judgement with the cause of each wrong gradient where it is known.
+
+        Only numbers are looked at: the judge never parses what a student wrote.
+        """
         gradients = judgement.verdict.gradients
-        if not any(gradient.standing == "wrong" for gradient in gradients):
+        if not any(gradient.standing in ("wrong", "follows") for gradient in gradients):
             return judgement
         key = _key(question, judgement)
         with self._lock:
             known = self._kept.get(key)
         if known is None:
-            found = with_causes(reference, session, judgement)
+            found = diagnose(reference, judgement.points, gradients)
+            known = tuple((gradient.cause, gradient.heat) for gradient in found)
             with self._lock:
                 if len(self._kept) >= _MOST:
                     self._kept.clear()
-                self._kept[key] = tuple(g.cause for g in found.verdict.gradients)
-            return found
+                self._kept[key] = known
         explained = tuple(
-            replace(gradient, cause=cause) for gradient, cause in zip(gradients, known, strict=True)
+            replace(gradient, cause=cause, heat=heat)
+            for gradient, (cause, heat) in zip(gradients, known, strict=True)
         )
         return replace(judgement, verdict=replace(judgement.verdict, gradients=explained))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,8 +14,8 @@ from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of
 from gradtool.check.process import WorkerLost
 from gradtool.check.reference import Reference
-from gradtool.check.result import Trouble
-from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.result import Compared, Trouble
+from gradtool.check.session import CheckTrouble, Session, clean
 from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
@@ -135,7 +135,7 @@ class Desk:
                 version=self._version,
             )
             found = self._means(reference, session, judgement)
-            judgement = self._causes.told(question.name, reference, session, judgement)
+            judgement = self._placed(self._causes.told(question.name, reference, judgement))
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
                 problem.trouble
@@ -238,6 +238,27 @@ class Desk:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
 
+    def _placed(self, judgement: Judgement) -> Judgement:
+        """With the line that assigns each wrong gradient, which the worker reads off the file."""
+        verdict, binding = judgement.verdict, judgement.binding
+        wrong = [g.name for g in verdict.gradients if g.standing == "wrong"]
+        if not wrong or binding is None or self._end() is not None:
+            return judgement
+        header = {
+            "op": "where",
+            "file": str(self._folder / self._file),
+            "snippets": binding.snippets,
+            "grads": dict(binding.grads),
+            "names": wrong,
+        }
+        try:
+            told = self._ask(header).get("where")
+        except WorkerLost:
+            return judgement
+        places = told if isinstance(told, dict) else {}
+        gradients = tuple(_at(g, places.get(g.name)) for g in verdict.gradients)
+        return replace(judgement, verdict=replace(verdict, gradients=gradients))
+
     def _end(self) -> End | None:
         """How the worker was lost, None while it lives."""
         if self._worker is None or self._worker.ended is None:
@@ -261,3 +282,10 @@ class Desk:
             if ended is not None:
                 self.cpu_seconds += ended.cpu_seconds
                 self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
+
+
+def _at(gradient: Compared, told: object) -> Compared:
+    match told:
+        case [int(line), str(source), str(place)]:
+            return replace(gradient, line=line, source=clean(source), place=clean(place))
+    return gradient

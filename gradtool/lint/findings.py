@@ -78,7 +78,7 @@ def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
         row.line or line,
         label,
         cause.code if cause else "",
-        cause.message if cause else "",
+        (cause.title or cause.message) if cause else "",  # a title gives no formula away
     )
 
 

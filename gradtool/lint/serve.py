@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,9 @@ import numpy.ma  # lazy otherwise, and then paid for by every submission
 import numpy.random
 
 from gradtool.check import frames
+from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells
+from gradtool.check.diagnose_where import where
 from gradtool.check.load import Loaded
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.isolation import frames as pipes
@@ -62,6 +65,8 @@ class Observed(Responder):
                 return look(Path(request.header["file"])), {}
             case "count":
                 return self._count(request)
+            case "where":
+                return places(request.header), {}
         return super().answer(request)
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -109,6 +114,13 @@ class Watch:
             caller = frame.f_back
             if caller is not None and caller.f_code.co_filename == _FORWARD:
                 self.top[name] += 1
+
+
+def places(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The line that assigns each of some gradients, its text and its cell, where it is known."""
+    binding = Binding("", **header["snippets"], grads=header["grads"])
+    found = {name: where(Path(header["file"]), binding, name) for name in header["names"]}
+    return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
 
 
 def look(path: Path) -> dict[str, Any]:
