@@ -66,9 +66,7 @@ class Surroundings:
     show: Show
 
 
-def edits(
-    statement: Statement, around: Surroundings, *, summed: bool = True
-) -> Iterator[Edit]:
+def edits(statement: Statement, around: Surroundings, *, summed: bool = True) -> Iterator[Edit]:
     """Every small change of a statement's body; without `summed`, none that needs a sum."""
     body = statement.body
     for position, term in enumerate(body.terms):
@@ -166,7 +164,7 @@ def _powers(
         "inverted-factor" if not number else "scale", 1.2, made(base, -exponent),
         f"{words[0]} {shown} instead of {words[1]} it",
     )  # fmt: skip
-    for delta in (1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2), 3, -3):
+    for delta in (Fraction(k, 2) for k in (2, -2, 4, -4, 1, -1, 6, -6)):
         power = exponent + delta
         if power in (0, -exponent):
             continue
@@ -259,8 +257,8 @@ def _relations(base: Compare, shown: str, made: Callable[[Atom], Poly]) -> Itera
     yield Edit("mask", 1.2, made(base.negated()), f"the mask {shown} is turned around")
     for relation in (">", ">=", "==", "!="):
         if relation != base.relation:
-            yield Edit("mask", 1.6, made(Compare(relation, base.left, base.right)), text)  # type: ignore[arg-type]
-            turned = Compare(relation, base.right, base.left)  # type: ignore[arg-type]
+            yield Edit("mask", 1.6, made(Compare(relation, base.left, base.right)), text)
+            turned = Compare(relation, base.right, base.left)
             yield Edit("mask", 1.7, made(turned), text)
     for shift in (1, -1):
         moved = Compare(base.relation, base.left, base.right + Poly((Term(Fraction(shift), ()),)))
@@ -346,8 +344,8 @@ def _sums(term: Term, statement: Statement) -> Iterator[Edit]:
                 yield Edit("missing-sum", 1.3, local, f"the sum {axis} is missing")
         yield from _other_axis(term, index, statement)
     yield from _extra_sums(term, statement)
-    for count in range(2, min(len(term.bound), _MOST_BOUND) + 1):
-        for several in itertools.combinations(term.bound, count):
+    for length in range(2, min(len(term.bound), _MOST_BOUND) + 1):
+        for several in itertools.combinations(term.bound, length):
             rest = tuple(i for i in term.bound if i not in several)
             last = _substituted(term, {i: Affine.of(i.size - 1) for i in several}, rest)
             text = "only the last part of a sum arrives: = in place of +="
@@ -392,8 +390,11 @@ def _other_axis(term: Term, index: Index, statement: Statement) -> Iterator[Edit
 def _extra_sums(term: Term, statement: Statement) -> Iterator[Edit]:
     for free in statement.free:
         fresh = Index(f"{free.name}'", free.size)
-        inner = [(a.substitute({free: Affine.of(fresh)}), e) for a, e in term.factors
-                 if free in a.indices]
+        inner = [
+            (a.substitute({free: Affine.of(fresh)}), e)
+            for a, e in term.factors
+            if free in a.indices
+        ]
         outer = [(a, e) for a, e in term.factors if free not in a.indices]
         if inner:
             made = poly_of((product(term.coefficient, (*outer, *inner), (*term.bound, fresh)),))
@@ -432,10 +433,12 @@ def _operators(term: Term, around: Surroundings) -> Iterator[Edit]:
             left = tuple(f for k, f in enumerate(factors) if k not in lost)
             shown = ", ".join(around.show(factors[k][0]) for k in lost)
             bases = [factors[k][0] for k in lost]
-            upstream = any(isinstance(b, Access) and b.tensor.name in around.cotangents
-                           for b in bases)
-            kept = any(isinstance(b, Access) and b.tensor.name in around.cotangents
-                       for b, _ in left)
+            upstream = any(
+                isinstance(b, Access) and b.tensor.name in around.cotangents for b in bases
+            )
+            kept = any(
+                isinstance(b, Access) and b.tensor.name in around.cotangents for b, _ in left
+            )
             code = "upstream-ignored" if upstream and not kept else "missing-factor"
             for number in {term.coefficient, Fraction(1), Fraction(-1)}:
                 made = Poly((Term(number, left, term.bound),))

@@ -32,7 +32,7 @@ class Seen:
 
     @property
     def fits_shape(self) -> bool:
-        return self.got.shape == self.right.shape
+        return bool(self.got.shape == self.right.shape)
 
     @cached_property
     def is_right(self) -> bool:

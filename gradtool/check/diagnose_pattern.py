@@ -51,9 +51,9 @@ def _only_at(masks: Sequence[Array], evidence: Evidence) -> str | None:
     for axis in range(rank):
         if all(_edges(m, axis) for m in masks) and any(m.shape[axis] > 2 for m in masks):
             return f"at the two ends of axis {axis} ({shape[axis]})"
-    if rank == 2 and all(m.shape[0] == m.shape[1] for m in masks if m.size > 1):
-        if all(not m[~np.eye(m.shape[0], dtype=bool)].any() for m in masks):
-            return "on the diagonal"
+    square = rank == 2 and all(m.shape[0] == m.shape[1] for m in masks if m.size > 1)
+    if square and all(not m[~np.eye(m.shape[0], dtype=bool)].any() for m in masks):
+        return "on the diagonal"
     return None
 
 

@@ -7,7 +7,7 @@ these lines, since people write their code in one of these grains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -268,8 +268,7 @@ def _with_roots(body: Poly, graph: Graph) -> Poly:
         return base, exponent
 
     return poly_of(
-        product(t.coefficient, [factor(b, e) for b, e in t.factors], t.bound)
-        for t in body.terms
+        product(t.coefficient, [factor(b, e) for b, e in t.factors], t.bound) for t in body.terms
     )
 
 
@@ -326,7 +325,8 @@ def _other_writings(statement: Statement) -> Iterable[tuple[float, Tree]]:
         common = [
             (b, e)
             for b, e in terms[0].factors
-            if not isinstance(b, Symbol | Size) and all((b, e) in t.factors for t in terms[1:])
+            if not isinstance(b, Symbol | Size)
+            and all((b, e) in t.factors for t in terms[1:])
             and b.indices <= set(free)
         ]
         if common:
@@ -388,7 +388,7 @@ def _mean_for_sum(tree: Tree) -> Tree:
     return rebuild(tree, _mean_for_sum)
 
 
-def _broadcast(factors: list[tuple[Atom, Fraction]], free: tuple[Index, ...]) -> Tree:
+def _broadcast(factors: Sequence[tuple[Atom, Fraction]], free: tuple[Index, ...]) -> Tree:
     body = Poly((product(Fraction(1), factors),))
     return raised(body, _slots(body, free))
 

@@ -238,15 +238,21 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
         case Call(op="neg", args=(inner,)):
             yield Change("sign", 1.0, inner, f"the minus of {known.show(tree)} is missing")
         case Call(op="sqrt", args=(inner,)):
-            yield Change("wrong-function", 1.45, inner, f"the root of {known.show(inner)} is missing")
+            yield Change(
+                "wrong-function", 1.45, inner, f"the root of {known.show(inner)} is missing"
+            )
             yield Change("wrong-function", 1.6, Call("sqrt", (tree,)), "a root too many")
         case Call(op="pow", args=(base, exponent)):
             shown = known.show(base)
             text = f"{shown} stands to another power"
             product = Call("mul", (base, exponent))
-            yield Change("power", 1.5, product, f"× {known.show(exponent)} stands for a power of it")
+            yield Change(
+                "power", 1.5, product, f"× {known.show(exponent)} stands for a power of it"
+            )
             yield Change("power", 1.3, base, text)
-            yield Change("inverted-factor", 1.3, Call("pow", (base, Call("neg", (exponent,)))), text)
+            yield Change(
+                "inverted-factor", 1.3, Call("pow", (base, Call("neg", (exponent,)))), text
+            )
             for shift in (1, -1, -2, 2):
                 moved = Call("add", (exponent, _number(Fraction(shift))))
                 yield Change("power", 1.5, Call("pow", (base, moved)), text)
@@ -264,8 +270,12 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
                 yield Change("mask", 1.8, replace(tree, args=(left, moved)), text)
             yield Change("mask", 1.5, left, f"{known.show(left)} stands for a mask")
         case Call(op="where", args=(_, yes, no)):
-            yield Change("mask-missing", 1.2, yes, f"the condition of {known.show(tree)} is missing")
-            yield Change("mask", 1.3, replace(tree, args=(tree.args[0], no, yes)), "mask turned round")
+            yield Change(
+                "mask-missing", 1.2, yes, f"the condition of {known.show(tree)} is missing"
+            )
+            yield Change(
+                "mask", 1.3, replace(tree, args=(tree.args[0], no, yes)), "mask turned round"
+            )
         case Call(op="onehot", args=(labels,)):
             for shift in (1, -1):
                 moved = Call("add", (labels, _number(Fraction(shift))))
@@ -301,7 +311,9 @@ def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Ite
         yield Change(code, 1.3, turned, f"divided by {first}")
     sign = "×" if op == "mul" else "/"
     yield Change("operator", 1.6, replace(tree, op="add"), f"+ {second} stands for {sign} {second}")
-    yield Change("operator", 1.65, replace(tree, op="sub"), f"- {second} stands for {sign} {second}")
+    yield Change(
+        "operator", 1.65, replace(tree, op="sub"), f"- {second} stands for {sign} {second}"
+    )
     by = "factor" if op == "mul" else "division by"
     yield Change(
         _lost(right, op == "div", known, left), 1.0 + _bulk(right), left,
@@ -351,7 +363,9 @@ def _is_scalar(tree: Tree, known: Known) -> bool:
 def _matmuls(tree: Call, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
     first, second = known.show(left), known.show(right)
     swapped = replace(tree, args=(right, left))
-    yield Change("swapped-order", 1.2, swapped, f"{first} and {second} change places in the product")
+    yield Change(
+        "swapped-order", 1.2, swapped, f"{first} and {second} change places in the product"
+    )
     yield Change("transposed", 1.1, replace(tree, args=(Call("transpose", (left,)), right)),
                  f"{first} is transposed the wrong way")  # fmt: skip
     yield Change("transposed", 1.1, replace(tree, args=(left, Call("transpose", (right,)))),

@@ -137,7 +137,7 @@ def _assigned(
     if depth == 0:
         return None
     if wanted.position is None:
-        lines = [n.lineno for n in ast.walk(function) if _sets(n, wanted)]
+        lines = [n.lineno for n in _walked(function) if _sets(n, wanted)]
         return (function.name, max(lines)) if lines else None
     best: tuple[str, int] | None = None
     for node in ast.walk(function):
@@ -155,7 +155,7 @@ def _assigned(
                 position = 0
         match value:
             case ast.Name(id=name):
-                lines = [n.lineno for n in ast.walk(function) if _binds(n, name)]
+                lines = [n.lineno for n in _walked(function) if _binds(n, name)]
                 best = function.name, max(lines, default=node.lineno)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
                 inner = _Wanted(position=position)
@@ -165,6 +165,11 @@ def _assigned(
             case _:
                 best = function.name, value.lineno
     return best
+
+
+def _walked(function: ast.FunctionDef) -> Iterator[ast.stmt | ast.expr]:
+    """The nodes that stand on a line."""
+    return (node for node in ast.walk(function) if isinstance(node, ast.stmt | ast.expr))
 
 
 def _binds(node: ast.AST, name: str) -> bool:

@@ -128,7 +128,9 @@ def _print(
     from gradtool.report import check_text
 
     if not out.isatty():
-        texts = [check_text.plain(v, hide_expected=hide_expected, explain=explain) for v in verdicts]
+        texts = [
+            check_text.plain(v, hide_expected=hide_expected, explain=explain) for v in verdicts
+        ]
         out.write("\n".join(texts))
         return
     from rich.console import Console

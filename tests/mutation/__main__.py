@@ -52,7 +52,9 @@ def main(arguments: list[str]) -> int:
                 result, told = judged(bench, mutant)
                 counts[mutant.half][result] += 1
                 if result == "missed" or (verbose and result in ("wrong", "unsure")):
-                    print(f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}")
+                    print(
+                        f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}"
+                    )
         bench.end()
     for half, count in counts.items():
         total = sum(count.values())

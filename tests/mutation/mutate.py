@@ -37,7 +37,7 @@ class Mutant:
 
     @property
     def half(self) -> str:
-        """"seen" while the causes were written, "unseen" until they were finished."""
+        """ "seen" while the causes were written, "unseen" until they were finished."""
         digest = sha256(self.identity.encode()).digest()
         return "seen" if digest[0] % 2 else "unseen"
 
@@ -133,7 +133,7 @@ def _value(node: ast.AST, values: Values) -> Any:
     """What an expression is worth in the locals of one run; None where that cannot be told."""
     try:
         code = compile(ast.Expression(copy.deepcopy(node)), "value", "eval")  # type: ignore[arg-type]
-        return eval(ast.fix_missing_locations and code, {"np": np, **values})
+        return eval(code, {"np": np, **values})
     except Exception:
         return None
 
@@ -161,7 +161,11 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
             # A number alone is left of `1 - a`: as a factor it says nothing any more.
             gone = LEFT_OUT if _is_number(left, values) else frozenset[str]()
             yield left, ADDED | gone, "left out"
-            yield right, ADDED | SIGN | (LEFT_OUT if _is_number(right, values) else gone), "left out"
+            yield (
+                right,
+                ADDED | SIGN | (LEFT_OUT if _is_number(right, values) else gone),
+                "left out",
+            )
         case ast.Mult() | ast.Div():
             other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
             yield _binop(left, other, right), NUMERIC | INVERTED if number else INVERTED, "inverted"
@@ -259,11 +263,11 @@ def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
         return
     callee = _callee(node)
     if callee in ("sum", "mean"):
-        accepted = {"sum": {"mean-for-sum"}, "mean": {"sum-for-mean"}}[callee] | {"scale"}
+        other = {"sum": "mean-for-sum", "mean": "sum-for-mean"}[callee]
         new = copy.deepcopy(node)
         assert isinstance(new.func, ast.Attribute)
         new.func.attr = "mean" if callee == "sum" else "sum"
-        yield new, frozenset(accepted), "reduction"
+        yield new, frozenset({other, "scale"}), "reduction"
         inner = _argument(node)
         if inner is not None:
             yield inner, frozenset({"missing-sum"}), "reduction"
@@ -306,8 +310,11 @@ def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterato
         yield plain, overwritten | {"overwritten"} | turned, "assigned"
         yield None, gone | ({"zero"} if looped else frozenset()), "left out"
         flipped: ast.operator = {
-            ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-        }[type(node.op)]()  # type: ignore[index]
+            ast.Add: ast.Sub,
+            ast.Sub: ast.Add,
+            ast.Mult: ast.Div,
+            ast.Div: ast.Mult,
+        }[type(node.op)]()
         new = ast.AugAssign(node.target, flipped, node.value)
         yield new, SIGN if adding else NUMERIC | INVERTED, "sign" if adding else "inverted"
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
@@ -381,8 +388,8 @@ def _is_exponent(node: ast.AST, parents: list[ast.AST]) -> bool:
 
 
 def _is_range(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
-        node.func.id == "range"
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (node.func.id == "range")
     )
 
 

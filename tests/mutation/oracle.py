@@ -34,13 +34,12 @@ class Sample:
 
 def samples(spec: LayerSpec, text: str, sizes: list[dict[str, int]], seed: int) -> list[Sample]:
     """One sample for each set of sizes."""
-    return [_sample(spec, text, each, np.random.default_rng([seed, k])) for k, each in
-            enumerate(sizes)]
+    return [
+        _sample(spec, text, each, np.random.default_rng([seed, k])) for k, each in enumerate(sizes)
+    ]
 
 
-def _sample(
-    spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Generator
-) -> Sample:
+def _sample(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Generator) -> Sample:
     constants = {n: v if isinstance(v, int) else float(v) for n, v in spec.constants.items()}
     whole = {**{n: v for n, v in constants.items() if isinstance(v, int)}, **sizes}
     values: dict[str, Any] = {}
@@ -66,9 +65,7 @@ def _sample(
 def _differences(
     spec: LayerSpec, text: str, values: Arrays, upstream: Arrays, scalars: Arrays, name: str
 ) -> np.ndarray:
-    wide = {
-        n: v.astype(np.longdouble) if v.dtype.kind == "f" else v for n, v in values.items()
-    }
+    wide = {n: v.astype(np.longdouble) if v.dtype.kind == "f" else v for n, v in values.items()}
 
     def projected(moved: np.ndarray) -> Any:
         outputs = run(spec, text, {**wide, name: moved}, {}, scalars, forward_only=True)
@@ -112,8 +109,11 @@ def run(
     if forward_only:
         names = spec.outputs or (spec.forward.text.strip().splitlines()[-1].split("=")[0].strip(),)
         return {n: np.asarray(space[n]) for n in names}
-    return {v.name: space[f"d{v.name}"] for v in spec.variables if v.differentiable
-            and f"d{v.name}" in space}
+    return {
+        v.name: space[f"d{v.name}"]
+        for v in spec.variables
+        if v.differentiable and f"d{v.name}" in space
+    }
 
 
 def is_equivalent(spec: LayerSpec, text: str, points: list[Sample]) -> bool:

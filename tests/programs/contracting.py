@@ -30,8 +30,10 @@ def product(w: Writer, depth: int) -> Value | None:
     y = w.value(depth, lambda v: matmul_shape(x.shape, v.shape) is not None)
     shape = None if y is None else matmul_shape(x.shape, y.shape)
     if y is not None and shape is None and y.rank == 2 and x.rank == 2:
-        for form, one, two in (("{0} @ {1}.T", x.shape, y.shape[::-1]),
-                               ("{0}.T @ {1}", x.shape[::-1], y.shape)):
+        for form, one, two in (
+            ("{0} @ {1}.T", x.shape, y.shape[::-1]),
+            ("{0}.T @ {1}", x.shape[::-1], y.shape),
+        ):
             shape = matmul_shape(one, two)
             if shape is not None:
                 return write(form, [x, y], shape, atomic=False, weight=x.weight + y.weight + 1)
@@ -61,8 +63,9 @@ def einsum(w: Writer, depth: int) -> Value | None:
     for operand in operands:
         word = ""
         for size in operand.shape:
-            known = [c for c, d in letters.items() if d == size and (c not in word or
-                                                                     w.chance(0.3))]
+            known = [
+                c for c, d in letters.items() if d == size and (c not in word or w.chance(0.3))
+            ]
             if known and w.chance(0.75) and size != ONE:
                 word += w.pick(known)
             else:
@@ -84,8 +87,12 @@ def einsum(w: Writer, depth: int) -> Value | None:
     if w.chance(0.2):
         inside = inside.replace(",", ", ").replace("->", " -> ")
     holes = ", ".join(f"{{{k}:b}}" for k in range(count))
-    return write(f"{w.prefix('einsum')}('{inside}', {holes})", operands,
-                 tuple(letters[c] for c in order), weight=weight)
+    return write(
+        f"{w.prefix('einsum')}('{inside}', {holes})",
+        operands,
+        tuple(letters[c] for c in order),
+        weight=weight,
+    )
 
 
 @operation(1)
@@ -94,16 +101,24 @@ def outer(w: Writer, depth: int) -> Value | None:
     y = w.value(depth, lambda v: v.rank == 1)
     if x is None or y is None or x.rank != 1 or y.rank != 1:
         return None
-    return write(f"{w.prefix('outer')}({{0:b}}, {{1:b}})", [x, y], (*x.shape, *y.shape),
-                 weight=x.weight + y.weight)
+    return write(
+        f"{w.prefix('outer')}({{0:b}}, {{1:b}})",
+        [x, y],
+        (*x.shape, *y.shape),
+        weight=x.weight + y.weight,
+    )
 
 
 @operation(1)
 def matrix_function(w: Writer, depth: int) -> Value | None:
     """Of ``X @ X.T + I``, which is positive definite."""
     x = w.value(0, lambda v: v.rank == 2 and v.weight <= 1)
-    if x is None or x.rank != 2 or x.weight > 1 or not w.may_call("inv", "eye", "logdet", "det",
-                                                                 "solve"):
+    if (
+        x is None
+        or x.rank != 2
+        or x.weight > 1
+        or not w.may_call("inv", "eye", "logdet", "det", "solve")
+    ):
         return None
     n = x.shape[0]
     square = f"{{0}} @ {{0}}.T + eye({n.text})"

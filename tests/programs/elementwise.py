@@ -6,13 +6,42 @@ from tests.programs.sizes import ONE, Shape, broadcast, shape_text
 from tests.programs.writer import Value, Writer, operation, write
 
 _BOUNDED = ("tanh", "sigmoid", "sin", "cos", "arctan", "erf", "softsign")
-_GENTLE = ("relu", "softplus", "silu", "gelu", "gelu_tanh", "mish", "logcosh", "logsigmoid", "abs",
-           "leaky_relu")
+_GENTLE = (
+    "relu",
+    "softplus",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "mish",
+    "logcosh",
+    "logsigmoid",
+    "abs",
+    "leaky_relu",
+)
 _STEEP = ("exp", "sinh", "cosh", "expm1")
 _OF_POSITIVE = ("log", "sqrt", "log1p", "log2", "log10", "reciprocal")
-_IN_NUMPY = {"tanh", "sin", "cos", "arctan", "abs", "exp", "sinh", "cosh", "expm1", "log", "sqrt",
-             "log1p", "log2", "log10", "reciprocal", "square", "maximum", "minimum", "where",
-             "clip"}
+_IN_NUMPY = {
+    "tanh",
+    "sin",
+    "cos",
+    "arctan",
+    "abs",
+    "exp",
+    "sinh",
+    "cosh",
+    "expm1",
+    "log",
+    "sqrt",
+    "log1p",
+    "log2",
+    "log10",
+    "reciprocal",
+    "square",
+    "maximum",
+    "minimum",
+    "where",
+    "clip",
+}
 
 
 def called(w: Writer, word: str) -> str | None:
@@ -56,8 +85,7 @@ def function_of_positive(w: Writer, depth: int) -> Value | None:
     name = called(w, word)
     if x is None or name is None:
         return None
-    return write(f"{name}({{0:b}})", [x], x.shape,
-                 positive=word in ("sqrt", "reciprocal", "log1p"))
+    return write(f"{name}({{0:b}})", [x], x.shape, positive=word in ("sqrt", "reciprocal", "log1p"))
 
 
 @operation(3)
@@ -67,21 +95,34 @@ def power(w: Writer, depth: int) -> Value | None:
         exponent = w.pick(["0.5", "-0.5", "1.5", "-1", "-2", "(1/3)", "-1.5"])
         if x is None:
             return None
-        return write(f"{{0}}**{exponent}", [x], x.shape, atomic=False, weight=2 * x.weight,
-                     positive=True)
+        return write(
+            f"{{0}}**{exponent}", [x], x.shape, atomic=False, weight=2 * x.weight, positive=True
+        )
     if w.chance(0.15):
         base = w.positive(depth)
         exponent_value = None if base is None else w.partner(base.shape, 0)
         if base is None or exponent_value is None or exponent_value.weight > 1:
             return None
         shape = broadcast(base.shape, exponent_value.shape)
-        return None if shape is None else write(
-            "{0}**{1}", [base, exponent_value], shape, atomic=False, weight=3 * base.weight + 1,
-            positive=True)
+        return (
+            None
+            if shape is None
+            else write(
+                "{0}**{1}",
+                [base, exponent_value],
+                shape,
+                atomic=False,
+                weight=3 * base.weight + 1,
+                positive=True,
+            )
+        )
     if w.chance(0.1):
         x = w.value(depth, lambda v: v.weight <= 1)
-        return None if x is None or x.weight > 1 else write(
-            "2**{0}", [x], x.shape, atomic=False, weight=3, positive=True)
+        return (
+            None
+            if x is None or x.weight > 1
+            else write("2**{0}", [x], x.shape, atomic=False, weight=3, positive=True)
+        )
     x, by = w.value(depth), w.pick([2, 2, 2, 3, 4])
     if x is None:
         return None
@@ -105,20 +146,33 @@ def arithmetic(w: Writer, depth: int) -> Value | None:
         a, b = b, a
     match w.pick(["+", "-", "*", "*", "/"]):
         case "*":
-            return write("{0} * {1}", [a, b], shape, atomic=False, weight=a.weight + b.weight,
-                         positive=a.positive and b.positive)
+            return write(
+                "{0} * {1}",
+                [a, b],
+                shape,
+                atomic=False,
+                weight=a.weight + b.weight,
+                positive=a.positive and b.positive,
+            )
         case "/":
             by = b if b.positive else w.positive(depth)
             common = None if by is None else broadcast(a.shape, by.shape)
             if by is None or common is None:
                 return None
-            return write("{0} / {1}", [a, by], common, atomic=False, weight=a.weight + by.weight,
-                         positive=a.positive)
+            return write(
+                "{0} / {1}",
+                [a, by],
+                common,
+                atomic=False,
+                weight=a.weight + by.weight,
+                positive=a.positive,
+            )
         case "-":
             return write("{0} - {1}", [a, b], shape, atomic=False)
         case _:
-            return write("{0} + {1}", [a, b], shape, atomic=False,
-                         positive=a.positive and b.positive)
+            return write(
+                "{0} + {1}", [a, b], shape, atomic=False, positive=a.positive and b.positive
+            )
 
 
 @operation(6)
@@ -127,10 +181,25 @@ def scaled(w: Writer, depth: int) -> Value | None:
     if x is None:
         return None
     size = w.pick(w.sizes).text
-    forms = ["2*{0}", "{0} / " + size, "-{0}", "0.5 * {0}", "{0} - 1.5", "1 - {0}", "{0} / 3",
-             size + " * {0}", "{0} * 1e-2", "({0:b} + 1) / (" + size + " + 1)", "{0} + 0",
-             "{0} * 1", "+{0}", "3/4 * {0}", "{0} * " + size + "**2", "(0.5 - 1/" + size + ")*{0}",
-             "{0} / pi"]
+    forms = [
+        "2*{0}",
+        "{0} / " + size,
+        "-{0}",
+        "0.5 * {0}",
+        "{0} - 1.5",
+        "1 - {0}",
+        "{0} / 3",
+        size + " * {0}",
+        "{0} * 1e-2",
+        "({0:b} + 1) / (" + size + " + 1)",
+        "{0} + 0",
+        "{0} * 1",
+        "+{0}",
+        "3/4 * {0}",
+        "{0} * " + size + "**2",
+        "(0.5 - 1/" + size + ")*{0}",
+        "{0} / pi",
+    ]
     form = w.pick(forms)
     return write(form, [x], x.shape, atomic=False, weight=x.weight + (size in form))
 
@@ -150,8 +219,13 @@ def condition(w: Writer, shape: Shape, depth: int) -> Value | None:
         made = (
             write(f"{{0}} {relation} {{1}}", [x, y], common, atomic=False, kind="bool")
             if y is not None
-            else write(f"{{0}} {relation} {w.pick(['0', '0.3', '-0.5'])}", [x], x.shape,
-                       atomic=False, kind="bool")
+            else write(
+                f"{{0}} {relation} {w.pick(['0', '0.3', '-0.5'])}",
+                [x],
+                x.shape,
+                atomic=False,
+                kind="bool",
+            )
         )
     if made is not None and w.chance(0.15):
         made = write("~{0}", [made], made.shape, atomic=False, kind="bool")
@@ -159,8 +233,9 @@ def condition(w: Writer, shape: Shape, depth: int) -> Value | None:
         other = condition(w, shape, 0)
         common = None if other is None else broadcast(made.shape, other.shape)
         if other is not None and common is not None:
-            return write(f"{{0}} {w.pick('&|')} {{1}}", [made, other], common, atomic=False,
-                         kind="bool")
+            return write(
+                f"{{0}} {w.pick('&|')} {{1}}", [made, other], common, atomic=False, kind="bool"
+            )
     return made
 
 
@@ -184,8 +259,12 @@ def choice(w: Writer, depth: int) -> Value | None:
         common = broadcast(a.shape, test.shape) or ()
         form = w.pick(["{0:b}, {1:b}, " + number, "{0:b}, " + number + ", {1:b}"])
         return write(f"{w.prefix('where')}({form})", [test, a], common)
-    return write(f"{w.prefix('where')}({{0:b}}, {{1:b}}, {{2:b}})", [test, a, b], whole,
-                 positive=a.positive and b.positive)
+    return write(
+        f"{w.prefix('where')}({{0:b}}, {{1:b}}, {{2:b}})",
+        [test, a, b],
+        whole,
+        positive=a.positive and b.positive,
+    )
 
 
 @operation(4)
@@ -195,8 +274,9 @@ def extremum(w: Writer, depth: int) -> Value | None:
         return None
     name = w.prefix(word)
     if w.chance(0.3):
-        return write(f"{w.prefix('clip')}({{0:b}}, -0.5, {w.pick(['0.7', '2'])})", [a], a.shape,
-                     weight=1)
+        return write(
+            f"{w.prefix('clip')}({{0:b}}, -0.5, {w.pick(['0.7', '2'])})", [a], a.shape, weight=1
+        )
     if w.chance(0.4):
         form = w.pick(["{0:b}, 0", "0, {0:b}", "{0:b}, 0.25", "-0.5, {0:b}"])
         return write(f"{name}({form})", [a], a.shape)
@@ -215,15 +295,37 @@ def made_from_nothing(w: Writer, depth: int) -> Value | None:
     last = x.shape[-1]
     shape = shape_text(x.shape)
     options = [
-        f"{{0}} + zeros({shape})", f"{{0}} * ones({shape})", f"{{0}} - full({shape}, 2)",
-        "{0} * zeros_like({0:b})", "{0} + ones_like({0:b})",
-        f"{{0}} * arange({last.text})", f"{{0}} + arange({last.text})/{last.factor_text}",
-        f"{{0}} @ eye({last.text})", f"{{0}} * broadcast_to(2, {shape})",
+        f"{{0}} + zeros({shape})",
+        f"{{0}} * ones({shape})",
+        f"{{0}} - full({shape}, 2)",
+        "{0} * zeros_like({0:b})",
+        "{0} + ones_like({0:b})",
+        f"{{0}} * arange({last.text})",
+        f"{{0}} + arange({last.text})/{last.factor_text}",
+        f"{{0}} @ eye({last.text})",
+        f"{{0}} * broadcast_to(2, {shape})",
         f"{{0}} * (arange({last.text}) > 0)",
     ]
-    form = w.pick([o for o in options if all(w.may_call(n) for n in
-                   ("zeros", "ones", "full", "zeros_like", "ones_like", "arange", "eye",
-                    "broadcast_to"))] or ["{0} + 0"])
+    form = w.pick(
+        [
+            o
+            for o in options
+            if all(
+                w.may_call(n)
+                for n in (
+                    "zeros",
+                    "ones",
+                    "full",
+                    "zeros_like",
+                    "ones_like",
+                    "arange",
+                    "eye",
+                    "broadcast_to",
+                )
+            )
+        ]
+        or ["{0} + 0"]
+    )
     if "broadcast_to(2" in form:
         return None
     if last == ONE and ("eye" in form):

@@ -19,10 +19,53 @@ from tests.programs.sizes import ONE, Size
 from tests.programs.writer import Value, Writer, entries, named, operation
 
 _SYMBOLS = ("N", "D", "C", "H", "K", "T", "B")
-_INPUT_NAMES = ("X", "W", "Z", "x", "b", "A", "S", "E", "I", "gamma", "beta", "Q", "U", "V", "w1",
-                "O", "q", "T1", "d_Y", "input")
-_LINE_NAMES = ("Y", "h", "P", "F", "G", "R", "u", "v", "z", "out", "loss", "xhat", "mu", "a1", "L",
-               "J", "M", "delta", "s", "e", "t", "y_", "scale")
+_INPUT_NAMES = (
+    "X",
+    "W",
+    "Z",
+    "x",
+    "b",
+    "A",
+    "S",
+    "E",
+    "I",
+    "gamma",
+    "beta",
+    "Q",
+    "U",
+    "V",
+    "w1",
+    "O",
+    "q",
+    "T1",
+    "d_Y",
+    "input",
+)
+_LINE_NAMES = (
+    "Y",
+    "h",
+    "P",
+    "F",
+    "G",
+    "R",
+    "u",
+    "v",
+    "z",
+    "out",
+    "loss",
+    "xhat",
+    "mu",
+    "a1",
+    "L",
+    "J",
+    "M",
+    "delta",
+    "s",
+    "e",
+    "t",
+    "y_",
+    "scale",
+)
 _SHADOWS = ("var", "std", "sum", "exp", "mean", "norm", "max", "log", "sqrt", "where", "relu")
 
 
@@ -145,15 +188,22 @@ def generate(rng: random.Random) -> Program:
         declared.append(Declared("mask", "inputs", f"{{shape: {_yaml_shape(shape)}, dtype: bool}}"))
     constants = _constants(rng, writer)
     writer.hidden |= {v.text for v in writer.pool}
-    differentiable = [d for d in declared if "constant" not in d.yaml and "index" not in d.yaml
-                      and "bool" not in d.yaml]
+    differentiable = [
+        d
+        for d in declared
+        if "constant" not in d.yaml and "index" not in d.yaml and "bool" not in d.yaml
+    ]
     if not differentiable:
         return generate(rng)
     lines = _lines(rng, writer, taken)
     outputs = _outputs(rng, lines)
     program = Program(
-        tuple(declared), tuple(lines), outputs, tuple(s.text for s in writer.sizes),
-        tuple(s.text for s in writer.needs), constants,
+        tuple(declared),
+        tuple(lines),
+        outputs,
+        tuple(s.text for s in writer.sizes),
+        tuple(s.text for s in writer.needs),
+        constants,
     )
     return program if _possible(program) else generate(rng)
 
@@ -210,8 +260,13 @@ def _lines(rng: random.Random, writer: Writer, taken: set[str]) -> list[Line]:
             made = index_line(writer)
             if made is None or entries(made.value.shape) > 110 or name in writer.hidden:
                 continue
-            lines.append(Line(name, f"{name}{made.left} = {made.value.text}",
-                              f"{name} = {made.value.reference}"))
+            lines.append(
+                Line(
+                    name,
+                    f"{name}{made.left} = {made.value.text}",
+                    f"{name} = {made.value.reference}",
+                )
+            )
             value = made.value
         else:
             depth = rng.choices([1, 2, 3, 4, 5], [4, 6, 4, 2, 1])[0]
@@ -221,8 +276,14 @@ def _lines(rng: random.Random, writer: Writer, taken: set[str]) -> list[Line]:
             ):
                 continue
             if last and rng.random() < 0.35 and found.rank:
-                found = replace(found, text=f"np.sum({found.text})", shape=(), atomic=True,
-                                reference=f"np.sum({found.reference})", weight=found.weight + 1)
+                found = replace(
+                    found,
+                    text=f"np.sum({found.text})",
+                    shape=(),
+                    atomic=True,
+                    reference=f"np.sum({found.reference})",
+                    weight=found.weight + 1,
+                )
             operator = "="
             earlier = next((v for v in writer.pool if v.text == name), None)
             if earlier is not None and earlier.shape == found.shape and rng.random() < 0.4:
@@ -257,8 +318,12 @@ def _tie_together(
 ) -> None:
     """One more line that uses everything that no line used yet."""
     ends = [v for v in writer.pool if v.text in unused and v.kind == "real"]
-    parts = [rng.choice([f"np.sum({v.text})", f"np.mean({v.text})", f"np.sum({v.text}**2)"])
-             if v.shape else v.text for v in ends]
+    parts = [
+        rng.choice([f"np.sum({v.text})", f"np.mean({v.text})", f"np.sum({v.text}**2)"])
+        if v.shape
+        else v.text
+        for v in ends
+    ]
     text = f"{name} = {rng.choice([' + ', ' * ', ' - ']).join(parts)}"
     lines.append(Line(name, text, text))
 

@@ -40,8 +40,10 @@ class _Scene:
             return "0"
         if known and self.w.chance(0.7):
             return self.w.pick(known)
-        return self.letter(size) if len(self.ranges) < 6 else self.w.pick(
-            [c for c, d in self.ranges.items() if d == size] or ["0"]
+        return (
+            self.letter(size)
+            if len(self.ranges) < 6
+            else self.w.pick([c for c, d in self.ranges.items() if d == size] or ["0"])
         )
 
     def access(self, tensor: Value) -> str:
@@ -80,8 +82,9 @@ class _Scene:
         shown = f"{word}({body}, over=[{names}]{extra})"
         return shown, f"index_{word}(({sizes},), lambda {names}: {body})"
 
-    def line(self, text: str, reference: str, free: list[str], weight: int,
-             stated: bool = False) -> IndexLine:
+    def line(
+        self, text: str, reference: str, free: list[str], weight: int, stated: bool = False
+    ) -> IndexLine:
         names = ", ".join(free)
         shape = tuple(self.ranges[c] for c in free)
         left = ", ".join(f"{c} < {self.ranges[c].text}" if stated else c for c in free)
@@ -141,7 +144,9 @@ def _products(w: Writer) -> IndexLine | None:
 
 def _with_axis(w: Writer, minimum: int = 2) -> tuple[Value, int] | None:
     options = [
-        (v, a) for v in _tensors(w) for a, d in enumerate(v.shape)
+        (v, a)
+        for v in _tensors(w)
+        for a, d in enumerate(v.shape)
         if d.as_int is None or d.as_int >= minimum
     ]
     return w.pick(options) if options else None
@@ -261,5 +266,10 @@ def index_scalar(w: Writer) -> Value | None:
     if not scene.ranges:
         return None
     text, reference = scene.reduced("sum", body, list(scene.ranges))
-    return write(text.replace("{", "{{").replace("}", "}}"), [], (), reference=reference,
-                 weight=2 * (a.weight + b.weight) + 1)
+    return write(
+        text.replace("{", "{{").replace("}", "}}"),
+        [],
+        (),
+        reference=reference,
+        weight=2 * (a.weight + b.weight) + 1,
+    )

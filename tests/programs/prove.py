@@ -158,8 +158,9 @@ def _prove(program: Program, rng: random.Random, size_sets: int) -> Outcome:
     chosen = every if size_sets >= len(every) else rng.sample(every, size_sets)
     for sizes in chosen:
         try:
-            tried += _at_sizes(program, spec, graph, derivations, backward, sizes,
-                               rng.randrange(10**9))
+            tried += _at_sizes(
+                program, spec, graph, derivations, backward, sizes, rng.randrange(10**9)
+            )
         except _Stop as stop:
             if stop.outcome.status != "undefined":
                 raise
@@ -215,16 +216,24 @@ def _reread(program: Program, spec: LayerSpec, derivation: Derivation) -> _Backw
     ]
     text = "\n".join(lines)
     backward = replace(
-        spec, name="backward", source=Source("backward", tuple(lines)), text=text,
-        variables=tuple(given), sizes={name: SizeRule() for name in program.symbols},
+        spec,
+        name="backward",
+        source=Source("backward", tuple(lines)),
+        text=text,
+        variables=tuple(given),
+        sizes={name: SizeRule() for name in program.symbols},
         forward=Block(text, tuple(Place(k + 1, 1) for k in range(len(lines)))),
-        outputs=tuple(gradients.values()), check=None,
+        outputs=tuple(gradients.values()),
+        check=None,
     )
     try:
         graph = graph_of(backward)
     except SpecError as error:
-        raise _Stop("crashed", f"printed text does not read: "
-                    f"{_general(error.problems[0].message)}", f"{error}\n{text}") from None
+        raise _Stop(
+            "crashed",
+            f"printed text does not read: {_general(error.problems[0].message)}",
+            f"{error}\n{text}",
+        ) from None
     return _Backward(text, graph, dict(zip(gradients, graph.outputs, strict=True)))
 
 
@@ -253,10 +262,7 @@ def _at_sizes(
     values = {k: high(v) if k in reals else v for k, v in point.items()}
     known = run(graph.statements, values, setting)
     _compare_forward(program, graph, known, point, reals, setting.sizes)
-    upstream = {
-        out: high(numpy_rng.standard_normal(known[out].shape))
-        for out in graph.outputs
-    }
+    upstream = {out: high(numpy_rng.standard_normal(known[out].shape)) for out in graph.outputs}
     loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
     if loss:
         upstream = {graph.outputs[0]: high(1.0)}
@@ -269,12 +275,16 @@ def _at_sizes(
         read = backward[kind]
         if read is not None:
             try:
-                after = run(read.graph.statements, {**visible, **given},
-                            setting_for(read.graph, sizes, arithmetic))
+                after = run(
+                    read.graph.statements,
+                    {**visible, **given},
+                    setting_for(read.graph, sizes, arithmetic),
+                )
             except ZeroDivisionError:
                 status: Status = "wrong" if differences.smooth() else "undefined"
-                raise _Stop(status, f"{kind} gradient divides by zero",
-                            f"{sizes}\n{read.text}") from None
+                raise _Stop(
+                    status, f"{kind} gradient divides by zero", f"{sizes}\n{read.text}"
+                ) from None
             gradients = {of: after[name] for of, name in read.gradients.items()}
         text = read.text if read else ""
         differences.judge(kind, gradients, derivation.zero, f"sizes {sizes}, seed {seed}\n{text}")
@@ -282,12 +292,17 @@ def _at_sizes(
 
 
 def _compare_forward(
-    program: Program, graph: Graph, known: Mapping[str, Any], point: Mapping[str, Any],
-    reals: set[str], sizes: Mapping[str, int],
+    program: Program,
+    graph: Graph,
+    known: Mapping[str, Any],
+    point: Mapping[str, Any],
+    reals: set[str],
+    sizes: Mapping[str, int],
 ) -> None:
     """The engine's forward pass against NumPy on the same text, in both precisions."""
-    numbers = {k: WIDE(v) if not v.isdigit() else int(v)
-               for k, v in (program.constants or {}).items()}
+    numbers = {
+        k: WIDE(v) if not v.isdigit() else int(v) for k, v in (program.constants or {}).items()
+    }
     wide = {k: v.astype(WIDE) if k in reals else v for k, v in point.items()}
     expected = execute(program.reference, {**wide, **sizes, **numbers})
     double = run(graph.statements, point, setting_for(graph, sizes, Double()))
@@ -300,28 +315,40 @@ def _compare_forward(
             continue
         mine, theirs = known[tensor], np.asarray(expected[written])
         if mine.shape != theirs.shape:
-            raise _Stop("wrong", "forward shape",
-                        f"{written}: engine {mine.shape}, NumPy {theirs.shape} at {sizes}")
+            raise _Stop(
+                "wrong",
+                "forward shape",
+                f"{written}: engine {mine.shape}, NumPy {theirs.shape} at {sizes}",
+            )
         engine = mine.astype(float) if mine.size else mine
         if not np.isfinite(theirs).all():
             continue
         scale = max(1.0, float(np.max(np.abs(theirs), initial=0)))
         gap = float(np.max(np.abs(engine - theirs), initial=0))
         if not gap <= FORWARD * scale:
-            raise _Stop("wrong", "forward value",
-                        f"{written} at {sizes}: engine {engine}, NumPy {theirs}")
+            raise _Stop(
+                "wrong", "forward value", f"{written} at {sizes}: engine {engine}, NumPy {theirs}"
+            )
         rough = float(np.max(np.abs(double[tensor] - theirs), initial=0))
         if not rough <= 1e-6 * scale and scale < 1e6:
-            raise _Stop("wrong", "forward value in double precision",
-                        f"{written} at {sizes}: engine {double[tensor]}, NumPy {theirs}")
+            raise _Stop(
+                "wrong",
+                "forward value in double precision",
+                f"{written} at {sizes}: engine {double[tensor]}, NumPy {theirs}",
+            )
 
 
 class _Differences:
     """Centered differences of the forward pass with 60 digits."""
 
     def __init__(
-        self, graph: Graph, setting: Any, values: Mapping[str, Any], upstream: Mapping[str, Any],
-        high: Any, rng: np.random.Generator,
+        self,
+        graph: Graph,
+        setting: Any,
+        values: Mapping[str, Any],
+        upstream: Mapping[str, Any],
+        high: Any,
+        rng: np.random.Generator,
     ) -> None:
         self.graph, self.setting, self.values, self.upstream = graph, setting, values, upstream
         self.step = setting.arithmetic.mp.mpf(10) ** -20
@@ -331,8 +358,10 @@ class _Differences:
         self.all = self.slope(graph.wanted)
 
     def loss(self, names: tuple[str, ...], by: int) -> Any:
-        moved = {n: np.asarray(self.values[n] + by * self.step * self.direction[n], dtype=object)
-                 for n in names}
+        moved = {
+            n: np.asarray(self.values[n] + by * self.step * self.direction[n], dtype=object)
+            for n in names
+        }
         known = run(self.graph.statements, {**self.values, **moved}, self.setting)
         return sum(
             (np.asarray(known[o] * u, dtype=object).sum() for o, u in self.upstream.items()),
@@ -359,9 +388,11 @@ class _Differences:
             raise _Stop("crashed", "a gradient is missing", f"{kind}: {missing}\n{about}")
         for name, gradient in gradients.items():
             if gradient.shape != self.values[name].shape:
-                raise _Stop("wrong", "gradient shape",
-                            f"{kind} d{name}: {gradient.shape} for {self.values[name].shape}\n"
-                            f"{about}")
+                raise _Stop(
+                    "wrong",
+                    "gradient shape",
+                    f"{kind} d{name}: {gradient.shape} for {self.values[name].shape}\n{about}",
+                )
         parts = {
             n: np.asarray(gradients[n] * self.direction[n], dtype=object).sum() for n in gradients
         }
@@ -376,8 +407,9 @@ class _Differences:
             difference = self.slope((name,))
             mine = parts.get(name, nothing)
             if abs(mine - difference) > CLOSE * max(1, abs(difference)):
-                told.append(f"{kind} d{name}: derived {_short(mine)}, differences "
-                            f"{_short(difference)}")
+                told.append(
+                    f"{kind} d{name}: derived {_short(mine)}, differences {_short(difference)}"
+                )
         raise _Stop("wrong", f"{kind} gradient", "\n".join(told) + "\n" + about)
 
 

@@ -19,8 +19,11 @@ def transposed(w: Writer, depth: int) -> Value | None:
     if form in ("transpose", "method"):
         w.rng.shuffle(order)
         text = ", ".join(map(str, order))
-        template = f"{{0}}.transpose({text})" if form == "method" else (
-            f"{w.prefix('transpose')}({{0:b}}, ({text}))")
+        template = (
+            f"{{0}}.transpose({text})"
+            if form == "method"
+            else (f"{w.prefix('transpose')}({{0:b}}, ({text}))")
+        )
     elif form == "swapaxes":
         a, b = w.rng.sample(range(x.rank), 2)
         order[a], order[b] = order[b], order[a]
@@ -36,17 +39,29 @@ def transposed(w: Writer, depth: int) -> Value | None:
 def _slice(w: Writer, size: Size) -> tuple[str, Size | None]:
     """One entry of an index, and the size that is left (None: the axis goes)."""
     number = size.as_int
-    options: list[tuple[str, Size | None, Size]] = [(":", size, ONE), ("0", None, ONE),
-                                                    ("-1", None, ONE), ("::-1", size, ONE)]
+    options: list[tuple[str, Size | None, Size]] = [
+        (":", size, ONE),
+        ("0", None, ONE),
+        ("-1", None, ONE),
+        ("::-1", size, ONE),
+    ]
     if number is None or number >= 2:
         options += [
-            ("1:", size - 1, size - 1), (":-1", size - 1, size - 1), ("1", None, size - 1),
-            ("::2", (size + 1) // 2, ONE), (":2", Size.of(2), size - 1), ("-2", None, size - 1),
+            ("1:", size - 1, size - 1),
+            (":-1", size - 1, size - 1),
+            ("1", None, size - 1),
+            ("::2", (size + 1) // 2, ONE),
+            (":2", Size.of(2), size - 1),
+            ("-2", None, size - 1),
             ("::-2", (size + 1) // 2, ONE),
         ]
     if number is None or number >= 3:
-        options += [("1:-1", size - 2, size - 2), ("1::2", size // 2, size - 1),
-                    ("-2:", Size.of(2), size - 1), ("1:3", Size.of(2), size - 2)]
+        options += [
+            ("1:-1", size - 2, size - 2),
+            ("1::2", size // 2, size - 1),
+            ("-2:", Size.of(2), size - 1),
+            ("1:3", Size.of(2), size - 2),
+        ]
     if number is None and size.text.isidentifier():
         options += [(f":{size.text} - 1", size - 1, size - 1), (f"{size.text} - 1", None, ONE)]
     text, left, needed = w.pick(options)
@@ -93,8 +108,9 @@ def new_axis(w: Writer, depth: int) -> Value | None:
     place = w.below(x.rank + 1)
     shape = (*x.shape[:place], ONE, *x.shape[place:])
     if w.chance(0.3):
-        return write(f"{w.prefix('expand_dims')}({{0:b}}, {place})", [x], shape,
-                     positive=x.positive)
+        return write(
+            f"{w.prefix('expand_dims')}({{0:b}}, {place})", [x], shape, positive=x.positive
+        )
     if not x.rank:
         return None
     entries = [":"] * x.rank
@@ -115,8 +131,13 @@ def squeezed(w: Writer, depth: int) -> Value | None:
     every = tuple(d for d in x.shape if d != ONE)
     if w.chance(0.3):  # NumPy would also drop a named axis that happens to be 1
         gone = tuple(a for a, d in enumerate(x.shape) if d == ONE)
-        return write(f"{w.prefix('squeeze')}({{0:b}})", [x], every,
-                     reference=f"np.squeeze({{0:b}}, {gone})", positive=x.positive)
+        return write(
+            f"{w.prefix('squeeze')}({{0:b}})",
+            [x],
+            every,
+            reference=f"np.squeeze({{0:b}}, {gone})",
+            positive=x.positive,
+        )
     return write(f"{w.prefix('squeeze')}({{0:b}}, {axis})", [x], shape, positive=x.positive)
 
 
@@ -126,8 +147,9 @@ def reshaped(w: Writer, depth: int) -> Value | None:
     if x is None or not x.rank:
         return None
     if w.chance(0.25):
-        template = w.pick(["{0}.ravel()", f"{w.prefix('ravel')}({{0:b}})", "{0}.reshape(-1)",
-                           "{0}.flatten()"])
+        template = w.pick(
+            ["{0}.ravel()", f"{w.prefix('ravel')}({{0:b}})", "{0}.reshape(-1)", "{0}.flatten()"]
+        )
         return write(template, [x], (total(x.shape),), positive=x.positive)
     shape = _regrouped(w, x.shape)
     shown = [d.text for d in shape]
@@ -135,9 +157,13 @@ def reshaped(w: Writer, depth: int) -> Value | None:
         shown[w.below(len(shown))] = "-1"
     inside = ", ".join(shown)
     whole = f"({inside}{',' if len(shown) == 1 else ''})"
-    template = w.pick([f"{{0}}.reshape({inside})" if shown else f"{{0}}.reshape({whole})",
-                       f"{{0}}.reshape({whole})",
-                       f"{w.prefix('reshape')}({{0:b}}, {whole})"])
+    template = w.pick(
+        [
+            f"{{0}}.reshape({inside})" if shown else f"{{0}}.reshape({whole})",
+            f"{{0}}.reshape({whole})",
+            f"{w.prefix('reshape')}({{0:b}}, {whole})",
+        ]
+    )
     return write(template, [x], shape, positive=x.positive)
 
 
@@ -186,8 +212,9 @@ def joined(w: Writer, depth: int) -> Value | None:
         place = w.below(x.rank + 1)
         shape = (*x.shape[:place], Size.of(len(parts)), *x.shape[place:])
         tail = f", axis={place}" if place or w.chance(0.5) else ""
-        return write(f"{w.prefix('stack')}([{holes}]{tail})", parts, shape, weight=weight,
-                     positive=positive)
+        return write(
+            f"{w.prefix('stack')}([{holes}]{tail})", parts, shape, weight=weight, positive=positive
+        )
     length = parts[0].shape[axis]
     for p in parts[1:]:
         length = length + p.shape[axis]
@@ -196,8 +223,13 @@ def joined(w: Writer, depth: int) -> Value | None:
         word = "vstack" if axis == 0 else "hstack"
         return write(f"{w.prefix(word)}([{holes}])", parts, shape, weight=weight)
     tail = f", axis={shown}" if axis or w.chance(0.5) else ""
-    return write(f"{w.prefix('concatenate')}([{holes}]{tail})", parts, shape, weight=weight,
-                 positive=positive)
+    return write(
+        f"{w.prefix('concatenate')}([{holes}]{tail})",
+        parts,
+        shape,
+        weight=weight,
+        positive=positive,
+    )
 
 
 @operation(3)
@@ -258,12 +290,13 @@ def spread_out(w: Writer, depth: int) -> Value | None:
     x = w.value(depth)
     if x is None:
         return None
-    target = w.pick([v.shape for v in w.pool if v.rank])if any(v.rank for v in w.pool) else ()
+    target = w.pick([v.shape for v in w.pool if v.rank]) if any(v.rank for v in w.pool) else ()
     shape = broadcast(x.shape, target)
     if shape is None or not shape or shape != target:
         return None
-    return write(f"{w.prefix('broadcast_to')}({{0:b}}, {shape_text(shape)})", [x], shape,
-                 positive=x.positive)
+    return write(
+        f"{w.prefix('broadcast_to')}({{0:b}}, {shape_text(shape)})", [x], shape, positive=x.positive
+    )
 
 
 @operation(6)
@@ -274,32 +307,53 @@ def gathered(w: Writer, depth: int) -> Value | None:
     assert y.labels is not None
     if w.chance(0.3) and w.may_call("onehot", "arange"):
         shape = (*y.shape, y.labels)
-        hot = write(w.pick(["onehot({0:b})", f"onehot({{0:b}}, {y.labels.text})"]), [y], shape,
-                    reference=f"onehot({{0:b}}, {y.labels.text})")
+        hot = write(
+            w.pick(["onehot({0:b})", f"onehot({{0:b}}, {y.labels.text})"]),
+            [y],
+            shape,
+            reference=f"onehot({{0:b}}, {y.labels.text})",
+        )
         other = w.partner(shape, depth)
         common = None if other is None else broadcast(shape, other.shape)
         if other is None or common is None:
             return None
-        return write(w.pick(["{0} * {1}", "{0} - {1}", "{1} + {0}"]), [hot, other], common,
-                     atomic=False, weight=other.weight + 1)
+        return write(
+            w.pick(["{0} * {1}", "{0} - {1}", "{1} + {0}"]),
+            [hot, other],
+            common,
+            atomic=False,
+            weight=other.weight + 1,
+        )
     x = w.value(depth, lambda v: y.labels in v.shape)
     if x is None or y.labels not in x.shape:
         return None
     axis = w.pick([a for a, d in enumerate(x.shape) if d == y.labels])
     before, after = x.shape[:axis], x.shape[axis + 1 :]
-    if axis == 1 and y.rank == 1 and y.shape[0] == x.shape[0] and w.chance(0.7) and w.may_call(
-        "arange"
+    if (
+        axis == 1
+        and y.rank == 1
+        and y.shape[0] == x.shape[0]
+        and w.chance(0.7)
+        and w.may_call("arange")
     ):
         shape = (*y.shape, *after)
-        return write(f"{{0}}[arange({y.shape[0].text}), {{1:b}}]", [x, y], shape,
-                     positive=x.positive)
-    if axis == 2 and y.rank == 2 and y.shape == x.shape[:2] and w.chance(0.8) and w.may_call(
-        "arange"
+        return write(
+            f"{{0}}[arange({y.shape[0].text}), {{1:b}}]", [x, y], shape, positive=x.positive
+        )
+    if (
+        axis == 2
+        and y.rank == 2
+        and y.shape == x.shape[:2]
+        and w.chance(0.8)
+        and w.may_call("arange")
     ):
         shape = (*y.shape, *after)
         return write(
             f"{{0}}[arange({y.shape[0].text})[:, None], arange({y.shape[1].text}), {{1:b}}]",
-            [x, y], shape, positive=x.positive)
+            [x, y],
+            shape,
+            positive=x.positive,
+        )
     entries = [":"] * axis + ["{1:b}"]
     shape = (*before, *y.shape, *after)
     return write(f"{{0}}[{', '.join(entries)}]", [x, y], shape, positive=x.positive)
@@ -314,6 +368,10 @@ def gathered_best(w: Writer, depth: int) -> Value | None:
     if z is None or z.shape != x.shape:
         return None
     word = w.pick(["argmax", "argmin"])
-    form = w.pick([f"{{0}}[arange({x.shape[0].text}), {{1}}.{word}(axis=1)]",
-                   f"{{0}}[arange({x.shape[0].text}), {w.prefix(word)}({{1:b}}, axis=1)]"])
+    form = w.pick(
+        [
+            f"{{0}}[arange({x.shape[0].text}), {{1}}.{word}(axis=1)]",
+            f"{{0}}[arange({x.shape[0].text}), {w.prefix(word)}({{1:b}}, axis=1)]",
+        ]
+    )
     return write(form, [x, z], x.shape[:1], positive=x.positive)

@@ -17,9 +17,9 @@ def _without(shape: Shape, axes: list[int], keep: bool) -> Shape:
     )
 
 
-def _reduction(w: Writer, x: Value, word: str, extra: str = "", method: bool = True) -> tuple[
-    str, list[int], bool
-]:
+def _reduction(
+    w: Writer, x: Value, word: str, extra: str = "", method: bool = True
+) -> tuple[str, list[int], bool]:
     """A template, the axes, and whether they are kept."""
     keep = w.chance(0.35)
     if not x.rank or w.chance(0.25):
@@ -51,8 +51,9 @@ def sum_or_mean(w: Writer, depth: int) -> Value | None:
     word = w.pick(["sum", "sum", "mean"])
     template, axes, keep = _reduction(w, x, word)
     more = grown(summed_shape(x, axes)) if word == "sum" else 0
-    return write(template, [x], _without(x.shape, axes, keep), weight=x.weight + more,
-                 positive=x.positive)
+    return write(
+        template, [x], _without(x.shape, axes, keep), weight=x.weight + more, positive=x.positive
+    )
 
 
 @operation(4)
@@ -81,8 +82,9 @@ def spread(w: Writer, depth: int) -> Value | None:
     variance = write(template, [x], _without(x.shape, axes, keep), weight=2 * x.weight)
     if w.chance(0.5):
         eps = w.pick(["1e-3", "0.5", "1"])
-        return write(f"{w.prefix('sqrt')}({{0:b}} + {eps})", [variance], variance.shape,
-                     positive=True)
+        return write(
+            f"{w.prefix('sqrt')}({{0:b}} + {eps})", [variance], variance.shape, positive=True
+        )
     return variance
 
 
@@ -96,8 +98,10 @@ def normalised(w: Writer, depth: int) -> Value | None:
     del axis
     centre = f"{{0}}.mean(axis={shown}, keepdims=True)"
     if w.chance(0.5):
-        template = f"({{0}} - {centre}) / {w.prefix('sqrt')}({{0}}.var(axis={shown}, " \
-                   "keepdims=True) + 0.01)"
+        template = (
+            f"({{0}} - {centre}) / {w.prefix('sqrt')}({{0}}.var(axis={shown}, "
+            "keepdims=True) + 0.01)"
+        )
     else:
         template = f"{{0}} - {centre}"
     return write(template, [x], x.shape, atomic=False, weight=x.weight + 1)
@@ -140,5 +144,10 @@ def soft(w: Writer, depth: int) -> Value | None:
     shape = _without(x.shape, axes, keep) if word == "logsumexp" else x.shape
     if keep:
         inside += ", keepdims=True"
-    return write(f"{word}({{0:b}}{inside})", [x], shape, positive=word == "softmax",
-                 weight=1 if word == "softmax" else x.weight)
+    return write(
+        f"{word}({{0:b}}{inside})",
+        [x],
+        shape,
+        positive=word == "softmax",
+        weight=1 if word == "softmax" else x.weight,
+    )

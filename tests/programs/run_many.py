@@ -131,8 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
                 if key not in told:
                     told.add(key)
                     failing.append(one.seed)
-                    print(f"program {one.seed}: {outcome.status}: {outcome.reason}",
-                          file=sys.stderr)
+                    print(
+                        f"program {one.seed}: {outcome.status}: {outcome.reason}", file=sys.stderr
+                    )
             if len(results) % 100 == 0:
                 seconds = time.monotonic() - started
                 print(f"{len(results)}/{given.count}  {seconds:.0f} s", file=sys.stderr)

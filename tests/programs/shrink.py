@@ -39,8 +39,11 @@ def _runs(program: Program) -> bool:
         whole = {**sizes, **program.integers}
         values: dict[str, Any] = {}
         for one in program.declared:
-            shape = eval(one.yaml.partition("[")[2].partition("]")[0] + ",", {}, dict(whole)) if (
-                "[]" not in one.yaml) else ()
+            shape = (
+                eval(one.yaml.partition("[")[2].partition("]")[0] + ",", {}, dict(whole))
+                if ("[]" not in one.yaml)
+                else ()
+            )
             if "index:" in one.yaml:
                 values[one.name] = np.zeros(shape, dtype=int)
             elif "bool" in one.yaml:

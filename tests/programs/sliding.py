@@ -18,8 +18,9 @@ def _padded(x: Any, pad: Sequence[int], fill: float = 0) -> Any:
     return np.pad(x, widths, constant_values=fill)
 
 
-def windows(x: Any, size: Any, stride: Any = 1, pad: Any = 0, dilation: Any = 1,
-            fill: float = 0) -> Any:
+def windows(
+    x: Any, size: Any, stride: Any = 1, pad: Any = 0, dilation: Any = 1, fill: float = 0
+) -> Any:
     """``(…, H, W)`` to ``(…, Ho, Wo, R, S)``."""
     size = (size,) if isinstance(size, int) else tuple(size)
     count = len(size)
@@ -28,15 +29,17 @@ def windows(x: Any, size: Any, stride: Any = 1, pad: Any = 0, dilation: Any = 1,
     axes = tuple(range(x.ndim - count, x.ndim))
     every = sliding_window_view(_padded(x, pad, fill), reach, axis=axes)
     cut = [slice(None)] * (x.ndim - count)
-    return every[(*cut, *(slice(None, None, s) for s in stride),
-                  *(slice(None, None, d) for d in dilation))]
+    return every[
+        (*cut, *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
+    ]
 
 
 def conv(count: int) -> Callable[..., Any]:
     """A convolution over the last `count` axes."""
 
-    def apply(x: Any, filter: Any, bias: Any = None, stride: Any = 1, pad: Any = 0,
-              dilation: Any = 1) -> Any:
+    def apply(
+        x: Any, filter: Any, bias: Any = None, stride: Any = 1, pad: Any = 0, dilation: Any = 1
+    ) -> Any:
         bare = x.ndim == count
         images, kernels = (x[None, None], filter[None, None]) if bare else (x, filter)
         every = windows(images, kernels.shape[2:], stride, pad, dilation)
@@ -57,13 +60,17 @@ def conv_transpose(count: int) -> Callable[..., Any]:
         bare = x.ndim == count
         images, kernels = (x[None, None], filter[None, None]) if bare else (x, filter)
         step = _each(stride, count)
-        lengths = [(h - 1) * s + r for h, s, r in
-                   zip(images.shape[2:], step, kernels.shape[2:], strict=True)]
+        lengths = [
+            (h - 1) * s + r
+            for h, s, r in zip(images.shape[2:], step, kernels.shape[2:], strict=True)
+        ]
         out = np.zeros((images.shape[0], kernels.shape[1], *lengths), dtype=images.dtype)
         for place in np.ndindex(*kernels.shape[2:]):
             part = np.einsum("ni...,ik->nk...", images, kernels[(slice(None), slice(None), *place)])
-            where = [slice(p, p + (h - 1) * s + 1, s)
-                     for p, h, s in zip(place, images.shape[2:], step, strict=True)]
+            where = [
+                slice(p, p + (h - 1) * s + 1, s)
+                for p, h, s in zip(place, images.shape[2:], step, strict=True)
+            ]
             out[(slice(None), slice(None), *where)] += part
         return out[0, 0] if bare else out
 
@@ -103,11 +110,18 @@ def upsample_nearest(x: Any, scale: Any = 2) -> Any:
 
 
 SLIDING: dict[str, Callable[..., Any]] = {
-    "windows": windows, "im2col": im2col, "col2im": col2im,
-    "conv1d": conv(1), "conv2d": conv(2), "conv3d": conv(3),
-    "conv_transpose1d": conv_transpose(1), "conv_transpose2d": conv_transpose(2),
+    "windows": windows,
+    "im2col": im2col,
+    "col2im": col2im,
+    "conv1d": conv(1),
+    "conv2d": conv(2),
+    "conv3d": conv(3),
+    "conv_transpose1d": conv_transpose(1),
+    "conv_transpose2d": conv_transpose(2),
     "conv_transpose3d": conv_transpose(3),
-    "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d, "upsample_nearest": upsample_nearest,
+    "max_pool2d": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "upsample_nearest": upsample_nearest,
     "global_avg_pool": lambda x: x.mean(axis=(-1, -2)),
     "global_max_pool": lambda x: x.max(axis=(-1, -2)),
 }

@@ -42,9 +42,15 @@ def test_random_programs_agree_or_are_refused(batch: int) -> None:
 
 @given(st.randoms(use_true_random=False))
 @settings(
-    max_examples=15, derandomize=True, deadline=None, database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
-                           HealthCheck.large_base_example],
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ],
 )
 def test_programs_driven_by_hypothesis(source: random.Random) -> None:
     program = generate(source)

@@ -84,7 +84,12 @@ def write(
     return Value(
         template.format(*texts),
         (reference or template).format(*references),
-        shape, atomic, kind, weight, positive, labels,
+        shape,
+        atomic,
+        kind,
+        weight,
+        positive,
+        labels,
     )
 
 
@@ -216,8 +221,14 @@ class Writer:
         if self.may_call("softplus"):
             forms.append(f"softplus({{0:b}}) + {shift}")
         form = self.pick(forms)
-        return write(form, [made], made.shape, atomic=form.startswith("exp"),
-                     weight=2 * made.weight + 1, positive=True)
+        return write(
+            form,
+            [made],
+            made.shape,
+            atomic=form.startswith("exp"),
+            weight=2 * made.weight + 1,
+            positive=True,
+        )
 
     def labels(self) -> list[Value]:
         return [v for v in self.pool if v.kind == "labels"]

@@ -20,5 +20,6 @@ Proposer = Callable[[Evidence], Iterable[Hypothesis]]
 @cache
 def proposers() -> tuple[Proposer, ...]:
     """Every proposer of this package, in the order of the modules' names."""
-    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
     return tuple(module.propose for module in modules if hasattr(module, "propose"))

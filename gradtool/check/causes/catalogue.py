@@ -1,4 +1,4 @@
-"""The words for each cause: one YAML file per code in `explained`, with a wrong and a right example.
+"""The words for each cause: one YAML file per code in `explained`, with wrong and right examples.
 
 A file has a `title` that gives no formula away, `about` for whoever wants to know more, and an
 example: `spec`, the `code` of a correct file, and `wrong`, which replaces the piece `right` of it.

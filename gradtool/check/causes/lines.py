@@ -81,9 +81,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     )
     for one in possible:
         changed = _Changed(evidence, one.grain, one.place, one.statement, one.edit)
-        yield Hypothesis(
-            one.edit.code, one.cost, one.what, changed.predict, changed.proof, one.key
-        )
+        yield Hypothesis(one.edit.code, one.cost, one.what, changed.predict, changed.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> Iterator[_Possible]:
@@ -103,7 +101,11 @@ def _possible(evidence: Evidence) -> Iterator[_Possible]:
             done.add(key)
             own = statement.out.name == tensor
             where = "" if own else f", in {written_name(grain, statement.out.name)}"
-            extra = 0.02 * (rank + 2 * evidence.tier) + (_FORWARD if forward else 0.0) + (0.0 if own else 0.05)
+            extra = (
+                0.02 * (rank + 2 * evidence.tier)
+                + (_FORWARD if forward else 0.0)
+                + (0.0 if own else 0.05)
+            )
             for edit in edits(statement, around):
                 count += 1
                 if count > _MOST:

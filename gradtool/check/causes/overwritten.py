@@ -35,7 +35,7 @@ class _Survivor:
             return None
         free = range(self.rank)
         parts = parts.transpose(*free, *(self.rank + k for k in self.order))
-        turned = [self.rank + k for k, back in enumerate(self.backwards) if back]
+        turned = tuple(self.rank + k for k, back in enumerate(self.backwards) if back)
         flat = np.flip(parts, turned).reshape(*parts.shape[: self.rank], -1)
         reached = flat != 0
         last = flat.shape[-1] - 1 - np.argmax(reached[..., ::-1], axis=-1)
@@ -57,9 +57,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         whole = opened(statement)
         for order in itertools.permutations(range(bound)):
             for backwards in itertools.product((False, True), repeat=bound):
-                made = _Survivor(
-                    evidence, grain, whole, len(statement.free), order, backwards
-                )
+                made = _Survivor(evidence, grain, whole, len(statement.free), order, backwards)
                 yield Hypothesis(
                     "overwritten",
                     1.2,

@@ -31,7 +31,9 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                 yield Hypothesis(
                     "transposed", 0.8, "it is transposed",
                     of_right(lambda right, o=order: np.transpose(right, o)),  # type: ignore[misc]
-                    lambda o=order: f"your {label} equals the right one with its axes in the order {o}",  # type: ignore[misc]
+                    lambda o=order: (  # type: ignore[misc]
+                        f"your {label} equals the right one with its axes in the order {o}"
+                    ),
                 )  # fmt: skip
     if shape:
         for count in range(1, len(shape) + 1):
@@ -43,7 +45,9 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                     yield Hypothesis(
                         code, 0.9, f"a {word} over {which} too many",
                         of_right(lambda right, a=axes, f=reduce: f(right, axis=a)),  # type: ignore[misc]
-                        lambda w=word, x=which: f"your {label} equals the {w} of the right one over {x}",  # type: ignore[misc]
+                        lambda w=word, x=which: (  # type: ignore[misc]
+                            f"your {label} equals the {w} of the right one over {x}"
+                        ),
                     )  # fmt: skip
     yield from _unsummed(evidence)
 
@@ -60,8 +64,9 @@ class _Open:
 
     def predict(self, seen: Seen) -> Array | None:
         bench = self.evidence.bench(self.grain, seen.number)
-        whole = bench.opened(self.statement)
-        return np.asarray(whole).sum(axis=self.summed).transpose(self.order)
+        whole: Array = np.asarray(bench.opened(self.statement))
+        summed: Array = whole.sum(axis=self.summed)
+        return summed.transpose(self.order)
 
 
 def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:

@@ -125,9 +125,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     programs = [_Program(evidence, grain, writing) for grain, writing in writings]
     for one in possible:
         told = _Told(programs[one.writing], one.place, one.change)
-        yield Hypothesis(
-            one.change.code, one.cost, one.what, told.predict, told.proof, one.key
-        )
+        yield Hypothesis(one.change.code, one.cost, one.what, told.predict, told.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Possible]]:
