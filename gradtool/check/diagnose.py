@@ -15,6 +15,7 @@ from gradtool.check.causes import proposers
 from gradtool.check.causes.catalogue import title
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.diagnose_pattern import heat, pattern
 from gradtool.check.diagnose_program import Derived, derived
 from gradtool.check.diagnose_where import where
@@ -110,6 +111,7 @@ def explanations(evidence: Evidence) -> list[Explained]:
     if not evidence.telling or evidence.telling[0].is_right:
         return []
     kept: list[Explained] = []
+    usual: list[Hypothesis] = []
     for tier in (0, 1):
         evidence.tier = tier
         with np.errstate(all="ignore"):
@@ -124,6 +126,15 @@ def explanations(evidence: Evidence) -> list[Explained]:
                 best = min(best, hypothesis.cost)
         if best <= _PLAIN:
             break
+        if tier == 0:
+            usual = pool
+    if not kept:
+        evidence.tier = 0
+        with np.errstate(all="ignore"):
+            for hypothesis in sorted(pairs(evidence, usual), key=lambda h: h.cost):
+                residual = evidence.residual(hypothesis.predict)
+                if residual is not None:
+                    return [Explained(hypothesis, residual)]
     return sorted(kept, key=lambda e: e.hypothesis.cost)
 
 

@@ -35,7 +35,7 @@ class _Fit:
 
     def predict(self, seen: Seen) -> Array:
         bench = self.evidence.bench(self.grain, seen.number)
-        numbers = _numbers(seen)
+        numbers = numbers_at(seen)
         total = np.zeros(seen.right.shape)
         for term, factor in zip(self.statement.body.terms, self.factors, strict=True):
             by = factor.value(numbers)
@@ -71,7 +71,7 @@ def _signed(grain: Grain, body: Poly, free: Sequence[object]) -> str:
     return f"+ {shown}" if shown else "one of its terms"
 
 
-def _numbers(seen: Seen) -> Numbers:
+def numbers_at(seen: Seen) -> Numbers:
     return {
         **seen.point.probe.env,
         **{n: float(v) for n, v in seen.point.probe.scalars.items() if isinstance(v, float)},
@@ -176,7 +176,7 @@ def _fitted(
             if not seen.is_right:
                 return None
             continue
-        found.append((values / norms, _numbers(seen)))
+        found.append((values / norms, numbers_at(seen)))
     if not found:
         return None
     at = [numbers for _, numbers in found]

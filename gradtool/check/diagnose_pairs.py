@@ -1,0 +1,110 @@
+"""Two mistakes at once: an edit and a factor, or two edits of different terms.
+
+Asked only when no single mistake explains a gradient, and held to a stricter bar: many entries at
+several sizes, since there are far more pairs than single mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradtool.check.causes.terms import numbers_at
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_factors import named
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array
+
+_ENTRIES = 12
+_CHEAP = 1.7
+_FIT = 1e-10
+
+
+def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
+    """Pairs that may explain a gradient; each has been seen to fit one probe."""
+    if evidence.entries < _ENTRIES or len(evidence.seen) < 2 or not evidence.shape_fits:
+        return
+    seen = evidence.telling[0]
+    if seen.got.size < 4:
+        return
+    scale = float(np.max(np.abs(seen.got), initial=0.0)) or 1.0
+    tried: list[tuple[Hypothesis, Array]] = []
+    for hypothesis in pool:
+        if hypothesis.cost > _CHEAP or hypothesis.code == "sign":
+            continue
+        found = hypothesis.predict(seen)
+        if found is None or found.shape != seen.got.shape or not np.all(np.isfinite(found)):
+            continue
+        tried.append((hypothesis, found))
+        scaled = _with_factor(evidence, hypothesis, found, seen, scale)
+        if scaled is not None:
+            yield scaled
+    yield from _two_edits(evidence, tried, seen, scale)
+
+
+def _with_factor(
+    evidence: Evidence, hypothesis: Hypothesis, found: Array, seen: Seen, scale: float
+) -> Hypothesis | None:
+    power = float(np.vdot(found, found))
+    if not power:
+        return None
+    ratio = float(np.vdot(found, seen.got)) / power
+    if np.any(np.abs(seen.got - ratio * found) > _FIT * scale):
+        return None
+    ratios, at = [], []
+    for other in evidence.seen:
+        predicted = hypothesis.predict(other)
+        if predicted is None or predicted.shape != other.got.shape:
+            return None
+        own = float(np.vdot(predicted, predicted))
+        if own:
+            ratios.append(float(np.vdot(predicted, other.got)) / own)
+            at.append(numbers_at(other))
+    factor = named(ratios, at)
+    if factor is None or factor.text in ("0", "1"):
+        return None
+
+    def predict(point: Seen) -> Array | None:
+        value = hypothesis.predict(point)
+        return None if value is None else factor.value(numbers_at(point)) * value
+
+    what = f"two mistakes: {hypothesis.what}; and it is {factor.text} times that"
+    return Hypothesis("two-mistakes", 3 + hypothesis.cost, what, predict)
+
+
+def _two_edits(
+    evidence: Evidence, tried: Sequence[tuple[Hypothesis, Array]], seen: Seen, scale: float
+) -> Iterator[Hypothesis]:
+    """Two changes that add up: found by sorting their projections on a random direction."""
+    if len(tried) < 2:
+        return
+    direction = np.random.default_rng(3).standard_normal(seen.got.shape)
+    wanted = float(np.vdot(direction, seen.got - seen.right))
+    changes = np.array([float(np.vdot(direction, f - seen.right)) for _, f in tried])
+    slack = _FIT * scale * np.sqrt(seen.got.size)
+    order = np.argsort(changes)
+    ranked = changes[order]
+    reported = 0
+    for place, change in enumerate(changes):
+        low = int(np.searchsorted(ranked, wanted - change - slack))
+        high = int(np.searchsorted(ranked, wanted - change + slack))
+        for other in order[low:high]:
+            if other <= place:
+                continue
+            (one, first), (two, second) = tried[place], tried[int(other)]
+            error = np.abs(first + second - seen.right - seen.got)
+            if np.any(error > 4 * _FIT * scale):
+                continue
+
+            def predict(point: Seen, a: Hypothesis = one, b: Hypothesis = two) -> Array | None:
+                left, right = a.predict(point), b.predict(point)
+                if left is None or right is None or left.shape != right.shape:
+                    return None
+                return left + right - point.right if left.shape == point.right.shape else None
+
+            what = f"two mistakes: {one.what}; and {two.what}"
+            yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict)
+            reported += 1
+            if reported > 40:
+                return

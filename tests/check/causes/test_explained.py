@@ -1,0 +1,71 @@
+"""Every cause that is explained has an example whose wrong version is diagnosed as that cause."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.causes.catalogue import codes, explanation, title
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.spec.load import load_text
+
+EXAMPLES = [code for code in codes() if (e := explanation(code)) is not None and e.wrong]
+
+
+@cache
+def reference(text: str) -> DerivedReference:
+    return reference_for(load_text(text, "example.yaml"))
+
+
+def checked(folder: Path, spec: str, code: str) -> Verdict:
+    file = folder / "example.py"
+    file.write_text(code)
+    return check_pair(reference(spec), file, seed=0, version="1").verdict
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_wrong_example_has_that_cause(code: str, tmp_path: Path) -> None:
+    entry = explanation(code)
+    assert entry is not None
+    assert entry.example.count(entry.right) == 1
+    verdict = checked(tmp_path, entry.spec, entry.example.replace(entry.right, entry.wrong))
+    causes = [g.cause.code for g in verdict.gradients if g.cause is not None]
+    assert set(causes) == {code}, [g.cause for g in verdict.gradients]
+
+
+@pytest.mark.parametrize("spec_code", sorted({(e.spec, e.example) for c in EXAMPLES
+                                              if (e := explanation(c))}))  # fmt: skip
+def test_the_right_example_passes(spec_code: tuple[str, str], tmp_path: Path) -> None:
+    verdict = checked(tmp_path, *spec_code)
+    assert (verdict.verdict, verdict.trouble) == ("pass", None)
+
+
+def test_every_code_that_is_proposed_is_explained() -> None:
+    """The codes in the source of the proposers, found as texts that look like codes."""
+    import ast
+
+    import gradtool.check.causes as causes
+
+    folder = Path(causes.__file__).parent
+    modules = [*folder.glob("*.py"), *folder.parent.glob("diagnose*.py")]
+    made: set[str] = set()
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
+                node.func.id in ("Hypothesis", "Edit", "Change")
+            ):
+                match node.args[:1]:
+                    case [ast.Constant(value=str(code))]:
+                        made.add(code)
+    assert len(made) > 20
+    assert made <= set(codes())
+
+
+def test_titles_are_short_and_say_no_formula() -> None:
+    for code in codes():
+        assert len(title(code)) < 50
+        assert not set(title(code)) & set("*/@()")
