@@ -221,15 +221,16 @@ class _Grid:
         return value, mask
 
     def _scalar(self, body: Poly) -> tuple[Array, Any]:
-        """A sum inside a function: no bound indices; outside an array it is undefined."""
+        """A sum inside a function or a denominator, and where any of its terms is inside."""
         total: Any = np.full((1,) * len(self.indices), self.setting.arithmetic.number(0))
-        outside: Any = None
+        anywhere: Any = np.zeros((1,) * len(self.indices), dtype=bool)
         for term in body.terms:
             value, mask = self.product(term)
             if mask is not None:
                 value = np.where(mask, value, self.setting.arithmetic.number(0))
+            anywhere = anywhere | (True if mask is None else mask)
             total = total + value
-        return total, outside
+        return total, None if np.all(anywhere) else anywhere
 
     def _atom(self, base: Atom) -> tuple[Array, Any]:
         arithmetic = self.setting.arithmetic

@@ -30,6 +30,7 @@ from gradtool.ir.poly import (
     size,
 )
 from gradtool.ir.tree import Call, Items, Name, Number, Tree, children, rebuild
+from gradtool.ir.tree import names as names_in
 from gradtool.ops.arithmetic import chosen
 from gradtool.ops.build import Builder, Operand, span_of
 from gradtool.ops.errors import OpError
@@ -225,6 +226,8 @@ class IndexNotation:
                 return self._access(tree, scope)
             case Call(op=op) if op in _REDUCTIONS and tree.keyword("over") is not None:
                 return self._reduction(tree, scope)
+            case Call(op="add" | "sub" | "mul" | "floordiv") if self._is_size(tree):
+                return size(self.build.dim(tree))  # (N - 2) is one number, not a sum
             case Call(op=op, args=args):
                 rule = _SCALAR.get(op)
                 if rule is not None and len(args) in (1, 2, 3):
@@ -237,6 +240,14 @@ class IndexNotation:
             span_of(tree),
             hint="use + - * / **, functions of one entry, and sum(…, over=[…])",
         )
+
+    def _is_size(self, tree: Tree) -> bool:
+        """Whether an expression is made of sizes and integers only."""
+        found = names_in(tree)
+        sizes = self.build.dimensions | {
+            n for n, v in self.build.constants.items() if isinstance(v, int)
+        }
+        return bool(found) and found <= sizes - set(self.ranges)
 
     def _flat(self, tree: Tree, scope: dict[str, Index]) -> Poly:
         """A scalar without sums: a sum becomes a hidden tensor over the indices it uses."""
