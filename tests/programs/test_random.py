@@ -24,7 +24,7 @@ from gradtool.spec.load import load_text
 from tests.programs.generate import Line, Program, generate
 from tests.programs.prove import prove
 
-BATCHES, EACH = 22, 10
+BATCHES, EACH = 20, 10
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
