@@ -178,9 +178,9 @@ def _once(lines: list[Line], staged: bool) -> list[Line]:
     if staged:
         return lines
     result = list(lines)
-    for line in lines:
-        if line.role != "cotangent":
-            continue
+    for name in [line.name for line in lines if line.role == "cotangent"]:
+        # The line as it is now: another one may have been written into it.
+        line = next(current for current in result if current.name == name)
         users = [o for o in result if line.name in names(o.tree)]
         if len(users) != 1 or count_name(users[0].tree, line.name) != 1:
             continue

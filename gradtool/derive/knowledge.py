@@ -230,12 +230,12 @@ class Knowledge:
         return self.folded[term.key]
 
     def _readings(self, term: Term) -> Iterator[Poly]:
-        rectified = self._rectified(term)
-        if rectified is not None:
-            yield rectified
         masked = self._without_mask(term)
         if masked is not None:
             yield masked
+        rectified = self._rectified(term)
+        if rectified is not None:
+            yield rectified
         signs = _without_signs(term)
         if signs is not None:
             yield signs
@@ -296,6 +296,10 @@ class Knowledge:
             if statement is None:
                 continue
             body = defined_at(statement.body, statement.free, base.index)
+            own = Compare(">", atom(base), NOTHING)
+            if own in conditions and any(s is statement for s, _ in self._rectifiers):
+                kept = tuple(f for f in term.factors if f[0] != own)
+                return poly_of((product(term.coefficient, kept, term.bound),))
             for condition in conditions:
                 meant = self._opened_condition(condition)
                 if body.terms and all(

@@ -69,7 +69,8 @@ def _cheapest(
             continue
         # A size in common with an earlier set could fit a literal: count it as a cost.
         shared = sum(sizes[n] == old[n] for old in avoid for n in free)
-        cost = _cost(graph, sizes) * (1 + shared)
+        # One window or one step hides a forgotten stride or sum: such sizes count as dearer.
+        cost = _cost(graph, sizes) * (1 + shared) * (1 + 4 * _thin(graph, sizes))
         if best is None or cost < best[0]:
             best = cost, sizes
         if best is not None and (not free or trial > 60):
@@ -107,6 +108,18 @@ def _small(
         if best is None or score < best[0]:
             best = score, sizes
     return best[1] if best else None
+
+
+def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """How many computed sizes, such as the number of windows, are smaller than 3."""
+    whole = {**sizes, **_integers(graph)}
+    computed = {
+        dim
+        for tensor in graph.tensors.values()
+        for dim in tensor.shape
+        if dim.as_symbol is None and dim.as_int is None
+    }
+    return sum(dim.evaluate(whole) < 3 for dim in computed)
 
 
 def _cost(graph: Graph, sizes: Mapping[str, int]) -> int:

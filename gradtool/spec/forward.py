@@ -424,6 +424,16 @@ def _no_cotangent_names(scope: _Scope) -> None:
     """``dY`` beside ``Y`` would be taken for the gradient of Y."""
     names = {s.out.name for s in scope.build.statements if not s.hidden}
     every = names | {v.name for v in scope.spec.variables}
+    for variable in scope.spec.variables:
+        if variable.name.startswith("d") and variable.name[1:] in names:
+            scope.problems.append(
+                scope.spec.source.problem(
+                    variable.place,
+                    f"'{variable.name}' is the name of the gradient of '{variable.name[1:]}'",
+                    "give it another name",
+                    len(variable.name),
+                )
+            )
     for statement in scope.build.statements:
         name = statement.out.name
         if statement.hidden or not name.startswith("d") or name[1:] not in every:
