@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Statement
-from gradtool.ir.index import Affine, Index, Tensor
+from gradtool.ir.index import Affine, Index, Tensor, nonnegative
 from gradtool.ir.poly import (
     Access,
     Atom,
@@ -74,6 +74,16 @@ def edits(statement: Statement, around: Surroundings, *, summed: bool = True) ->
         for edit in _of_term(term, statement, around, summed):
             yield replace(edit, body=Poly((*rest, *edit.body.terms)))
     yield from _of_sum(body, around)
+    if summed:
+        yield from _shifted(statement)
+
+
+def _shifted(statement: Statement) -> Iterator[Edit]:
+    """The whole result one place too far along an axis."""
+    for axis, free in enumerate(statement.free):
+        for step, word in ((1, "early"), (-1, "late")):
+            moved = statement.body.substitute({free: Affine.of(free) + step})
+            yield Edit("offset", 1.4, moved, f"it lies one place too {word} along axis {axis}")
 
 
 def _of_term(
@@ -113,6 +123,7 @@ def _of_factor(
     base, exponent = term.factors[place]
     others = (*term.factors[:place], *term.factors[place + 1 :])
     shown = around.show(base)
+    own = frozenset(statement.free)
 
     def with_factor(new: Atom, power: Fraction = exponent) -> Poly:
         return _made(term, (*others, (new, power)))
@@ -124,7 +135,7 @@ def _of_factor(
     match base:
         case Access():
             yield from _other_tensor(base, around, with_factor)
-            yield from _other_index(base, shown, with_factor, _summed_alone(term, place))
+            yield from _other_index(base, shown, with_factor, _summed_alone(term, place), own)
         case Compare():
             yield from _relations(base, shown, with_factor)
         case Iverson():
@@ -203,7 +214,11 @@ def _summed_alone(term: Term, place: int) -> bool:
 
 
 def _other_index(
-    base: Access, shown: str, made: Callable[[Atom], Poly], summed: bool
+    base: Access,
+    shown: str,
+    made: Callable[[Atom], Poly],
+    summed: bool,
+    free: frozenset[Index],
 ) -> Iterator[Edit]:
     index = base.index
     for first in range(len(index)):
@@ -222,12 +237,16 @@ def _other_index(
             moved = Access(base.tensor, changed)
             yield Edit(code, cost, made(moved), f"{text} along axis {axis} of {shown}")
     spatial = [k for k, e in enumerate(index) if len(e.terms) > 1]
-    if len(spatial) == 2:
-        changed_all = tuple(
-            _reversed(e, base.tensor.shape[k]) if k in spatial else e for k, e in enumerate(index)
+    if spatial:
+        text = "the kernel is not rotated by 180°"
+        whole = tuple(
+            Affine.of(base.tensor.shape[k] - 1) - e if k in spatial else e
+            for k, e in enumerate(index)
         )
-        turned = Access(base.tensor, changed_all)
-        yield Edit("kernel-not-rotated", 1.3, made(turned), "the kernel is not rotated by 180°")
+        yield Edit("kernel-not-rotated", 1.3, made(Access(base.tensor, whole)), text)
+        inner = tuple(_reversed(e, free) if k in spatial else e for k, e in enumerate(index))
+        if inner != index:
+            yield Edit("kernel-not-rotated", 1.3, made(Access(base.tensor, inner)), text)
 
 
 def _entries(entry: Affine, length: Dim) -> Iterator[tuple[str, float, Affine, str]]:
@@ -238,18 +257,18 @@ def _entries(entry: Affine, length: Dim) -> Iterator[tuple[str, float, Affine, s
     for position, coefficient in entry.terms:
         if coefficient.as_int in (1, -1):
             continue
-        single = entry - Affine.of(position) * coefficient + Affine.of(position)
+        step = 1 if nonnegative(coefficient) else -1
+        single = entry - Affine.of(position) * coefficient + Affine.of(position) * step
         yield "stride-ignored", 1.5, single, "the stride is ignored"
 
 
-def _reversed(entry: Affine, length: Dim) -> Affine:
-    """The same position counted from the other end of the window's offset."""
-    inner = [p for p, c in entry.terms if c.as_int in (1, -1) and isinstance(p, Index)]
-    if not inner:
-        return entry
-    last = inner[-1]
-    by = entry.coefficient(last)
-    return entry - Affine.of(last) * by + (Affine.of(last.size - 1) - Affine.of(last)) * by
+def _reversed(entry: Affine, free: frozenset[Index]) -> Affine:
+    """The same window, run through from its other end."""
+    for position, by in entry.terms:
+        if isinstance(position, Index) and position not in free and by.as_int in (1, -1):
+            other = Affine.of(position.size - 1) - Affine.of(position)
+            return entry - Affine.of(position) * by + other * by
+    return entry
 
 
 def _relations(base: Compare, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:

@@ -147,7 +147,11 @@ class Evaluation:
         classes = self.numbers.get(f"classes of {_name_in(tree)}")
         if classes is None:
             raise NotEvaluated("onehot")
-        return (np.asarray(labels)[..., None] == np.arange(int(classes))) * 1.0
+        places = np.asarray(labels)[..., None]
+        places = np.where(places < 0, places + int(classes), places)  # as an index would
+        if np.any(places >= classes):
+            raise IndexError("a label beyond the last class")
+        return (places == np.arange(int(classes))) * 1.0
 
 
 def _name_in(tree: Tree) -> str:
@@ -183,9 +187,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What changes may use: shapes of names, which are upstream or cotangents, and printing."""
+    """What changes may use: shapes, what is a function of what, which are gradients, printing."""
 
     shapes: Mapping[str, tuple[object, ...]]
+    arguments: Mapping[str, tuple[str, str]]
     upstream: frozenset[str]
     cotangents: frozenset[str]
     show: Callable[[Tree], str]
@@ -195,17 +200,37 @@ def changes(tree: Tree, known: Known) -> Iterator[Change]:
     """Every small change of a tree, at any depth."""
     yield from _here(tree, known)
     match tree:
+        case Call(op="pow", args=(base, exponent)):
+            for change in changes(base, known):
+                yield replace(change, tree=replace(tree, args=(change.tree, exponent)))
         case Call(args=args):
             for k, child in enumerate(args):
                 if isinstance(child, Slice | Literal | Items) and tree.op != "getitem":
                     continue
-                for change in changes(child, known):
+                for change in _numbers(child, tree.op) or changes(child, known):
                     whole = replace(tree, args=(*args[:k], change.tree, *args[k + 1 :]))
                     yield replace(change, tree=whole)
             if tree.op in _REDUCTIONS:
                 yield from _axes(tree, known)
         case _:
             return
+
+
+def _numbers(tree: Tree, parent: str) -> list[Change]:
+    """Another number; what that means depends on what it is added to or multiplied by."""
+    if not isinstance(tree, Number):
+        return []
+    code, cost = {
+        "add": ("constant", 1.15), "sub": ("constant", 1.15),
+        "mul": ("scale", 1.2), "div": ("scale", 1.2),
+    }.get(parent, ("constant", 1.9))  # fmt: skip
+    value = tree.value
+    others = [value + 1, value - 1, value * 2, value / 2, -value]
+    return [
+        Change(code, cost, _number(new), f"{_text(new)} stands for {_text(value)}")
+        for new in dict.fromkeys(others)
+        if new != value
+    ]
 
 
 _FLIPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul"}
@@ -216,23 +241,21 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
     match tree:
         case Name(id=name):
             yield from _names(name, known)
-        case Number(value=value):
-            for new in (value + 1, value - 1, value * 2):
-                if new != value:
-                    yield Change("constant", 1.9, _number(new), f"{_text(new)} for {_text(value)}")
         case Call(op="add" | "sub" as op, args=(left, right)):
             first, second = known.show(left), known.show(right)
             sign = "-" if op == "add" else "+"
             text = f"{sign} {second} where the sign should be the other"
             yield Change("sign", 1.0, replace(tree, op=_FLIPPED[op]), text)
             yield Change("operator", 1.6, replace(tree, op="mul"), f"× before {second}, not + or -")
-            yield Change("missing-path", 0.9, left, f"{second} is missing")
-            yield Change("missing-path", 0.95, right, f"{first} is missing")
+            # Without a gradient in it, it is a sum inside a factor and no sum of paths.
+            path = "missing-path" if names(tree) & known.cotangents else "missing-term"
+            yield Change(path, 0.9, left, f"{second} is missing")
+            yield Change(path, 0.95, right, f"{first} is missing")
             if op == "sub":
                 turned = replace(tree, args=(right, left))
                 yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
                 negative = Call("neg", (right,))
-                yield Change("missing-path", 0.94, negative, f"{first} is missing")
+                yield Change(path, 0.94, negative, f"{first} is missing")
         case Call(op="mul" | "div" as op, args=(left, right)):
             yield from _products(tree, op, left, right, known)
         case Call(op="neg", args=(inner,)):
@@ -298,13 +321,18 @@ def _names(name: str, known: Known) -> Iterator[Change]:
         code = "wrong-gradient" if gradient else "wrong-tensor"
         shown, was = known.show(Name(other)), known.show(Name(name))
         cost = 1.35 + 0.15 * any(n.lstrip("d").startswith("_") for n in (name, other))
+        function, argument = known.arguments.get(name, ("", ""))
+        if argument == other and other.startswith("_"):
+            text = f"{function} is missing: {shown} stands where {was} belongs"
+            yield Change("wrong-function", cost - 0.1, Name(other), text)
+            continue
         yield Change(code, cost, Name(other), f"{shown} stands where {was} belongs")
 
 
 def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
     first, second = known.show(left), known.show(right)
     word = "divided by" if op == "mul" else "multiplied by"
-    code = "scale" if _is_scalar(right, known) or _is_scalar(left, known) else "inverted-factor"
+    code = "scale" if _is_scalar(right, known) else "inverted-factor"
     yield Change(code, 1.2, replace(tree, op=_FLIPPED[op]), f"{word} {second}")
     if op == "mul":
         turned = Call("div", (right, left))

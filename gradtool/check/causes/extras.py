@@ -38,7 +38,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         made = _Added(basis, factor)
         times = {"1": "+ ", "-1": "- "}.get(factor.text, f"+ {factor.text} * ")
         what = {
-            "regulariser": f"a penalty on {evidence.name} that is not in the loss is differentiated",
+            "regulariser": f"a penalty on {evidence.name} that the loss has not",
             "accumulated": f"{shown} is added: the buffer was not empty",
         }[code]
         yield Hypothesis(
@@ -56,8 +56,13 @@ def _bases(evidence: Evidence) -> Iterator[tuple[Basis, str, str, float]]:
     def total(seen: Seen) -> Array:
         return np.full(seen.right.shape, float(np.sum(seen.point.values[name])))
 
-    yield value, name, "regulariser", 1.0
-    yield total, f"sum({name})", "regulariser", 1.2
+    # Only what a loss penalises can be penalised wrongly.
+    penalised = evidence.variable.role == "parameter" and any(
+        not evidence.reference.output_shapes[o] for o in evidence.reference.outputs
+    )
+    code = "regulariser" if penalised else "accumulated"
+    yield value, name, code, 1.0
+    yield total, f"sum({name})", code, 1.2
     yield (lambda seen: np.ones(seen.right.shape)), "1", "accumulated", 1.2
     for variable in evidence.reference.spec.variables:
         if variable.name != name and variable.shape == evidence.variable.shape:

@@ -19,7 +19,7 @@ from gradtool.check.diagnose_program import Array, Grain, written
 from gradtool.emit.text import text
 from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.poly import Poly, Size, Symbol, Term
-from gradtool.ir.tree import Call, Tree, integer
+from gradtool.ir.tree import Call, Tree, integer, replace_names
 from gradtool.ir.walk import accesses
 
 _MOST_TERMS = 12
@@ -118,7 +118,7 @@ def _through(evidence: Evidence, predict: Callable[[Seen], Array]) -> str | None
             found = bench.changed(tensor, {place: without})
             scale = float(np.max(np.abs(wanted), initial=0.0))
             if found.shape == wanted.shape and np.all(np.abs(found - wanted) <= 1e-9 * scale):
-                return _words(source)
+                return _words(source, grain)
     return None
 
 
@@ -135,9 +135,9 @@ _WORDS = {
 }  # fmt: skip
 
 
-def _words(statement: AnyStatement) -> str:
+def _words(statement: AnyStatement, grain: Grain) -> str:
     """``the mean (mu)``."""
-    tree = statement.tree
+    tree = replace_names(statement.tree, grain.shown)
     word = _WORDS.get(tree.op, "") if isinstance(tree, Call) else ""
     if isinstance(tree, Call) and tree.op == "mean" and _is_square(tree.args[0]):
         word = "the variance"

@@ -13,7 +13,7 @@ from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, Written
 from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
 from gradtool.emit.text import text
-from gradtool.ir.tree import Name, Tree, names, replace_names, size_of
+from gradtool.ir.tree import Call, Name, Tree, names, replace_names, size_of
 
 _LONGEST = 80
 
@@ -166,4 +166,9 @@ def _known(grain: Grain) -> Known:
     def show(tree: Tree) -> str:
         return text(_spelled(grain, tree))
 
-    return Known(shapes, grain.upstream, grain.cotangents, show)
+    arguments = {
+        s.out.name: (s.tree.op, s.tree.args[0].id)
+        for s in grain.statements[: grain.first]
+        if isinstance(s.tree, Call) and len(s.tree.args) == 1 and isinstance(s.tree.args[0], Name)
+    }
+    return Known(shapes, arguments, grain.upstream, grain.cotangents, show)

@@ -67,13 +67,13 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                     made.predict,
                     key=f"{other} for {name}",
                 )
-        for name, (function, argument) in applied.items():
+        for name, (function, inner) in applied.items():
             if name in read:
                 made = _Replaced(evidence, grain, name, name, function)
                 yield Hypothesis(
                     "wrong-point",
                     1.1 + 0.02 * rank,
-                    f"the derivative of {function} is taken at {name}, not at {argument}",
+                    f"the derivative of {function} is taken at {name}, not at {inner}",
                     made.predict,
                     key=f"{function} of {name}",
                 )
