@@ -93,7 +93,8 @@ def test_json_has_the_documented_fields() -> None:
     worst = data["gradients"][0]["worst"]
     assert worst["error"] == pytest.approx(abs(worst["got"] - worst["expected"]))
     assert worst["error"] > worst["bound"]
-    assert data["gradients"][0]["cause"] is None
+    assert set(data["gradients"][0]["cause"]) == {"code", "message", "explains"}
+    assert data["gradients"][1]["cause"] is None
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -74,7 +74,11 @@ def mutants(layer: str, text: str, values: Values) -> list[Mutant]:
         for operator in OPERATORS:
             for new, accepted, kind in operator(target, parents, values):
                 changed = _replaced(tree, target, new)
-                if changed is None or changed in found or changed == ast.unparse(tree):
+                if changed is None or changed == ast.unparse(tree):
+                    continue
+                if changed in found:  # two operators make one change: either's words are right
+                    both = found[changed].accepted | accepted
+                    found[changed] = replace(found[changed], accepted=both)
                     continue
                 line = getattr(target, "lineno", getattr(parents[-1], "lineno", 0))
                 before, after = _shown(target), "nothing" if new is None else _shown(new)

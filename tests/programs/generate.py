@@ -1,7 +1,6 @@
 """A random forward program: declarations, one to eight lines, outputs.
 
-Everything comes from one `random.Random`, so that a seed gives a program, and so that hypothesis
-can drive (and shrink) the same code with its own randomness.
+Everything comes from one `random.Random`, so that a seed gives a program.
 """
 
 from __future__ import annotations

@@ -151,9 +151,7 @@ def _is_square(tree: Tree) -> bool:
     return isinstance(tree, Call) and tree.op == "pow" and tree.args[1] == integer(2)
 
 
-def _fitted(
-    evidence: Evidence, grain: Grain, statement: Statement
-) -> tuple[Factor, ...] | None:
+def _fitted(evidence: Evidence, grain: Grain, statement: Statement) -> tuple[Factor, ...] | None:
     """A factor for each term, or None when no simple ones explain the gradient."""
     count = len(statement.body.terms)
     found: list[tuple[Array, Numbers]] = []

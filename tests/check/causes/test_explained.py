@@ -55,8 +55,10 @@ def test_every_code_that_is_proposed_is_explained() -> None:
     made: set[str] = set()
     for module in modules:
         for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
-                node.func.id in ("Hypothesis", "Edit", "Change")
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and (node.func.id in ("Hypothesis", "Edit", "Change"))
             ):
                 match node.args[:1]:
                     case [ast.Constant(value=str(code))]:
