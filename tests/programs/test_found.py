@@ -1,0 +1,139 @@
+"""Programs on which the engine was once wrong, crashed, or printed what does not read back.
+
+Each was found by random programs and made small; each must agree now, at every size set.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.programs.generate import Declared, Line, Program
+from tests.programs.prove import prove
+
+
+def found(shapes: str, text: str, reference: str = "", outputs: str = "",
+          needs: str = "", constants: str = "") -> Program:
+    """A program from ``X: [N, D]; y: {…}`` and lines; `reference` replaces index statements."""
+    declared = tuple(
+        Declared(name.strip(), "inputs", yaml.strip())
+        for name, _, yaml in (part.partition(":") for part in shapes.split(";"))
+    )
+    written, executed = text.strip().split("\n"), (reference or text).strip().split("\n")
+    lines = tuple(
+        Line(line.partition("=")[0].partition("[")[0].strip(), line, by)
+        for line, by in zip(written, executed, strict=True)
+    )
+    names = [s for s in "BCDHKMNT" if any(s in one.yaml for one in declared)]
+    pairs = dict(part.split("=") for part in constants.split()) if constants else None
+    chosen = tuple(outputs.split()) or (lines[-1].name,)
+    return Program(declared, lines, chosen, tuple(names), tuple(needs.split(";")) if needs else (),
+                   pairs)
+
+
+PROGRAMS = {
+    "a method finds its word although a variable has the name": found(
+        "X: [N, D]", "var = X.var(axis=0)\nS = (X * var).sum(axis=1) + X.var(axis=1)"
+    ),
+    "np.sum is never the variable sum": found("X: [N, D]", "sum = X * X\nY = np.sum(sum)"),
+    "a permutation of three axes keeps every delta": found(
+        "g: [3, N, D]",
+        "Y[j, t, i] = g[j, N - 1 - i, t]".replace("[j, t, i]", "[j < 3, t < D, i < N]"),
+        "Y = index_array((3, D, N), lambda j, t, i: g[j, N - 1 - i, t])",
+    ),
+    "a constant cotangent is zero outside a slice": found(
+        "b: [1, C]", "F = b[..., :-1]\ny_ = np.mean(F)", needs="C - 1"
+    ),
+    "a constant cotangent is zero outside a window": found(
+        "x: [N]", "J[j] = sum(x[j + i], over=[i < 2])\ny_ = np.sum(J)",
+        "J = index_array((N - 1,), lambda j: x[j] + x[j + 1])\ny_ = np.sum(J)", needs="N - 1",
+    ),
+    "a tensor may be called F": found("F: [N, D]", "y_ = F.reshape(D, N) + F.mean()"),
+    "the maximum with keepdims": found("w: [N, N]", "J = w.max(axis=1, keepdims=True)"),
+    "the maximum of a window by index notation": found(
+        "X: [H]", "v[p] = max(X[2*p + i], over=[i < 2])",
+        "v = index_array(((H - 2)//2 + 1,), lambda p: np.maximum(X[2*p], X[2*p + 1]))", needs="H - 1",
+    ),
+    "the minimum over windows that fit once": found(
+        "X: [2, D]", "t[k, j] = min(X[j + i, k], over=[i < 2])",
+        "t = index_array((D, 1), lambda k, j: np.minimum(X[j, k], X[j + 1, k]))",
+    ),
+    "labels as numbers and as indices": found(
+        "X: [K]; y: {shape: [K], index: K}", "h = (onehot(y) - (X * arange(K))[y])[..., K - 1, 0]",
+        "h = (onehot(y, K) - (X * arange(K))[y])[..., K - 1, 0]",
+    ),
+    "a constant under a steep function": found(
+        "Q: [K]; mask: {shape: [K], dtype: bool}", "Y = expm1(where(mask, Q, 1))"
+    ),
+    "a gradient that is a condition is a real number": found(
+        "E: [3, 2, 2]; c: [2]", "Y = np.sum(E * (gelu_tanh(c) > 0.3))"
+    ),
+    "a sum inside a function of an index statement": found(
+        "V: [T, T]; A: [B, T]",
+        "Y[i, s, k] = sin(mean(A[i, j] * A[i, k] * V[s, j], over=[j]))",
+        "Y = index_array((B, T, T), lambda i, s, k: "
+        "np.sin(index_mean((T,), lambda j: A[i, j] * A[i, k] * V[s, j])))",
+    ),
+    "sizes with floor division in an index statement": found(
+        "W: [K]", "F = outer(W, W)[1, ::-2].mean(axis=0, keepdims=True)", needs="K - 1"
+    ),
+    "no division by padding": found(
+        "E: [N, D]", "y_ = E[..., :D - 1]\nmu = sqrt(softplus(y_))", needs="D - 1"
+    ),
+    "a diagonal of a slice of an exponential": found(
+        "Z: [H, H, H]", "L = exp(Z)\nh = trace(L[-2:, :2, 2])", needs="H - 2"
+    ),
+    "a label is not read outside its array": found(
+        "g: [H, 3]; q: [B]", "Y = concatenate([q, g[arange(H), g.argmin(axis=1)]])"
+    ),
+    "a scalar condition beside a padded sum": found(
+        "A: [N, N]; W: [N, N]",
+        "mu[j < N, t < N] = sum(A[t + i - 1, j], over=[i < 2], outside=0)\n"
+        "G = np.sum(W @ tanh(mu))\ndelta = where(G < 0.3, G, np.sum(mu))",
+        "mu = index_array((N, N), lambda j, t: A[t, j] + (A[t - 1, j] if t else 0))\n"
+        "G = np.sum(W @ tanh(mu))\ndelta = where(G < 0.3, G, np.sum(mu))",
+    ),
+    "the maximum of a diagonal matrix": found("U: [K]", "Y = max(diag(U), axis=1)"),
+    "the maximum of a masked product": found(
+        "w1: []; Q: [N, N]", "Y[s] = max(w1 * (1 - Q[s, i]) * (s == i), over=[i])",
+        "Y = index_array((N,), lambda s: "
+        "index_max((N,), lambda i: w1 * (1 - Q[s, i]) * (s == i)))",
+    ),
+    "a doubled axis": found(
+        "E: [D*2, D, D]",
+        "G = abs(np.concatenate([E, E], axis=2))\nh = np.mean(G) + np.sum(E**2) + E",
+    ),
+    "an output that is used further on keeps its upstream gradient": found(
+        "X: [D, 2]", "Y = X * 2\nh = ravel(Y)", outputs="Y h"
+    ),
+    "a sum over labels is no convolution": found(
+        "b: [1, C]", "loss[j] = max(b[0, 2*j + i], over=[i < 2])\ny_ = loss * (loss - loss.mean())",
+        "loss = index_array(((C - 2)//2 + 1,), lambda j: np.maximum(b[0, 2*j], b[0, 2*j + 1]))\n"
+        "y_ = loss * (loss - loss.mean())",
+        needs="C - 1",
+    ),
+    "the maximum over three indices, one of them outside": found(
+        "E: [D, D]; S: []", "L[i] = max(relu(E[i, j]) * S * (1 - E[m, k]), over=[j, m, k])",
+        "L = index_array((D,), lambda i: index_max((D, D, D), lambda j, m, k: "
+        "np.maximum(E[i, j], 0) * S * (1 - E[m, k])))",
+    ),
+    "printed text does not call what a variable hides": found(
+        "X: [N]", "sqrt = X * X\nexp = sqrt + 1\nh = erf(sqrt) + np.exp(-exp)"
+    ),
+    "two reshapes in a row of cotangents": found("X: [N, D]", "Y = X.reshape(-1, 1).ravel()"),
+    "a comparison with an integer constant": found(
+        "Q: [3, D]; W: [3, D]",
+        "Y = where(lam < 0.5, Q, lam)\nh[i, k] = sum(Q[j, i + l] * W[k, l], over=[l, j])\n"
+        "s = Y + np.mean(h)",
+        "Y = where(lam < 0.5, Q, lam)\nh = index_array((1, 3), lambda i, k: "
+        "index_sum((D, 3), lambda l, j: Q[j, i + l] * W[k, l]))\ns = Y + np.mean(h)",
+        constants="lam=1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_was_found_stays_right(name: str) -> None:
+    outcome = prove(PROGRAMS[name], seed=1)
+    assert outcome.status == "agrees", (
+        f"{outcome.status}: {outcome.reason}\n{PROGRAMS[name].yaml}\n{outcome.detail}"
+    )
