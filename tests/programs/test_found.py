@@ -51,7 +51,8 @@ PROGRAMS = {
     "the maximum with keepdims": found("w: [N, N]", "J = w.max(axis=1, keepdims=True)"),
     "the maximum of a window by index notation": found(
         "X: [H]", "v[p] = max(X[2*p + i], over=[i < 2])",
-        "v = index_array(((H - 2)//2 + 1,), lambda p: np.maximum(X[2*p], X[2*p + 1]))", needs="H - 1",
+        "v = index_array(((H - 2)//2 + 1,), lambda p: np.maximum(X[2*p], X[2*p + 1]))",
+        needs="H - 1",
     ),
     "the minimum over windows that fit once": found(
         "X: [2, D]", "t[k, j] = min(X[j + i, k], over=[i < 2])",
