@@ -247,7 +247,7 @@ def test_github_gets_annotations_and_a_page(
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "page.md")
     assert main(["lint", "course", "--assignment", "hw1.yaml", "--format", "github"]) == 1
-    assert "::error file=course/dan.py,line=6,title=GT202 affine::" in capsys.readouterr().out
+    assert "::error file=course/dan.py,line=8,title=GT202 affine::" in capsys.readouterr().out
     assert Path("page.md").read_text().startswith("# Homework one")
 
 
