@@ -48,6 +48,14 @@ PROGRAMS = {
         "J = index_array((N - 1,), lambda j: x[j] + x[j + 1])\ny_ = np.sum(J)", needs="N - 1",
     ),
     "a tensor may be called F": found("F: [N, D]", "y_ = F.reshape(D, N) + F.mean()"),
+    "an index statement may define F": found(
+        "W: [D, C]", "F[j, k] = W[j, k] * 2\ny_ = F.transpose(1, 0)",
+        "F = W * 2\ny_ = F.transpose(1, 0)",
+    ),
+    "a gradient that counts is a real number": found(
+        "A: [C, C]", "P[t, i] = A[i, t] * t\ns = np.sum(P)",
+        "P = index_array((C, C), lambda t, i: A[i, t] * t)\ns = np.sum(P)",
+    ),
     "the maximum with keepdims": found("w: [N, N]", "J = w.max(axis=1, keepdims=True)"),
     "the maximum of a window by index notation": found(
         "X: [H]", "v[p] = max(X[2*p + i], over=[i < 2])",
