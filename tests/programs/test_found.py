@@ -11,8 +11,14 @@ from tests.programs.generate import Declared, Line, Program
 from tests.programs.prove import prove
 
 
-def found(shapes: str, text: str, reference: str = "", outputs: str = "",
-          needs: str = "", constants: str = "") -> Program:
+def found(
+    shapes: str,
+    text: str,
+    reference: str = "",
+    outputs: str = "",
+    needs: str = "",
+    constants: str = "",
+) -> Program:
     """A program from ``X: [N, D]; y: {…}`` and lines; `reference` replaces index statements."""
     declared = tuple(
         Declared(name.strip(), "inputs", yaml.strip())
@@ -26,8 +32,9 @@ def found(shapes: str, text: str, reference: str = "", outputs: str = "",
     names = [s for s in "BCDHKMNT" if any(s in one.yaml for one in declared)]
     pairs = dict(part.split("=") for part in constants.split()) if constants else None
     chosen = tuple(outputs.split()) or (lines[-1].name,)
-    return Program(declared, lines, chosen, tuple(names), tuple(needs.split(";")) if needs else (),
-                   pairs)
+    return Program(
+        declared, lines, chosen, tuple(names), tuple(needs.split(";")) if needs else (), pairs
+    )
 
 
 PROGRAMS = {
@@ -44,30 +51,37 @@ PROGRAMS = {
         "b: [1, C]", "F = b[..., :-1]\ny_ = np.mean(F)", needs="C - 1"
     ),
     "a constant cotangent is zero outside a window": found(
-        "x: [N]", "J[j] = sum(x[j + i], over=[i < 2])\ny_ = np.sum(J)",
-        "J = index_array((N - 1,), lambda j: x[j] + x[j + 1])\ny_ = np.sum(J)", needs="N - 1",
+        "x: [N]",
+        "J[j] = sum(x[j + i], over=[i < 2])\ny_ = np.sum(J)",
+        "J = index_array((N - 1,), lambda j: x[j] + x[j + 1])\ny_ = np.sum(J)",
+        needs="N - 1",
     ),
     "a tensor may be called F": found("F: [N, D]", "y_ = F.reshape(D, N) + F.mean()"),
     "an index statement may define F": found(
-        "W: [D, C]", "F[j, k] = W[j, k] * 2\ny_ = F.transpose(1, 0)",
+        "W: [D, C]",
+        "F[j, k] = W[j, k] * 2\ny_ = F.transpose(1, 0)",
         "F = W * 2\ny_ = F.transpose(1, 0)",
     ),
     "a gradient that counts is a real number": found(
-        "A: [C, C]", "P[t, i] = A[i, t] * t\ns = np.sum(P)",
+        "A: [C, C]",
+        "P[t, i] = A[i, t] * t\ns = np.sum(P)",
         "P = index_array((C, C), lambda t, i: A[i, t] * t)\ns = np.sum(P)",
     ),
     "the maximum with keepdims": found("w: [N, N]", "J = w.max(axis=1, keepdims=True)"),
     "the maximum of a window by index notation": found(
-        "X: [H]", "v[p] = max(X[2*p + i], over=[i < 2])",
+        "X: [H]",
+        "v[p] = max(X[2*p + i], over=[i < 2])",
         "v = index_array(((H - 2)//2 + 1,), lambda p: np.maximum(X[2*p], X[2*p + 1]))",
         needs="H - 1",
     ),
     "the minimum over windows that fit once": found(
-        "X: [2, D]", "t[k, j] = min(X[j + i, k], over=[i < 2])",
+        "X: [2, D]",
+        "t[k, j] = min(X[j + i, k], over=[i < 2])",
         "t = index_array((D, 1), lambda k, j: np.minimum(X[j, k], X[j + 1, k]))",
     ),
     "labels as numbers and as indices": found(
-        "X: [K]; y: {shape: [K], index: K}", "h = (onehot(y) - (X * arange(K))[y])[..., K - 1, 0]",
+        "X: [K]; y: {shape: [K], index: K}",
+        "h = (onehot(y) - (X * arange(K))[y])[..., K - 1, 0]",
         "h = (onehot(y, K) - (X * arange(K))[y])[..., K - 1, 0]",
     ),
     "a constant under a steep function": found(
@@ -103,9 +117,9 @@ PROGRAMS = {
     ),
     "the maximum of a diagonal matrix": found("U: [K]", "Y = max(diag(U), axis=1)"),
     "the maximum of a masked product": found(
-        "w1: []; Q: [N, N]", "Y[s] = max(w1 * (1 - Q[s, i]) * (s == i), over=[i])",
-        "Y = index_array((N,), lambda s: "
-        "index_max((N,), lambda i: w1 * (1 - Q[s, i]) * (s == i)))",
+        "w1: []; Q: [N, N]",
+        "Y[s] = max(w1 * (1 - Q[s, i]) * (s == i), over=[i])",
+        "Y = index_array((N,), lambda s: index_max((N,), lambda i: w1 * (1 - Q[s, i]) * (s == i)))",
     ),
     "a doubled axis": found(
         "E: [D*2, D, D]",
@@ -115,13 +129,15 @@ PROGRAMS = {
         "X: [D, 2]", "Y = X * 2\nh = ravel(Y)", outputs="Y h"
     ),
     "a sum over labels is no convolution": found(
-        "b: [1, C]", "loss[j] = max(b[0, 2*j + i], over=[i < 2])\ny_ = loss * (loss - loss.mean())",
+        "b: [1, C]",
+        "loss[j] = max(b[0, 2*j + i], over=[i < 2])\ny_ = loss * (loss - loss.mean())",
         "loss = index_array(((C - 2)//2 + 1,), lambda j: np.maximum(b[0, 2*j], b[0, 2*j + 1]))\n"
         "y_ = loss * (loss - loss.mean())",
         needs="C - 1",
     ),
     "the maximum over three indices, one of them outside": found(
-        "E: [D, D]; S: []", "L[i] = max(relu(E[i, j]) * S * (1 - E[m, k]), over=[j, m, k])",
+        "E: [D, D]; S: []",
+        "L[i] = max(relu(E[i, j]) * S * (1 - E[m, k]), over=[j, m, k])",
         "L = index_array((D,), lambda i: index_max((D, D, D), lambda j, m, k: "
         "np.maximum(E[i, j], 0) * S * (1 - E[m, k])))",
     ),
