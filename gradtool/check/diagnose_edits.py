@@ -37,6 +37,7 @@ Show = Callable[[Atom], str]
 
 _MOST_FACTORS = 5
 _MOST_BOUND = 4
+_MOST_PLACES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,27 @@ def _of_term(
         yield from _of_factor(term, place, statement, around)
     if summed:
         yield from _sums(term, statement)
+        yield from _extra_factors(term, statement, around)
     yield from _operators(term, around)
+
+
+def _extra_factors(term: Term, statement: Statement, around: Surroundings) -> Iterator[Edit]:
+    """A value of the forward pass as a factor too many, in every way that its shape allows."""
+    indices = (*statement.free, *term.bound)
+    present = {a.tensor.name for a, _ in term.factors if isinstance(a, Access)}
+    for tensor in around.tensors.values():
+        if tensor.name in present or tensor.name.startswith("_") or tensor.kind != "real":
+            continue
+        if tensor.name in around.cotangents or not tensor.shape:
+            continue
+        places = [[i for i in indices if i.size == size] for size in tensor.shape]
+        for chosen in itertools.islice(itertools.product(*places), _MOST_PLACES):
+            if len(set(chosen)) < len(chosen):
+                continue
+            extra = Access(tensor, tuple(Affine.of(i) for i in chosen))
+            made = _made(term, (*term.factors, (extra, Fraction(1))))
+            text = f"{around.show(extra)} is a factor too many"
+            yield Edit("extra-factor", 1.45, made, text)
 
 
 def _made(term: Term, factors: tuple[Factor, ...]) -> Poly:

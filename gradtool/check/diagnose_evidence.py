@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from gradtool.spec.model import Variable
 _SLACK = 16.0  # a wrong formula rounds otherwise than the right one
 _RELATIVE = 2e-12
 _USUAL = 2
+_MOST_KEPT = 2000  # entries of a gradient
 
 
 @dataclass(frozen=True)  # without slots: a cached property needs a __dict__
@@ -33,6 +35,15 @@ class Seen:
     @property
     def fits_shape(self) -> bool:
         return bool(self.got.shape == self.right.shape)
+
+    @cached_property
+    def key(self) -> bytes:
+        """Tells two points apart by their values."""
+        digest = hashlib.blake2b(digest_size=12)
+        for values in (self.point.values, self.point.probe.upstream):
+            for name in sorted(values):
+                digest.update(name.encode() + np.ascontiguousarray(values[name]).tobytes())
+        return digest.digest()
 
     @cached_property
     def is_right(self) -> bool:
@@ -111,6 +122,28 @@ class Evidence:
             if not np.all(np.abs(found - seen.right) <= 1e-9 * scale + seen.bound):
                 return False
         return True
+
+    def kept(
+        self, kind: str, number: int, predict: Callable[[Seen], Array | None]
+    ) -> Callable[[Seen], Array | None]:
+        """`predict`, remembered for the next file that is asked at the same points.
+
+        `kind` and `number` name the hypothesis; it must not look at what the user's code gave.
+        """
+        assert self.derived is not None
+        memory: dict[tuple[int, bytes], Array | None] = self.derived.remembered(
+            f"predictions {kind} {self.tier}", self.name, dict
+        )
+
+        def remembered(seen: Seen) -> Array | None:
+            if seen.right.size > _MOST_KEPT:
+                return predict(seen)
+            key = number, seen.key
+            if key not in memory:
+                memory[key] = predict(seen)
+            return memory[key]
+
+        return remembered
 
     @cached_property
     def entries(self) -> int:

@@ -114,15 +114,25 @@ class Grain:
                 changed = (*lines[:number], (statement.out.name, tree), *lines[number + 1 :])
                 yield Written(tensor, changed, cost)
 
-    def leads_to(self, tensor: str) -> frozenset[int]:
-        """The statements that take part in a tensor."""
-        wanted, found = {tensor}, set()
-        for place in range(len(self.statements) - 1, -1, -1):
-            statement = self.statements[place]
-            if statement.out.name in wanted:
-                found.add(place)
-                wanted |= operands(statement)
-        return frozenset(found)
+    @cached_property
+    def reads(self) -> tuple[frozenset[str], ...]:
+        """What each statement reads."""
+        return tuple(operands(statement) for statement in self.statements)
+
+    @cached_property
+    def _paths(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def leads_to(self, tensor: str) -> tuple[int, ...]:
+        """The statements that take part in a tensor, in order."""
+        if tensor not in self._paths:
+            wanted, found = {tensor}, []
+            for place in range(len(self.statements) - 1, -1, -1):
+                if self.statements[place].out.name in wanted:
+                    found.append(place)
+                    wanted |= self.reads[place]
+            self._paths[tensor] = tuple(reversed(found))
+        return self._paths[tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +459,7 @@ class Bench:
     def changed(
         self,
         gradient: str,
-        changes: Mapping[int, AnyStatement] | None = None,
+        changes: Mapping[int, Statement] | None = None,
         values: Mapping[str, Array] | None = None,
         after: int = 0,
     ) -> Array:
@@ -459,21 +469,25 @@ class Bench:
         """
         changes, values = changes or {}, values or {}
         dirty = set(values)
-        known = {**self.known, **values}
+        known: dict[str, Array] = {**self.known, **values}
         needed = self.grain.leads_to(gradient)
-        for place, original in enumerate(self.grain.statements):
-            statement = changes.get(place, original)
+        for place in needed:
+            original = self.grain.statements[place]
             name = original.out.name
             if place < after or name in values:
                 continue
-            stale = place in changes or not dirty.isdisjoint(operands(statement))
-            if not stale:
+            changed = changes.get(place)
+            if changed is not None and dirty.isdisjoint(operands(changed)):
+                # Most terms are as they were: their values are kept.
+                parts = [self.term(changed, t) / self.factor for t in changed.body.terms]
+                shape = np.shape(self.known[name])
+                known[name] = sum(parts[1:], parts[0]) if parts else np.zeros(shape)
+            elif changed is not None or not dirty.isdisjoint(self.grain.reads[place]):
+                known[name] = np.asarray(evaluate(changed or original, known, self.setting))
+            else:
                 continue
-            if place not in needed and place not in changes and not _feeds(changes, name):
-                continue
-            known[name] = np.asarray(evaluate(statement, known, self.setting))
             dirty.add(name)
-        return known[gradient] * self.factor
+        return np.asarray(known[gradient]) * self.factor
 
     def opened(self, statement: Statement) -> Array:
         """A statement that is no part of the grain, over the grain's values."""
@@ -492,10 +506,6 @@ class Bench:
             shape = tuple(self.setting.size(d) for d in statement.out.shape)
             self._terms[key] = np.broadcast_to(value, shape) * self.factor
         return self._terms[key]
-
-
-def _feeds(changes: Mapping[int, AnyStatement], name: str) -> bool:
-    return any(name in operands(statement) for statement in changes.values())
 
 
 def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:

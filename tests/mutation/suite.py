@@ -28,13 +28,14 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A correct file and its spec."""
+    """A correct file and its spec; `variants` are files with the backward written otherwise."""
 
     name: str
     spec: LayerSpec
     text: str
     reference: DerivedReference
     points: list[oracle.Sample]
+    variants: dict[str, str]
 
 
 def layer_names() -> list[str]:
@@ -45,10 +46,13 @@ def layer_names() -> list[str]:
 def layer(name: str) -> Layer:
     path = FOLDER / f"{name}.yaml"
     spec = load_path(path)
-    text = yaml.safe_load(path.read_text())["x-code"]
+    data = yaml.safe_load(path.read_text())
+    text = data["x-code"]
+    # A later definition of `backward` takes the place of the first.
+    variants = {title: f"{text}\n\n{code}" for title, code in data["x-variants"].items()}
     reference = reference_for(spec)
     sizes = list(size_sets(reference.graph, spec.sizes))
-    return Layer(name, spec, text, reference, oracle.samples(spec, text, sizes, 5))
+    return Layer(name, spec, text, reference, oracle.samples(spec, text, sizes, 5), variants)
 
 
 @cache

@@ -79,9 +79,10 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     possible: list[_Possible] = evidence.derived.remembered(
         f"lines {evidence.tier}", evidence.name, lambda: list(_possible(evidence))
     )
-    for one in possible:
+    for number, one in enumerate(possible):
         changed = _Changed(evidence, one.grain, one.place, one.statement, one.edit)
-        yield Hypothesis(one.edit.code, one.cost, one.what, changed.predict, changed.proof, one.key)
+        predict = evidence.kept("lines", number, changed.predict)
+        yield Hypothesis(one.edit.code, one.cost, one.what, predict, changed.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> Iterator[_Possible]:

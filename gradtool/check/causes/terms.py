@@ -213,7 +213,7 @@ def _told(
     if texts == {"-1"}:
         if len(changed) == len(terms):
             return "sign", 0.95, "its sign is wrong"
-        return "sign", 0.8 + 0.2 * len(changed), "the sign of a path is wrong"
+        return "sign", 0.7 + 0.2 * len(changed), "the sign of a path is wrong"
     if len(texts) == 1:
         (text,) = texts
         whole = len(changed) == len(terms)

@@ -123,9 +123,10 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         f"trees {evidence.tier}", evidence.name, lambda: _possible(evidence)
     )
     programs = [_Program(evidence, grain, writing) for grain, writing in writings]
-    for one in possible:
+    for number, one in enumerate(possible):
         told = _Told(programs[one.writing], one.place, one.change)
-        yield Hypothesis(one.change.code, one.cost, one.what, told.predict, told.proof, one.key)
+        predict = evidence.kept("trees", number, told.predict)
+        yield Hypothesis(one.change.code, one.cost, one.what, predict, told.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Possible]]:

@@ -1,0 +1,265 @@
+"""A wrong gradient is told with its mistake, its proof and its line; a guess is never told."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradtool.check.diagnose_factors import named
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Compared, Verdict
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.report import check_command, check_text
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.load import load_path, load_text
+
+BATCH_NORM = """\
+import numpy as np
+
+
+def batchnorm_forward(x, gamma, beta, eps):
+    mu, var = x.mean(axis=0), x.var(axis=0)
+    std = np.sqrt(var + eps)
+    xhat = (x - mu) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+
+
+def batchnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    N = len(dout)
+    dgamma = np.sum(dout * xhat, axis=0)
+    dbeta = dout.sum(axis=0)
+    dxhat = dout * gamma
+    dx = (N * dxhat - dxhat.sum(axis=0) - xhat * np.sum(dxhat * xhat, axis=0)) / (N * std)
+    return dx, dgamma, dbeta
+"""
+
+
+@cache
+def reference(name: str) -> DerivedReference:
+    return reference_for(load_path(bundled_specs()[name]))
+
+
+def verdict(folder: Path, text: str, layer: str = "batch_norm") -> Verdict:
+    file = folder / "layers.py"
+    file.write_text(text)
+    return check_pair(reference(layer), file, seed=0, version="1").verdict
+
+
+def wrong(found: Verdict) -> dict[str, Compared]:
+    return {g.name: g for g in found.gradients if g.standing != "ok"}
+
+
+def test_the_path_through_the_mean(tmp_path: Path) -> None:
+    text = BATCH_NORM.replace("N * dxhat - dxhat.sum(axis=0) - xhat", "N * dxhat - xhat")
+    found = wrong(verdict(tmp_path, text))
+    cause = found["X"].cause
+    assert set(found) == {"X"}
+    assert cause is not None
+    assert cause.code == "missing-path"
+    assert cause.message == "the path through the mean (mu) is missing"
+    assert cause.proof == (
+        "your dX equals the right one without - dY.sum(axis=0) * gamma / (N * std)"
+    )
+    assert cause.explains == 1.0
+    assert cause.measure.startswith("explains all ")
+    assert found["X"].line == 17
+    assert found["X"].source.startswith("dx = (N * dxhat - xhat")
+
+
+@pytest.mark.parametrize(
+    ("right", "mistake", "code", "said"),
+    [
+        ("(dxhat * xhat, axis=0)", "(dxhat * xhat, axis=0) * 0", "missing-path", "the variance"),
+        ("- xhat * np", "+ xhat * np", "sign", "the sign of a path"),
+        ("- dxhat.sum(axis=0)", "- dxhat.mean(axis=0)", "mean-for-sum", "the mean of dY"),
+        ("/ (N * std)", "/ ((N - 1) * std)", "scale", "N/(N - 1) times"),
+        ("/ (N * std)", "/ N", "missing-factor", "std"),
+        ("dxhat = dout * gamma", "dxhat = dout", "missing-factor", "gamma"),
+        ("np.sum(dout * xhat", "np.sum(dout * gamma * xhat", "extra-factor", "gamma"),
+        ("dbeta = dout.sum(axis=0)", "dbeta = dout", "missing-sum", "over N"),
+        ("return dx, dgamma, dbeta", "return dx, dbeta, dgamma", "order", "each other's place"),
+    ],
+)
+def test_one_mistake_in_a_batch_norm(
+    right: str, mistake: str, code: str, said: str, tmp_path: Path
+) -> None:
+    text = BATCH_NORM.replace(right, mistake)
+    # The order of results is only the layer's own where their names do not tell.
+    text = text.replace("def batchnorm_backward(dout, cache):", _BY_POSITION) if (
+        code == "order") else text  # fmt: skip
+    found = wrong(verdict(tmp_path, text))
+    causes = [g.cause for g in found.values() if g.cause is not None]
+    assert causes
+    assert {c.code for c in causes} == {code}, causes
+    assert any(said in f"{c.message} {c.proof}" for c in causes), causes
+
+
+_BY_POSITION = """def batchnorm_backward(dout, cache):
+    return tuple(_backward(dout, cache))
+
+
+def _backward(dout, cache):"""
+
+
+def test_one_mistake_in_two_gradients_is_told_alike(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+def two_layer_relu_forward(X, W1, b1, W2, b2):
+    z = X @ W1 + b1
+    h = np.maximum(z, 0)
+    return h @ W2 + b2, (X, W1, W2, h)
+def two_layer_relu_backward(dout, cache):
+    X, W1, W2, h = cache
+    dz = dout @ W2.T
+    return dz @ W1.T, X.T @ dz, dz.sum(0), h.T @ dout, dout.sum(0)
+"""
+    found = wrong(verdict(tmp_path, text, "two_layer_relu"))
+    assert set(found) == {"X", "W1", "b1"}
+    causes = [g.cause for g in found.values()]
+    assert {c.code for c in causes if c} == {"mask-missing"}
+    assert len({c.message for c in causes if c}) == 1
+
+
+def test_two_mistakes_at_once(tmp_path: Path) -> None:
+    text = BATCH_NORM.replace("- dxhat.sum(axis=0)", "- dxhat.sum()")
+    text = text.replace("np.sum(dxhat * xhat, axis=0))", "dxhat * xhat)")
+    found = wrong(verdict(tmp_path, text))["X"].cause
+    assert found is not None
+    assert found.code in ("two-mistakes", "unknown")
+
+
+def test_no_cause_is_invented(tmp_path: Path) -> None:
+    noise = "(np.cos(37 * dout) + np.sin(11 * xhat) ** 3)"
+    found = wrong(verdict(tmp_path, BATCH_NORM.replace("dx = (", f"dx = {noise} * (")))["X"]
+    assert found.cause is not None
+    assert found.cause.code == "unknown"
+    assert found.cause.explains == 0.0
+    assert found.heat is not None
+
+
+def test_wrong_in_one_row_only(tmp_path: Path) -> None:
+    text = BATCH_NORM.replace("return dx,", "dx[-1] = 0\n    return dx,")
+    cause = wrong(verdict(tmp_path, text))["X"].cause
+    assert cause is not None
+    assert cause.code == "some-entries"
+    assert "last place along axis 0 (N)" in cause.message
+    assert "zero" in cause.message
+
+
+def test_a_right_file_is_never_diagnosed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gradtool.check.diagnose as diagnose
+
+    monkeypatch.setattr(diagnose, "with_causes", lambda *_: pytest.fail("not needed"))
+    assert verdict(tmp_path, BATCH_NORM).verdict == "pass"
+
+
+def report(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> str:
+    monkeypatch.chdir(folder)
+    Path("layers.py").write_text(BATCH_NORM.replace("- dxhat.sum(axis=0) - xhat", "- xhat"))
+    out = io.StringIO()
+    check_command.run(file=Path("layers.py"), specs=["batch_norm"], out=out, **options)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def test_the_report_shows_cause_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = report(tmp_path, monkeypatch)
+    flat = " ".join(text.split())
+    assert (
+        "cause the path through the mean (mu) is missing: your dX equals the right one without "
+        "- dY.sum(axis=0) * gamma / (N * std) (explains all " in flat
+    )
+    assert "where line 17: dx = (N * dxhat - xhat" in flat
+    assert max(map(len, text.splitlines())) <= 110
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "not_there"),
+    [
+        ({"explain": "cause"}, ("through the mean", "line 17"), ("dY.sum",)),
+        ({"explain": "none"}, ("wrong",), ("cause", "where")),
+        ({"hide_expected": True}, ("a path is missing", "line 17"), ("dY.sum", "mean (mu)")),
+    ],
+)
+def test_less_is_told_on_demand(
+    options: dict[str, object],
+    there: tuple[str, ...],
+    not_there: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = report(tmp_path, monkeypatch, **options)
+    assert all(t in text for t in there)
+    assert not any(t in text for t in not_there)
+
+
+def test_json_hides_the_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (full,) = json.loads(report(tmp_path, monkeypatch, form="json"))
+    (hidden,) = json.loads(report(tmp_path, monkeypatch, form="json", hide_expected=True))
+    causes = [v["gradients"][0]["cause"] for v in (full, hidden)]
+    assert [c["code"] for c in causes] == ["missing-path"] * 2
+    assert "dY.sum" in causes[0]["message"]
+    assert causes[1]["message"] == "a path is missing"
+    assert full["gradients"][0]["line"] == 17
+
+
+def test_a_heat_map_is_drawn_where_the_cause_is_not_known(tmp_path: Path) -> None:
+    text = BATCH_NORM.replace("dx = (", "dx = np.cos(37 * dout) * (")
+    shown = check_text.plain(verdict(tmp_path, text))
+    assert "not known; 100% of the entries are wrong" in " ".join(shown.split())
+    assert "█" in shown
+    hidden = check_text.plain(verdict(tmp_path, text), hide_expected=True)
+    assert "█" not in hidden
+
+
+SQUARES = """
+layer: squares
+inputs:
+  X: [N, D]
+forward: |
+  Y = X**2
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def squares_backward(d, c):\n    return 3 * c * d\n", 5),
+        ("def squares_backward(d, c):\n    g = d * 3\n    g = g * c\n    return g\n", 6),
+        ("def squares_backward(d, c):\n    g = d * 0\n    g[:] = 3 * c * d\n    return g\n", 6),
+        ("def squares_backward(d, c):\n    return inner(d, c)\n"
+         "def inner(d, c):\n    r = 3 * c * d\n    return r\n", 7),
+    ],
+)  # fmt: skip
+def test_the_line_that_assigns(text: str, line: int, tmp_path: Path) -> None:
+    file = tmp_path / "squares.py"
+    file.write_text("import numpy as np\ndef squares_forward(x):\n    return x ** 2, x\n" + text)
+    spec = reference_for(load_text(SQUARES, "squares.yaml"))
+    found = check_pair(spec, file, seed=0, version="1").verdict
+    assert [g.line for g in found.gradients] == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "function"),
+    [
+        ("N", lambda n, d: n),
+        ("1/N", lambda n, d: 1 / n),
+        ("-2", lambda n, d: -2),
+        ("N/(N - 1)", lambda n, d: n / (n - 1)),
+        ("N/D", lambda n, d: n / d),
+        ("1/sqrt(D)", lambda n, d: d**-0.5),
+        ("0.37", lambda n, d: 0.37),
+        (None, lambda n, d: np.sin(n)),
+    ],
+)
+def test_a_factor_is_named_by_what_it_is_at_every_size(text: str | None, function: object) -> None:
+    at = [{"N": 4, "D": 5}, {"N": 3, "D": 7}, {"N": 6, "D": 2}]
+    found = named([float(function(**{k.lower(): v for k, v in a.items()})) for a in at], at)  # type: ignore[operator]
+    assert (found.text if found else None) == text

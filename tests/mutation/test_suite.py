@@ -1,0 +1,63 @@
+"""Mutants are found, correct code in other styles is not called wrong, the oracle is independent.
+
+A part of what ``python -m tests.mutation`` measures in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.mutation import oracle
+from tests.mutation.__main__ import judged
+from tests.mutation.suite import Bench, faulty, layer, layer_names
+
+QUICK = ("affine", "normalise", "embedding")
+VARIANTS = [(name, title) for name in layer_names() for title in layer(name).variants]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    made = Bench(tmp_path_factory.mktemp("suite"))
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_every_mutant_is_found_and_most_causes_are_right(name: str, bench: Bench) -> None:
+    results = [judged(bench, mutant)[0] for mutant in faulty(name) if mutant.half == "seen"]
+    assert "missed" not in results
+    told = [r for r in results if r != "crash"]
+    assert told.count("right") >= 0.85 * len(told)
+    assert told.count("wrong") <= 0.1 * len(told)
+
+
+@pytest.mark.parametrize(("name", "title"), VARIANTS)
+def test_correct_code_passes_in_every_style(name: str, title: str, bench: Bench) -> None:
+    found = layer(name)
+    verdict = bench.judge(found, found.variants[title])
+    assert verdict.verdict == "pass", verdict
+
+
+def test_every_layer_has_two_more_styles() -> None:
+    assert len(layer_names()) >= 12
+    assert all(len(layer(name).variants) >= 2 for name in layer_names())
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_oracle_agrees_with_the_layer_and_sees_one_part_in_a_million(name: str) -> None:
+    found = layer(name)
+    assert oracle.is_equivalent(found.spec, found.text, found.points)
+    point = found.points[0]
+    slightly = {n: g * (1 + 1e-6) for n, g in point.gradients.items()}
+    off = oracle.Sample(point.values, point.upstream, point.scalars, slightly)
+    assert not oracle.is_equivalent(found.spec, found.text, [off])
+
+
+def test_both_halves_are_filled() -> None:
+    halves = [m.half for name in QUICK for m in faulty(name)]
+    assert min(np.unique(halves, return_counts=True)[1]) >= len(halves) // 4
+
+
