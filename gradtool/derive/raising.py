@@ -63,7 +63,26 @@ def raised(body: Poly, free: Sequence[Index]) -> Tree:
         indexed = indexed_tree(body, free)
         if size_of(indexed) < size_of(tree):
             return indexed
+    if free and _counts(tree):
+        # Positions are integers, a gradient is a real array.
+        inner = tree.args[0] if isinstance(tree, Call) and tree.op == "broadcast_to" else tree
+        sizes = tuple(dim_tree(i.size) for i in free)
+        shape = sizes[0] if len(sizes) == 1 else Items(sizes)
+        return call("mul", call("ones", shape), inner)
     return _real(tree)
+
+
+def _counts(tree: Tree) -> bool:
+    """Whether a tree is made of positions only: ``arange(N)``."""
+    if isinstance(tree, Call) and tree.op == "arange":
+        return True
+    if isinstance(tree, Call) and tree.op in ("broadcast_to", "getitem", "transpose"):
+        return _counts(tree.args[0])
+    if isinstance(tree, Call) and tree.op in ("add", "sub", "mul"):
+        return any(_counts(a) for a in tree.args) and all(
+            _counts(a) or isinstance(a, Numeral | Name) for a in tree.args
+        )
+    return False
 
 
 def _positions(tree: Tree) -> int:

@@ -165,6 +165,14 @@ def _run(scope: _Scope) -> None:
         for node in ast.walk(module)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
+    # An index statement, F[j, k] = …, names its array too.
+    assigned |= {
+        node.value.id
+        for node in ast.walk(module)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+    }
     reader = Reader(block.text.split("\n"), assigned | set(scope.build.scope))
     for statement in module.body:
         scope.build.lowered.clear()
