@@ -152,9 +152,7 @@ def test_wrong_in_one_row_only(tmp_path: Path) -> None:
     assert "zero" in cause.message
 
 
-def test_a_right_file_is_never_diagnosed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_right_file_is_never_diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import gradtool.check.diagnose as diagnose
 
     monkeypatch.setattr(diagnose, "with_causes", lambda *_: pytest.fail("not needed"))

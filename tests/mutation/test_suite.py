@@ -59,5 +59,3 @@ def test_the_oracle_agrees_with_the_layer_and_sees_one_part_in_a_million(name: s
 def test_both_halves_are_filled() -> None:
     halves = [m.half for name in QUICK for m in faulty(name)]
     assert min(np.unique(halves, return_counts=True)[1]) >= len(halves) // 4
-
-
