@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 _ERF = {
     "scipy": "from scipy.special import erf",
-    "math": "erf = np.vectorize(math.erf, otypes=[float])",
+    # NumPy has no error function; like SciPy's, this one keeps the precision that it is given.
+    "math": """def erf(x):
+    \"\"\"The error function, entry by entry.\"\"\"
+    x = np.asarray(x)
+    return np.vectorize(math.erf, otypes=[float])(x).astype(x.dtype)""",
 }
 
 
