@@ -16,6 +16,7 @@ from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Tensor, nonnegative
 from gradtool.ir.poly import (
+    NOTHING,
     Access,
     Atom,
     Compare,
@@ -28,6 +29,7 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
     Term,
+    atom,
     poly_of,
     product,
     size,
@@ -308,11 +310,15 @@ def _relations(base: Compare, shown: str, made: Callable[[Atom], Poly]) -> Itera
 
 
 def _shifted_label(base: Iverson, made: Callable[[Atom], Poly]) -> Iterator[Edit]:
-    if not any(True for _ in base.value.labels()):
-        return
-    for shift in (1, -1):
-        moved = Iverson(base.relation, base.value + shift)
-        yield Edit("label-shift", 1.3, made(moved), "the labels are off by one")
+    sizes = [label.tensor.labels for label in base.value.labels() if label.tensor.labels]
+    for classes, shift in itertools.product(sizes[:1], (1, -1)):
+        moved = base.value + shift
+        text = "the labels are off by one"
+        yield Edit("label-shift", 1.3, made(Iverson(base.relation, moved)), text)
+        # An index of -1 is NumPy's last entry, and people write (y + 1) % C.
+        round_off = (moved, moved + Affine.of(classes), moved - Affine.of(classes))
+        wrapped = sum((atom(Iverson(base.relation, one)) for one in round_off), NOTHING)
+        yield Edit("label-shift", 1.35, made(Group(wrapped)), text)
 
 
 def _functions(base: Function, shown: str, made: Callable[[Atom], Poly]) -> Iterator[Edit]:

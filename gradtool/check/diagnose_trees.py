@@ -300,9 +300,9 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
                 "mask", 1.3, replace(tree, args=(tree.args[0], no, yes)), "mask turned round"
             )
         case Call(op="onehot", args=(labels,)):
-            for shift in (1, -1):
-                moved = Call("add", (labels, _number(Fraction(shift))))
-                text = "the labels are off by one"
+            text = "the labels are off by one"
+            for op in ("add", "sub"):
+                moved = Call(op, (labels, _number(Fraction(1))))
                 yield Change("label-shift", 1.3, replace(tree, args=(moved,)), text)
         case Call(op=op, args=(inner,)) if op in FUNCTIONS:
             text = f"{op} is missing around {known.show(inner)}"
