@@ -184,22 +184,33 @@ def check(
         ),
     ],
     spec: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--spec",
             metavar="SPEC",
-            help="The layer your code implements: a bundled name or a path. Repeat for several.",
+            help="The layer your code implements: a bundled name or a path. Repeat for several. "
+            "Without one, every pair of functions is matched with the bundled layers.",
             show_default=False,
         ),
-    ],
+    ] = None,
     function: Annotated[
         str | None,
         typer.Option(
             metavar="NAME", help="The function or class to check, where several would do."
         ),
     ] = None,
+    line: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LINE",
+            help="Only what stands at this line; of a notebook: this cell, or CELL:LINE.",
+        ),
+    ] = None,
     form: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="text to read, json for programs.")
+        Literal["text", "json", "github"],
+        typer.Option(
+            "--format", help="text to read, json for programs, github for annotations in CI."
+        ),
     ] = "text",
     seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
     hide_expected: Annotated[
@@ -209,24 +220,36 @@ def check(
         Literal["none", "cause", "full"],
         typer.Option(help="How much to tell of what is wrong."),
     ] = "full",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Check again whenever the file is saved.")
+    ] = False,
 ) -> int:
     """Check a backward pass that you wrote.
 
     Your file runs in a process of its own with a time limit. Its functions are found by name
     (affine_forward and affine_backward for the layer affine), or as the spec's `check:` says.
+
+    \b
+    Examples:
+      gradtool check layers.py
+      gradtool check layers.py --spec affine --spec my_layer.yaml
+      gradtool check homework.ipynb --line 7
     """
     from gradtool.report import check_command
 
-    return check_command.run(
+    request = check_command.Request(
         file=file,
-        specs=tuple(spec),
-        out=sys.stdout,
+        specs=tuple(spec or ()),
         form=form,
         seed=seed,
         hide_expected=hide_expected,
         function=function,
+        line=line,
         explain=explain,
     )
+    if watch:
+        check_command.watch(request, sys.stdout)
+    return check_command.run(request, sys.stdout)
 
 
 @app.command()

@@ -26,6 +26,7 @@ class Function:
         returns: what it returns, longest first: the names of a tuple ("" for what is no name).
         keys: the constant keys of the dictionaries that it fills, by the dictionary's name.
         sets: attributes of `self` that it assigns or fills.
+        end: its last line.
     """
 
     name: str
@@ -36,15 +37,19 @@ class Function:
     returns: tuple[tuple[str, ...], ...]
     keys: Mapping[str, tuple[str, ...]]
     sets: tuple[str, ...]
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Class:
+    """A class; `bases` are dotted names, such as ``torch.autograd.Function``."""
+
     name: str
     place: str
     line: int
     bases: tuple[str, ...]
     methods: tuple[Function, ...]
+    end: int = 0
 
     def method(self, name: str) -> Function | None:
         return next((m for m in self.methods if m.name == name), None)
@@ -96,6 +101,7 @@ def from_json(data: object) -> Inventory:
                     int(c["line"]),
                     tuple(map(str, c["bases"])),
                     tuple(map(_function_from, c["methods"])),
+                    int(c["end"]),
                 )
                 for c in data["classes"]
             ),
@@ -114,6 +120,7 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         tuple(tuple(map(str, names)) for names in data["returns"]),
         {str(k): tuple(map(str, v)) for k, v in data["keys"].items()},
         tuple(map(_name, data["sets"])),
+        int(data["end"]),
     )
 
 
@@ -138,8 +145,19 @@ def _class(node: ast.ClassDef, place: str) -> Class:
         for item in node.body
         if isinstance(item, ast.FunctionDef)
     }
-    bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
-    return Class(node.name, place, node.lineno, bases, tuple(methods.values()))
+    bases = tuple(filter(None, map(_dotted, node.bases)))
+    end = node.end_lineno or node.lineno
+    return Class(node.name, place, node.lineno, bases, tuple(methods.values()), end)
+
+
+def _dotted(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            owner = _dotted(value)
+            return f"{owner}.{name}" if owner else ""
+    return ""
 
 
 def _function(node: ast.FunctionDef, place: str, method: bool) -> Function:
@@ -160,6 +178,7 @@ def _function(node: ast.FunctionDef, place: str, method: bool) -> Function:
         tuple(sorted(dict.fromkeys(returns), key=len, reverse=True)),
         _keys(inside),
         tuple(dict.fromkeys(_attributes(inside))),
+        node.end_lineno or node.lineno,
     )
 
 

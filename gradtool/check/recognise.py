@@ -11,6 +11,7 @@ from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.reference import Reference
+from gradtool.check.wanted import Wanted
 from gradtool.check.words import (
     BACKWARD_WORDS,
     FILLERS,
@@ -26,11 +27,11 @@ _LISTED = 12
 
 
 def recognise(
-    reference: Reference, found: Inventory, function: str | None, file: str
+    reference: Reference, found: Inventory, wanted: Wanted, file: str
 ) -> tuple[Binding, ...]:
     """The ways to read a file as the layer, likeliest first.
 
-    `function` restricts the choice to candidates of that name.
+    `wanted` restricts the choice of candidates.
 
     Raises:
         BindingProblem: nothing fits, or more than one thing does equally well.
@@ -38,10 +39,10 @@ def recognise(
     layer = reference.spec.name
     everything = candidates(found)
     chosen = everything
-    if function is not None:
-        chosen = [c for c in everything if function in c.names]
+    if not wanted.everything:
+        chosen = [c for c in everything if wanted.keeps(c)]
         if not chosen:
-            raise BindingProblem(_nothing(f"called {function}", everything, found, file))
+            raise BindingProblem(_nothing(wanted.text, everything, found, file))
     scored = [(score(candidate, layer), candidate) for candidate in chosen]
     best = max((s for s, _ in scored), default=(0, 0))
     top = [c for s, c in scored if s == best]
@@ -68,7 +69,10 @@ def recognise(
 
 
 def candidates(found: Inventory) -> list[Candidate]:
-    """Every pair, class and single function that could be a layer with its backward."""
+    """Every pair, class and single function that could be a layer with its backward.
+
+    In the order of the file.
+    """
     backwards = [f for f in found.functions if _is_backward(f.name)]
     forwards = [f for f in found.functions if f not in backwards]
     result: list[Candidate] = []
@@ -91,7 +95,14 @@ def candidates(found: Inventory) -> list[Candidate]:
             result.append(Candidate(first, second, whole))
         elif both:
             result.append(Candidate(both, None, whole))
-    return [c for c in result if c.forward is not None or c.backward in backwards]
+    kept = [c for c in result if c.forward is not None or c.backward in backwards]
+    return sorted(kept, key=_first_line)
+
+
+def _first_line(candidate: Candidate) -> tuple[int, int]:
+    items = [i for i in (candidate.owner, candidate.forward, candidate.backward) if i]
+    cell = items[0].place.rpartition(" cell ")[2]
+    return int(cell) if cell.isdigit() else 0, min(item.line for item in items)
 
 
 def score(candidate: Candidate, layer: str) -> tuple[int, int]:

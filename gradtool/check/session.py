@@ -109,6 +109,15 @@ class Session:
             raise CheckTrouble(Trouble("import", str(error))) from None
         self.names = frozenset(filter(str.isidentifier, _texts(reply.header.get("names"))))
 
+    def again(self) -> None:
+        """Load the file in a new worker, where the last one was lost.
+
+        Raises:
+            CheckTrouble: it cannot be loaded any more.
+        """
+        self._restart()
+        self.load()
+
     def _plain(self) -> Asked:
         return Worker(self.file.parent, self.seconds)
 

@@ -16,6 +16,7 @@ from gradtool.check.process import WorkerLost
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Trouble
 from gradtool.check.session import CheckTrouble, Session, clean
+from gradtool.check.wanted import Wanted
 from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
@@ -125,7 +126,13 @@ class Desk:
         try:
             session = self._loaded()
             self._clock = Clock(self._seconds)
-            bindings = bindings_of(reference, session, question.function, Path(self._file).name)
+            bindings = bindings_of(
+                reference,
+                session,
+                Wanted(question.function),
+                Path(self._file).name,
+                self._seed,
+            )
             judgement = judge(
                 reference,
                 session,

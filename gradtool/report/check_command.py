@@ -6,9 +6,11 @@ imports its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from gradtool import __version__
 from gradtool.check.process import Worker
@@ -16,126 +18,182 @@ from gradtool.check.process import Worker
 if TYPE_CHECKING:
     from gradtool.check.reference import Reference
     from gradtool.check.result import Verdict
-    from gradtool.report.check_text import Explain
+    from gradtool.check.wanted import Wanted
     from gradtool.spec.model import LayerSpec
+
+Explain: TypeAlias = Literal["none", "cause", "full"]
+Form: TypeAlias = Literal["text", "json", "github"]
 
 _CLEAN, _FINDINGS, _USAGE = 0, 1, 2
 _SECONDS = 10.0  # for each question to the worker
 
 
-def run(
-    *,
-    file: Path,
-    specs: Sequence[str],
-    out: TextIO,
-    form: Literal["text", "json"] = "text",
-    seed: int = 0,
-    hide_expected: bool = False,
-    function: str | None = None,
-    seconds: float = _SECONDS,
-    explain: Explain = "full",
-) -> int:
-    """Check a file against each spec; print; 0 all right, 1 findings, 2 nothing to compare.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for on the command line.
 
-    `explain` chooses how much is told of the causes of wrong gradients.
+    Attributes:
+        specs: the layers to check for; none to match every pair of the file with the bundled.
+        function: the name of a function or class, where several would do.
+        line: the line, or for a notebook the cell and the line, of what is to be checked.
+        seconds: for each question to the worker.
+        explain: how much is told of the causes of wrong gradients.
+    """
+
+    file: Path
+    specs: tuple[str, ...] = ()
+    form: Form = "text"
+    seed: int = 0
+    hide_expected: bool = False
+    function: str | None = None
+    line: str | None = None
+    seconds: float = _SECONDS
+    explain: Explain = "full"
+
+
+def run(request: Request, out: TextIO) -> int:
+    """Check a file; print; 0 all right, 1 findings, 2 nothing to compare.
 
     Raises:
         SpecError: a spec is wrong.
-        UsageError: a bundled name is unknown.
+        UsageError: a bundled name is unknown, or a line is no line.
     """
-    worker = Worker(file.resolve().parent, seconds)
-    verdicts = []
+    worker = Worker(request.file.resolve().parent, request.seconds)
     try:
-        layers = [_spec(name) for name in specs]
-        for layer in layers:
-            reference = _reference(layer)
-            verdict = _verdict(reference, file, seed, function, seconds, worker, explain)
-            verdicts.append(verdict)
-            worker = Worker(file.resolve().parent, seconds) if layer is not layers[-1] else worker
+        verdicts = list(_against(request, worker) if request.specs else _every(request, worker))
     finally:
         worker.close()
-    _print(verdicts, out, form, hide_expected, explain)
+    _print(verdicts, out, request)
     return exit_code(verdicts)
 
 
+def watch(request: Request, out: TextIO) -> None:
+    """Check now and whenever the file or a spec of one's own is saved; ends when interrupted."""
+    from gradtool.report.watch import on_save
+
+    files = [request.file, *(Path(name) for name in request.specs if Path(name).is_file())]
+
+    def act() -> None:
+        from gradtool.spec.errors import SpecError, UnsupportedError
+
+        try:
+            run(request, out)
+        except (SpecError, UnsupportedError) as error:  # a spec that is being written, too
+            print(error, file=sys.stderr)
+        out.flush()
+
+    on_save(files, act, lambda text: print(f"-- {text}", file=sys.stderr, flush=True))
+
+
 def exit_code(verdicts: Sequence[Verdict]) -> int:
-    """2 only when the file or the choice of functions is to blame, not what the code does."""
-    if any(v.trouble is not None and v.trouble.stage in ("binding", "file") for v in verdicts):
+    """2 only when the file or the choice of functions is to blame, not what the code does.
+
+    Pairs that are none of the bundled layers do not count, unless there is nothing else.
+    """
+    known = [v for v in verdicts if v.trouble is None or v.trouble.stage != "match"]
+    if not known or any(
+        v.trouble is not None and v.trouble.stage in ("binding", "file") for v in known
+    ):
         return _USAGE
-    return _CLEAN if all(v.verdict == "pass" for v in verdicts) else _FINDINGS
+    return _CLEAN if all(v.verdict == "pass" for v in known) else _FINDINGS
+
+
+def _against(request: Request, worker: Worker) -> Iterator[Verdict]:
+    """One verdict for each spec."""
+    layers = [_spec(name) for name in request.specs]
+    wanted = _wanted(request)
+    for layer in layers:
+        yield _verdict(_reference(layer), request, wanted, worker)
+        if layer is not layers[-1]:
+            worker = Worker(request.file.resolve().parent, request.seconds)
+
+
+def _every(request: Request, worker: Worker) -> Iterator[Verdict]:
+    """One verdict for each pair of the file."""
+    from gradtool.check.every import check_every
+    from gradtool.report.every_layer import bundled_layers
+
+    layers, reference_for = bundled_layers(request.seed)
+    yield from check_every(
+        request.file,
+        layers,
+        reference_for,
+        _wanted(request),
+        seed=request.seed,
+        version=__version__,
+        seconds=request.seconds,
+        worker=worker,
+        explain=request.explain != "none",
+    )
+
+
+def _wanted(request: Request) -> Wanted:
+    from gradtool.check.wanted import Wanted
+    from gradtool.spec.usage import UsageError
+
+    if request.line is None:
+        return Wanted(request.function)
+    first, colon, second = request.line.partition(":")
+    notebook = request.file.suffix == ".ipynb"
+    numbers = [first, second] if colon else [first]
+    if not all(n.isascii() and n.isdigit() and int(n) for n in numbers) or (colon and not notebook):
+        raise UsageError(
+            f"--line {request.line!r} is no place in {request.file.name}",
+            "give the number of a cell, or CELL:LINE" if notebook else "give a line number",
+        )
+    if notebook:
+        return Wanted(request.function, int(first), int(second) if colon else None)
+    return Wanted(request.function, None, int(first))
 
 
 def _spec(name: str) -> LayerSpec:
-    from gradtool.spec.bundled import bundled_specs
-    from gradtool.spec.load import load_path, load_stdin
-    from gradtool.spec.suggest import nearest
-    from gradtool.spec.usage import UsageError
+    from gradtool.report import library
 
-    if name == "-":
-        return load_stdin()
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        return load_path(path)
-    bundled = bundled_specs()
-    if name not in bundled:
-        near = nearest(name, bundled)
-        hint = f"did you mean {near}?" if near else "`gradtool specs` lists the bundled layers"
-        raise UsageError(f"{name!r} is no bundled layer and no file", hint)
-    return load_path(bundled[name])
+    return library.load(name)
 
 
 def _reference(spec: LayerSpec) -> Reference:
     from gradtool.numeric.reference import reference_for
+    from gradtool.report import library
 
-    return reference_for(spec)
+    return reference_for(spec, library.finder(spec))
 
 
-def _verdict(
-    reference: Reference,
-    file: Path,
-    seed: int,
-    function: str | None,
-    seconds: float,
-    worker: Worker,
-    explain: Explain,
-) -> Verdict:
+def _verdict(reference: Reference, request: Request, wanted: Wanted, worker: Worker) -> Verdict:
     from gradtool.check.pair import check_pair
 
     return check_pair(
         reference,
-        file,
-        seed=seed,
+        request.file,
+        seed=request.seed,
         version=__version__,
-        function=function,
-        seconds=seconds,
+        wanted=wanted,
+        seconds=request.seconds,
         worker=worker,
-        explain=explain != "none",
+        explain=request.explain != "none",
     ).verdict
 
 
-def _print(
-    verdicts: Sequence[Verdict],
-    out: TextIO,
-    form: Literal["text", "json"],
-    hide_expected: bool,
-    explain: Explain,
-) -> None:
-    if form == "json":
+def _print(verdicts: Sequence[Verdict], out: TextIO, request: Request) -> None:
+    hide = request.hide_expected
+    if request.form == "json":
         from gradtool.report.check_json import document
 
-        out.write(document(verdicts, hide_expected=hide_expected))
+        out.write(document(verdicts, hide_expected=hide))
+        return
+    if request.form == "github":
+        from gradtool.report import check_github
+
+        out.write(check_github.document(verdicts, hide_expected=hide))
         return
     from gradtool.report import check_text
 
+    pages = check_text.pages(verdicts, hide_expected=hide, explain=request.explain)
     if not out.isatty():
-        texts = [
-            check_text.plain(v, hide_expected=hide_expected, explain=explain) for v in verdicts
-        ]
-        out.write("\n".join(texts))
+        out.write("\n".join(check_text.plain_lines(page) for page in pages))
         return
     from rich.console import Console
 
     console = Console(file=out, highlight=False)
-    for verdict in verdicts:
-        shown = check_text.coloured(verdict, hide_expected=hide_expected, explain=explain)
-        console.print(shown, soft_wrap=True)
+    for page in pages:
+        console.print(check_text.coloured_lines(page), soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gradtool.check.result import Compared, Verdict
@@ -50,25 +50,60 @@ def lines(
     return out
 
 
+def pages(
+    verdicts: Sequence[Verdict], *, hide_expected: bool = False, explain: Explain = "full"
+) -> list[list[tuple[str, str]]]:
+    """A report for each verdict, and one list of the pairs that are none of the layers."""
+    known = [v for v in verdicts if not _is_unmatched(v)]
+    unknown = [v for v in verdicts if _is_unmatched(v)]
+    found = [lines(v, hide_expected=hide_expected, explain=explain) for v in known]
+    if unknown:
+        found.append(_unmatched(unknown, len(known)))
+    return found
+
+
+def _is_unmatched(verdict: Verdict) -> bool:
+    return verdict.trouble is not None and verdict.trouble.stage == "match"
+
+
+def _unmatched(verdicts: Sequence[Verdict], known: int) -> list[tuple[str, str]]:
+    file = verdicts[0].file
+    count = f"{len(verdicts)} of {known + len(verdicts)} pairs"
+    out = [("bold", f"{file}   {count} not matched with a layer, so not checked"), ("", "")]
+    for verdict in verdicts:
+        assert verdict.trouble is not None
+        called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
+        out.append(("yellow", f"{_INDENT}{called}"))
+        out += [("dim", line) for line in _wrapped(_INDENT * 2, "why", verdict.trouble.message)]
+    notes = [] if known else verdicts[0].notes
+    out += [("dim", f"{_INDENT}note      {note}") for note in notes]
+    hint = f"name the layer with --spec, or begin one with `gradtool init {file}`"
+    return [*out, ("", ""), ("bold", hint)]
+
+
 def plain(verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full") -> str:
     """The report without colour."""
-    found = lines(verdict, hide_expected=hide_expected, explain=explain)
-    return "\n".join(text for _, text in found) + "\n"
+    return plain_lines(lines(verdict, hide_expected=hide_expected, explain=explain))
 
 
-def coloured(verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full") -> Text:
-    """The report for a terminal."""
+def plain_lines(page: Iterable[tuple[str, str]]) -> str:
+    """Lines without their styles."""
+    return "".join(f"{text}\n" for _, text in page)
+
+
+def coloured_lines(page: Iterable[tuple[str, str]]) -> Text:
+    """Lines for a terminal."""
     from rich.text import Text
 
     text = Text()
-    for style, line in lines(verdict, hide_expected=hide_expected, explain=explain):
+    for style, line in page:
         text.append(line + "\n", style=style)
     return text
 
 
 def _header(verdict: Verdict) -> str:
     called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
-    parts = [verdict.file, called, f"spec {verdict.layer}"]
+    parts = [verdict.file, called, f"spec {verdict.layer}" if verdict.layer else ""]
     return "   ".join(part for part in parts if part)
 
 

@@ -163,7 +163,8 @@ def report(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> 
     monkeypatch.chdir(folder)
     Path("layers.py").write_text(BATCH_NORM.replace("- dxhat.sum(axis=0) - xhat", "- xhat"))
     out = io.StringIO()
-    check_command.run(file=Path("layers.py"), specs=["batch_norm"], out=out, **options)  # type: ignore[arg-type]
+    request = check_command.Request(Path("layers.py"), ("batch_norm",), **options)  # type: ignore[arg-type]
+    check_command.run(request, out)
     return out.getvalue()
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -37,17 +35,16 @@ def batchnorm_backward(dout, cache):
 @pytest.fixture(autouse=True)
 def _layers_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Specs named after a function of `references`, instead of derived ones."""
-    module = ModuleType("gradtool.numeric.reference")
-    module.reference_for = lambda name: getattr(references, name)()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gradtool.numeric.reference", module)
     monkeypatch.setattr(check_command, "_spec", lambda name: name)
+    monkeypatch.setattr(check_command, "_reference", lambda name: getattr(references, name)())
     monkeypatch.chdir(tmp_path)
 
 
 def run(text: str, *specs: str, **options: object) -> tuple[int, str]:
     Path("layers.py").write_text(text)
     out = io.StringIO()
-    code = check_command.run(file=Path("layers.py"), specs=specs, out=out, **options)  # type: ignore[arg-type]
+    request = check_command.Request(Path("layers.py"), specs, **options)  # type: ignore[arg-type]
+    code = check_command.run(request, out)
     return code, out.getvalue()
 
 

@@ -1,0 +1,91 @@
+"""A layer's forward pass alone: enough to recognise code that computes it, and cheap to have.
+
+Nothing is derived.  `gradtool check FILE` tries many layers on each function of a file, and
+derives only those that it has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradtool.ir.dims import Dim
+from gradtool.ir.graph import Graph
+from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.grid import run
+from gradtool.numeric.kinks import GAP, close_kink
+from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.spec.forward import graph_of
+from gradtool.spec.model import LayerSpec
+
+Array = np.ndarray[Any, Any]
+
+_TRIES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class PlainForward:
+    """A `gradtool.check.reference.Reference` without a backward pass.
+
+    Raises in `backward`: NotImplementedError.
+    """
+
+    spec: LayerSpec
+    graph: Graph
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.graph.outputs
+
+    @property
+    def output_shapes(self) -> Mapping[str, tuple[Dim, ...]]:
+        return {name: self.graph.tensors[name].shape for name in self.graph.outputs}
+
+    @property
+    def constants(self) -> Mapping[str, int | float]:
+        return {
+            name: value if isinstance(value, int) else float(value)
+            for name, value in self.spec.constants.items()
+        }
+
+    def forward(self, values: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
+        """Every output by name, as a float64 array."""
+        setting = setting_for(self.graph, sizes, Double())
+        with np.errstate(all="ignore"):
+            known = run(self.graph.statements, values, setting)
+        return {name: np.asarray(known[name], dtype=float) for name in self.outputs}
+
+    def backward(
+        self,
+        values: Mapping[str, Array],
+        upstream: Mapping[str, Array],
+        sizes: Mapping[str, int],
+    ) -> dict[str, Array]:
+        raise NotImplementedError
+
+    def sample(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:
+        """Every input and parameter, away from kinks where that is possible."""
+        values: dict[str, Array] = {}
+        for _ in range(_TRIES):
+            values = {k: np.asarray(v) for k, v in draw(self.spec, sizes, rng).items()}
+            if not close_kink(self.graph, values, sizes, GAP):
+                break
+        return values
+
+    def size_sets(self) -> tuple[dict[str, int], ...]:
+        return size_sets(self.graph, self.spec.sizes)
+
+
+def plain_forward(
+    spec: LayerSpec, find: Callable[[str], LayerSpec | None] | None = None
+) -> PlainForward:
+    """The forward pass of a spec.
+
+    Raises:
+        SpecError: it has mistakes.
+        UnsupportedError: a construct that is refused.
+    """
+    return PlainForward(spec, graph_of(spec, find))

@@ -1,0 +1,138 @@
+"""A whole file: what is a layer is judged, what is none is listed and never called wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.every import check_every
+from gradtool.check.matching import Layers
+from gradtool.check.process import Worker
+from gradtool.check.result import Verdict
+from gradtool.check.wanted import EVERYTHING, Wanted
+from gradtool.report import check_text
+from gradtool.report.watch import on_save
+from tests.check import references
+
+FILE = """\
+import numpy as np
+
+
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(0)
+
+
+def thing_forward(z):
+    return 1 / (1 + np.exp(-z)), z
+
+
+def thing_backward(dout, z):
+    return dout * (z < 0)
+
+
+def affine_tanh_forward(x, w, b):
+    out, cache = affine_forward(x, w, b)
+    return np.tanh(out), (cache, out)
+
+
+def affine_tanh_backward(dout, cache):
+    return affine_backward(dout * (1 - np.tanh(cache[1]) ** 2), cache[0])
+
+
+def load_data(path, n):
+    return path, n
+"""
+KNOWN = {"affine": references.affine, "sigmoid": references.sigmoid}
+
+
+def verdicts(folder: Path, text: str = FILE, wanted: Wanted = EVERYTHING) -> list[Verdict]:
+    file = folder / "layers.py"
+    file.write_text(text)
+    layers = Layers([make() for make in KNOWN.values()], seed=0)
+    worker = Worker(folder, 10)
+    return list(
+        check_every(
+            file,
+            layers,
+            lambda name: KNOWN[name](),
+            wanted,
+            seed=0,
+            version="",
+            seconds=10,
+            worker=worker,
+            explain=False,
+        )
+    )
+
+
+def test_each_pair_is_what_its_forward_computes(tmp_path: Path) -> None:
+    known, renamed, unknown = verdicts(tmp_path)
+    assert (known.layer, known.verdict) == ("affine", "pass")
+    # Its name says nothing, its forward does; and its mistake is found all the same.
+    assert (renamed.layer, renamed.verdict) == ("sigmoid", "fail")
+    # It is called affine, but is more than that: listed with what was tried, not judged.
+    assert (unknown.layer, unknown.verdict) == ("", "error")
+    assert unknown.trouble is not None
+    assert unknown.trouble.stage == "match"
+    assert "affine: its forward gives other numbers" in unknown.trouble.message
+    *_, page = check_text.pages([known, renamed, unknown])
+    text = check_text.plain_lines(page)
+    assert "1 of 3 pairs not matched" in text
+    assert "affine_tanh_forward (line 21) / affine_tanh_backward (line 26)" in text
+
+
+def test_a_forward_that_is_nearly_the_layers_is_not_matched(tmp_path: Path) -> None:
+    text = FILE.replace("return x @ w + b, (x, w)", "return x @ w + b + 1e-7, (x, w)")
+    first, *_ = verdicts(tmp_path, text, Wanted("affine_forward"))
+    assert first.trouble is not None
+    assert (first.trouble.stage, first.gradients) == ("match", ())
+
+
+def test_a_candidate_that_ends_the_process_spoils_no_other(tmp_path: Path) -> None:
+    text = FILE.replace("return x @ w + b, (x, w)", "import os; os._exit(3)")
+    first, second, third = verdicts(tmp_path, text)
+    assert first.trouble is not None
+    assert (first.trouble.stage, "exit code 3" in first.trouble.message) == ("match", True)
+    assert second.layer == "sigmoid"
+    assert third.verdict == "error"
+
+
+@pytest.mark.parametrize("wanted", [Wanted("thing_backward"), Wanted(line=18), Wanted(line=14)])
+def test_a_name_or_a_line_chooses(tmp_path: Path, wanted: Wanted) -> None:
+    (only,) = verdicts(tmp_path, wanted=wanted)
+    assert only.layer == "sigmoid"
+
+
+def test_a_line_without_a_function_says_so(tmp_path: Path) -> None:
+    (only,) = verdicts(tmp_path, wanted=Wanted(line=2))
+    assert only.trouble is not None
+    assert "no function at line 2" in only.trouble.message
+    assert "affine_forward" in only.trouble.message
+
+
+def test_watching_checks_again_when_a_file_is_saved(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text("1")
+    told: list[str] = []
+    runs: list[str] = []
+
+    def pauses() -> Iterator[None]:
+        yield  # nothing has changed
+        file.unlink()  # an editor that writes a new file in its place
+        yield
+        file.write_text("22")
+        yield
+        raise KeyboardInterrupt
+
+    steps = pauses()
+    with pytest.raises(KeyboardInterrupt):
+        on_save([file], lambda: runs.append(file.read_text()), told.append, lambda: next(steps))
+    assert runs == ["1", "22"]
+    assert "was saved" in told[-1]
