@@ -133,6 +133,13 @@ alias("average", "mean")
 def _extremum(name: Literal["max", "min"]) -> None:
     def rule(build: Builder, call: Call, given: Arguments) -> Operand:
         x = real(build, given["x"])
+        if not call.method and len(call.args) == 2:
+            # Python's own max(a, b) picks a number, NumPy's max(a, axis) runs over an axis.
+            other = f"{name}imum"
+            if x.rank:
+                hint = f"write {other}(x, y) for the {name} of two, x.{name}(axis=0) over an axis"
+                fail(f"{name} of two arguments could mean either", call, hint)
+            return build.operand(Call(other, call.args, span=call.span))
         axes, kept = axes_of(build, given, x), keep(build, given)
         if not axes:
             return x
