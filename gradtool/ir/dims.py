@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import TypeAlias
+
+from gradtool.ir.lazy import lazy
 
 Atom: TypeAlias = "str | FloorDiv"
 Monomial: TypeAlias = tuple[tuple[Atom, int], ...]
@@ -39,7 +41,7 @@ class FloorDiv:
     def __hash__(self) -> int:
         return self._hash
 
-    @cached_property
+    @lazy
     def _hash(self) -> int:
         return hash(("//", self.numerator, self.denominator))
 
@@ -48,16 +50,19 @@ def _atom_key(atom: Atom) -> tuple[int, str]:
     return (0, atom) if isinstance(atom, str) else (1, str(atom))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dim:
     """An integer polynomial: ``terms`` maps monomials to integer coefficients, sorted."""
 
     terms: tuple[tuple[Monomial, int], ...]
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Dim) and self.terms == other.terms)
+
     def __hash__(self) -> int:
         return self._hash
 
-    @cached_property
+    @lazy
     def _hash(self) -> int:
         return hash(self.terms)
 
@@ -68,9 +73,7 @@ class Dim:
         """The size of an integer or of one named dimension."""
         if isinstance(value, Dim):
             return value
-        if isinstance(value, str):
-            return Dim(((((value, 1),), 1),))
-        return Dim((((), int(value)),)) if value else Dim(())
+        return _plain(value)
 
     @staticmethod
     def parse(text: str) -> Dim:
@@ -89,12 +92,16 @@ class Dim:
     # -- arithmetic -----------------------------------------------------------------------
 
     def __add__(self, other: Dim | int) -> Dim:
-        collected = dict(self.terms)
-        for monomial, coefficient in Dim.of(other).terms:
-            collected[monomial] = collected.get(monomial, 0) + coefficient
-        return _from_dict(collected)
+        right = Dim.of(other)
+        if not right.terms:
+            return self
+        return _added(self, right) if self.terms else right
 
     def __neg__(self) -> Dim:
+        return self._negative
+
+    @lazy
+    def _negative(self) -> Dim:
         return Dim(tuple((monomial, -coefficient) for monomial, coefficient in self.terms))
 
     def __sub__(self, other: Dim | int) -> Dim:
@@ -107,15 +114,10 @@ class Dim:
         return Dim.of(other) - self
 
     def __mul__(self, other: Dim | int) -> Dim:
-        collected: dict[Monomial, int] = {}
-        for left, a in self.terms:
-            for right, b in Dim.of(other).terms:
-                powers = dict(left)
-                for atom, power in right:
-                    powers[atom] = powers.get(atom, 0) + power
-                key = tuple(sorted(powers.items(), key=lambda item: _atom_key(item[0])))
-                collected[key] = collected.get(key, 0) + a * b
-        return _from_dict(collected)
+        right = Dim.of(other)
+        if right.terms == ONE.terms:
+            return self
+        return right if self.terms == ONE.terms else _multiplied(self, right)
 
     def __rmul__(self, other: int) -> Dim:
         return self * other
@@ -158,7 +160,7 @@ class Dim:
 
     # -- asking ---------------------------------------------------------------------------
 
-    @property
+    @lazy
     def as_int(self) -> int | None:
         """The value when no symbol occurs."""
         if not self.terms:
@@ -175,7 +177,7 @@ class Dim:
         ((atom, power),) = self.terms[0][0]
         return atom if power == 1 and isinstance(atom, str) else None
 
-    @cached_property
+    @lazy
     def symbols(self) -> frozenset[str]:
         found: set[str] = set()
         for monomial, _ in self.terms:
@@ -203,6 +205,8 @@ class Dim:
 
     def substitute(self, values: Mapping[str, Dim]) -> Dim:
         """Replace symbols by sizes."""
+        if self.symbols.isdisjoint(values):
+            return self
         total = ZERO
         for monomial, coefficient in self.terms:
             product = Dim.of(coefficient)
@@ -216,6 +220,10 @@ class Dim:
         return total
 
     def __str__(self) -> str:
+        return self._text
+
+    @lazy
+    def _text(self) -> str:
         if not self.terms:
             return "0"
         pieces: list[str] = []
@@ -253,12 +261,45 @@ def _atom_value(atom: Atom, sizes: Mapping[str, int]) -> int:
     return atom.numerator.evaluate(sizes) // denominator
 
 
-def _from_dict(collected: Mapping[Monomial, int]) -> Dim:
-    def key(item: tuple[Monomial, int]) -> tuple[int, list[tuple[tuple[int, str], int]]]:
-        monomial = item[0]
-        return -sum(p for _, p in monomial), [(_atom_key(a), -p) for a, p in monomial]
+# Sizes are few and combined all the time: every sum and product is computed once.
+@lru_cache(maxsize=4096)
+def _plain(value: int | str) -> Dim:
+    if isinstance(value, str):
+        return Dim(((((value, 1),), 1),))
+    return Dim((((), int(value)),)) if value else Dim(())
 
-    return Dim(tuple(sorted(((m, c) for m, c in collected.items() if c), key=key)))
+
+@lru_cache(maxsize=16384)
+def _added(left: Dim, right: Dim) -> Dim:
+    collected = dict(left.terms)
+    for monomial, coefficient in right.terms:
+        collected[monomial] = collected.get(monomial, 0) + coefficient
+    return _from_dict(collected)
+
+
+@lru_cache(maxsize=16384)
+def _multiplied(left: Dim, right: Dim) -> Dim:
+    collected: dict[Monomial, int] = {}
+    for one, a in left.terms:
+        for other, b in right.terms:
+            powers = dict(one)
+            for atom, power in other:
+                powers[atom] = powers.get(atom, 0) + power
+            key = tuple(sorted(powers.items(), key=lambda item: _atom_key(item[0])))
+            collected[key] = collected.get(key, 0) + a * b
+    return _from_dict(collected)
+
+
+def _from_dict(collected: Mapping[Monomial, int]) -> Dim:
+    terms = [item for item in collected.items() if item[1]]
+    if len(terms) > 1:
+        terms.sort(key=_term_key)
+    return Dim(tuple(terms))
+
+
+def _term_key(item: tuple[Monomial, int]) -> tuple[int, list[tuple[tuple[int, str], int]]]:
+    monomial = item[0]
+    return -sum(p for _, p in monomial), [(_atom_key(a), -p) for a, p in monomial]
 
 
 def dim_of_ast(node: ast.expr) -> Dim:

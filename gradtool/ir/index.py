@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from gradtool.ir.dims import ONE, ZERO, Dim
+from gradtool.ir.lazy import lazy
 
 Kind: TypeAlias = Literal["real", "index", "bool"]
 
@@ -30,16 +31,33 @@ class Tensor:
     labels: Dim | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Index:
     """An index variable that runs over ``0 .. size-1``."""
 
     name: str
     size: Dim
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Index) and self.name == other.name and self.size == other.size
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @lazy
+    def _hash(self) -> int:
+        return hash((self.name, self.size))
+
     @property
     def key(self) -> str:
         return self.name
+
+    @lazy
+    def alone(self) -> Affine:
+        """The index expression that is just this index; 0 when it has one value only."""
+        return Affine((), ZERO) if self.size == ONE else Affine(((self, ONE),), ZERO)
 
 
 @dataclass(frozen=True)
@@ -49,16 +67,16 @@ class Label:
     tensor: Tensor
     index: tuple[Affine, ...]
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
 
-    @cached_property
+    @lazy
     def index_set(self) -> frozenset[Index]:
         return frozenset[Index]().union(*(e.indices for e in self.index))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Label) and self.key == other.key
+        return self is other or (isinstance(other, Label) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -79,12 +97,12 @@ class Affine:
         if isinstance(value, Affine):
             return value
         if isinstance(value, Index):
-            return Affine((), ZERO) if value.size == ONE else Affine(((value, ONE),), ZERO)
+            return value.alone
         if isinstance(value, Label):
             return Affine(((value, ONE),), ZERO)
         return Affine((), Dim.of(value))
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         parts = [p.key if c == ONE else f"({c})*{p.key}" for p, c in self.terms]
         if self.const != ZERO or not parts:
@@ -92,29 +110,43 @@ class Affine:
         return "+".join(parts)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Affine) and self.key == other.key
+        return self is other or (isinstance(other, Affine) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)
 
     def __add__(self, other: Affine | Position | Dim | int) -> Affine:
         right = Affine.of(other)
+        if not right.terms:
+            if not right.const.terms:
+                return self
+            return Affine(self.terms, self.const + right.const)
         collected = dict(self.terms)
         for position, coefficient in right.terms:
-            collected[position] = collected.get(position, ZERO) + coefficient
+            seen = collected.get(position)
+            collected[position] = coefficient if seen is None else seen + coefficient
         return _affine(collected, self.const + right.const)
 
     def __mul__(self, factor: Dim | int) -> Affine:
         by = Dim.of(factor)
-        return _affine({p: c * by for p, c in self.terms}, self.const * by)
+        if by == ONE:
+            return self
+        if by == ZERO:
+            return Affine((), ZERO)
+        # No product of sizes other than zero is zero: the terms stay, in their order.
+        return Affine(tuple((p, c * by) for p, c in self.terms), self.const * by)
 
     def __neg__(self) -> Affine:
-        return self * -1
+        return self._negative
+
+    @lazy
+    def _negative(self) -> Affine:
+        return Affine(tuple((p, -c) for p, c in self.terms), -self.const)
 
     def __sub__(self, other: Affine | Position | Dim | int) -> Affine:
         return self + (-Affine.of(other))
 
-    @property
+    @lazy
     def as_index(self) -> Index | None:
         """The index when the expression is one bare index."""
         if len(self.terms) == 1 and self.const == ZERO and self.terms[0][1] == ONE:
@@ -135,7 +167,7 @@ class Affine:
         """The size when no index or label occurs."""
         return None if self.terms else self.const
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         found: set[Index] = set()
         for position, _ in self.terms:
@@ -156,19 +188,32 @@ class Affine:
         return (p for p, _ in self.terms if isinstance(p, Label))
 
     def substitute(self, values: Mapping[Index, Affine]) -> Affine:
-        if not any(index in values for index in self.indices):
+        bare = self.as_index
+        if bare is not None:
+            return values.get(bare, self)
+        if self.indices.isdisjoint(values):
             return self
-        result = Affine((), self.const)
+        collected: dict[Position, Dim] = {}
+        const = self.const
         for position, coefficient in self.terms:
             if isinstance(position, Label):
-                moved = Label(position.tensor, tuple(e.substitute(values) for e in position.index))
-                result = result + Affine.of(moved) * coefficient
+                inner = tuple(e.substitute(values) for e in position.index)
+                moved = Affine.of(Label(position.tensor, inner))
             else:
-                result = result + values.get(position, Affine.of(position)) * coefficient
-        return result
+                moved = values.get(position, position.alone)
+            for new, by in moved.terms:
+                seen = collected.get(new)
+                product = by * coefficient
+                collected[new] = product if seen is None else seen + product
+            const = const + moved.const * coefficient
+        return _affine(collected, const)
 
     def bounds(self) -> tuple[Dim, Dim] | None:
         """The smallest and largest value, when every coefficient has a provable sign."""
+        return self._bounds
+
+    @lazy
+    def _bounds(self) -> tuple[Dim, Dim] | None:
         low = high = self.const
         for position, coefficient in self.terms:
             if isinstance(position, Label):
@@ -192,10 +237,17 @@ class Affine:
 
 
 def _affine(terms: Mapping[Position, Dim], const: Dim) -> Affine:
-    kept = ((p, c) for p, c in terms.items() if c != ZERO)
-    return Affine(tuple(sorted(kept, key=lambda item: item[0].key)), const)
+    kept = [item for item in terms.items() if item[1].terms]
+    if len(kept) > 1:
+        kept.sort(key=_by_key)
+    return Affine(tuple(kept), const)
 
 
+def _by_key(item: tuple[Position, Dim]) -> str:
+    return item[0].key
+
+
+@lru_cache(maxsize=16384)
 def nonnegative(dim: Dim) -> bool:
     """Whether a size is provably >= 0, given that every named size is at least 1.
 

@@ -17,13 +17,14 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Literal, TypeAlias
 
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
+from gradtool.ir.lazy import lazy
 
 _fresh_numbers = itertools.count()
+_NONE, _ONCE = Fraction(0), Fraction(1)  # exponents; making a Fraction is not cheap
 
 
 class _ByKey:
@@ -33,8 +34,13 @@ class _ByKey:
     def key(self) -> str:
         raise NotImplementedError
 
+    @property
+    def inner_sums(self) -> frozenset[str]:
+        """Names of indices that are summed inside; an outer sum must not use them."""
+        return frozenset()
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByKey) and self.key == other.key
+        return self is other or (isinstance(other, _ByKey) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -47,11 +53,11 @@ class Access(_ByKey):
     tensor: Tensor
     index: tuple[Affine, ...]
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(e.indices for e in self.index))
 
@@ -83,7 +89,7 @@ class Size(_ByKey):
 
     dim: Dim
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"({self.dim})"
 
@@ -99,7 +105,7 @@ class Number(_ByKey):
 
     value: Fraction
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"#{self.value}"
 
@@ -116,7 +122,7 @@ class Iverson(_ByKey):
     relation: Literal["eq", "ge"]
     value: Affine
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"[{self.relation} {self.value.key}]"
 
@@ -124,7 +130,37 @@ class Iverson(_ByKey):
     def indices(self) -> frozenset[Index]:
         return self.value.indices
 
+    @lazy
+    def decided(self) -> bool | None:
+        """Whether it always holds or never holds; None when that is not known."""
+        dim = self.value.as_dim
+        if dim is not None and dim.as_int is not None:
+            return dim.as_int == 0 if self.relation == "eq" else dim.as_int >= 0
+        bounds = self.value.bounds()
+        if bounds is None:
+            return None
+        low, high = bounds
+        if self.relation == "ge":
+            if nonnegative(low):
+                return True
+            if nonnegative(-high - 1):
+                return False
+        elif nonnegative(low - 1) or nonnegative(-high - 1):
+            return False
+        return None
+
+    @lazy
+    def oriented(self) -> Iverson:
+        """``[a - b == 0]`` and ``[b - a == 0]`` are one factor."""
+        if self.relation == "eq":
+            flipped = -self.value
+            if flipped.key < self.value.key:
+                return Iverson("eq", flipped)
+        return self
+
     def substitute(self, values: Mapping[Index, Affine]) -> Iverson:
+        if self.value.indices.isdisjoint(values):
+            return self
         return Iverson(self.relation, self.value.substitute(values))
 
 
@@ -134,7 +170,7 @@ class Position(_ByKey):
 
     value: Affine
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"<{self.value.key}>"
 
@@ -143,6 +179,8 @@ class Position(_ByKey):
         return self.value.indices
 
     def substitute(self, values: Mapping[Index, Affine]) -> Position:
+        if self.value.indices.isdisjoint(values):
+            return self
         return Position(self.value.substitute(values))
 
 
@@ -154,19 +192,42 @@ class Compare(_ByKey):
     left: Poly
     right: Poly
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"({self.left.key} {self.relation} {self.right.key})"
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         return self.left.indices | self.right.indices
 
+    @lazy
+    def inner_sums(self) -> frozenset[str]:
+        return _summed_inside(self.left, self.right)
+
     def substitute(self, values: Mapping[Index, Affine]) -> Compare:
+        if self.indices.isdisjoint(values):
+            return self
         return Compare(self.relation, self.left.substitute(values), self.right.substitute(values))
+
+    @lazy
+    def decided(self) -> bool | None:
+        """Whether it always holds or never holds; None when that is not known."""
+        difference = (self.left - self.right).constant
+        if difference is None:
+            return None
+        return {
+            ">": difference > 0,
+            ">=": difference >= 0,
+            "==": difference == 0,
+            "!=": difference != 0,
+        }[self.relation]
 
     def negated(self) -> Compare:
         """The opposite condition, as an atom of its own."""
+        return self._negated
+
+    @lazy
+    def _negated(self) -> Compare:
         match self.relation:
             case ">":
                 return Compare(">=", self.right, self.left)
@@ -185,13 +246,17 @@ class Function(_ByKey):
     name: str
     args: tuple[Poly, ...]
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"{self.name}({','.join(a.key for a in self.args)})"
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(a.indices for a in self.args))
+
+    @lazy
+    def inner_sums(self) -> frozenset[str]:
+        return _summed_inside(*self.args)
 
     def substitute(self, values: Mapping[Index, Affine]) -> Function:
         if self.indices.isdisjoint(values):
@@ -205,7 +270,7 @@ class Group(_ByKey):
 
     poly: Poly
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"{{{self.poly.key}}}"
 
@@ -213,7 +278,13 @@ class Group(_ByKey):
     def indices(self) -> frozenset[Index]:
         return self.poly.indices
 
+    @lazy
+    def inner_sums(self) -> frozenset[str]:
+        return _summed_inside(self.poly)
+
     def substitute(self, values: Mapping[Index, Affine]) -> Group:
+        if self.poly.indices.isdisjoint(values):
+            return self
         return Group(self.poly.substitute(values))
 
 
@@ -231,7 +302,7 @@ class Term(_ByKey):
     factors: tuple[Factor, ...]
     bound: tuple[Index, ...] = ()
 
-    @cached_property
+    @lazy
     def body(self) -> str:
         """The key without the coefficient: like terms share it."""
         shown = "*".join(a.key if e == 1 else f"{a.key}^{e}" for a, e in self.factors)
@@ -239,11 +310,11 @@ class Term(_ByKey):
             return shown
         return f"S[{','.join(f'{i.name}<{i.size}' for i in self.bound)}]{shown}"
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return f"{self.coefficient}*{self.body}"
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         """The free indices."""
         found = frozenset[Index]().union(*(a.indices for a, _ in self.factors))
@@ -265,11 +336,11 @@ class Poly(_ByKey):
 
     terms: tuple[Term, ...]
 
-    @cached_property
+    @lazy
     def key(self) -> str:
         return " + ".join(t.key for t in self.terms) or "0"
 
-    @cached_property
+    @lazy
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(t.indices for t in self.terms))
 
@@ -365,6 +436,9 @@ def poly_of(terms: Iterable[Term]) -> Poly:
         else:
             total = seen.coefficient + term.coefficient
             collected[term.body] = Term(total, seen.factors, seen.bound)
+    if len(collected) == 1:
+        (only,) = collected.values()
+        return Poly((only,)) if only.coefficient else NOTHING
     return Poly(tuple(collected[b] for b in sorted(collected) if collected[b].coefficient))
 
 
@@ -424,7 +498,8 @@ def product(
     """The canonical term of a product; a zero product has coefficient 0."""
     if not coefficient:
         return _ZERO_TERM
-    bound = tuple(i for i in bound if i.size != ONE)
+    if bound:
+        bound = tuple(i for i in bound if i.size != ONE)
     state = _collect(coefficient, factors)
     if state is None:
         return _ZERO_TERM
@@ -440,10 +515,17 @@ def product(
         return _ZERO_TERM
     if bound:
         state, bound = _drop_unused(state, bound)
-        state, bound = _rename(state, bound)
+        if bound:
+            state, bound = _rename(state, bound)
     final_coefficient, collected = state
-    ordered = tuple(sorted(collected.items(), key=lambda f: f[0].key))
-    return Term(final_coefficient, ordered, bound)
+    ordered = list(collected.items())
+    if len(ordered) > 1:
+        ordered.sort(key=_by_key)
+    return Term(final_coefficient, tuple(ordered), bound)
+
+
+def _by_key(factor: Factor) -> str:
+    return factor[0].key
 
 
 _State: TypeAlias = tuple[Fraction, dict["Atom", Fraction]]
@@ -452,46 +534,53 @@ _State: TypeAlias = tuple[Fraction, dict["Atom", Fraction]]
 def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
     """Collect like atoms and evaluate the decidable 0/1 factors; None when the product is 0."""
     collected: dict[Atom, Fraction] = {}
+
+    def add(base: Atom, exponent: Fraction) -> None:
+        seen = collected.get(base)
+        collected[base] = exponent if seen is None else seen + exponent
+
     for base, exponent in factors:
-        if isinstance(base, Iverson):
-            truth = _decide(base)
-            if truth is False:
-                return None
-            if truth is None:
-                collected[_oriented(base)] = Fraction(1)
-            continue
-        if isinstance(base, Compare):
-            truth = _decide_compare(base)
-            if truth is False:
-                return None
-            if truth is None:
-                if base.negated() in collected:
+        match base:
+            case Access(tensor=tensor):
+                if tensor.kind == "bool":
+                    collected[base] = _ONCE
+                    continue
+            case Iverson():
+                truth = base.decided
+                if truth is False:
                     return None
-                collected[base] = Fraction(1)
-            continue
-        if isinstance(base, Access) and base.tensor.kind == "bool":
-            collected[base] = Fraction(1)
-            continue
-        if isinstance(base, Position) and base.value.as_dim is not None:
-            by, more = size_factors(base.value.const)
-            if not by:
-                return None
-            coefficient *= by ** int(exponent)
-            for inner, power in more:
-                collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
-            continue
-        if isinstance(base, Number) and (exponent + collected.get(base, 0)).denominator == 1:
-            total = exponent + collected.pop(base, Fraction(0))
-            coefficient *= base.value ** int(total)
-            continue
-        if isinstance(base, Group) and base.poly.single is not None:
-            inner_term = base.poly.single
-            if exponent.denominator == 1 and not inner_term.bound:
-                coefficient *= inner_term.coefficient ** int(exponent)
-                for inner, power in inner_term.factors:
-                    collected[inner] = collected.get(inner, Fraction(0)) + power * exponent
+                if truth is None:
+                    collected[base.oriented] = _ONCE
                 continue
-        collected[base] = collected.get(base, Fraction(0)) + exponent
+            case Compare():
+                truth = base.decided
+                if truth is False:
+                    return None
+                if truth is None:
+                    if base.negated() in collected:
+                        return None
+                    collected[base] = _ONCE
+                continue
+            case Position() if base.value.as_dim is not None:
+                by, more = size_factors(base.value.const)
+                if not by:
+                    return None
+                coefficient *= by ** int(exponent)
+                for inner, power in more:
+                    add(inner, power * exponent)
+                continue
+            case Number() if (exponent + collected.get(base, 0)).denominator == 1:
+                total = exponent + collected.pop(base, _NONE)
+                coefficient *= base.value ** int(total)
+                continue
+            case Group(poly=poly) if poly.single is not None:
+                inner_term = poly.single
+                if exponent.denominator == 1 and not inner_term.bound:
+                    coefficient *= inner_term.coefficient ** int(exponent)
+                    for inner, power in inner_term.factors:
+                        add(inner, power * exponent)
+                    continue
+        add(base, exponent)
     for base, exponent in list(collected.items()):
         # 1/2 * sqrt(2) is written 1/sqrt(2), so that equal numbers look equal.
         if isinstance(base, Number) and 0 < exponent < 1:
@@ -500,45 +589,6 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
                 coefficient *= whole
                 collected[base] = exponent - 1
     return coefficient, {a: e for a, e in collected.items() if e}
-
-
-def _oriented(delta: Iverson) -> Iverson:
-    """``[a - b == 0]`` and ``[b - a == 0]`` are one factor."""
-    if delta.relation == "eq":
-        flipped = -delta.value
-        if flipped.key < delta.value.key:
-            return Iverson("eq", flipped)
-    return delta
-
-
-def _decide(delta: Iverson) -> bool | None:
-    dim = delta.value.as_dim
-    if dim is not None and dim.as_int is not None:
-        return dim.as_int == 0 if delta.relation == "eq" else dim.as_int >= 0
-    bounds = delta.value.bounds()
-    if bounds is None:
-        return None
-    low, high = bounds
-    if delta.relation == "ge":
-        if nonnegative(low):
-            return True
-        if nonnegative(-high - 1):
-            return False
-    elif nonnegative(low - 1) or nonnegative(-high - 1):
-        return False
-    return None
-
-
-def _decide_compare(compare: Compare) -> bool | None:
-    difference = (compare.left - compare.right).constant
-    if difference is None:
-        return None
-    return {
-        ">": difference > 0,
-        ">=": difference >= 0,
-        "==": difference == 0,
-        "!=": difference != 0,
-    }[compare.relation]
 
 
 def _solve_delta(
@@ -688,61 +738,77 @@ def _drop_unused(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple
 def _rename(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Index, ...]]:
     """Rename bound indices by what they do, so that equal sums look equal."""
     coefficient, collected = state
-    touching = [(a, e) for a, e in collected.items() if not a.indices.isdisjoint(bound)]
-    neutral = {i: Affine.of(Index("*", i.size)) for i in bound}
-
-    def signature(index: Index) -> tuple[str, ...]:
-        values = {**neutral, index: Affine.of(Index("@", index.size))}
-        seen = (f"{a.substitute(values).key}^{e}" for a, e in touching if index in a.indices)
-        return (str(index.size), *sorted(seen))
-
-    ranked = sorted(((signature(i), i) for i in bound), key=lambda pair: pair[0])
-    groups = [
-        [index for _, index in members]
-        for _, members in itertools.groupby(ranked, key=lambda pair: pair[0])
-    ]
-    taken = {i.name for a in collected for i in a.indices if i not in bound}
-    for a in collected:
-        taken |= _inner_sums(a)
-    fresh = (f"${k}" for k in itertools.count())
-    free_names = list(itertools.islice((n for n in fresh if n not in taken), len(bound)))
+    groups = _alike(collected, bound) if len(bound) > 1 else [list(bound)]
+    free_names = _free_names(collected, bound)
     best: tuple[list[str], dict[Atom, Fraction], tuple[Index, ...]] | None = None
+    only = all(len(group) == 1 for group in groups)
     orders = itertools.product(*(itertools.permutations(g) for g in groups))
     for order in itertools.islice(orders, 24):
         sequence = list(itertools.chain.from_iterable(order))
-        names = [Index(n, old.size) for n, old in zip(free_names, sequence, strict=True)]
-        values = {old: Affine.of(new) for old, new in zip(sequence, names, strict=True)}
-        renamed: dict[Atom, Fraction] = {}
-        for a, e in collected.items():
+        names = tuple(Index(n, old.size) for n, old in zip(free_names, sequence, strict=True))
+        values = {
+            old: new.alone for old, new in zip(sequence, names, strict=True) if old.name != new.name
+        }
+        renamed: dict[Atom, Fraction] = collected if not values else {}
+        for a, e in collected.items() if values else ():
             moved = a.substitute(values)
             if isinstance(moved, Iverson):
-                moved = _oriented(moved)
+                moved = moved.oriented
             renamed[moved] = e if moved not in renamed else renamed[moved] + e
+        if only:
+            return (coefficient, renamed), names
         text = sorted(f"{a.key}^{e}" for a, e in renamed.items())
         if best is None or text < best[0]:
-            best = text, renamed, tuple(names)
+            best = text, renamed, names
     assert best is not None
     return (coefficient, best[1]), best[2]
 
 
-def _inner_sums(base: Atom) -> set[str]:
+def _alike(collected: Mapping[Atom, Fraction], bound: tuple[Index, ...]) -> list[list[Index]]:
+    """The bound indices, sorted by what they do; those that do the same are in one group."""
+    by_size: dict[str, list[Index]] = {}
+    for index in bound:
+        by_size.setdefault(str(index.size), []).append(index)
+    neutral = {i: Index("*", i.size).alone for i in bound}
+
+    def signature(index: Index) -> list[str]:
+        values = {**neutral, index: Index("@", index.size).alone}
+        return sorted(
+            f"{a.substitute(values).key}^{e}" for a, e in collected.items() if index in a.indices
+        )
+
+    groups: list[list[Index]] = []
+    for size_text in sorted(by_size):
+        members = by_size[size_text]
+        if len(members) == 1:
+            groups.append(members)
+            continue
+        ranked = sorted(((signature(i), i) for i in members), key=lambda pair: pair[0])
+        groups += [
+            [index for _, index in same]
+            for _, same in itertools.groupby(ranked, key=lambda pair: pair[0])
+        ]
+    return groups
+
+
+def _free_names(collected: Mapping[Atom, Fraction], bound: tuple[Index, ...]) -> list[str]:
+    """Canonical names for bound indices that nothing else in the product has."""
+    taken = {i.name for a in collected for i in a.indices if i not in bound}
+    for a in collected:
+        taken |= a.inner_sums
+    fresh = (f"${k}" for k in itertools.count())
+    return list(itertools.islice((n for n in fresh if n not in taken), len(bound)))
+
+
+def _summed_inside(*parts: Poly) -> frozenset[str]:
     """Names of indices that are summed inside an atom; an outer sum must not use them."""
-    match base:
-        case Group(poly=poly):
-            parts: tuple[Poly, ...] = (poly,)
-        case Function(args=args):
-            parts = args
-        case Compare(left=left, right=right):
-            parts = (left, right)
-        case _:
-            return set()
     found: set[str] = set()
     for part in parts:
         for term in part.terms:
-            found |= {i.name for i in term.bound}
+            found.update(i.name for i in term.bound)
             for inner, _ in term.factors:
-                found |= _inner_sums(inner)
-    return found
+                found |= inner.inner_sums
+    return frozenset(found)
 
 
 def defined_at(body: Poly, free: Iterable[Index], entries: Iterable[Affine]) -> Poly:
