@@ -86,6 +86,9 @@ def factored_polynomial(
 @lru_cache(maxsize=4096)
 def _differentiated(expression: Any, symbol: Any) -> Any:
     derivative = sympy.diff(expression, symbol)
+    if any(not power.exp.is_Rational for power in derivative.atoms(sympy.Pow)):
+        # sympy has p*x**p/x, which is 0/0 at zero; p*x**(p - 1) is what a textbook has.
+        derivative = sympy.powsimp(derivative, combine="exp")
     # The derivative of a jump is zero wherever it exists.
     return derivative.replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)
 

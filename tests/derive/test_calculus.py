@@ -1,0 +1,33 @@
+"""Derivatives hold where a quotient would be 0/0: the power rule at zero."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradtool.derive.derivation import derive
+from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.certify import read_back
+from gradtool.numeric.grid import run
+from gradtool.numeric.sample import setting_for
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
+
+
+@pytest.mark.parametrize("line", ["x**p", "x * x**p", "(2 * x)**(p + 1)", "x**3 * x**p"])
+def test_a_power_with_a_named_exponent_has_its_slope_at_zero(line: str) -> None:
+    spec = load_text(
+        f"layer: t\ninputs: {{x: [N]}}\nconstants: {{p: 2}}\nforward: |\n  L = sum({line})\n", "t"
+    )
+    graph = graph_of(spec)
+    statements, gradients = read_back(derive(graph))
+    setting = setting_for(graph, {"N": 3}, Double())
+    x = np.array([0.0, 1.0, -2.0])
+    known = run(graph.statements, {"x": x}, setting)
+    found = run(statements, known, setting)[gradients["x"].name]
+    step = 1e-6
+    slopes = [
+        (eval(line, {"x": v + step, "p": 2}) - eval(line, {"x": v - step, "p": 2})) / (2 * step)
+        for v in x
+    ]
+    np.testing.assert_allclose(found, slopes, atol=1e-8, rtol=1e-6)
