@@ -16,7 +16,15 @@ from gradtool.derive.knowledge import Knowledge, entry_of
 from gradtool.derive.match import matches
 from gradtool.derive.reverse import Cotangents, is_joined
 from gradtool.derive.simplify import simplified
-from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
+from gradtool.ir.graph import (
+    AnyStatement,
+    Graph,
+    MatrixFunction,
+    Reshape,
+    Scan,
+    Statement,
+    operands,
+)
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import (
     Access,
@@ -174,6 +182,9 @@ class _Compact:
         elif isinstance(statement, MatrixFunction):
             for operand in statement.operands:
                 self._keep(operand.name)
+        elif isinstance(statement, Scan):
+            for source in sorted(operands(statement)):
+                self._keep(source)
 
     def _resolved(self, statement: Statement) -> Statement:
         body = simplified(statement.body, self.knowledge)
@@ -201,6 +212,8 @@ class _Compact:
         if not isinstance(statement, Statement) or is_joined(statement):
             return None
         own = self._own(statement)
+        if name in self.found.begun and len(own.terms) > 1:
+            return None  # what reaches a step from outside and from the next step: dh
         branches = self._branches(name)
         if self._cheap(own, branches and self._named(name)) or (
             self._masked(own) and not self._named(name) and not self._feeds_contraction(name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gradtool.derive.compact import Closed, compact
-from gradtool.derive.line import Line
+from gradtool.derive.line import Line, Tape
 from gradtool.derive.naming import telling_name, unlike
 from gradtool.derive.raising import raised
+from gradtool.derive.recurrence import with_blocks
 from gradtool.derive.reverse import Cotangents, is_joined, reverse
 from gradtool.derive.sharing import shared_values
 from gradtool.ir.dims import Dim
@@ -26,6 +28,7 @@ class Derivation:
         lines: inner values, kept cotangents and gradients, in an order that can be run.
         zero: inputs whose gradient is zero because the outputs do not depend on them.
         closed: the same in index notation.
+        tapes: what the loops of the forward pass keep for the backward pass.
     """
 
     graph: Graph
@@ -34,6 +37,7 @@ class Derivation:
     zero: tuple[str, ...]
     closed: Closed
     cotangents: Cotangents
+    tapes: tuple[Tape, ...] = ()
 
     @property
     def is_loss(self) -> bool:
@@ -57,6 +61,30 @@ def derive(
     targets = graph.wanted if wanted is None else wanted
     found = reverse(graph, targets)
     closed = compact(found, targets, staged=staged)
+    lines = written_lines(found, closed, targets, staged=staged)
+    zero = tuple(name for name in targets if name not in closed.gradients)
+    upstream = (
+        {}
+        if is_loss(graph)
+        else {out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()}
+    )
+    if not found.turned:
+        return Derivation(found.graph, upstream, tuple(lines), zero, closed, found)
+    written, kept, tapes = with_blocks(lines, found, closed, partial(_step_lines, staged=staged))
+    return Derivation(kept, upstream, tuple(written), zero, closed, found, tapes)
+
+
+def _step_lines(
+    found: Cotangents, targets: tuple[str, ...], *, staged: bool
+) -> tuple[list[Line], Closed]:
+    closed = compact(found, targets, staged=staged)
+    return written_lines(found, closed, targets, staged=staged), closed
+
+
+def written_lines(
+    found: Cotangents, closed: Closed, targets: tuple[str, ...], *, staged: bool = False
+) -> list[Line]:
+    """The backward pass as array expressions, in an order that can be run."""
     lines: list[Line] = []
     gradient_names = {d.name: name for name, d in closed.gradients.items()}
     forward = {d.name: name for name, d in found.of.items()}
@@ -86,13 +114,7 @@ def derive(
         (line for line in lines if line.role == "gradient"), key=lambda line: order[line.name]
     )
     others = [line for line in lines if line.role != "gradient"]
-    zero = tuple(name for name in targets if name not in closed.gradients)
-    upstream = (
-        {}
-        if is_loss(graph)
-        else {out: (tensor.name, tensor.shape) for out, tensor in found.upstream.items()}
-    )
-    return Derivation(found.graph, upstream, tuple(_sorted(others, gradients)), zero, closed, found)
+    return _sorted(others, gradients)
 
 
 def _prefixed(tree: Tree, graph: Graph) -> Tree:
@@ -166,7 +188,8 @@ def _inline_reshapes(lines: list[Line], closed: Closed, upstream: set[str]) -> l
 
 
 def _is_indexed(tree: Tree) -> bool:
-    return isinstance(tree, Call) and tree.op == "indexed"
+    """Whether a line reads names only: index notation, a loop."""
+    return isinstance(tree, Call) and tree.op in ("indexed", "loop")
 
 
 def _joins(tree: Tree) -> bool:

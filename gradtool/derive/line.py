@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradtool.ir.dims import Dim
-from gradtool.ir.tree import Tree
+from gradtool.ir.tree import Call, Name, Tree, names
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Line:
         of: the forward value that it is the cotangent of; the graph's own name for an inner value.
         role: "inner", "cotangent" or "gradient".
         shape: its shape.
-        tree: its right side.
+        tree: its right side; of a loop's result, a Call of "loop" on the names that the loop reads.
+        block: the loop that a result comes from.
     """
 
     name: str
@@ -25,3 +27,71 @@ class Line:
     role: str
     shape: tuple[Dim, ...]
     tree: Tree
+    block: Block | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line of a loop: ``dX[:, t] = …`` or ``dW += …``."""
+
+    target: Tree
+    operator: str
+    tree: Tree
+    shape: tuple[Dim, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A loop of the backward pass, as it is written.
+
+    Attributes:
+        index, first, size, backwards: its steps.
+        before: the values that it begins with.
+        steps: the lines of one step.
+        after: what its last values are called.
+        entries: how slices and values of a step are written: ``X[:, t]`` for the body's X_t.
+    """
+
+    index: str
+    first: Dim
+    size: Dim
+    backwards: bool
+    before: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    after: tuple[Step, ...]
+    entries: Mapping[str, Tree]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names that it needs."""
+        every = (*self.before, *self.steps, *self.after)
+        made = {target_name(step.target) for step in every} | {self.index}
+        inside = frozenset[str]().union(*(names(step.tree) for step in every))
+        return inside - made
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A value that the forward loop keeps for the backward pass: ``i_at[t] = i``.
+
+    Attributes:
+        name: the array, with the step on its first axis.
+        index: the step.
+        tree: the value, in names of the step.
+        begins: whether it is the value that the step begins with.
+        line: 1-based line of the loop.
+    """
+
+    name: str
+    index: str
+    tree: Tree
+    begins: bool
+    line: int
+
+
+def target_name(target: Tree) -> str:
+    """The array that a line defines or adds to."""
+    while isinstance(target, Call):
+        target = target.args[0]
+    assert isinstance(target, Name)
+    return target.id

@@ -14,7 +14,16 @@ from dataclasses import replace
 from gradtool.derive.derivation import derive
 from gradtool.derive.naming import telling_name
 from gradtool.derive.reverse import reverse
-from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape, Statement, operands
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import (
+    AnyStatement,
+    Graph,
+    MatrixFunction,
+    Reshape,
+    Scan,
+    Statement,
+    operands,
+)
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Access, Atom, Poly, atom
 from gradtool.ir.tree import Name, Tree, names, replace_names
@@ -250,6 +259,8 @@ def _renamed(statement: AnyStatement, new: Mapping[str, Tensor]) -> AnyStatement
             return replace(
                 statement, out=out, tree=tree, hidden=hidden, body=_with_tensors(body, new)
             )
+        case Scan():
+            raise UnsupportedError("a loop over an axis in an explanation")
         case Reshape(operand=operand):
             return replace(
                 statement, out=out, tree=tree, hidden=hidden, operand=new.get(operand.name, operand)

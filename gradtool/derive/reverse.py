@@ -7,16 +7,27 @@ sentence is all there is: `softmax`, `conv2d` and `layer_norm` need no rule of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
 from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
+from gradtool.derive.cotangents import Cotangents, Turned
 from gradtool.derive.indexform import declared, index_names, scalar_tree
+from gradtool.derive.turn import settled, turn, with_tapes
 from gradtool.ir.dims import ONE, ZERO
-from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reduction, Reshape, Statement
+from gradtool.ir.graph import (
+    AnyStatement,
+    Graph,
+    Loop,
+    MatrixFunction,
+    Reduction,
+    Reshape,
+    Scan,
+    Statement,
+)
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import NOTHING, UNIT, Iverson, Poly, Term, access, atom, poly_of
 from gradtool.ir.tree import Call, Items, Name, Number, Tree
@@ -24,24 +35,6 @@ from gradtool.ir.walk import accesses
 from gradtool.ops.matrix import RULES
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
-
-
-@dataclass(frozen=True, slots=True)
-class Cotangents:
-    """The backward pass before any simplification.
-
-    Attributes:
-        graph: the forward graph, with the argmax statements that maxima need.
-        upstream: the given cotangents, by output name; a scalar output's is 1.
-        statements: one for each tensor that needs a cotangent, outputs first.
-        of: the cotangent tensor of a forward tensor, by its name; absent when it is zero.
-    """
-
-    graph: Graph
-    upstream: Mapping[str, Tensor]
-    statements: tuple[AnyStatement, ...]
-    of: Mapping[str, Tensor]
-
 
 __all__ = ["Cotangents", "cotangent_name", "is_joined", "reverse"]
 
@@ -52,15 +45,27 @@ def cotangent_name(name: str) -> str:
     return f"d{name}"
 
 
-def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
-    """Derive the cotangents of `wanted` (default: every differentiable input)."""
+def reverse(
+    graph: Graph,
+    wanted: Iterable[str] | None = None,
+    seeds: Mapping[str, Sequence[Tensor | Poly]] | None = None,
+) -> Cotangents:
+    """Derive the cotangents of `wanted` (default: every differentiable input).
+
+    Args:
+        seeds: what the cotangents of the outputs begin with, when they are not given as they are:
+            tensors of the same shape and numbers, which are added.
+    """
     targets = tuple(graph.wanted if wanted is None else wanted)
     graph = with_companions(_with_selectors(graph, targets))
+    graph = with_tapes(graph, _between(graph, targets))
     needed = _between(graph, targets)
     loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
-    upstream = {
-        name: Tensor(cotangent_name(name), graph.tensors[name].shape) for name in graph.outputs
-    }
+    upstream = (
+        {name: Tensor(cotangent_name(name), graph.tensors[name].shape) for name in graph.outputs}
+        if seeds is None
+        else {}
+    )
     gathered: dict[str, list[Arrival]] = {}
     axes: dict[str, tuple[Index, ...]] = {}
     whole: dict[str, list[AnyStatement]] = {}
@@ -72,7 +77,12 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             )
         return axes[tensor.name]
 
-    for name in graph.outputs:
+    for name, begins in (seeds or {}).items():
+        for begin in begins if name in needed else ():
+            here = place(graph.tensors[name])
+            seed = access(begin, here) if isinstance(begin, Tensor) else begin
+            gathered.setdefault(name, []).append(Arrival(seed, None))
+    for name in graph.outputs if seeds is None else ():
         if name in needed:
             seed = UNIT if loss else access(upstream[name], place(graph.tensors[name]))
             gathered.setdefault(name, []).append(Arrival(seed, None))
@@ -90,11 +100,13 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
             total = total + part.body
         if not total.terms:
             return None
-        if tensor.name in graph.outputs and total == access(upstream[tensor.name], place(tensor)):
-            found[tensor.name] = upstream[tensor.name]
-            return upstream[tensor.name]
+        given = [upstream[tensor.name]] if tensor.name in upstream else []
+        given += [s for s in (seeds or {}).get(tensor.name, ()) if isinstance(s, Tensor)]
+        if len(given) == 1 and total == access(given[0], place(tensor)):
+            found[tensor.name] = given[0]
+            return given[0]
         label = cotangent_name(tensor.name)
-        if tensor.name in graph.outputs:
+        if tensor.name in upstream:
             label += "_total"  # an output that is also used further on
         cotangent = Tensor(label, tensor.shape)
         hidden = tensor.name.startswith("_")
@@ -106,10 +118,30 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
         found[tensor.name] = cotangent
         return cotangent
 
+    turned: dict[Loop, Turned] = {}
+    results: dict[Loop, list[tuple[Scan, Tensor]]] = {}
+    begins_loop = {s.loop: s for s in reversed(graph.statements) if isinstance(s, Scan)}
     for statement in reversed(graph.statements):
-        if statement.out.name not in needed or statement.out.kind != "real":
+        cotangent = None
+        if statement.out.name in needed and statement.out.kind == "real":
+            cotangent = close(statement.out)
+        if isinstance(statement, Scan):
+            loop = statement.loop
+            start = statement.initial
+            if cotangent is not None:
+                results.setdefault(loop, []).append((statement, cotangent))
+                if start is not None and start.name in needed:
+                    body = access(cotangent, place(start))
+                    gathered.setdefault(start.name, []).append(Arrival(body, None))
+            if begins_loop[loop] is statement and loop in results:
+                backward = turn(graph, results[loop], needed, ordered, reverse)
+                if backward is not None:
+                    ordered.extend(backward.statements)
+                    turned[backward.statements[0].loop] = backward
+                    for onto, result in backward.arrivals:
+                        body = access(result, place(onto))
+                        gathered.setdefault(onto.name, []).append(Arrival(body, None))
             continue
-        cotangent = close(statement.out)
         if cotangent is None:
             continue
         match statement:
@@ -133,7 +165,9 @@ def reverse(graph: Graph, wanted: Iterable[str] | None = None) -> Cotangents:
     for tensor in graph.inputs:
         if tensor.name in targets:
             close(tensor)
-    return Cotangents(graph, upstream, tuple(ordered), found)
+    statements = settled(ordered) if turned else tuple(ordered)
+    begun = frozenset(found[name].name for name in seeds or () if name in found)
+    return Cotangents(graph, upstream, statements, found, turned, begun)
 
 
 def _letter(axis: int) -> str:
@@ -161,6 +195,9 @@ def _reads(statement: AnyStatement) -> set[str]:
             return {operand.name}
         case MatrixFunction(operands=several):
             return {tensor.name for tensor in several}
+        case Scan(loop=loop, initial=initial):
+            sources = [*loop.sources.values(), *([initial] if initial is not None else [])]
+            return {tensor.name for tensor in sources if tensor.kind == "real"}
 
 
 def _pull(

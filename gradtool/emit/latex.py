@@ -12,7 +12,7 @@ from gradtool.emit.latex_tree import BIG, SUM, Notation, Printer, held
 from gradtool.emit.latex_words import words
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Graph
+from gradtool.ir.graph import Graph, refuse_loops
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -126,6 +126,7 @@ def derivation_notation(derivation: Derivation, more: Iterable[Tensor] = ()) -> 
 
 def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
     """One layer: its forward pass and its gradients, as a part of a document."""
+    refuse_loops(derivation.graph, "LaTeX")
     forward, more = _forward(derivation)
     notation = derivation_notation(derivation, more)
     # An inner value of the graph stands in the forward pass, a shared expression does not.

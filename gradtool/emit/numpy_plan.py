@@ -14,7 +14,15 @@ from gradtool.emit.numpy_steps import Step, ordered, shared, simple
 from gradtool.emit.numpy_text import numpy_text
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement, operands, tensors_in
+from gradtool.ir.graph import (
+    AnyStatement,
+    MatrixFunction,
+    Reshape,
+    Statement,
+    operands,
+    refuse_loops,
+    tensors_in,
+)
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -58,6 +66,7 @@ class Plan:
 
 
 def plan_of(spec: LayerSpec, derivation: Derivation) -> Plan:
+    refuse_loops(derivation.graph, "NumPy code")
     return _Planner(spec, derivation).plan()
 
 

@@ -18,7 +18,7 @@ from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replac
 from gradtool.emit.text import operand
 from gradtool.emit.values import Values
 from gradtool.ir.dims import ONE, Dim
-from gradtool.ir.graph import Statement
+from gradtool.ir.graph import Statement, refuse_loops
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -61,6 +61,7 @@ def subscript_lines(derivation: Derivation, *, ascii: bool = False) -> tuple[str
 
 def subscripts(derivation: Derivation, *, ascii: bool = False) -> dict[str, str]:
     """The subscript form of every line of a derivation, by the line's name."""
+    refuse_loops(derivation.graph, "the subscript form")
     printer = _Printer(Values(derivation), ASCII if ascii else UNICODE)
     return {line.name: printer.line(line) for line in derivation.lines}
 

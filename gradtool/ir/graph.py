@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from gradtool.ir.dims import Dim
+from gradtool.ir.dims import ZERO, Dim
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Tree
@@ -67,7 +68,86 @@ class MatrixFunction:
     line: int = 0
 
 
-AnyStatement: TypeAlias = Statement | Reshape | MatrixFunction
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """An input of a loop's body: the slice of `source` at ``t + offset`` along `axis`."""
+
+    name: str
+    source: Tensor
+    axis: int
+    offset: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An input of a loop's body that holds a value of the step before.
+
+    Attributes:
+        name: the input.
+        initial: its value in the first step; None for zeros.
+        result: the value of the body that the next step gets.
+        label: what the spec calls it.
+    """
+
+    name: str
+    initial: Tensor | None
+    result: str
+    label: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """``for index in range(first, first + size)``: one step is a graph of the same language.
+
+    Inputs of the body are slices, carried values, the step itself (when it is used, a label
+    called `index`) and tensors of the graph around the loop, under the names they have there.
+    Loops are compared by identity: the `Scan` statements of one loop share it.
+    """
+
+    index: str
+    first: Dim
+    size: Dim
+    backwards: bool
+    body: Graph
+    sliced: tuple[Sliced, ...] = ()
+    carried: tuple[Carried, ...] = ()
+
+    @cached_property
+    def invariant(self) -> tuple[Tensor, ...]:
+        """The inputs of the body that are the same in every step."""
+        own = {s.name for s in self.sliced} | {c.name for c in self.carried} | {self.index}
+        return tuple(t for t in self.body.inputs if t.name not in own)
+
+    @cached_property
+    def sources(self) -> Mapping[str, Tensor]:
+        """The tensors around the loop that it reads."""
+        found = {t.name: t for t in self.invariant}
+        found.update((s.source.name, s.source) for s in self.sliced)
+        found.update((c.initial.name, c.initial) for c in self.carried if c.initial is not None)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One result of a loop: what becomes of the body's value `source`.
+
+    "slices" puts the value of every step at ``t + offset`` along `axis` of an array that is zero
+    elsewhere; "last" is the value after the last step; "sum" adds the values to `initial`.
+    """
+
+    out: Tensor
+    loop: Loop
+    source: str
+    what: Literal["slices", "last", "sum"]
+    tree: Tree
+    axis: int = 0
+    offset: Dim = ZERO
+    initial: Tensor | None = None
+    hidden: bool = False
+    line: int = 0
+
+
+AnyStatement: TypeAlias = Statement | Reshape | MatrixFunction | Scan
 
 
 @dataclass(frozen=True)
@@ -127,6 +207,26 @@ def operands(statement: AnyStatement) -> frozenset[str]:
             return frozenset((operand.name,))
         case MatrixFunction(operands=several):
             return frozenset(tensor.name for tensor in several)
+        case Scan(loop=loop, initial=initial):
+            return frozenset(loop.sources) | ({initial.name} if initial is not None else set())
+
+
+def inputs_of(statements: Iterable[AnyStatement]) -> tuple[Tensor, ...]:
+    """The tensors that statements read and that none of them defines, in order of first use."""
+    made = {statement.out.name for statement in statements}
+    found: dict[str, Tensor] = {}
+    for statement in statements:
+        match statement:
+            case Statement(body=body):
+                read = [a.tensor for a in accesses(body)] + [x.tensor for x in labels(body)]
+            case Reshape(operand=operand):
+                read = [operand]
+            case MatrixFunction(operands=several):
+                read = list(several)
+            case Scan(loop=loop, initial=initial):
+                read = [*loop.sources.values(), *([initial] if initial is not None else [])]
+        found.update((t.name, t) for t in read if t.name not in made and t.name not in found)
+    return tuple(found.values())
 
 
 def tensors_in(body: Poly) -> frozenset[str]:
@@ -144,3 +244,13 @@ def _in_order(dim: Dim) -> list[str]:
             else:
                 found += [*_in_order(atom.numerator), *_in_order(atom.denominator)]
     return found
+
+
+def refuse_loops(graph: Graph, what: str) -> None:
+    """Refuse a graph with a loop where loops are not written yet.
+
+    Raises:
+        UnsupportedError
+    """
+    if any(isinstance(statement, Scan) for statement in graph.statements):
+        raise UnsupportedError(f"a loop over an axis in {what}", "the plain text form has loops")

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from gradtool.derive.derivation import Derivation
+from gradtool.derive.line import Block
+from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
@@ -87,21 +89,35 @@ def read_back(derivation: Derivation) -> tuple[tuple[AnyStatement, ...], dict[st
     given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
     reader = LineReader(derivation.graph, given)
     gradients: dict[str, Tensor] = {}
-    for printed in derivation.lines:
-        written = line(printed.name, printed.tree)
+    blocks: set[int] = set()
+    for entry in derivation.lines:
+        block = entry.block
+        written = line(entry.name, entry.tree) if block is None else _block(block)
         try:
-            tensor = reader.read(written)
+            if block is None:
+                tensor = reader.read(written)
+            else:
+                if id(block) not in blocks:
+                    reader.read_block(written)
+                    blocks.add(id(block))
+                found = reader.build.scope[entry.name].tensor
+                assert found is not None
+                tensor = found
         except (ParseError, OpError) as error:
             raise CertificationError(f"the printed line does not parse: {written}: {error}") from (
                 error
             )
-        if tensor.shape != printed.shape:
+        if tensor.shape != entry.shape:
             raise CertificationError(
                 f"the printed line has another shape than the gradient: {written}"
             )
-        if printed.role == "gradient":
-            gradients[printed.of] = tensor
+        if entry.role == "gradient":
+            gradients[entry.of] = tensor
     return reader.statements, gradients
+
+
+def _block(block: Block) -> str:
+    return "\n".join(block_lines(block))
 
 
 def _checked(
@@ -131,7 +147,9 @@ def _checked(
             # Exactly one in this precision too: a derivation may rely on it.
             total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
             values[variable.name] = values[variable.name] / total
-    known = run(graph.statements, values, setting)
+    # What the loops of the forward pass keep is in the graph of the derivation only.
+    forward = derivation.graph if derivation.tapes else graph
+    known = run(forward.statements, values, setting)
     upstream: dict[str, Any] = {}
     weights: dict[str, Any] = {}
     for output in graph.outputs:
@@ -175,7 +193,7 @@ def derivation_targets(derivation: Derivation) -> tuple[str, ...]:
 
 
 def _report(spec: LayerSpec, derivation: Derivation, sizes: Mapping[str, int], error: float) -> str:
-    lines = "\n".join("    " + line(p.name, p.tree) for p in derivation.lines)
+    lines = "\n".join("    " + text for text in printed(derivation.lines))
     shown = ", ".join(f"{k}={v}" for k, v in sizes.items())
     return (
         f"the derived gradient of '{spec.name}' does not agree with 60-digit differences "

@@ -8,7 +8,7 @@ with as many digits as wanted.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import numpy as np
 
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, Loop, MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -82,9 +82,79 @@ def run(
         UnsupportedError: a size that is zero or negative.
     """
     known = dict(values)
+    loops: dict[int, dict[str, list[Array]]] = {}  # the values that scans want, step by step
+    statements = tuple(statements)
     for statement in statements:
-        known[statement.out.name] = _array(evaluate(statement, known, setting))
+        if isinstance(statement, Scan):
+            loop = statement.loop
+            if id(loop) not in loops:
+                wanted = {s.source for s in statements if isinstance(s, Scan) and s.loop is loop}
+                loops[id(loop)] = {name: [] for name in wanted}
+                for step in steps(loop, known, setting):
+                    for name, values_of in loops[id(loop)].items():
+                        values_of.append(step[name])
+            made = _result(statement, loops[id(loop)][statement.source], known, setting)
+            known[statement.out.name] = _array(made)
+        else:
+            known[statement.out.name] = _array(evaluate(statement, known, setting))
     return known
+
+
+def positions(loop: Loop, setting: Setting) -> list[int]:
+    """The steps of a loop in the order in which they are taken."""
+    first, size = setting.size(loop.first), setting.size(loop.size)
+    if size < 1:
+        raise UnsupportedError(f"the loop over {loop.index} has {size} steps")
+    order = list(range(first, first + size))
+    return order[::-1] if loop.backwards else order
+
+
+def steps(loop: Loop, known: Mapping[str, Array], setting: Setting) -> Iterator[dict[str, Array]]:
+    """All values of the body in each step, in the order in which the steps are taken."""
+    state: dict[str, Array] = {}
+    shapes = {t.name: t.shape for t in loop.body.inputs}
+    for carried in loop.carried:
+        if carried.name not in shapes:
+            continue
+        if carried.initial is not None:
+            state[carried.name] = known[carried.initial.name]
+        else:
+            shape = tuple(setting.size(dim) for dim in shapes[carried.name])
+            state[carried.name] = setting.arithmetic.zeros(shape)
+    for position in positions(loop, setting):
+        given = {t.name: known[t.name] for t in loop.invariant}
+        given |= state
+        given[loop.index] = np.asarray(position)
+        for part in loop.sliced:
+            index = [*[slice(None)] * part.axis, position + setting.size(part.offset)]
+            given[part.name] = _array(known[part.source.name][tuple(index)])
+        values = run(loop.body.statements, given, setting)
+        state = {c.name: values[c.result] for c in loop.carried if c.name in shapes}
+        yield values
+
+
+def _result(
+    statement: Scan, values: list[Array], known: Mapping[str, Array], setting: Setting
+) -> Array:
+    """What becomes of the values of all steps."""
+    if statement.what == "last":
+        return values[-1]
+    if statement.what == "sum":
+        start = statement.initial
+        shape = tuple(setting.size(dim) for dim in statement.out.shape)
+        total = setting.arithmetic.zeros(shape) if start is None else known[start.name]
+        for value in values:
+            total = total + value
+        return total
+    result = setting.arithmetic.zeros(tuple(setting.size(d) for d in statement.out.shape))
+    if statement.out.kind != "real":
+        result = np.zeros(np.shape(result), dtype=values[0].dtype)
+    result = np.array(result)
+    for position, value in zip(positions(statement.loop, setting), values, strict=True):
+        place = position + setting.size(statement.offset)
+        index: tuple[Any, ...] = (*[slice(None)] * statement.axis, place)
+        result[index] = value
+    return result
 
 
 def _array(value: Any) -> Array:

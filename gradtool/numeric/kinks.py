@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, Statement
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import NOTHING, Compare, Function, Poly, number
 from gradtool.ir.tree import Name
 from gradtool.ir.walk import atoms
 from gradtool.numeric.arithmetic import Double
-from gradtool.numeric.grid import Setting, evaluate, run
+from gradtool.numeric.grid import Setting, evaluate, run, steps
 from gradtool.numeric.sample import setting_for
 from gradtool.ops.scalar import FUNCTIONS
 
@@ -38,16 +38,32 @@ def close_kink(
     """
     setting = setting_for(graph, sizes, Double())
     with np.errstate(all="ignore"):
-        known = run(graph.statements, values, setting)
-        for statement in graph.statements:
-            if not isinstance(statement, Statement):
-                continue
-            where = f"line {statement.line}" if statement.line else statement.out.name
-            if statement.reduce != "sum" and _ties(statement, known, setting, gap):
-                return f"the two best candidates of the {statement.reduce} in {where}"
-            for left, right in _switches(statement.body):
-                if _close(left, right, known, setting, gap):
-                    return f"the two sides of a comparison in {where}"
+        return _close_in(graph.statements, values, setting, gap)
+
+
+def _close_in(
+    statements: Sequence[AnyStatement],
+    values: Mapping[str, Array],
+    setting: Setting,
+    gap: float,
+) -> str:
+    known = run(statements, values, setting)
+    loops: set[Loop] = set()
+    for statement in statements:
+        if isinstance(statement, Scan) and statement.loop not in loops:
+            loops.add(statement.loop)
+            for step in steps(statement.loop, known, setting):
+                found = _close_in(statement.loop.body.statements, step, setting, gap)
+                if found:
+                    return found
+        if not isinstance(statement, Statement):
+            continue
+        where = f"line {statement.line}" if statement.line else statement.out.name
+        if statement.reduce != "sum" and _ties(statement, known, setting, gap):
+            return f"the two best candidates of the {statement.reduce} in {where}"
+        for left, right in _switches(statement.body):
+            if _close(left, right, known, setting, gap):
+                return f"the two sides of a comparison in {where}"
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import Graph, Scan, Statement
 from gradtool.numeric.grid import Setting
 from gradtool.spec.model import LayerSpec, SizeRule, Variable
 
@@ -126,6 +126,8 @@ def _cost(graph: Graph, sizes: Mapping[str, int]) -> int:
     """Entries of all grids: what one evaluation computes."""
     whole = {**sizes, **_integers(graph)}
     total = 0
+    for loop in {s.loop for s in graph.statements if isinstance(s, Scan)}:
+        total += loop.size.evaluate(whole) * _cost(loop.body, whole)
     for statement in graph.statements:
         if not isinstance(statement, Statement):
             continue
@@ -144,6 +146,9 @@ def _allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
     whole = {**sizes, **_integers(graph)}
     try:
         if any(dim.evaluate(whole) < 0 for dim in graph.assumptions):
+            return False
+        loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
+        if not all(_allowed(loop.body, whole) for loop in loops):
             return False
         return all(
             dim.evaluate(whole) >= 1 for tensor in graph.tensors.values() for dim in tensor.shape

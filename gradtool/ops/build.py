@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import NoReturn, Protocol, TypeAlias
 
 from gradtool.ir.dims import ONE, Dim, DimError, shape_text
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reduction, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, MatrixFunction, Reduction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Kind, Label, Tensor
 from gradtool.ir.poly import Access, Atom, Poly, Position, access, atom, number, size
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, replace_names
@@ -52,6 +52,24 @@ class Operand:
         return len(self.shape)
 
 
+@dataclass(frozen=True)
+class Unreadable(Operand):
+    """A name that must not be read here; says why, and what to do."""
+
+    why: str = ""
+    hint: str = ""
+
+
+class Frame(Protocol):
+    """The loop whose body is being lowered."""
+
+    def slice(self, build: Builder, x: Operand, entries: Sequence[Tree]) -> Sliced | None:
+        """What an index with the step in it reads: a slice, and the entries left to apply."""
+
+
+Sliced: TypeAlias = tuple[Operand, tuple[Tree, ...]]
+
+
 class Lowering(Protocol):
     def __call__(self, build: Builder, call: Call) -> Operand: ...
 
@@ -71,6 +89,7 @@ class Builder:
     counter: int = 0
     lowered: dict[int, tuple[Tree, Operand]] = field(default_factory=dict)
     hints: dict[str, str] = field(default_factory=dict)
+    frame: Frame | None = None
 
     # -- trees to operands ----------------------------------------------------------------
 
@@ -113,7 +132,10 @@ class Builder:
 
     def _named(self, name: str, tree: Name) -> Operand:
         if name in self.scope:
-            return self.scope[name]
+            found = self.scope[name]
+            if isinstance(found, Unreadable):
+                raise OpError(found.why, tree.span, found.hint)
+            return found
         if name in self.constants:
             value = self.constants[name]
             dim = Dim.of(name) if isinstance(value, int) else None
@@ -293,6 +315,10 @@ def renamed(statement: AnyStatement, old: str, new: Tensor) -> AnyStatement:
         case MatrixFunction(operands=several):
             moved = tuple(new if t.name == old else t for t in several)
             return replace(statement, operands=moved, tree=tree)
+        case Scan(loop=loop):
+            # What a loop reads has a name of its own before the loop is lowered.
+            assert old not in loop.sources
+            return statement
 
 
 def constant(body: Poly, tree: Tree, dim: Dim | None) -> Operand:

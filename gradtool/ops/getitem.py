@@ -47,6 +47,12 @@ def getitem(build: Builder, call: Call, given: Arguments) -> Operand:
     """``x[...]``."""
     x = build.operand(given["x"])
     entries = given["index"].items if isinstance(given["index"], Items) else (given["index"],)
+    if build.frame is not None:
+        sliced = build.frame.slice(build, x, entries)
+        if sliced is not None:
+            x, entries = sliced
+            if not entries:
+                return x
     steps = _steps(build, x, entries, call)
     shape, place = _layout(build, steps, call)
     zero = Affine.of(0)

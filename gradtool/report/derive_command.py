@@ -184,9 +184,11 @@ def _json(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
 
 
 def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
+    from gradtool.ir.graph import refuse_loops
     from gradtool.report.steps import steps, steps_text
     from gradtool.spec.forward import graph_of
 
+    refuse_loops(derivation.graph, "--steps")
     return steps_text(steps(spec, graph_of(spec, finder(spec)), derivation), _STEPS_WIDTH)
 
 
@@ -204,11 +206,13 @@ def _steps_lines(sheet: Sheet) -> list[str]:
 
 
 def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
+    from gradtool.ir.graph import refuse_loops
     from gradtool.report.at_point import at_point_lines
     from gradtool.spec.forward import graph_of
 
     for spec in loaded:
         graph = graph_of(spec, finder(spec))
+        refuse_loops(graph, "--at")
         _print_plain(at_point_lines(spec, graph, at, _width(out)), out)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from gradtool.report.sheet import Row, Sheet
 
@@ -30,9 +31,12 @@ def layout(sheet: Sheet, width: int) -> list[StyledLine]:
         for number, row in enumerate(inner):
             lead = "  with " if number == 0 else "       "
             shown = row.text if row.indexed else f"{row.name} = {row.text}"
+            shown += f"   {row.note}" if row.note else ""
             lines += _wrapped(lead, shown, width, "cyan")
     lines.append([])
-    lines += _table(others, width)
+    for loop, run in groupby(others, key=lambda row: row.role == "loop"):
+        rows = list(run)
+        lines += _loops(rows, width) if loop else _table(rows, width)
     for name in sheet.zero:
         lines.append(
             [
@@ -113,6 +117,16 @@ def _table(rows: Sequence[Row], width: int) -> list[StyledLine]:
                     [Styled(" " * indent), Styled(part, "dim")]
                     for part in _broken(row.note, max(20, width - indent))
                 ]
+    return lines
+
+
+def _loops(rows: Sequence[Row], width: int) -> list[StyledLine]:
+    lines: list[StyledLine] = []
+    for row in rows:
+        for part in row.text.split("\n"):
+            inner = part.lstrip()
+            lead = "  " + " " * (len(part) - len(inner))
+            lines += _wrapped(lead, inner, width, "bold" if inner.startswith("for ") else "")
     return lines
 
 

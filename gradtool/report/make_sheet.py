@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.derive.line import Line
+from gradtool.derive.line import Line, Tape
+from gradtool.emit.loops import block_lines, tape_note
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
@@ -29,8 +32,16 @@ def make_sheet(
     derivation = derive(graph, wanted, staged=staged)
     certificate = certify(spec, graph, derivation)
     reader = LineReader(derivation.graph, [Tensor(n, s) for n, s in derivation.upstream.values()])
-    rows: list[Row] = []
+    rows = [_tape_row(tape, derivation) for tape in derivation.tapes]
+    blocks: set[int] = set()
     for entry in derivation.lines:
+        if entry.block is not None:
+            if id(entry.block) not in blocks:
+                blocks.add(id(entry.block))
+                shown = "\n".join(block_lines(entry.block))
+                reader.read_block(shown)
+                rows.append(Row("loop", "", "", "", shown))
+            continue
         note = "" if _is_indexed(entry.tree) else _note(entry, derivation, reader)
         reader.read(line(entry.name, entry.tree))
         rows.append(
@@ -65,6 +76,12 @@ def make_sheet(
     return sheet, derivation, certificate
 
 
+def _tape_row(tape: Tape, derivation: Derivation) -> Row:
+    shape = shape_text(derivation.graph.tensors[tape.name].shape)
+    name = f"{tape.name}[{tape.index}]"
+    return Row("inner", name, "", shape, text(tape.tree), tape_note(tape))
+
+
 def _is_indexed(tree: Tree) -> bool:
     return isinstance(tree, Call) and tree.op == "indexed"
 
@@ -72,7 +89,7 @@ def _is_indexed(tree: Tree) -> bool:
 def _conventions(graph: Graph) -> list[str]:
     """Values taken where the derivative jumps, when the layer has such a place."""
     found: list[str] = []
-    bodies = [s for s in graph.statements if isinstance(s, Statement)]
+    bodies = [s for s in _every(graph) if isinstance(s, Statement)]
     if any(isinstance(a, Compare) for s in bodies for a in atoms(s.body)):
         found.append(
             "at a kink the derivative of the branch that the forward pass takes is used "
@@ -81,6 +98,14 @@ def _conventions(graph: Graph) -> list[str]:
     if any(s.reduce in ("argmax", "argmin") for s in bodies):
         found.append("a tie of max or min goes to the first entry")
     return found
+
+
+def _every(graph: Graph) -> Iterator[AnyStatement]:
+    """All statements, those of loops included."""
+    yield from graph.statements
+    loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
+    for loop in loops:
+        yield from _every(loop.body)
 
 
 def _note(entry: Line, derivation: Derivation, reader: LineReader) -> str:

@@ -12,7 +12,8 @@ class Row:
     """One line of the backward pass.
 
     Attributes:
-        role: "inner" (a value of the forward pass), "cotangent" or "gradient".
+        role: "inner" (a value of the forward pass), "cotangent", "gradient", or "loop": `text` is
+            a whole loop then, line by line.
         name, of: what it is called, and the variable that it is the gradient of.
         shape: as NumPy prints it.
         text: the formula, or the whole index statement when `indexed`.

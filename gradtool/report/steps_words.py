@@ -20,7 +20,7 @@ from gradtool.emit.subscripts import subscripts
 from gradtool.emit.text import text
 from gradtool.ir.dims import ONE, Dim, shape_text
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import MatrixFunction, Reshape, Statement
+from gradtool.ir.graph import MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Index
 from gradtool.ir.poly import (
     Access,
@@ -75,6 +75,8 @@ class Words:
                 f"The rule for {statement.function} is a known result "
                 f"({RULES[statement.function].source})."
             )
+        elif isinstance(statement, Scan):
+            raise UnsupportedError("a loop over an axis in an explanation")
         elif statement.reduce != "sum":
             yield from self._winner(use, statement)
         elif use.vanishes:

@@ -12,12 +12,14 @@ from gradtool.ir.graph import Graph
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import size
 from gradtool.ir.tree import Call, Name, Number, Span, Tree
-from gradtool.ops.build import Builder, Lowering, Operand, constant, of_tensor
+from gradtool.ops.build import Builder, Lowering, Operand, Unreadable, constant, of_tensor
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.indexed import IndexNotation, is_index_statement
+from gradtool.spec.loop_frame import LoopFrame
+from gradtool.spec.loops import Around, loaded_names, lower_loop, stored_names
 from gradtool.spec.model import Block, LayerSpec, Place, Variable
 from gradtool.spec.parse import ParseError, Reader, parse_block
 from gradtool.spec.suggest import did_you_mean
@@ -39,6 +41,10 @@ class _Scope:
     versions: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     sub: bool = False
+    constants: Mapping[str, int | Fraction] = field(default_factory=dict)  # of the whole graph
+    reserved: frozenset[str] = frozenset()  # names of the whole graph, to come or there
+    rest: list[ast.stmt] = field(default_factory=list)  # the lines after the one under way
+    elsewhere: frozenset[str] = frozenset()  # names that other lines assign
 
 
 def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
@@ -50,7 +56,9 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
     """
     dimensions = _dimensions(spec)
     build = Builder(_Words(vocabulary()), dict(spec.constants), dimensions)
-    scope = _Scope(spec, build, find or (lambda _: None), (spec.name,))
+    scope = _Scope(
+        spec, build, find or (lambda _: None), (spec.name,), constants=dict(spec.constants)
+    )
     for variable in spec.variables:
         build.scope[variable.name] = of_tensor(tensor_of(variable))
     build.vocabulary = _Words(vocabulary(), scope)
@@ -173,34 +181,71 @@ def _run(scope: _Scope) -> None:
         and isinstance(node.ctx, ast.Store)
         and isinstance(node.value, ast.Name)
     }
+    if not scope.sub:
+        scope.reserved = frozenset(assigned | set(scope.build.scope))
     reader = Reader(block.text.split("\n"), assigned | set(scope.build.scope))
-    for statement in module.body:
-        scope.build.lowered.clear()
-        scope.build.line = statement.lineno
-        try:
+    for place, statement in enumerate(module.body):
+        scope.rest = module.body[place + 1 :]
+        scope.elsewhere = frozenset().union(
+            *(stored_names(other) for other in module.body if other is not statement)
+        )
+        _guarded(scope, reader, statement)
+
+
+def _guarded(scope: _Scope, reader: Reader, statement: ast.stmt) -> bool:
+    """Lower a line and collect its mistakes; False when it has one."""
+    block = scope.spec.forward
+    scope.build.lowered.clear()
+    scope.build.line = statement.lineno
+    count = len(scope.problems)
+    try:
+        if isinstance(statement, ast.For):
+            if not _loop(scope, reader, statement):
+                _poison(scope, statement)
+                return False
+        else:
             _line(scope, reader, statement)
-        except ParseError as error:
-            scope.problems.append(_problem(scope, block, error.span, error.message, error.hint))
-            _poison(scope, statement)
-        except SpecError as error:
-            scope.problems.extend(error.problems)
-            scope.problems.append(
-                _problem(
-                    scope,
-                    block,
-                    reader.span(statement),
-                    "this line uses a spec that has errors",
-                    "",
-                )
+        return len(scope.problems) == count
+    except ParseError as error:
+        scope.problems.append(_problem(scope, block, error.span, error.message, error.hint))
+    except SpecError as error:
+        scope.problems.extend(error.problems)
+        scope.problems.append(
+            _problem(
+                scope,
+                block,
+                reader.span(statement),
+                "this line uses a spec that has errors",
+                "",
             )
-            _poison(scope, statement)
-        except OpError as error:
-            span = error.span or reader.span(statement)
-            if not _echo(scope, error):
-                scope.problems.append(
-                    _problem(scope, block, span, error.message, _hint(scope, error))
-                )
-            _poison(scope, statement)
+        )
+    except OpError as error:
+        span = error.span or reader.span(statement)
+        if not _echo(scope, error):
+            scope.problems.append(_problem(scope, block, span, error.message, _hint(scope, error)))
+    _poison(scope, statement)
+    return False
+
+
+def _loop(scope: _Scope, reader: Reader, node: ast.For) -> bool:
+    later = loaded_names(scope.rest)
+    if not scope.rest and not scope.spec.outputs:
+        last = node.body[-1]
+        later |= frozenset(n for n in list(stored_names(last))[-1:])
+    every = {v.name for v in scope.spec.variables}
+    around = Around(
+        line=lambda statement: _guarded(scope, reader, statement),
+        inputs=every,
+        taken=every
+        | scope.elsewhere
+        | (scope.reserved if scope.sub else set())
+        | set(scope.build.dimensions)
+        | set(scope.constants),
+        later=later | set(scope.spec.outputs or ()),
+        constants=scope.constants,
+        named=not scope.sub,
+    )
+    return lower_loop(scope.build, reader, node, around)
 
 
 def _echo(scope: _Scope, error: OpError) -> bool:
@@ -253,11 +298,11 @@ def _line(scope: _Scope, reader: Reader, statement: ast.stmt) -> None:
             return  # a docstring
         case ast.Import() | ast.ImportFrom():
             return
-        case ast.For() | ast.While():
+        case ast.While():
             raise ParseError(
-                "loops are not part of the language yet",
+                "a while loop is not part of the language",
                 reader.span(statement),
-                "write the recurrence for one step, or use array operations",
+                "a loop over an axis is written  for t in range(T):",
             )
         case ast.FunctionDef() | ast.Return() | ast.ClassDef():
             raise ParseError(
@@ -278,6 +323,12 @@ def _assign(scope: _Scope, reader: Reader, target: ast.expr, value: ast.expr) ->
     if isinstance(target, ast.Tuple):
         _unpack(scope, reader, target, value)
     elif isinstance(target, ast.Subscript):
+        frame = scope.build.frame
+        if isinstance(frame, LoopFrame) and frame.collects(target):
+            frame.collect(scope.build, reader, target, reader.expression(value))
+            assert isinstance(target.value, ast.Name)
+            scope.last = target.value.id
+            return
         if not is_index_statement(target):
             raise ParseError(
                 "assigning to a part of an array is not part of the language",
@@ -368,12 +419,19 @@ def _stays_virtual(operand: Operand) -> bool:
 def _version(scope: _Scope, name: str) -> str:
     """The name of a new tensor: ``loss``, then ``loss_1`` when it is assigned again."""
     build = scope.build
+    frame = build.frame
+    if isinstance(frame, LoopFrame) and not scope.sub:
+        first = frame.first_name(name)
+        if first is not None:
+            return first
     if name not in build.scope or build.scope[name].tensor is None:
         taken = {statement.out.name for statement in build.statements}
         if name not in build.scope and name not in taken:
             return name
     count = scope.versions.get(name, 0)
     taken = {s.out.name for s in build.statements} | {v.name for v in scope.spec.variables}
+    if isinstance(frame, LoopFrame):
+        taken |= frame.reserved
     while True:
         count += 1
         fresh = f"{name}_{count}"
@@ -416,6 +474,11 @@ def _outputs(scope: _Scope) -> tuple[str, ...]:
                         len(name),
                     )
                 )
+            continue
+        if isinstance(operand, Unreadable):
+            scope.problems.append(
+                spec.source.problem(place, f"the output: {operand.why}", operand.hint, len(name))
+            )
             continue
         if operand.kind != "real":
             scope.problems.append(
@@ -503,6 +566,8 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
         scope.find,
         (*scope.active, spec.name),
         sub=True,
+        constants=scope.constants,
+        reserved=scope.reserved,
     )
     outer_scope, outer_words = build.scope, build.vocabulary
     outer_dims, outer_constants = build.dimensions, build.constants

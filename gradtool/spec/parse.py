@@ -153,10 +153,10 @@ class Reader:
     def _subscript(self, value: ast.expr, index: ast.expr, span: Span) -> Tree:
         base = self.expression(value)
         entries = index.elts if isinstance(index, ast.Tuple) else [index]
-        items = tuple(self._entry(entry) for entry in entries)
+        items = tuple(self.entry(entry) for entry in entries)
         return Call("getitem", (base, Items(items, self.span(index))), span=span)
 
-    def _entry(self, node: ast.expr) -> Tree:
+    def entry(self, node: ast.expr) -> Tree:
         if isinstance(node, ast.Slice):
             parts = [
                 None if part is None else self.expression(part)

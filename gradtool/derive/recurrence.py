@@ -1,0 +1,361 @@
+"""Loops of the backward pass as they are written: one block of lines for all results of a loop.
+
+A step is compacted and raised like any backward pass.  Then its values get the names that they
+have around the loop: slices (``X[:, t]``), what the forward loop collects (``H[:, t]``) or keeps
+for this (``i_at[t]``), and the cotangents that travel (``dh_next``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gradtool.derive.compact import Closed
+from gradtool.derive.cotangents import Cotangents, Turned
+from gradtool.derive.line import Block, Line, Step, Tape
+from gradtool.derive.naming import unlike
+from gradtool.derive.turn import is_tape, tape
+from gradtool.ir.dims import ZERO, Dim
+from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, operands
+from gradtool.ir.tree import (
+    Call,
+    Items,
+    Name,
+    Slice,
+    Tree,
+    call,
+    integer,
+    names,
+    rebuild,
+)
+from gradtool.ops.shape import dim_tree
+
+StepLines = Callable[[Cotangents, tuple[str, ...]], tuple[list[Line], Closed]]
+
+
+def with_blocks(
+    lines: Sequence[Line], found: Cotangents, closed: Closed, step_lines: StepLines
+) -> tuple[list[Line], Graph, tuple[Tape, ...]]:
+    """The lines with the blocks of their loops, the forward graph that keeps what they need, and
+    what it keeps."""
+    scans = {s.out.name: s for s in closed.statements if isinstance(s, Scan)}
+    graph = found.graph
+    taken = {*graph.tensors, *graph.constants, *graph.dimensions, *(line.name for line in lines)}
+    taken |= {t.name for t in found.upstream.values()}
+    taken -= {s.out.name for s in graph.statements if isinstance(s, Scan) and is_tape(s)}
+    result = list(lines)
+    tapes: list[Tape] = []
+    for loop in dict.fromkeys(s.loop for s in scans.values()):
+        places = [k for k, x in enumerate(result) if x.name in scans and scans[x.name].loop is loop]
+        several = [scans[result[k].name] for k in places]
+        known = _known(result[places[0]], loop)
+        writing = _Writing(found.turned[loop], several, graph, known, taken, step_lines)
+        block = writing.block()
+        tree = call("loop", *map(Name, sorted(block.reads)))
+        for k in places:
+            result[k] = replace(result[k], tree=tree, block=block)
+        others = [x for k, x in enumerate(result) if k > places[0] and k not in places]
+        result = [*result[: places[0]], *(result[k] for k in places), *others]
+        graph = writing.keeping(graph)
+        tapes = [*writing.tapes, *tapes]
+    return result, graph, tuple(tapes)
+
+
+def _known(line: Line, loop: Loop) -> dict[str, str]:
+    """What the tensors that a loop reads are called in the lines."""
+    assert isinstance(line.tree, Call)
+    found: dict[str, str] = {}
+    for source, tree in zip(loop.sources, line.tree.args, strict=True):
+        assert isinstance(tree, Name)
+        found[source] = tree.id
+    return found
+
+
+@dataclass
+class _Writing:
+    """One loop being written."""
+
+    turned: Turned
+    scans: Sequence[Scan]
+    graph: Graph
+    known: Mapping[str, str]
+    taken: set[str]
+    step_lines: StepLines
+    tapes: list[Tape] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)  # value of the step -> array that keeps it
+    entries: dict[str, Tree] = field(default_factory=dict)
+
+    def block(self) -> Block:
+        loop = self.turned.forward
+        found = self.turned.found
+        sources = {s.source for s in self.scans}
+        hands = {h.of for h in self.turned.handed}
+        wanted = tuple(n for n in self.turned.wanted if found.of[n].name in sources or n in hands)
+        lines, _ = self.step_lines(found, wanted)
+        read = frozenset[str]().union(*(names(line.tree) for line in lines))
+        self._name_entries(lines, read)
+        own = {target for target in self._results()}
+        local: dict[str, Tree] = {}
+        for line in lines:
+            if line.name in own or line.name in self.taken:
+                fresh = unlike(f"{line.name}_{loop.index}", self.taken | own)
+                self.taken.add(fresh)
+                local[line.name] = Name(fresh)
+        self.entries |= local
+        steps: list[Step] = []
+        handing: list[tuple[str, Tree, tuple[Dim, ...]]] = []
+        for line in lines:
+            if line.role == "inner" and line.of in self.entries:
+                continue
+            tree = self._written(line.tree)
+            uses = self._uses(line) if line.role == "gradient" else []
+            direct = len(uses) == 1 and line.name not in read
+            indexed = isinstance(tree, Call) and tree.op == "indexed"
+            if not uses or not direct or (indexed and uses[0] != ("hand", "=", None)):
+                name = local.get(line.name, Name(line.name))
+                steps.append(Step(name, "=", tree, line.shape))
+                tree = name
+            for target, operator, place in uses:
+                if target == "hand":
+                    hand = next(h for h in self.turned.handed if h.of == line.of)
+                    handing.append((hand.name, tree, line.shape))
+                else:
+                    assert place is not None
+                    steps.append(Step(place, operator, tree, line.shape))
+        for hand in self.turned.handed:
+            if hand.of not in found.of:
+                shape = found.graph.tensors[hand.of].shape
+                handing.append((hand.name, _zeros(shape), shape))
+        steps += self._in_turn(handing)
+        return Block(
+            loop.index, loop.first, loop.size, not loop.backwards, self._before(), tuple(steps),
+            self._after(), dict(self.entries),
+        )  # fmt: skip
+
+    # -- names --------------------------------------------------------------------------------
+
+    def _results(self) -> set[str]:
+        return {s.out.name for s in self.scans} | {h.name for h in self.turned.handed}
+
+    def _name_entries(self, lines: Sequence[Line], read: frozenset[str]) -> None:
+        loop, body = self.turned.forward, self.turned.found.graph
+        index = loop.index
+        for part in (*loop.sliced, *self.turned.seeds):
+            source = self.known.get(part.source.name, part.source.name)
+            self.entries[part.name] = entry(
+                source, len(part.source.shape), part.axis, index, part.offset
+            )
+        for tensor in loop.invariant:
+            name = self.known.get(tensor.name, tensor.name)
+            if name != tensor.name:
+                self.entries[tensor.name] = Name(name)
+        inner = {line.of: line for line in lines if line.role == "inner" and line.of}
+        begins = {c.name: c.label for c in loop.carried}
+        for name in body.tensors:
+            line = inner.get(name)
+            if line is None and name not in read:
+                continue
+            if name in begins:
+                self._keep(name, name, Name(begins[name]), begins=True)
+            elif name in body.definitions:
+                collected = self._collected(name)
+                if collected is not None:
+                    self.entries[name] = collected
+                else:
+                    shown = Name(name) if line is None else line.tree
+                    self._keep(name, name if line is None else line.name, shown)
+            if line is not None:
+                self.entries[line.name] = self.entries[name]
+
+    def _collected(self, name: str) -> Tree | None:
+        for scan in self.graph.statements:
+            if (
+                isinstance(scan, Scan)
+                and scan.loop is self.turned.forward
+                and scan.source == name
+                and scan.what == "slices"
+                and not is_tape(scan)
+            ):
+                rank = len(scan.out.shape)
+                return entry(scan.out.name, rank, scan.axis, scan.loop.index, scan.offset)
+        return None
+
+    def _keep(self, source: str, wish: str, tree: Tree, *, begins: bool = False) -> None:
+        loop = self.turned.forward
+        name = unlike(wish if begins else f"{wish}_at", self.taken)
+        self.taken.add(name)
+        self.kept[source] = name
+        rank = len(self.turned.found.graph.tensors[source].shape) + 1
+        self.entries[source] = entry(name, rank, 0, loop.index)
+        line = next(s.line for s in self.graph.statements
+                    if isinstance(s, Scan) and s.loop is loop)  # fmt: skip
+        self.tapes.append(Tape(name, loop.index, self._in_step(tree), begins, line))
+
+    def _in_step(self, tree: Tree) -> Tree:
+        """A value in names of the step of the forward loop."""
+        loop = self.turned.forward
+        table = {s.name: self.entries[s.name] for s in loop.sliced}
+        return _replaced(tree, table)
+
+    def _written(self, tree: Tree) -> Tree:
+        return _replaced(tree, self.entries)
+
+    # -- what becomes of the values of a step ----------------------------------------------------
+
+    def _uses(self, line: Line) -> list[tuple[str, str, Tree | None]]:
+        """The results that a cotangent of the step goes into."""
+        of = self.turned.found.of.get(line.of)
+        if of is None:
+            return []
+        found: list[tuple[str, str, Tree | None]] = []
+        for scan in self.scans:
+            if scan.source != of.name or not self._same_input(scan, line.of):
+                continue
+            if scan.what == "sum":
+                found.append(("sum", "+=", Name(scan.out.name)))
+            elif scan.what == "slices":
+                place = entry(
+                    scan.out.name, len(scan.out.shape), scan.axis, scan.loop.index, scan.offset
+                )
+                found.append(("slices", "=", place))
+        if any(h.of == line.of for h in self.turned.handed):
+            found.append(("hand", "=", None))
+        return found
+
+    def _same_input(self, scan: Scan, name: str) -> bool:
+        """Two inputs of a step may share one cotangent; each goes into its own result."""
+        loop = self.turned.forward
+        sliced = next((s for s in loop.sliced if s.name == name), None)
+        if scan.what == "slices":
+            return (
+                sliced is not None
+                and sliced.axis == scan.axis
+                and sliced.offset == scan.offset
+                and self._result_of(scan) == sliced.source.name
+            )
+        return sliced is None and self._result_of(scan) == name
+
+    def _result_of(self, scan: Scan) -> str:
+        """The tensor of the graph that a result is a part of the cotangent of."""
+        return self.turned.arrivals[scan.line][0].name
+
+    def _in_turn(self, handing: Sequence[tuple[str, Tree, tuple[Dim, ...]]]) -> list[Step]:
+        """Assignments of what travels on, each after the lines that read the value it replaces."""
+        waiting, steps, last = list(handing), [], []
+        while waiting:
+            ready = next(
+                (
+                    one
+                    for one in waiting
+                    if not any(one[0] in names(o[1]) for o in waiting if o is not one)
+                ),
+                None,
+            )
+            if ready is None:  # each reads another's: put one aside
+                name, tree, shape = waiting.pop(0)
+                aside = unlike(f"{name}_new", self.taken)
+                self.taken.add(aside)
+                steps.append(Step(Name(aside), "=", tree, shape))
+                last.append(Step(Name(name), "=", Name(aside), shape))
+            else:
+                waiting.remove(ready)
+                steps.append(Step(Name(ready[0]), "=", ready[1], ready[2]))
+        return [*steps, *last]
+
+    def _before(self) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for scan in self.scans:
+            if scan.what != "last":
+                shape = scan.out.shape
+                steps.append(Step(Name(scan.out.name), "=", _zeros(shape), shape))
+        for hand in self.turned.handed:
+            shape = self.turned.found.graph.tensors[hand.of].shape
+            initial = hand.initial
+            begin = (
+                _zeros(shape)
+                if initial is None
+                else Name(self.known.get(initial.name, initial.name))
+            )
+            steps.append(Step(Name(hand.name), "=", begin, shape))
+        return tuple(steps)
+
+    def _after(self) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        carried = {c.result: c.name for c in self.scans[0].loop.carried}
+        for scan in self.scans:
+            if scan.what == "last":
+                value = Name(carried[scan.source])
+                steps.append(Step(Name(scan.out.name), "=", value, scan.out.shape))
+        return tuple(steps)
+
+    # -- the forward loop ------------------------------------------------------------------------
+
+    def keeping(self, graph: Graph) -> Graph:
+        """The graph whose forward loop keeps exactly what the block reads."""
+        old = self.turned.forward
+        several = [s for s in graph.statements if isinstance(s, Scan) and s.loop is old]
+        body = self.turned.found.graph
+        wanted = {s.source for s in several if not is_tape(s)} | set(self.kept)
+        wanted |= {c.result for c in old.carried}
+        statements: list[AnyStatement] = []
+        for statement in reversed(body.statements):
+            if statement.out.name in wanted:
+                wanted |= operands(statement)
+                statements.append(statement)
+        new = replace(
+            old,
+            body=replace(old.body, statements=tuple(reversed(statements))),
+        )
+        result: list[AnyStatement] = []
+        for statement in graph.statements:
+            if not isinstance(statement, Scan) or statement.loop is not old:
+                result.append(statement)
+            elif not is_tape(statement):
+                result.append(replace(statement, loop=new))
+            if isinstance(statement, Scan) and statement is several[-1]:
+                for source, name in self.kept.items():
+                    result += tape(replace(several[0], loop=new), source, name)
+        return replace(graph, statements=tuple(result))
+
+
+def entry(name: str, rank: int, axis: int, index: str, offset: Dim = ZERO) -> Tree:
+    """``name[:, t]``."""
+    place: Tree = Name(index)
+    value = offset.as_int
+    if value is not None and value < 0:
+        place = call("sub", place, integer(-value))
+    elif offset.terms:
+        place = call("add", place, dim_tree(offset))
+    items = (*(Slice(None, None, None) for _ in range(axis)), place)
+    return Call("getitem", (Name(name), Items(items)))
+
+
+def _zeros(shape: Sequence[Dim]) -> Tree:
+    if not shape:
+        return integer(0)
+    items = tuple(dim_tree(dim) for dim in shape)
+    return Call("zeros", (Items(items) if len(items) > 1 else items[0],))
+
+
+def _replaced(tree: Tree, table: Mapping[str, Tree]) -> Tree:
+    """Names replaced; an entry of a slice becomes an entry of the array: ``X[n, t, d]``."""
+    if isinstance(tree, Name):
+        return table.get(tree.id, tree)
+    if isinstance(tree, Call) and tree.op == "indexed":
+        return rebuild(tree, lambda child: _entries_replaced(child, table))
+    return rebuild(tree, lambda child: _replaced(child, table))
+
+
+def _entries_replaced(tree: Tree, table: Mapping[str, Tree]) -> Tree:
+    if isinstance(tree, Name):
+        return table.get(tree.id, tree)
+    if isinstance(tree, Call) and tree.op == "getitem" and isinstance(tree.args[0], Name):
+        new = table.get(tree.args[0].id)
+        if isinstance(new, Call):
+            outer, inner = new.args[1], tree.args[1]
+            assert isinstance(outer, Items)
+            given = list(inner.items if isinstance(inner, Items) else (inner,))
+            given = [_entries_replaced(item, table) for item in given]
+            items = [given.pop(0) if isinstance(item, Slice) else item for item in outer.items]
+            return Call("getitem", (new.args[0], Items((*items, *given))))
+    return rebuild(tree, lambda child: _entries_replaced(child, table))

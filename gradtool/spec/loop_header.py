@@ -1,0 +1,64 @@
+"""The first line of a loop: ``for t in range(T):`` and its variants, as sizes."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from gradtool.ir.dims import ONE, ZERO, Dim
+from gradtool.ir.index import nonnegative
+from gradtool.ops.build import Builder
+from gradtool.ops.errors import OpError
+from gradtool.spec.parse import ParseError, Reader
+
+_FORMS = "write  for t in range(T):  or  for t in reversed(range(T)):"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The steps ``first .. first + size - 1``, in that order or backwards."""
+
+    index: str
+    first: Dim
+    size: Dim
+    backwards: bool
+
+
+def header_of(build: Builder, reader: Reader, node: ast.For) -> Header:
+    """Read the first line of a loop.
+
+    Raises:
+        ParseError, OpError: it does not count through an axis one by one.
+    """
+    span = reader.span(node.iter)
+    if not isinstance(node.target, ast.Name):
+        raise ParseError("a loop counts with one name", reader.span(node.target), _FORMS)
+    if node.orelse:
+        raise ParseError("else after a loop is not part of the language", reader.span(node))
+    inner, backwards = node.iter, False
+    while _is_call(inner, "reversed") and len(inner.args) == 1:  # type: ignore[attr-defined]
+        inner, backwards = inner.args[0], not backwards  # type: ignore[attr-defined]
+    if not _is_call(inner, "range"):
+        raise ParseError("a loop must run over a range of steps", span, _FORMS)
+    assert isinstance(inner, ast.Call)
+    if inner.keywords or not 1 <= len(inner.args) <= 3:
+        raise ParseError("range takes one, two or three sizes", span, _FORMS)
+    ends = [build.dim(reader.expression(a), "an end of a range") for a in inner.args]
+    step = ends[2].as_int if len(ends) == 3 else 1
+    start, stop = (ZERO, ends[0]) if len(ends) == 1 else (ends[0], ends[1])
+    if step == -1:
+        start, stop, backwards = stop + 1, start + 1, not backwards
+    elif step != 1:
+        raise ParseError("a loop must take every step of its range", span, _FORMS)
+    size = stop - start
+    if not nonnegative(start):
+        raise OpError("the first step of a loop must not be negative", span)
+    if not nonnegative(size - ONE):
+        if size.as_int is not None:
+            raise OpError(f"this range has {max(size.as_int, 0)} steps", span)
+        build.assume(size - ONE)
+    return Header(node.target.id, start, size, backwards)
+
+
+def _is_call(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
