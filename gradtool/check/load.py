@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from gradtool.check import python2
+from gradtool.check import modernise
 from gradtool.check.cells import Cell, FileProblem, read_cells
 from gradtool.check.definitions import definitions
+from gradtool.check.modernise import Importer
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,
@@ -32,10 +33,14 @@ from gradtool.check.standins import (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The spec's `load:`; `only_definitions` is also tried by itself."""
+    """The spec's `load:`; `only_definitions` is also tried by itself.
+
+    `python2`: the file and its helper modules are Python 2, even where their syntax is not.
+    """
 
     root: str | None = None
     only_definitions: bool = False
+    python2: bool = False
     provide: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +73,7 @@ def load(path: Path, options: Options) -> Loaded:
     cells, dropped = read_cells(path)
     if dropped:
         tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
-    trees = _parsed(cells, path, tell)
+    trees = _parsed(cells, path, options.python2, tell)
     home = home_of(path, [tree for _, tree in trees], Path(options.root) if options.root else None)
     texts = {cell.place: cell.text for cell, _ in trees}
 
@@ -79,6 +84,11 @@ def load(path: Path, options: Options) -> Loaded:
     sys.dont_write_bytecode = True
     sys.argv = [str(path)]
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # A plain import of helper modules must not leave byte code of converted ones behind.
+    sys.path_hooks.insert(0, Importer((path.parent, home.root), options.python2, tell))
+    for folder in list(sys.path_importer_cache):
+        if Path(folder).is_relative_to(home.root) or Path(folder).is_relative_to(path.parent):
+            del sys.path_importer_cache[folder]
     install_numpy_aliases(tell)
     sys.meta_path.insert(0, DrawingFinder(texts, mine, tell))
     sys.meta_path.append(MissingFinder(texts, mine, tell))
@@ -91,38 +101,20 @@ def load(path: Path, options: Options) -> Loaded:
     return Loaded(module, tuple(trees), notes, home.root)
 
 
-def _parsed(cells: tuple[Cell, ...], path: Path, tell: Tell) -> list[tuple[Cell, ast.Module]]:
+def _parsed(
+    cells: tuple[Cell, ...], path: Path, old: bool, tell: Tell
+) -> list[tuple[Cell, ast.Module]]:
     trees: list[tuple[Cell, ast.Module]] = []
     for cell in cells:
         try:
-            trees.append((cell, ast.parse(cell.text, cell.place)))
-        except (ValueError, MemoryError, RecursionError):
-            raise FileProblem("the file is nested too deeply to be parsed") from None
+            text, tree = modernise.parsed(cell.text, cell.place, old, tell)
+            trees.append((Cell(cell.place, text), tree))
         except SyntaxError as error:
-            text = _from_python2(cell, error)
-            if text is not None:
-                tell("the file is Python 2: it was converted to Python 3 (integer / differs)")
-                trees.append((Cell(cell.place, text), ast.parse(text, cell.place)))
-            elif path.suffix == ".ipynb":
+            if path.suffix == ".ipynb":
                 tell(f"{cell.place} was left out: line {error.lineno}: {error.msg}")
             else:
                 raise FileProblem(str(error.msg), error.lineno or 0, cell.place) from None
     return trees
-
-
-def _from_python2(cell: Cell, error: SyntaxError) -> str | None:
-    if not python2.is_python2(cell.text, error):
-        return None
-    if not python2.converter_installed():
-        raise FileProblem(
-            f"this is Python 2 ({error.msg}): {python2.INSTALL}", error.lineno or 0, cell.place
-        )
-    text = python2.converted(cell.text, cell.place)
-    try:
-        ast.parse(text or "?")
-    except (SyntaxError, ValueError):
-        return None
-    return text
 
 
 def _provide(sources: Mapping[str, str]) -> None:
@@ -130,13 +122,20 @@ def _provide(sources: Mapping[str, str]) -> None:
     for name, text in sources.items():
         parts = name.split(".")
         for depth in range(1, len(parts)):
-            parent = ".".join(parts[:depth])
-            sys.modules.setdefault(parent, _package(parent, []))
+            _parent(".".join(parts[:depth]))
         module = _package(name, [])
         sys.modules[name] = module
         if len(parts) > 1:
             setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
         exec(compile(text, f"provide: {name}", "exec", dont_inherit=True), module.__dict__)
+
+
+def _parent(name: str) -> None:
+    """The package of a module that is given: the user's own where there is one."""
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit):
+        sys.modules.setdefault(name, _package(name, []))
 
 
 def _package(name: str, path: list[str]) -> ModuleType:
@@ -179,6 +178,8 @@ def _run_cell(
         try:
             exec(compile(tree, cell.place, "exec", dont_inherit=True), namespace)
             return
+        except FileProblem:  # a helper module is Python 2, and there is no converter
+            raise
         except (Exception, SystemExit) as error:
             line = _line_in(error, cell.place)
             where = f"{cell.place} line {line}" if line else cell.place

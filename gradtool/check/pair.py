@@ -43,6 +43,7 @@ def check_pair(
         if check and check.load_root
         else None,
         only_definitions=check is not None and check.load_only == "definitions",
+        python2=check is not None and check.load_python == 2,
         provide={n: block.text for n, block in check.provide.items()} if check else {},
         seconds=seconds,
         worker=worker,

@@ -7,7 +7,8 @@ import importlib.util
 import io
 import tokenize
 
-INSTALL = "install the converter: pip install fissix"
+# Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
+INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
 _OLD_STATEMENTS = frozenset({"print", "exec", "raise", "except"})
 _OLD_MESSAGES = (
     "Missing parentheses in call to",

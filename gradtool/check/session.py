@@ -48,6 +48,7 @@ class Session:
         *,
         root: str | None = None,
         only_definitions: bool = False,
+        python2: bool = False,
         provide: Mapping[str, str] | None = None,
         seconds: float = 10.0,
         worker: Asked | None = None,
@@ -66,6 +67,7 @@ class Session:
             "file": str(self.file),
             "root": root,
             "only": only_definitions,
+            "python2": python2,
             "provide": dict(provide or {}),
         }
         self._worker = worker or self._start()

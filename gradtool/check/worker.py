@@ -89,7 +89,12 @@ class Responder:
         return {"error": {"stage": "protocol", "message": "unknown request"}}, {}
 
     def _load(self, header: Mapping[str, Any]) -> dict[str, Any]:
-        options = Options(header.get("root"), bool(header.get("only")), header.get("provide", {}))
+        options = Options(
+            header.get("root"),
+            bool(header.get("only")),
+            bool(header.get("python2")),
+            header.get("provide", {}),
+        )
         self.loaded = load(Path(header["file"]), options)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         return {

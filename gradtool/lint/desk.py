@@ -36,6 +36,7 @@ class Loading:
 
     root: str | None
     only_definitions: bool
+    python2: bool
     provide: tuple[tuple[str, str], ...]
 
 
@@ -43,9 +44,11 @@ def loading_of(reference: Reference) -> Loading:
     """What a layer's spec says about it; `root` is relative to the submission."""
     check = reference.spec.check
     if check is None:
-        return Loading(None, False, ())
+        return Loading(None, False, False, ())
     provide = tuple((name, block.text) for name, block in check.provide.items())
-    return Loading(check.load_root, check.load_only == "definitions", provide)
+    return Loading(
+        check.load_root, check.load_only == "definitions", check.load_python == 2, provide
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ class Desk:
                 self._folder / self._file,
                 root=str(self._folder / root) if root else str(self._folder),
                 only_definitions=self._loading.only_definitions,
+                python2=self._loading.python2,
                 provide=dict(self._loading.provide),
                 seconds=self._seconds,
                 start=self._start,

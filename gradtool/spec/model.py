@@ -113,6 +113,7 @@ class Check:
     upstream_scale: Fraction | None = None
     load_root: str | None = None
     load_only: str | None = None  # "definitions" or None
+    load_python: int | None = None  # 2 or None
     provide: Mapping[str, Block] = field(default_factory=dict)
 
 

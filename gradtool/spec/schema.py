@@ -175,6 +175,10 @@ def _check() -> Schema:
                                 "description": "Import definitions, without top-level effects.",
                                 "const": "definitions",
                             },
+                            "python": {
+                                "description": "2: the file is Python 2 and is converted.",
+                                "enum": [2, 3],
+                            },
                             "provide": {
                                 "description": "Stand-ins for missing modules: name and code.",
                                 "type": "object",

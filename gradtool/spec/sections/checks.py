@@ -16,7 +16,7 @@ from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.yamltree import Entry, Mapping, Node, Scalar
 
 FIELDS = ("setup", "forward", "backward", "gradients", "grads", "scale", "upstream", "load")
-LOAD_FIELDS = ("root", "only", "provide")
+LOAD_FIELDS = ("root", "only", "python", "provide")
 
 
 def read_check(node: Node, variables: Sequence[Variable], reading: Reading) -> Check:
@@ -40,7 +40,7 @@ def read_check(node: Node, variables: Sequence[Variable], reading: Reading) -> C
         return _expressions(fields.get(key), f"check.{key}", variables, reading)
 
     upstream, upstream_scale = _upstream(fields.get("upstream"), reading)
-    root, only, provide = _load(fields.get("load"), reading)
+    root, only, python, provide = _load(fields.get("load"), reading)
     return Check(
         setup=snippet("setup"),
         forward=snippet("forward"),
@@ -52,6 +52,7 @@ def read_check(node: Node, variables: Sequence[Variable], reading: Reading) -> C
         upstream_scale=upstream_scale,
         load_root=root,
         load_only=only,
+        load_python=python,
         provide=provide,
     )
 
@@ -135,12 +136,14 @@ def _positive(parse: Callable[[str], int | Fraction]) -> Callable[[str], Fractio
     return parsed
 
 
-def _load(entry: Entry | None, reading: Reading) -> tuple[str | None, str | None, dict[str, Block]]:
+def _load(
+    entry: Entry | None, reading: Reading
+) -> tuple[str | None, str | None, int | None, dict[str, Block]]:
     if entry is None:
-        return None, None, {}
+        return None, None, None, {}
     what = "check.load"
     fields = reading.fields(entry.value, what, LOAD_FIELDS)
-    root = only = None
+    root = only = python = None
     if "root" in fields:
         root = reading.text(fields["root"].value, f"{what}.root")
         if root is not None and "\0" in root:
@@ -151,6 +154,12 @@ def _load(entry: Entry | None, reading: Reading) -> tuple[str | None, str | None
             only = node.text
         else:
             reading.expected(node, f"{what}.only", "definitions")
+    if "python" in fields:
+        node = fields["python"].value
+        if isinstance(node, Scalar) and node.text in ("2", "3"):
+            python = int(node.text)
+        else:
+            reading.expected(node, f"{what}.python", "2, for a file of Python 2")
     provide = {}
     inner = f"{what}.provide"
     modules = reading.mapping(fields["provide"].value, inner) if "provide" in fields else ()
@@ -161,7 +170,7 @@ def _load(entry: Entry | None, reading: Reading) -> tuple[str | None, str | None
         block = _python(module.value, f"{inner}.{name}", "exec", reading, key=name)
         if block is not None:
             provide[name] = block
-    return root, only, provide
+    return root, only, python, provide
 
 
 def _module_name(key: Scalar, what: str, reading: Reading) -> str | None:

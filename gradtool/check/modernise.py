@@ -1,0 +1,82 @@
+"""From the text of a user's file to a tree that this Python runs: converted where it is old."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from importlib.machinery import FileFinder, SourceFileLoader
+from importlib.util import decode_source
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from gradtool.check import python2
+from gradtool.check.cells import FileProblem
+from gradtool.check.division import classic
+
+Tell = Callable[[str], None]
+
+
+def parsed(text: str, place: str, old: bool, tell: Tell) -> tuple[str, ast.Module]:
+    """The text and the tree of a piece of a user's code.
+
+    Args:
+        old: it is known to be Python 2, even where its syntax does not show it.
+
+    Raises:
+        SyntaxError: it is no Python at all.
+        FileProblem: it is Python 2 and the converter is missing, or it cannot be parsed.
+    """
+    try:
+        tree = ast.parse(text, place)
+        if not old:
+            return text, tree
+        error = SyntaxError("load: python: 2")
+    except (ValueError, MemoryError, RecursionError):
+        raise FileProblem("the file is nested too deeply to be parsed") from None
+    except SyntaxError as found:
+        error = found
+    if not (old or python2.is_python2(text, error)):
+        raise error
+    if not python2.converter_installed():
+        line = error.lineno or 0
+        raise FileProblem(f"{place} is Python 2 ({error.msg}): {python2.INSTALL}", line, place)
+    converted = python2.converted(text, place)
+    try:
+        tree = ast.parse(converted or "?", place)
+    except (SyntaxError, ValueError):
+        raise error from None
+    tell(f"{place} is Python 2: it was converted, and / of integers is the integer below")
+    return converted or "", classic(tree)
+
+
+class Importer:
+    """A path hook for the user's own folders: helper modules are converted as the file is."""
+
+    def __init__(self, roots: Iterable[Path], old: bool, tell: Tell) -> None:
+        self.roots = tuple(roots)
+        self.old = old
+        self.tell = tell
+
+    def __call__(self, path: str) -> FileFinder:
+        folder = Path(path)
+        if not folder.is_dir() or not any(folder.is_relative_to(root) for root in self.roots):
+            raise ImportError(f"{path} is none of the user's folders")
+        return FileFinder(path, (self.loader, [".py"]))  # type: ignore[arg-type]
+
+    def loader(self, name: str, path: str) -> SourceFileLoader:
+        return _Loader(name, path, self)
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, path: str, importer: Importer) -> None:
+        super().__init__(name, path)
+        self.importer = importer
+
+    def source_to_code(self, data: Any, path: Any, **_keywords: Any) -> CodeType:  # type: ignore[override]
+        text = data if isinstance(data, str) else decode_source(bytes(data))
+        place = Path(str(path)).name
+        tree = parsed(text, place, self.importer.old, self.importer.tell)[1]
+        code = compile(tree, str(path), "exec", dont_inherit=True)
+        assert isinstance(code, CodeType)
+        return code
