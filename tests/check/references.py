@@ -58,7 +58,7 @@ class HandReference:
                 return {k: block(v) for k, v in value.items()}
             return value
 
-        plain = {"gradients", "upstream", "upstream_scale", "load_root", "load_only"}
+        plain = {"gradients", "upstream", "upstream_scale", "load_root", "load_only", "load_python"}
         ready = {k: v if k in plain else block(v) for k, v in blocks.items()}
         return replace(self, spec=replace(self.spec, check=Check(**ready)))  # type: ignore[arg-type]
 

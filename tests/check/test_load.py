@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gradtool.check import modernise, python2
+from gradtool.check.cells import FileProblem
+from gradtool.check.division import classic
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
 from tests.check.references import HandReference, affine
@@ -155,12 +160,95 @@ def test_a_cell_of_straight_line_code(tmp_path: Path) -> None:
     assert (verdict.verdict, verdict.trouble) == ("pass", None)
 
 
-def test_python_2_names_the_converter(tmp_path: Path) -> None:
-    (tmp_path / "old.py").write_text(PAIR + "for i in xrange(3):\n    print i\n")
-    verdict = check(tmp_path / "old.py")
-    assert verdict.trouble is not None
-    assert "Python 2" in verdict.trouble.message
-    assert "pip install" in verdict.trouble.message
+def test_python_2_names_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python2, "converter_installed", lambda: False)
+    with pytest.raises(FileProblem, match=r"old.py is Python 2 .*pip install .*fissix") as caught:
+        modernise.parsed("for i in xrange(3):\n    print i\n", "old.py", False, print)
+    assert caught.value.line == 2
+
+
+OLD_PAIR = """
+from rows import count
+def affine_forward(x, w, b):
+    cache = {}
+    for name, value in [("x", x), ("w", w)]:
+        cache[name] = value
+    halves = len(x) / 2  # an integer, rounded down
+    rows = np.zeros((halves * 2 + count(x) % 2,))
+    return x.dot(w) + b + 0 * rows[:, None], cache
+def affine_backward(dout, cache):
+    for key in cache.iterkeys():
+        print key, 10L
+    x, w = cache["x"], cache["w"]
+    return dout.dot(w.T), x.T.dot(dout), dout.sum(axis=0)
+"""
+
+
+def test_python_2_is_converted_with_its_division_and_its_helpers(tmp_path: Path) -> None:
+    (tmp_path / "layers.py").write_text(NUMPY + OLD_PAIR)
+    (tmp_path / "rows.py").write_text("def count(x):\n    print len(x)\n    return len(x)\n")
+    verdict = check(tmp_path / "layers.py")
+    assert (verdict.verdict, verdict.trouble) == ("pass", None)
+    told = " ".join(verdict.notes)
+    assert "layers.py is Python 2: it was converted" in told
+    assert "rows.py is Python 2: it was converted" in told
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["layers.py", "rows.py"]
+
+
+def test_a_spec_may_say_that_a_file_is_python_2(tmp_path: Path) -> None:
+    # Nothing in it shows it but a size that is computed by division.
+    text = PAIR.replace(
+        "return x @ w + b", "return x @ w + b + 0 * np.zeros(2 * len(x) / 2)[:, None]"
+    )
+    (tmp_path / "layers.py").write_text(NUMPY + text)
+    assert check(tmp_path / "layers.py").trouble is not None
+    reference = affine().checked_by(
+        forward="Y, cache = affine_forward(X, W, b)",
+        backward="dX, dW, db = affine_backward(dY, cache)",
+        load_python=2,
+    )
+    assert check(tmp_path / "layers.py", reference).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a = 7 / 2", 3),
+        ("a = -7 / 2", -4),
+        ("a = 7 / 2.0", 3.5),
+        ("a = np.array([7, 8]) / 2", [3, 4]),
+        ("a = np.array([7.0, 8.0]) / 2", [3.5, 4]),
+        ("a = [7, 8]\na[1] /= 3", [7, 2]),
+        ("from __future__ import division\na = 7 / 2", 3.5),
+    ],
+)
+def test_classic_division(line: str, expected: object) -> None:
+    names: dict[str, object] = {"np": np}
+    exec(compile(classic(ast.parse(line)), "old", "exec"), names)
+    assert np.array_equal(np.asarray(names["a"]), np.asarray(expected))
+
+
+def test_division_in_place_changes_the_array_that_is_there() -> None:
+    a = np.array([7.0, 8.0])
+    exec(compile(classic(ast.parse("a /= 2")), "old", "exec"), {"a": a})
+    assert a.tolist() == [3.5, 4.0]
+
+
+def test_a_provided_module_leaves_its_package_alone(tmp_path: Path) -> None:
+    package = tmp_path / "course"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "tools.py").write_text("def total(a):\n    return a.sum(axis=0)\n")
+    text = PAIR.replace("dout.sum(axis=0)", "fast(total(dout))")
+    imports = "from course.tools import total\nfrom course.compiled import fast\n"
+    (package / "layers.py").write_text(imports + text)
+    reference = affine().checked_by(
+        forward="Y, cache = affine_forward(X, W, b)",
+        backward="dX, dW, db = affine_backward(dY, cache)",
+        provide={"course.compiled": "def fast(a):\n    return a\n"},
+    )
+    verdict = check(package / "layers.py", reference)
+    assert (verdict.verdict, verdict.notes) == ("pass", ())
 
 
 def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
