@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.numpy_access import Arrays
-from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
-from gradtool.emit.numpy_steps import Step, assign, is_new, simple
-from gradtool.emit.numpy_text import known_words, numpy_text, numpy_tree
+from gradtool.emit.numpy_steps import Step, Write, assign, owned, simple, written
+from gradtool.emit.numpy_text import known_words, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Reshape, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, poly_of, product
-from gradtool.ir.tree import Call, Items, Name, Tree, call, integer, names
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
 
@@ -165,39 +165,28 @@ def body_steps(
     spelled = module.python(name)
     if not scatters:
         tree = _tree(arrays, remaining, free)
-        return [*arrays.steps, assign(spelled, numpy_tree(tree, module))]
-    values = [numpy_tree(_tree(arrays, s.value, s.axes), module) for s in scatters]
-    code: list[str] = []
-    reads: set[str] = set()
-    start: Tree | None = None
+        return [*arrays.steps, written(module, spelled, (Write(tree),))]
+    values = [_tree(arrays, s.value, s.axes) for s in scatters]
+    writes: list[Write] = []
     if remaining.terms:
-        start = numpy_tree(_tree(arrays, remaining, free), module)
-        if not is_new(start):
-            start = call("copy", start)
+        writes.append(Write(_tree(arrays, remaining, free), wrap=owned))
     elif scatters[0].repeats:
         scatter, value = scatters.pop(0), values.pop(0)
-        start = scatter.whole(module, free, value)
+        writes.append(Write(value, wrap=partial(scatter.whole, module, free)))
     else:
-        shape = Items(tuple(dim_tree(i.size) for i in free))
-        start = numpy_tree(call("zeros", shape), module)
-    code += assignment(spelled, "=", start)
-    reads |= names(start)
+        writes.append(Write(call("zeros", Items(tuple(dim_tree(i.size) for i in free)))))
     for scatter, value in zip(scatters, values, strict=True):
         if scatter.repeats:
-            extra = scatter.whole(module, free, value)
-            code += assignment(spelled, "+=", extra)
-            reads |= names(extra)
+            writes.append(Write(value, "+=", wrap=partial(scatter.whole, module, free)))
             continue
         operator = "+="
         if not remaining.terms and len(scatters) == 1:
             operator = "="
         elif all(term.coefficient < 0 for term in scatter.value.terms):
             operator = "-="
-            value = numpy_tree(_tree(arrays, -scatter.value, scatter.axes), module)
-        target = call("getitem", Name(spelled), Items(scatter.index))
-        code += assignment(numpy_text(target), operator, value)
-        reads |= names(target) | names(value)
-    return [*arrays.steps, Step(spelled, tuple(code), frozenset(reads - {spelled}))]
+            value = _tree(arrays, -scatter.value, scatter.axes)
+        writes.append(Write(value, operator, scatter.index))
+    return [*arrays.steps, written(module, spelled, writes)]
 
 
 def _scattered_first(arrays: Arrays, scatter: Scatter, free: tuple[Index, ...]) -> Term:

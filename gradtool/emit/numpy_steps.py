@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import numpy_tree, position_tree
-from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild, size_of
+from gradtool.emit.numpy_text import factor_tree, numpy_text, numpy_tree, position_tree
+from gradtool.ir.tree import Call, Items, Name, Tree, call, children, names, rebuild, size_of
 
 # NumPy calls whose result is a new array of its own; other calls may return a view.
 _VIEWS = ("getitem", "transpose", "reshape", "ravel", "np.reshape", "np.ravel", "np.broadcast_to",
           "np.squeeze", "np.expand_dims", "np.flip", "np.diag")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One line that makes or changes the array of a step.
+
+    Attributes:
+        value: the right side in the words of the spec language.
+        operator: "=" or an update in place such as "+=".
+        place: what stands in the brackets on the left side, in NumPy's words.
+        wrap: what is done with the right side once it is in NumPy's words.
+        raw: whether `value` is in NumPy's words already.
+    """
+
+    value: Tree
+    operator: str = "="
+    place: tuple[Tree, ...] = ()
+    wrap: Callable[[Tree], Tree] | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +43,90 @@ class Step:
         code: the lines, not indented.
         reads: the names that they use.
         tree: the right side in NumPy's words, when the step is one plain assignment.
+        writes: what the lines say, when it can be looked into.
     """
 
     defines: str
     code: tuple[str, ...]
     reads: frozenset[str]
     tree: Tree | None = None
+    writes: tuple[Write, ...] = ()
+
+    @property
+    def value(self) -> Tree | None:
+        """The right side in the words of the spec, when that is all that the step says."""
+        if len(self.writes) != 1:
+            return None
+        (write,) = self.writes
+        plain = write.operator == "=" and not write.place and write.wrap is None and not write.raw
+        return write.value if plain else None
 
 
 def assign(spelled: str, tree: Tree) -> Step:
     """``name = tree``, with `tree` in NumPy's words."""
-    return Step(spelled, assignment(spelled, "=", tree), names(tree), tree)
+    return Step(
+        spelled, assignment(spelled, "=", tree), names(tree), tree, (Write(tree, raw=True),)
+    )
+
+
+def written(
+    module: ModuleNames, spelled: str, writes: Sequence[Write], note: Sequence[str] = ()
+) -> Step:
+    """The lines of a step from what they say; `note` stands above them as a comment."""
+    code = [f"# {text}" for text in note]
+    reads: set[str] = set()
+    trees: list[Tree] = []
+    for write in writes:
+        if write.raw:
+            tree = write.value
+        elif write.operator == "=" and not write.place:
+            whole = module.kind(spelled) == "int"
+            tree = position_tree(write.value, module) if whole else numpy_tree(write.value, module)
+        elif write.operator == "*=":
+            tree = factor_tree(write.value, module)
+        else:
+            tree = numpy_tree(write.value, module)
+        if write.wrap is not None:
+            tree = write.wrap(tree)
+        target: Tree = Name(spelled)
+        if write.place:
+            target = call("getitem", target, Items(write.place))
+        code += assignment(numpy_text(target), write.operator, tree)
+        reads |= names(tree) | names(target)
+        trees.append(tree)
+    plain = trees[0] if len(writes) == 1 and not writes[0].place else None
+    return Step(spelled, tuple(code), frozenset(reads - {spelled}), plain, tuple(writes))
 
 
 def simple(module: ModuleNames, name: str, tree: Tree, *, own: bool = False) -> Step:
     """An assignment of an expression of the spec language; with `own` never a view."""
-    whole = module.kind(name) == "int"
-    made = position_tree(tree, module) if whole else numpy_tree(tree, module)
-    if own and isinstance(made, Call) and made.op in ("np.broadcast_to", "np.diag"):
-        made = call("copy", made)  # read-only otherwise
-    return assign(module.python(name), made)
+    wrap = _copied if own else None
+    step = written(module, module.python(name), (Write(tree, wrap=wrap),))
+    if own and step.tree is not None and not _read_only(step.tree):
+        return replace(step, writes=(Write(tree),))
+    return step
+
+
+def _read_only(tree: Tree) -> bool:
+    return isinstance(tree, Call) and (
+        tree.op in ("np.broadcast_to", "np.diag")
+        or (tree.op == "copy" and _read_only(tree.args[0]))
+    )
+
+
+def _copied(tree: Tree) -> Tree:
+    """A gradient can be written to."""
+    return call("copy", tree) if _read_only(tree) else tree
 
 
 def is_new(tree: Tree) -> bool:
     """Whether a tree in NumPy's words makes an array that nothing else refers to."""
     return isinstance(tree, Call) and tree.op not in _VIEWS
+
+
+def owned(tree: Tree) -> Tree:
+    """The same value as an array that can be written to."""
+    return tree if is_new(tree) else call("copy", tree)
 
 
 def ordered(steps: Iterable[Step]) -> list[Step]:

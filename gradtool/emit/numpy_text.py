@@ -72,6 +72,13 @@ def numpy_text(tree: Tree) -> str:
     return _NumPyPrinter().show(tree)[0]
 
 
+def factor_tree(tree: Tree, names: Names) -> Tree:
+    """The same for a factor of a real array: 0/1 arrays need no cast."""
+    translation = _Translation(names)
+    shown, kind = translation.typed(tree)
+    return shown if kind == "bool" else translation.real(tree)
+
+
 def known_words(tree: Tree) -> bool:
     """Whether every word has NumPy text of its own; the others are written from index notation."""
     if isinstance(tree, Call):
@@ -381,6 +388,13 @@ class _Translation:
             several = (("optimize", Literal(True)),)
         return Call("np.einsum", (tree.args[0], *operands), several), "real"
 
+    def contract(self, tree: Call) -> Typed:
+        """An einsum of two operands that is a sum of products, which needs no path."""
+        return Call("np.einsum", (tree.args[0], *(self.real(a) for a in tree.args[1:]))), "real"
+
+    def vecdot(self, tree: Call) -> Typed:
+        return call("np.vecdot", *(self.real(a) for a in tree.args)), "real"
+
     def linear(self, tree: Call) -> Typed:
         return call(_LINEAR[tree.op], self.real(tree.args[0])), "real"
 
@@ -492,6 +506,8 @@ _RULES: Mapping[str, _Rule] = {
     "trace": _T.reduction, "pos": _T.plus, "square": _T.square, "reciprocal": _T.reciprocal,
     "sqrt": _T.sqrt, "where": _T.where, "clip": _T.clip, "relu": _T.relu,
     "leaky_relu": _T.leaky_relu, "norm": _T.norm, "matmul": _T.matmul, "outer": _T.outer,
+    "contract": _T.contract, "vecdot": _T.vecdot,
+    "contract": _T.contract, "vecdot": _T.vecdot,
     "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky,
     "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
     "broadcast_to": _T.broadcast_to, "full": _T.full, "arange": _T.arange, "onehot": _T.onehot,
