@@ -134,12 +134,6 @@ def factors_of(form: Form) -> tuple[Fraction, tuple[tuple[Form, int], ...]]:
     return Fraction(1), ((form, 1),)
 
 
-def scalar_part(form: Form) -> Form:
-    """The product of all factors that are numbers."""
-    coefficient, factors = factors_of(form)
-    return product(coefficient, [(f, e) for f, e in factors if not f.shape])
-
-
 def read_names(form: Form) -> frozenset[str]:
     """Every name that a form reads."""
     match form:

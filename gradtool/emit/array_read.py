@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from gradtool.emit.array_forms import (
@@ -57,6 +58,8 @@ class Reader:
     def leaf(self, tree: Tree) -> Leaf:
         operand = self.module.reader.operand(tree)
         fresh = isinstance(tree, Call) and tree.op not in _VIEWS
+        if isinstance(tree, Call) and tree.op == "einsum":
+            fresh = len(tree.args) > 2  # of one array it may be a view
         return Leaf(self.inside(tree), operand.shape, operand.kind == "real", fresh)
 
     def inside(self, tree: Tree) -> Tree:
@@ -67,9 +70,14 @@ class Reader:
             if not isinstance(part, Call):
                 return part
             if part.op in _ARITHMETIC or part.op in ("sum", "mean"):
-                return Writer(self.module).improved(part, self)
+                new = Writer(self.module).improved(part, self)
+                return new if new is not part else self.nested(part)
             return self.inside(part)
 
+        made = self._rebuilt(tree, better)
+        return tree if made == tree else made
+
+    def _rebuilt(self, tree: Tree, better: Callable[[Tree], Tree]) -> Tree:
         match tree:
             case Call(op=op, args=args) if op in _OVER_ALL or op in FUNCTIONS:
                 return Call(op, tuple(map(better, args)), tree.kwargs, tree.span, tree.method)
@@ -82,6 +90,14 @@ class Reader:
             case Call(op="concatenate" | "stack", args=(Items(items=items),)):
                 return Call(tree.op, (Items(tuple(map(better, items))),), tree.kwargs)
         return tree
+
+    def nested(self, tree: Tree) -> Tree:
+        """The same arithmetic, with what stands inside its functions improved."""
+        if isinstance(tree, Call) and (tree.op in _ARITHMETIC or tree.op in ("sum", "mean")):
+            made = tuple(map(self.nested, tree.args))
+            same = all(a is b for a, b in zip(made, tree.args, strict=True))
+            return tree if same else Call(tree.op, made, tree.kwargs, tree.span, tree.method)
+        return self.inside(tree)
 
     def _arithmetic(self, tree: Call) -> Form:
         parts = [self.read(a) for a in tree.args]
@@ -164,4 +180,3 @@ def _real(form: Form) -> bool:
             return any(_real(t) for t in terms)
         case Total():
             return True
-

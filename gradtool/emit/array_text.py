@@ -13,26 +13,31 @@ from fractions import Fraction
 from typing import Literal as Choice
 from typing import TypeAlias
 
+from gradtool.emit.array_cost import cost_as_written
 from gradtool.emit.array_forms import (
     Form,
     Leaf,
     NotBroadcast,
     Product,
+    Shape,
     Sum,
     Total,
     broadcast,
     factors_of,
     negated,
     product,
-    scalar_part,
     scaled,
 )
 from gradtool.emit.array_read import Reader
 from gradtool.emit.array_reduce import reduced
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.ir.tree import Tree, call, integer
+from gradtool.ir.tree import Call, Tree, call, integer, names
 from gradtool.ops.errors import OpError
+from gradtool.ops.shape import dim_tree
+
+# Another order must cost less than this much of the order that was printed.
+WORTH = 0.97
 
 Operator: TypeAlias = Choice["add", "sub", "mul", "div"]
 
@@ -42,7 +47,7 @@ class Made:
     """An expression, its shape, and how many entries are computed for it."""
 
     tree: Tree
-    shape: tuple[object, ...]
+    shape: Shape
     cost: float
 
 
@@ -73,9 +78,10 @@ class Writer:
     # -- expressions ------------------------------------------------------------------------
 
     def improved(self, tree: Tree, reader: Reader) -> Tree:
-        """The expression in a cheaper order; as it is where its shapes are not known."""
+        """The expression in a cheaper order; as it is where none is known."""
         try:
-            return self.made(self.settled(reader.read(tree))).tree
+            made = self.made(self.settled(reader.read(tree)))
+            return made.tree if made.cost < WORTH * cost_as_written(reader, tree) else tree
         except (OpError, NotBroadcast, KeyError):
             return tree
 
@@ -198,11 +204,10 @@ class Writer:
             else:
                 start = Chain(Made(self._power(factor, exponent), factor.shape, 0.0), (), True)
         else:
-            over = self._group(small)
-            assert over is not None
-            tree = over[0] if over[0] is not None else integer(1)
-            if over[1] is not None:
-                tree = call("div", tree, over[1])
+            over, below = self._group(small) or (None, None)
+            tree = over if over is not None else integer(1)
+            if below is not None:
+                tree = call("div", tree, below)
             return Chain(Made(tree, form.shape, 0.0), (), True)
         rest += start.rest
         for number, (factor, exponent) in enumerate(large):
@@ -230,6 +235,7 @@ class Writer:
         self, form: Product
     ) -> tuple[list[tuple[Form, int]], list[tuple[Form, int]], list[tuple[Form, int]]]:
         """Small factors, large factors of positive exponent, large ones to divide by."""
+        form = self._means(form)
         most = max((volume(self.module, f.shape) for f, _ in form.factors), default=1)
         large = [(f, e) for f, e in form.factors if volume(self.module, f.shape) == most
                  and f.shape]  # fmt: skip
@@ -239,6 +245,26 @@ class Writer:
         over = [(f, e) for f, e in large if e > 0]
         under = [(f, e) for f, e in large if e < 0]
         return small, over, under
+
+    def _means(self, form: Product) -> Product:
+        """Sums that are divided by their number of terms as means."""
+        powers = dict(form.factors)
+        found: list[tuple[Form, int]] = []
+        for factor, exponent in form.factors:
+            if isinstance(factor, Total) and exponent == 1:
+                tree = self.made(factor).tree
+                sizes = [Leaf(dim_tree(factor.body.shape[k]), ()) for k in factor.axes]
+                whole = len(set(sizes)) == len(sizes) and all(powers.get(s, 0) < 0 for s in sizes)
+                if whole and isinstance(tree, Call) and tree.op == "sum":
+                    for size in sizes:
+                        powers[size] += 1
+                    mean = Call("mean", tree.args, tree.kwargs)
+                    found.append((Leaf(mean, factor.shape, fresh=True), 1))
+                    del powers[factor]
+        if not found:
+            return form
+        rest = [(f, e) for f, e in powers.items() if e]
+        return Product(form.coefficient, (*found, *rest), form.shape)
 
     def _group(self, small: Sequence[tuple[Form, int]]) -> tuple[Tree | None, Tree | None] | None:
         """The small factors as numerator and denominator, the smallest of them first."""
@@ -257,7 +283,10 @@ class Writer:
         numerator = self._joined(abs(coefficient.numerator), over)
         denominator = self._joined(coefficient.denominator, under)
         if coefficient < 0:
-            numerator = call("neg", numerator if numerator is not None else integer(1))
+            if numerator is None and not under and coefficient.denominator != 1:
+                denominator = integer(-coefficient.denominator)  # Z**2 / -2
+            else:
+                numerator = call("neg", numerator if numerator is not None else integer(1))
         return numerator, denominator
 
     def _joined(self, number: int, factors: Sequence[tuple[Form, int]]) -> Tree | None:
@@ -272,6 +301,21 @@ class Writer:
         return tree
 
     # -- numbers that scale large arrays ------------------------------------------------------
+
+    def _never_zero(self, term: Form) -> Form:
+        """The numbers in a term that can be divided by: literals and sizes.
+
+        A constant such as a weight of 0 cannot: ``0 * (x / 0)`` is not ``x``.
+        """
+        coefficient, factors = factors_of(term)
+        sizes = [(f, e) for f, e in factors if not f.shape and self._is_size(f)]
+        return product(coefficient, sizes)
+
+    def _is_size(self, form: Form) -> bool:
+        graph = self.module.graph
+        return isinstance(form, Leaf) and all(
+            name in graph.dimensions for name in names(form.tree)
+        ) and self.module.kind_of(form.tree) == "size"  # fmt: skip
 
     def settled(self, form: Form) -> Form:
         """The same value with the numbers moved to where they cost least."""
@@ -289,7 +333,7 @@ class Writer:
                         continue
                     others = [p for k, p in enumerate(inner) if k != place]
                     for term in factor.terms:
-                        number = scalar_part(term)
+                        number = self._never_zero(term)
                         divided = Sum(
                             tuple(scaled(t, number, -1) for t in factor.terms), factor.shape
                         )
@@ -308,11 +352,10 @@ def _sign(form: Form) -> tuple[int, Form]:
 
 
 def _fresh(form: Form) -> bool:
-    return isinstance(form, Leaf) and form.fresh or isinstance(form, Total)
+    return isinstance(form, Total) or (isinstance(form, Leaf) and form.fresh)
 
 
 def _position(form: Product, several: Sequence[tuple[Form, int]]) -> int:
     """Where the first of some factors stands."""
     places = [k for k, pair in enumerate(form.factors) if pair in several]
     return min(places, default=-1)
-

@@ -12,7 +12,7 @@ from gradtool.emit.numpy_text import Kind
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Tree
+from gradtool.ir.tree import Tree, names
 from gradtool.ops.build import Operand, of_tensor
 from gradtool.spec.lines import LineReader
 
@@ -51,6 +51,9 @@ class ModuleNames:
         self.taken = set(known) | ({seed} if seed else set())
         for name in dict.fromkeys(known):
             self._spell(name)
+        for name, spelled in self._spelled.items():
+            if name in self.reader.build.scope:
+                self.reader.build.scope[spelled] = self.reader.build.scope[name]
 
     def add(self, name: str, tree: Tree, shape: tuple[Dim, ...]) -> None:
         """A tensor that the backward pass defines."""
@@ -107,6 +110,11 @@ class ModuleNames:
         if operand.kind == "index":
             return "int"
         return operand.kind
+
+    def kind_of(self, tree: Tree) -> Kind:
+        """The kind of an expression of names of one kind."""
+        kinds = {self.kind(name) for name in names(tree)}
+        return kinds.pop() if len(kinds) == 1 else "size" if not kinds else "real"
 
     def python(self, name: str) -> str:
         return self._spelled.get(name, name)

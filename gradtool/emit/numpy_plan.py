@@ -8,8 +8,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
+from gradtool.emit.array_inplace import is_inexact
+from gradtool.emit.array_seed import seeded
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
 from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_optimise import optimised
 from gradtool.emit.numpy_steps import Step, ordered, shared, simple
 from gradtool.emit.numpy_text import numpy_text
 from gradtool.ir.dims import Dim, shape_text
@@ -110,7 +113,9 @@ class _Planner:
             else:
                 extra.append(simple(self.module, line.name, line.tree))
         backward = _reached([*extra, *backward], self._results())
-        backward = shared(backward)
+        backward = shared(self.module, self._seeded(backward))
+        backward = _reached(optimised(self.module, backward, self._inexact(forward)),
+                            self._results())  # fmt: skip
         forward, backward, cache, dims, keywords = self._meet(forward, backward)
         return Plan(
             self._forward(forward, cache, dims, keywords),
@@ -118,6 +123,28 @@ class _Planner:
             tuple(self._fields()),
             frozenset(self.module.needs),
         )
+
+    def _seeded(self, backward: list[Step]) -> list[Step]:
+        """The steps with the upstream gradient of a loss in them, where that can be done."""
+        self.folded = False
+        if self.module.seed is None:
+            return backward
+        seed = self.module.python(self.module.seed)
+        found = seeded(self.module, backward, self._cotangents(), seed)
+        self.folded = found is not None
+        return backward if found is None else found
+
+    def _cotangents(self) -> frozenset[str]:
+        lines = [line.name for line in self.derivation.lines if line.role != "inner"]
+        return frozenset(map(self.module.python, (*lines, *self.cotangents.values())))
+
+    def _inexact(self, forward: Sequence[Step]) -> frozenset[str]:
+        """Forward values that are floating point even when the arguments are integers."""
+        found: set[str] = set()
+        for step in forward:
+            if step.value is not None and is_inexact(step.value, found):
+                found.add(step.defines)
+        return frozenset(found)
 
     # -- gradients ------------------------------------------------------------------------
 
@@ -430,7 +457,7 @@ class _Planner:
         for step in steps:
             body += step.code
         results = [self.module.python(field) for field, _, _ in self._fields()]
-        if seed is not None:
+        if seed is not None and not self.folded:
             spelled = self.module.python(seed)
             results = [f"{spelled} * {r}" for r in results]
         line = f"return Gradients({', '.join(results)})"

@@ -12,7 +12,8 @@ from gradtool.ir.tree import Call, Items, Name, Tree, call, children, names, reb
 
 # NumPy calls whose result is a new array of its own; other calls may return a view.
 _VIEWS = ("getitem", "transpose", "reshape", "ravel", "np.reshape", "np.ravel", "np.broadcast_to",
-          "np.squeeze", "np.expand_dims", "np.flip", "np.diag")  # fmt: skip
+          "np.squeeze", "np.expand_dims", "np.flip", "np.diag", "pos", "_window",
+          "_spread")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ def assign(spelled: str, tree: Tree) -> Step:
 def written(
     module: ModuleNames, spelled: str, writes: Sequence[Write], note: Sequence[str] = ()
 ) -> Step:
-    """The lines of a step from what they say; `note` stands above them as a comment."""
+    """The lines of a step from what they say; `note` stands above them as a comment.
+
+    Raises:
+        AssertionError: an array would be changed in place that something else may refer to.
+    """
     code = [f"# {text}" for text in note]
     reads: set[str] = set()
     trees: list[Tree] = []
@@ -88,6 +93,8 @@ def written(
             tree = numpy_tree(write.value, module)
         if write.wrap is not None:
             tree = write.wrap(tree)
+        if len(writes) > 1 and not trees:
+            assert is_new(tree), f"{spelled} would be changed in place, but is not an own array"
         target: Tree = Name(spelled)
         if write.place:
             target = call("getitem", target, Items(write.place))
@@ -121,7 +128,9 @@ def _copied(tree: Tree) -> Tree:
 
 def is_new(tree: Tree) -> bool:
     """Whether a tree in NumPy's words makes an array that nothing else refers to."""
-    return isinstance(tree, Call) and tree.op not in _VIEWS
+    if not isinstance(tree, Call) or tree.op in _VIEWS:
+        return False
+    return tree.op != "np.einsum" or len(tree.args) > 2  # of one array it may be a view
 
 
 def owned(tree: Tree) -> Tree:
@@ -142,7 +151,7 @@ def ordered(steps: Iterable[Step]) -> list[Step]:
     return result
 
 
-def shared(steps: list[Step]) -> list[Step]:
+def shared(module: ModuleNames, steps: list[Step]) -> list[Step]:
     """Use the result of one step inside another: ``dgamma`` where ``(dY * xhat).sum(axis=0)`` is.
 
     A right side that is more than a name and stands inside another step is replaced by the name
@@ -150,18 +159,25 @@ def shared(steps: list[Step]) -> list[Step]:
     """
     result = list(steps)
     for source in steps:
-        if source.tree is None or size_of(source.tree) < 3:
+        if source.value is None or size_of(source.value) < 3:
             continue
+        if isinstance(source.value, Call) and source.value.op == "zeros":
+            continue  # two gradients that are zero are two arrays
         for place, step in enumerate(result):
-            if step.tree is None or step.defines == source.defines:
+            if not step.writes or step.defines == source.defines:
                 continue
             current = next(s for s in result if s.defines == source.defines)
-            if step.defines in _everything_read(current, result):
+            if step.defines in _everything_read(current, result) or current.value is None:
                 continue
-            assert current.tree is not None
-            changed = _replaced(step.tree, current.tree, Name(source.defines))
-            if changed is not step.tree:
-                result[place] = assign(step.defines, changed)
+            writes = tuple(
+                write if write.raw else replace(
+                    write, value=_replaced(write.value, current.value, Name(source.defines)))
+                for write in step.writes
+            )  # fmt: skip
+            if len(writes) > 1 and writes[0].value == Name(source.defines):
+                continue  # an array that is changed in place must be one of its own
+            if any(a.value is not b.value for a, b in zip(writes, step.writes, strict=True)):
+                result[place] = written(module, step.defines, writes)
     return ordered(result)
 
 

@@ -507,7 +507,6 @@ _RULES: Mapping[str, _Rule] = {
     "sqrt": _T.sqrt, "where": _T.where, "clip": _T.clip, "relu": _T.relu,
     "leaky_relu": _T.leaky_relu, "norm": _T.norm, "matmul": _T.matmul, "outer": _T.outer,
     "contract": _T.contract, "vecdot": _T.vecdot,
-    "contract": _T.contract, "vecdot": _T.vecdot,
     "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky,
     "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
     "broadcast_to": _T.broadcast_to, "full": _T.full, "arange": _T.arange, "onehot": _T.onehot,

@@ -300,7 +300,7 @@ def test_an_embedding_adds_rows_without_a_one_hot_matrix() -> None:
 
 def test_labels_are_subtracted_in_place() -> None:
     text = _layer("softmax_ce").compiled.text
-    assert "dS[np.arange(N), y] -= 1 / N" in text
+    assert "dS[np.arange(N), y] -= dL / N" in text
     assert "onehot" not in text
 
 

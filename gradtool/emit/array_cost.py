@@ -1,0 +1,36 @@
+"""What an expression costs in the order in which it is written: entries computed or summed."""
+
+from __future__ import annotations
+
+from gradtool.emit.array_forms import Shape, broadcast
+from gradtool.emit.array_read import Reader
+from gradtool.emit.array_sizes import volume
+from gradtool.ir.tree import Call, Name, Number, Tree
+
+_ARITHMETIC = ("add", "sub", "neg", "mul", "div", "pow", "square", "reciprocal")
+
+
+def cost_as_written(reader: Reader, tree: Tree) -> float:
+    """The cost, the inside of functions not counted.
+
+    Raises:
+        OpError: a shape is not known.
+        NotBroadcast: two shapes do not fit.
+    """
+    return _cost(reader, tree)[1]
+
+
+def _cost(reader: Reader, tree: Tree) -> tuple[Shape, float]:
+    match tree:
+        case Number():
+            return (), 0.0
+        case Name(id=name) if name == reader.module.seed:
+            return (), 0.0
+        case Call(op=op, args=args) if op in _ARITHMETIC:
+            parts = [_cost(reader, a) for a in args]
+            shape = broadcast(s for s, _ in parts)
+            return shape, sum(c for _, c in parts) + volume(reader.module, shape)
+        case Call(op="sum" | "mean", args=(operand,)):
+            shape, cost = _cost(reader, operand)
+            return reader.module.shape(tree), cost + volume(reader.module, shape)
+    return reader.module.shape(tree), 0.0
