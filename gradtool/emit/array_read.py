@@ -40,8 +40,9 @@ class Reader:
     do not fit; such an expression is left as it is.
     """
 
-    def __init__(self, module: ModuleNames) -> None:
+    def __init__(self, module: ModuleNames, improve: Callable[[Tree, Reader], Tree]) -> None:
         self.module = module
+        self.improve = improve  # arithmetic inside functions and matrix products
 
     def read(self, tree: Tree) -> Form:
         match tree:
@@ -64,13 +65,12 @@ class Reader:
 
     def inside(self, tree: Tree) -> Tree:
         """What arithmetic cannot look into, with the arithmetic in its arguments improved."""
-        from gradtool.emit.array_text import Writer
 
         def better(part: Tree) -> Tree:
             if not isinstance(part, Call):
                 return part
             if part.op in _ARITHMETIC or part.op in ("sum", "mean"):
-                new = Writer(self.module).improved(part, self)
+                new = self.improve(part, self)
                 return new if new is not part else self.nested(part)
             return self.inside(part)
 

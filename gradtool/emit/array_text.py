@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal as Choice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from gradtool.emit.array_cost import cost_as_written
 from gradtool.emit.array_forms import (
@@ -28,13 +28,15 @@ from gradtool.emit.array_forms import (
     product,
     scaled,
 )
-from gradtool.emit.array_read import Reader
 from gradtool.emit.array_reduce import reduced
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.ir.tree import Call, Tree, call, integer, names
 from gradtool.ops.errors import OpError
 from gradtool.ops.shape import dim_tree
+
+if TYPE_CHECKING:
+    from gradtool.emit.array_read import Reader
 
 # Another order must cost less than this much of the order that was printed.
 WORTH = 0.97
@@ -81,7 +83,7 @@ class Writer:
         """The expression in a cheaper order; as it is where none is known."""
         try:
             made = self.made(self.settled(reader.read(tree)))
-            return made.tree if made.cost < WORTH * cost_as_written(reader, tree) else tree
+            return made.tree if made.cost < WORTH * cost_as_written(self.module, tree) else tree
         except (OpError, NotBroadcast, KeyError):
             return tree
 

@@ -50,7 +50,8 @@ def optimised(module: ModuleNames, steps: Sequence[Step], inexact: Collection[st
     Args:
         inexact: names that are floating point whatever the arguments are.
     """
-    reader, writer = Reader(module), Writer(module)
+    writer = Writer(module)
+    reader = Reader(module, writer.improved)
     lines = {step.defines: line for step in steps if (line := _line(reader, step)) is not None}
     forms = {name: line.form for name, line in lines.items()}
     forms = _share(module, writer, forms)
@@ -78,7 +79,7 @@ def _line(reader: Reader, step: Step) -> _Line | None:
         return None
     try:
         form = Writer(reader.module).settled(reader.read(value))
-        return _Line(step, form, cost_as_written(reader, value))
+        return _Line(step, form, cost_as_written(reader.module, value))
     except (OpError, NotBroadcast, KeyError):
         return None
 
