@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal as Choice
 from typing import TYPE_CHECKING, TypeAlias
+from typing import Literal as Choice
 
 from gradtool.emit.array_cost import cost_as_written
 from gradtool.emit.array_forms import (
@@ -97,7 +97,7 @@ class Writer:
                 return self._folded(form)
 
     def _total(self, form: Total) -> Made:
-        tree = reduced(self, form)
+        tree = reduced(lambda part: self.made(part).tree, form)
         inner = factors_of(form.body)[1]
         cost = sum(self.cost(f) for f, _ in inner) + volume(self.module, form.body.shape)
         extra = max(0, len([f for f, _ in inner if f.shape]) - 2)
