@@ -172,6 +172,7 @@ def derive(
 
 @app.command()
 def check(
+    context: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -206,6 +207,23 @@ def check(
             help="Only what stands at this line; of a notebook: this cell, or CELL:LINE.",
         ),
     ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Without a spec: the function that computes the output."),
+    ] = None,
+    backward: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Without a spec: that of the gradients, unless it is the same."
+        ),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHAPES",
+            help="Without a spec: 'X: [N, D], W: [D, C], y: {shape: [N], index: C}'.",
+        ),
+    ] = None,
     form: Annotated[
         Literal["text", "json", "github"],
         typer.Option(
@@ -234,7 +252,14 @@ def check(
       gradtool check layers.py
       gradtool check layers.py --spec affine --spec my_layer.yaml
       gradtool check homework.ipynb --line 7
+      gradtool check layers.py --forward f --backward g --inputs "X: [N, D], W: [D, C]"
     """
+    if (forward is None) != (inputs is None) or (backward is not None and forward is None):
+        context.fail("Give --forward and --inputs together, and --backward with them.")
+    if forward is not None and (spec or function or line):
+        context.fail(
+            "--forward and --inputs are for a check without --spec, --function and --line."
+        )
     from gradtool.report import check_command
 
     request = check_command.Request(
@@ -245,6 +270,9 @@ def check(
         hide_expected=hide_expected,
         function=function,
         line=line,
+        forward=forward,
+        backward=backward,
+        inputs=inputs,
         explain=explain,
     )
     if watch:

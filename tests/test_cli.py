@@ -133,6 +133,7 @@ def test_check_passes_on_what_was_typed(check_with: Callable[[Run], None], tmp_p
     assert main(["check", str(file), "--spec", "a", "--spec", "b.yaml", *more]) == 1
     chosen: dict[str, object] = {"function": "f", "form": "json", "seed": 7}
     chosen |= {"hide_expected": True, "explain": "cause", "line": "3", "seconds": 10.0}
+    chosen |= {"forward": None, "backward": None, "inputs": None}
     assert seen == {"file": file, "specs": ("a", "b.yaml"), "out": sys.stdout, **chosen}
 
 
@@ -159,6 +160,11 @@ def test_specs_names_every_bundled_spec_once(capsys: Capture) -> None:
         (["derive", "a", "--format", "pdf"], "gradtool derive: Invalid value for '--format'"),
         (["check"], "gradtool check: Missing argument 'FILE'."),
         (["check", "gone.py", "--spec", "a"], "gradtool check: Invalid value for 'FILE': File"),
+        (["check", __file__, "--forward", "f"], "gradtool check: Give --forward and --inputs"),
+        (
+            ["check", __file__, "--forward", "f", "--inputs", "x: [N]", "--spec", "relu"],
+            "gradtool check: --forward and --inputs are for a check without --spec",
+        ),
         (["specs", "extra"], "gradtool specs: Got unexpected extra argument"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",

@@ -54,7 +54,7 @@ def compare(
 
     `dims` is the symbolic shape of `right`, `sizes` the probe's.
     """
-    if value.array is None:
+    if value.array is None or value.array.dtype.kind == "c":
         message = f"{label} {_KINDS.get(value.kind, 'cannot be read')}"
         detail = f" ({value.detail})" if value.detail else ""
         return Outcome(False, None, message + detail, kind=value.kind)

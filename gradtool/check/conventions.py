@@ -24,11 +24,18 @@ CONVENTIONS: tuple[Callable[[Candidate, Names], list[Binding]], ...] = (
 
 
 def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
-    """Every reading of a candidate, likeliest first.
+    """Every reading of a candidate in both layouts, likeliest first.
 
     Raises:
         NoMatch: there is none, and why.
     """
+    found = readings(candidate, names)
+    turned = [other for one in found if (other := in_columns(one, names)) is not None]
+    return (*found, *turned)
+
+
+def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
+    """Every reading of a candidate in the layout of the names; raises as `bindings` does."""
     found: list[Binding] = []
     reasons: list[str] = []
     for convention in CONVENTIONS:
@@ -38,5 +45,4 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
             reasons.append(str(reason))
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")
-    turned = [other for one in found if (other := in_columns(one, names)) is not None]
-    return (*found, *turned)
+    return tuple(found)

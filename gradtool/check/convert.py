@@ -19,8 +19,10 @@ class Value:
     detail: str = ""
 
 
-def convert(value: Any, max_bytes: int) -> Value:
+def convert(value: Any, max_bytes: int, keep_complex: bool = False) -> Value:
     """An array of what a user's code calls a gradient.
+
+    A complex array is none, unless `keep_complex`: for steps into the complex plane.
 
     Lists, Python scalars, masked arrays (masked entries are zero) and anything with
     ``__array__`` are converted; a tensor that is attached to a graph is detached.
@@ -41,7 +43,9 @@ def convert(value: Any, max_bytes: int) -> Value:
         except Exception:
             return Value("object", detail=type(value).__name__)
     if raw.dtype.kind == "c":
-        return Value("complex", str(raw.dtype), raw.shape)
+        kept = keep_complex and raw.size * 16 <= max_bytes
+        array = np.array(raw, dtype=np.complex128, order="C") if kept else None
+        return Value("complex", str(raw.dtype), raw.shape, array)
     if raw.dtype.kind not in "fiub":
         return Value("object", str(raw.dtype), raw.shape, detail=str(raw.dtype))
     if raw.size * 8 > max_bytes:

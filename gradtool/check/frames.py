@@ -22,7 +22,7 @@ MAGIC = b"GT01"
 MAX_HEADER = 4 << 20  # bytes; the longest honest header is an inventory of a large file
 MAX_ARRAYS = 512
 MAX_RANK = 32
-DTYPES = {"<f8": 8, "<i8": 8, "|b1": 1}
+DTYPES = {"<f8": 8, "<i8": 8, "|b1": 1, "<c16": 16}
 
 
 class FrameError(Exception):
@@ -31,7 +31,7 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message: JSON values and named arrays (float64, int64 or bool, C order)."""
+    """A message: JSON values and named arrays (float64, int64, bool or complex128, C order)."""
 
     header: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
@@ -131,7 +131,7 @@ def _checked_row(row: object) -> tuple[str, str, tuple[int, ...]]:
 
 
 def _wire_dtype(array: np.ndarray) -> str:
-    kinds: Sequence[tuple[str, str]] = (("f", "<f8"), ("iu", "<i8"), ("b", "|b1"))
+    kinds: Sequence[tuple[str, str]] = (("f", "<f8"), ("iu", "<i8"), ("b", "|b1"), ("c", "<c16"))
     for letters, kind in kinds:
         if array.dtype.kind in letters:
             return kind

@@ -88,7 +88,7 @@ def candidates(found: Inventory) -> list[Candidate]:
         if function.name not in paired and any(len(r) >= 2 for r in function.returns):
             result.append(Candidate(function, None))
     for owner in found.classes:
-        whole = _with_bases(owner, found)
+        whole = whole_class(owner, found)
         first, second = _first(whole, _FORWARDS), _first(whole, _BACKWARDS)
         both = _both_at_once(whole)
         if first and second:
@@ -161,8 +161,8 @@ def _both_at_once(owner: Class) -> Function | None:
     return next((m for m in methods if m and any(len(r) >= 2 for r in m.returns)), None)
 
 
-def _with_bases(owner: Class, found: Inventory) -> Class:
-    """A class with the methods that it inherits from classes of the same file."""
+def whole_class(owner: Class, found: Inventory) -> Class:
+    """The class with the methods that it inherits from classes of the same file."""
     methods = {m.name: m for m in owner.methods}
     known = {c.name: c for c in found.classes}
     pending, seen = list(owner.bases), {owner.name}

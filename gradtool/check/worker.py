@@ -148,14 +148,15 @@ class Responder:
         except BaseException as caught:
             error = caught
             evaluation = evaluation or self.open.pop(slot, None)
-        reply, sent = self._gathered(evaluation, int(header["max_bytes"]))
+        keep_complex = any(array.dtype.kind == "c" for array in arrays.values())
+        reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
         if error is not None:
             reply["error"] = self._described(error, stage)
         reply["notes"] = self._notes()
         return reply, sent
 
     def _gathered(
-        self, evaluation: Evaluation | None, max_bytes: int
+        self, evaluation: Evaluation | None, max_bytes: int, keep_complex: bool
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         values: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
@@ -164,7 +165,7 @@ class Responder:
         results = {f"output {n}": v for n, v in evaluation.outputs.items()}
         results |= {f"gradient {n}": v for n, v in evaluation.gradients.items()}
         for name, raw in results.items():
-            value = convert(raw, max_bytes)
+            value = convert(raw, max_bytes, keep_complex)
             values[name] = [value.kind, value.dtype, list(value.shape), value.detail]
             if value.array is not None:
                 arrays[name] = value.array

@@ -36,6 +36,8 @@ class Request:
         specs: the layers to check for; none to match every pair of the file with the bundled.
         function: the name of a function or class, where several would do.
         line: the line, or for a notebook the cell and the line, of what is to be checked.
+        forward: without a spec, the function that computes the output; with `backward`, unless
+            it returns the gradients itself, and with `inputs`, what its arguments are.
         seconds: for each question to the worker.
         explain: how much is told of the causes of wrong gradients.
     """
@@ -47,6 +49,9 @@ class Request:
     hide_expected: bool = False
     function: str | None = None
     line: str | None = None
+    forward: str | None = None
+    backward: str | None = None
+    inputs: str | None = None
     seconds: float = _SECONDS
     explain: Explain = "full"
 
@@ -60,7 +65,7 @@ def run(request: Request, out: TextIO) -> int:
     """
     worker = Worker(request.file.resolve().parent, request.seconds)
     try:
-        verdicts = list(_against(request, worker) if request.specs else _every(request, worker))
+        verdicts = list(_verdicts(request, worker))
     finally:
         worker.close()
     _print(verdicts, out, request)
@@ -96,6 +101,34 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
     ):
         return _USAGE
     return _CLEAN if all(v.verdict == "pass" for v in known) else _FINDINGS
+
+
+def _verdicts(request: Request, worker: Worker) -> Iterator[Verdict]:
+    if request.specs:
+        return _against(request, worker)
+    if request.inputs is not None:
+        return _unaided(request, worker)
+    return _every(request, worker)
+
+
+def _unaided(request: Request, worker: Worker) -> Iterator[Verdict]:
+    """The verdict by differences of the user's forward alone."""
+    from gradtool.check.declared import declared
+    from gradtool.check.unaided import Functions, check_unaided
+    from gradtool.numeric.plain import plain_forward
+
+    assert request.inputs is not None
+    assert request.forward is not None
+    spec = declared(request.inputs, request.forward.rpartition(".")[2])
+    yield check_unaided(
+        plain_forward(spec),
+        request.file,
+        Functions(request.forward, request.backward),
+        seed=request.seed,
+        version=__version__,
+        seconds=request.seconds,
+        worker=worker,
+    )
 
 
 def _against(request: Request, worker: Worker) -> Iterator[Verdict]:

@@ -91,7 +91,7 @@ def dangers(tree: ast.AST, worker: bool) -> list[str]:
             case ast.Call(func=ast.Name(id="eval" | "exec" as name)) if not worker:
                 found.append(name)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr=name)):
-                if name in DANGEROUS_CALLS and owner not in ("json", "session"):
+                if name in DANGEROUS_CALLS and owner not in ("json", "session", "self"):
                     found.append(f"{owner}.{name}")
     return found
 
