@@ -13,6 +13,7 @@ from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.slopes import Slope, complex_slope, real_slope
 
 _STEP = 1e-3  # of the size of the values
+_OTHER_STEP = 0.37
 _AGREE = 1e-6  # a complex step and differences, where the function is analytic
 _EXACT = 1e-12  # of the gradient: what a complex step is off
 _ROUGH = 1e-8  # of the gradient: what differences are off beside their doubt
@@ -100,7 +101,14 @@ class UsersOutput:
             exact = complex_slope(self._along(name, direction))
             if exact is not None:
                 return Slope(exact, 0.0)
-        return real_slope(self._along(name, direction), step) or Slope(float("nan"), float("inf"))
+        along = self._along(name, direction)
+        first, second = real_slope(along, step), real_slope(along, _OTHER_STEP * step)
+        if first is None or second is None:
+            return Slope(float("nan"), float("inf"))
+        # A function without a slope can look settled by chance once, not at two steps alike.
+        return Slope(
+            first.value, max(first.doubt, second.doubt, abs(first.value - second.value) / 2)
+        )
 
     def _analytic(self, name: str, step: float, rng: np.random.Generator) -> bool:
         """Whether a step into the complex plane and differences agree along a random direction."""

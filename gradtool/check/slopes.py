@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_HALVINGS = 5
+_HALVINGS = 4
 _COMPLEX_STEP = 1e-30  # nothing is subtracted, so it cannot be too small
 
 
