@@ -35,9 +35,22 @@ def load(text: str) -> LayerSpec:
     if path is None:
         raise UsageError(
             f"there is no bundled layer and no file called '{text}'",
-            did_you_mean(text, _bundled()) or "`gradtool specs` lists the bundled layers",
+            _alike(text) or "`gradtool specs` lists the bundled layers",
         )
     return load_path(path)
+
+
+def _alike(text: str) -> str:
+    """The hint for an unknown layer: its near miss, or the layers that share most words with it."""
+    words = set(text.casefold().replace("-", "_").split("_"))
+    shared = {name: len(words & set(name.split("_"))) for name in _bundled()}
+    most = max(shared.values())
+    near = did_you_mean(text, _bundled())
+    if near or not most:
+        return near
+    found = sorted(name for name, count in shared.items() if count == most)
+    listed = ", ".join(found[:6]) + (", …" if len(found) > 6 else "")
+    return f"bundled with a like name: {listed}; `gradtool specs` lists all"
 
 
 def finder(spec: LayerSpec) -> Finder:
