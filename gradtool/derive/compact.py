@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal, TypeAlias
 
 from gradtool.derive.factor import Choice, Contraction, Sum, Unit, nested
 from gradtool.derive.knowledge import Knowledge, entry_of
 from gradtool.derive.match import matches
 from gradtool.derive.reverse import Cotangents, is_joined
 from gradtool.derive.simplify import simplified
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,
     Graph,
@@ -44,6 +46,9 @@ from gradtool.ir.poly import (
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 30
+_NAME = 1.2  # what writing a named tangent in place must save
+
+Direction: TypeAlias = Literal["backward", "forward", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,29 @@ class Closed:
     gradients: Mapping[str, Tensor]
 
 
-def compact(found: Cotangents, wanted: tuple[str, ...], *, staged: bool = False) -> Closed:
-    """Choose names and simplify; with `staged` every named value keeps its cotangent."""
-    return _Compact(found, wanted, staged).run()
+def compact(
+    found: Cotangents,
+    wanted: tuple[str, ...],
+    *,
+    staged: bool = False,
+    direction: Direction = "backward",
+) -> Closed:
+    """Choose names and simplify; with `staged` every named value keeps its cotangent.
+
+    A sweep in forward mode has tangents in the place of cotangents; none of them branches towards
+    an input.  With "whole" no tangent keeps a name: what is wanted is written as one formula.
+
+    Raises:
+        UnsupportedError: one formula would be too long.
+    """
+    return _Compact(found, wanted, staged, direction).run()
 
 
 class _Compact:
-    def __init__(self, found: Cotangents, wanted: tuple[str, ...], staged: bool) -> None:
+    def __init__(
+        self, found: Cotangents, wanted: tuple[str, ...], staged: bool, direction: Direction
+    ) -> None:
+        self.direction = direction
         self.found = found
         self.graph: Graph = found.graph
         self.knowledge = Knowledge(found.graph)
@@ -130,18 +151,19 @@ class _Compact:
     # -- which inputs a value leads to ----------------------------------------------------
 
     def _targets(self) -> Mapping[str, frozenset[str]]:
-        reach: dict[str, frozenset[str]] = {
-            t.name: frozenset((t.name,)) if t.name in self.wanted else frozenset()
-            for t in self.graph.inputs
-        }
+        def own(name: str) -> frozenset[str]:
+            return frozenset((name,)) if name in self.wanted else frozenset()
+
+        reach = {t.name: own(t.name) for t in self.graph.inputs}
         for statement in self.graph.statements:
-            reach[statement.out.name] = frozenset[str]().union(
-                *(reach.get(name, frozenset()) for name in operands(statement))
-            )
+            name = statement.out.name
+            reach[name] = own(name).union(*(reach.get(n, ()) for n in operands(statement)))
         return reach
 
     def _branches(self, cotangent: str) -> bool:
         """Whether a value's operands lead to different inputs."""
+        if self.direction != "backward":
+            return False
         name = self.forward.get(cotangent)
         statement = None if name is None else self.graph.definitions.get(name)
         if statement is None:
@@ -212,6 +234,8 @@ class _Compact:
         if not isinstance(statement, Statement) or is_joined(statement):
             return None
         own = self._own(statement)
+        if self.direction == "whole":
+            return self._written_out(body, replace(statement, body=own))
         if name in self.found.begun and len(own.terms) > 1:
             return None  # what reaches a step from outside and from the next step: dh
         branches = self._branches(name)
@@ -244,12 +268,24 @@ class _Compact:
         if len(written.terms) > _MAX_TERMS:
             return None
         short = simplified(written, self.knowledge)
-        if count <= 1 and len(short.terms) <= max(8, naive):
+        backward = self.direction == "backward"
+        if backward and count <= 1 and len(short.terms) <= max(8, naive):
             return short
         cost = self.knowledge.cost
         # Terms that cancel make a closed form; an unnamed value is worth a name only for much.
         bonus = 2.0 if not self._named(name) or len(short.terms) < naive else 0.0
+        if not backward and self._named(name):
+            bonus -= _NAME  # a chain of named tangents reads as the forward pass does
         return short if cost(short) < cost(body) + cost(own) + bonus else None
+
+    def _written_out(self, body: Poly, statement: Statement) -> Poly:
+        written = _substituted(body, statement.out.name, statement)
+        if len(written.terms) > _MAX_TERMS:
+            raise UnsupportedError(
+                f"the derivative as one formula: it has {len(written.terms)} terms",
+                "--jvp and --hvp give its product with a direction, in steps",
+            )
+        return simplified(written, self.knowledge)
 
     def _own(self, statement: Statement) -> Poly:
         """A cotangent in terms of kept ones only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,10 +11,12 @@ from gradtool.derive.line import Line, Tape
 from gradtool.derive.naming import telling_name, unlike
 from gradtool.derive.raising import raised
 from gradtool.derive.recurrence import with_blocks
-from gradtool.derive.reverse import Cotangents, is_joined, reverse
+from gradtool.derive.reverse import Cotangents, cotangent_name, is_joined, reverse
 from gradtool.derive.sharing import shared_values
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
+from gradtool.ir.index import Index
+from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Call, Name, Tree, count_name, names, rebuild, replace_names, size_of
 
 
@@ -82,16 +84,27 @@ def _step_lines(
 
 
 def written_lines(
-    found: Cotangents, closed: Closed, targets: tuple[str, ...], *, staged: bool = False
+    found: Cotangents,
+    closed: Closed,
+    targets: Sequence[str],
+    *,
+    staged: bool = False,
+    label: Callable[[str], str] = cotangent_name,
+    raising: Callable[[Poly, Sequence[Index]], Tree] = raised,
 ) -> list[Line]:
-    """The backward pass as array expressions, in an order that can be run."""
+    """The statements of a sweep as array expressions, in an order that can be run.
+
+    Args:
+        label: what the cotangent (or tangent) of a value is called.
+        raising: from index notation to the tree that is printed.
+    """
     lines: list[Line] = []
     gradient_names = {d.name: name for name, d in closed.gradients.items()}
     forward = {d.name: name for name, d in found.of.items()}
     for statement in closed.statements:
         name = statement.out.name
         if isinstance(statement, Statement) and not is_joined(statement):
-            tree = raised(statement.body, statement.free)
+            tree = raising(statement.body, statement.free)
         else:
             tree = statement.tree
         role = "gradient" if name in gradient_names else "cotangent"
@@ -101,17 +114,17 @@ def written_lines(
         if cotangent.name not in {line.name for line in lines}:
             # The gradient is the upstream gradient itself.
             lines.append(
-                Line(f"d{target}", target, "gradient", cotangent.shape, Name(cotangent.name))
+                Line(label(target), target, "gradient", cotangent.shape, Name(cotangent.name))
             )
     upstream_names = {t.name for t in found.upstream.values()}
-    lines = _inline_reshapes(lines, closed, upstream_names)
-    lines = _named(lines, found.graph)
+    lines = _inline_reshapes(lines, closed, upstream_names, label)
+    lines = _named(lines, found.graph, label)
     lines = _once(lines, staged)
     lines = shared_values(lines, found.graph)
     lines = [replace(line, tree=_prefixed(line.tree, found.graph)) for line in lines]
-    order = {f"d{name}": k for k, name in enumerate(targets)}
+    order = {name: k for k, name in enumerate(targets)}
     gradients = sorted(
-        (line for line in lines if line.role == "gradient"), key=lambda line: order[line.name]
+        (line for line in lines if line.role == "gradient"), key=lambda line: order[line.of]
     )
     others = [line for line in lines if line.role != "gradient"]
     return _sorted(others, gradients)
@@ -157,7 +170,9 @@ def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
     return result
 
 
-def _inline_reshapes(lines: list[Line], closed: Closed, upstream: set[str]) -> list[Line]:
+def _inline_reshapes(
+    lines: list[Line], closed: Closed, upstream: set[str], label: Callable[[str], str]
+) -> list[Line]:
     """A reshape of a cotangent is written where it is used, or named when it is used often."""
     reshapes = {s.out.name: s for s in closed.statements if isinstance(s, Reshape)}
     written: dict[str, Tree] = {}
@@ -173,7 +188,7 @@ def _inline_reshapes(lines: list[Line], closed: Closed, upstream: set[str]) -> l
             )
             if indexed or (count > 1 and not name.startswith("_")):
                 base = (
-                    f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else f"d{name}"
+                    f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else label(name)
                 )
                 made = unlike(base, taken)
                 result.append(Line(made, name, "cotangent", line.shape, tree))
@@ -218,7 +233,7 @@ def _once(lines: list[Line], staged: bool) -> list[Line]:
     return result
 
 
-def _named(lines: list[Line], graph: Graph) -> list[Line]:
+def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list[Line]:
     """Inner values of the forward pass get a line with a telling name, or are written in place.
 
     Names of hidden cotangents (``d_12``) become ``d`` and the telling name.
@@ -269,13 +284,14 @@ def _named(lines: list[Line], graph: Graph) -> list[Line]:
         inner[name] = Line(telling, name, "inner", statement.out.shape, tree)
     renamed: dict[str, Tree] = dict(written)
     for line in lines:
-        source = line.name.removeprefix("d").removesuffix("_total")
+        own = line.of and line.name in (label(line.of), f"{label(line.of)}_total")
+        source = line.of if own else line.name.removeprefix("d").removesuffix("_total")
         if source in hidden or source.startswith("_"):
             base = hidden[source].tree if source in hidden else Name("t")
             telling = chosen.get(source) or telling_name(
                 base, taken | {name.removeprefix("d") for name in taken}
             )
-            fresh = f"d{telling}"
+            fresh = label(telling)
             taken |= {fresh, telling}
             renamed[line.name] = Name(fresh)
     result = list(inner.values())

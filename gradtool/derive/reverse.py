@@ -36,7 +36,15 @@ from gradtool.ops.matrix import RULES
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
 
-__all__ = ["Cotangents", "cotangent_name", "is_joined", "reverse"]
+__all__ = [
+    "Cotangents",
+    "cotangent_name",
+    "is_joined",
+    "reached",
+    "reverse",
+    "selector",
+    "with_selectors",
+]
 
 Place: TypeAlias = Callable[[Tensor], tuple[Index, ...]]
 
@@ -57,9 +65,9 @@ def reverse(
             tensors of the same shape and numbers, which are added.
     """
     targets = tuple(graph.wanted if wanted is None else wanted)
-    graph = with_companions(_with_selectors(graph, targets))
-    graph = with_tapes(graph, _between(graph, targets))
-    needed = _between(graph, targets)
+    graph = with_companions(with_selectors(graph, targets))
+    graph = with_tapes(graph, reached(graph, targets))
+    needed = reached(graph, targets)
     loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
     upstream = (
         {name: Tensor(cotangent_name(name), graph.tensors[name].shape) for name in graph.outputs}
@@ -174,17 +182,17 @@ def _letter(axis: int) -> str:
     return "ijklmnpq"[axis] if axis < 8 else f"i{axis}"
 
 
-def _between(graph: Graph, targets: Iterable[str]) -> frozenset[str]:
+def reached(graph: Graph, targets: Iterable[str]) -> frozenset[str]:
     """Tensors on a path from a target to an output."""
-    reached = set(targets)
+    after = set(targets)
     for statement in graph.statements:
-        if statement.out.kind == "real" and _reads(statement) & reached:
-            reached.add(statement.out.name)
+        if statement.out.kind == "real" and _reads(statement) & after:
+            after.add(statement.out.name)
     leads = set(graph.outputs)
     for statement in reversed(graph.statements):
         if statement.out.name in leads:
             leads |= _reads(statement)
-    return frozenset(reached & leads)
+    return frozenset(after & leads)
 
 
 def _reads(statement: AnyStatement) -> set[str]:
@@ -213,7 +221,7 @@ def _pull(
         apart = term.freshened()
         single = poly_of((Term(apart.coefficient, apart.factors),))
         (opened,) = single.terms
-        selected = _selector(statement, graph)
+        selected = selector(statement, graph)
         distinct = {a for a in accesses(single) if a.tensor.name in needed}
         for target in sorted(distinct, key=lambda a: a.key):
             derivative = partial(opened, target)
@@ -231,7 +239,7 @@ def _pull(
             yield target.tensor.name, Arrival(body.over(over), slab)
 
 
-def _selector(statement: Statement, graph: Graph) -> Poly:
+def selector(statement: Statement, graph: Graph) -> Poly:
     """For a max: 1 at the chosen entry of the window, 0 elsewhere."""
     if statement.reduce == "sum":
         return UNIT
@@ -252,15 +260,16 @@ def _selector_name(statement: Statement) -> str:
     return f"_arg{statement.out.name}"
 
 
-def _with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
+def with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
     """Add the argmax that a max or min needs for its derivative."""
-    needed = _between(graph, targets)
+    needed = reached(graph, targets)
     statements: list[AnyStatement] = []
     for statement in graph.statements:
         if (
             isinstance(statement, Statement)
             and statement.reduce in ("max", "min")
             and statement.out.name in needed
+            and _selector_name(statement) not in graph.definitions
         ):
             labels = None
             for index in statement.bound:

@@ -9,14 +9,14 @@ they share only the forward pass with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gradtool.derive.derivation import Derivation
-from gradtool.derive.line import Block
+from gradtool.derive.line import Block, Line
 from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
@@ -30,7 +30,7 @@ from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
 from gradtool.spec.parse import ParseError
 
-_REQUIRED = 1e-30
+REQUIRED = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     for number, sizes in enumerate(size_sets(graph, spec.sizes)):
         try:
             error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 60)
-            if error > _REQUIRED:  # an ill-conditioned point needs more digits
+            if error > REQUIRED:  # an ill-conditioned point needs more digits
                 error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 160)
         except ZeroDivisionError:
             skipped.append(sizes)
             continue
-        if not error <= _REQUIRED:
+        if not error <= REQUIRED:
             raise CertificationError(_report(spec, derivation, sizes, error))
         worst = max(worst, error)
         done.append(sizes)
@@ -87,10 +87,22 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
 def read_back(derivation: Derivation) -> tuple[tuple[AnyStatement, ...], dict[str, Tensor]]:
     """The printed lines, parsed and lowered: statements, and the gradient of each input."""
     given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
-    reader = LineReader(derivation.graph, given)
-    gradients: dict[str, Tensor] = {}
+    statements, made = read_lines(derivation.graph, given, derivation.lines)
+    return statements, {p.of: made[p.name] for p in derivation.lines if p.role == "gradient"}
+
+
+def read_lines(
+    graph: Graph, given: Sequence[Tensor], lines: Sequence[Line]
+) -> tuple[tuple[AnyStatement, ...], dict[str, Tensor]]:
+    """Printed lines, parsed and lowered: statements, and the tensor that each line defines.
+
+    Raises:
+        CertificationError: a line does not read, or has another shape than it should.
+    """
+    reader = LineReader(graph, given)
+    made: dict[str, Tensor] = {}
     blocks: set[int] = set()
-    for entry in derivation.lines:
+    for entry in lines:
         block = entry.block
         written = line(entry.name, entry.tree) if block is None else _block(block)
         try:
@@ -111,9 +123,30 @@ def read_back(derivation: Derivation) -> tuple[tuple[AnyStatement, ...], dict[st
             raise CertificationError(
                 f"the printed line has another shape than the gradient: {written}"
             )
-        if entry.role == "gradient":
-            gradients[entry.of] = tensor
-    return reader.statements, gradients
+        made[entry.name] = tensor
+    return reader.statements, made
+
+
+def exact_values(
+    spec: LayerSpec,
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
+    arithmetic: HighPrecision,
+) -> dict[str, Any]:
+    """A sample of every input and parameter, real ones in high precision."""
+    exact = np.frompyfunc(arithmetic.mp.mpf, 1, 1)
+    values: dict[str, Any] = {}
+    drawn = draw(spec, sizes, rng)
+    for variable in spec.variables:
+        array = drawn[variable.name]
+        values[variable.name] = (
+            np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
+        )
+        if variable.domain.kind == "probabilities":
+            # Exactly one in this precision too: a derivation may rely on it.
+            total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
+            values[variable.name] = values[variable.name] / total
+    return values
 
 
 def _block(block: Block) -> str:
@@ -136,17 +169,7 @@ def _checked(
     rng = np.random.default_rng(seed)
     setting = setting_for(graph, sizes, arithmetic)
     exact = np.frompyfunc(mp.mpf, 1, 1)
-    values: dict[str, Any] = {}
-    drawn = draw(spec, sizes, rng)
-    for variable in spec.variables:
-        array = drawn[variable.name]
-        values[variable.name] = (
-            np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
-        )
-        if variable.domain.kind == "probabilities":
-            # Exactly one in this precision too: a derivation may rely on it.
-            total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
-            values[variable.name] = values[variable.name] / total
+    values = exact_values(spec, sizes, rng, arithmetic)
     # What the loops of the forward pass keep is in the graph of the derivation only.
     forward = derivation.graph if derivation.tapes else graph
     known = run(forward.statements, values, setting)

@@ -1,0 +1,307 @@
+"""Forward mode: how every value of a graph changes when its inputs do, statement by statement.
+
+The tangent of a statement is the sum, over the accesses in its body, of the derivative with
+respect to the access times the tangent of the access: the same `partial` as in reverse mode, no
+rule for any layer.  A matrix function has one published rule, for its cotangent; its tangent is
+the transpose of that linear map, read off the rule itself.
+
+The same sweep gives directional derivatives and Jacobians.  In the first case the tangent of an
+input is a given array (``Xdot``); in the second it is a product of Kronecker deltas, and every
+tangent has the axes of that input behind its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gradtool.derive.calculus import partial
+from gradtool.derive.companions import with_companions
+from gradtool.derive.reverse import Cotangents, reached, selector, with_selectors
+from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import (
+    AnyStatement,
+    Graph,
+    MatrixFunction,
+    Reshape,
+    Statement,
+    tensors_in,
+)
+from gradtool.ir.index import Affine, Index, Tensor
+from gradtool.ir.poly import (
+    NOTHING,
+    UNIT,
+    Access,
+    Atom,
+    Iverson,
+    Poly,
+    Term,
+    access,
+    atom,
+    poly_of,
+    product,
+)
+from gradtool.ir.tree import Call, Items, Name, Tree
+from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.ops.matrix import RULES
+from gradtool.ops.shape import dim_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What the tangents of the inputs are.
+
+    Attributes:
+        given: the direction of each varied tensor, an array of its shape.
+        unit: instead of directions: one tensor, whose tangent is the identity.
+        suffix: what makes the name of a tangent of the name of a value.
+    """
+
+    given: Mapping[str, Tensor]
+    unit: Tensor | None = None
+    suffix: str = "dot"
+
+    @staticmethod
+    def along(graph: Graph, names: Iterable[str]) -> Seeds:
+        """A direction for each of some values: Xdot for X."""
+        suffix = _suffix(graph)
+        given = {n: Tensor(f"{n}{suffix}", graph.tensors[n].shape) for n in names}
+        return Seeds(given, None, suffix)
+
+    @staticmethod
+    def identity(graph: Graph, name: str) -> Seeds:
+        """Every entry of one value varied by itself."""
+        return Seeds({}, graph.tensors[name], _suffix(graph))
+
+    def label(self, name: str) -> str:
+        """What the tangent of a value is called."""
+        return f"{name}{self.suffix}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.given, *((self.unit.name,) if self.unit is not None else ()))
+
+    @property
+    def axes(self) -> tuple[Index, ...]:
+        """The axes that every tangent has behind its own."""
+        if self.unit is None:
+            return ()
+        return tuple(
+            Index(f"~{k}", size)
+            for k, size in enumerate(self.unit.shape)  # sorts last
+        )
+
+    def at(self, name: str, index: Sequence[Affine]) -> Poly:
+        """The tangent of a varied tensor at one entry."""
+        if name in self.given:
+            return access(self.given[name], index)
+        result = UNIT
+        for axis, entry in zip(self.axes, index, strict=True):
+            here = Affine.of(0) if axis.size == ONE else Affine.of(axis)
+            if here != entry:
+                result = result * atom(Iverson("eq", here - entry))
+        return result
+
+
+def _suffix(graph: Graph) -> str:
+    taken = {*graph.tensors, *graph.constants, *graph.dimensions}
+    wishes = itertools.chain(("dot", "_dot"), (f"_dot{k}" for k in itertools.count(2)))
+    return next(s for s in wishes if not any(f"{name}{s}" in taken for name in taken))
+
+
+def tangents(graph: Graph, seeds: Seeds) -> Cotangents:
+    """The tangent of every value that the seeds reach and the outputs need.
+
+    The result has the form of a backward pass: `of` maps a value to its tangent, `statements` are
+    in an order that can be run (here: the order of the forward pass), `upstream` are the given
+    directions.
+
+    Raises:
+        UnsupportedError: a statement without a rule for its tangent.
+    """
+    graph = with_companions(with_selectors(graph, seeds.names))
+    needed = reached(graph, seeds.names)
+    found: dict[str, Tensor] = dict(seeds.given)
+    statements: list[AnyStatement] = []
+    for statement in graph.statements:
+        name = statement.out.name
+        if name not in needed or name in seeds.names or statement.out.kind != "real":
+            continue
+        out = Tensor(seeds.label(name), (*statement.out.shape, *_sizes(seeds)))
+        made = _tangent(statement, out, found, seeds, graph)
+        if made:
+            statements += made
+            found[name] = out
+    if seeds.unit is not None and seeds.unit.name in graph.outputs:
+        raise UnsupportedError(f"the derivative of {seeds.unit.name} by itself")
+    return Cotangents(graph, dict(seeds.given), tuple(statements), found)
+
+
+def _sizes(seeds: Seeds) -> tuple[Dim, ...]:
+    return tuple(axis.size for axis in seeds.axes)
+
+
+def _tangent(
+    statement: AnyStatement,
+    out: Tensor,
+    found: Mapping[str, Tensor],
+    seeds: Seeds,
+    graph: Graph,
+) -> list[AnyStatement]:
+    """The statements that define the tangent of one value; none when it is zero."""
+    hidden = statement.hidden
+    match statement:
+        case Statement(free=free):
+            joined = _joined(statement, out, found, seeds)
+            if joined is not None:
+                return [joined]
+            body = _pushed(statement, found, seeds, graph)
+        case Reshape(operand=operand):
+            if operand.name not in found and operand.name not in seeds.names:
+                return []
+            free = _places(statement.out.shape)
+            if not seeds.axes:
+                # The entries stay in their order: the tangent is reshaped like the value.
+                whole = Tensor(f"{found[operand.name].name}:{statement.out.name}", out.shape)
+                shape = Items(tuple(dim_tree(size) for size in out.shape))
+                tree = Call("reshape", (Name(found[operand.name].name), shape))
+                copy = Statement(out, free, access(whole, free), Name(out.name), hidden=hidden)
+                return [Reshape(whole, found[operand.name], tree, hidden=True), copy]
+            inner = _places(operand.shape, "o")
+            entry = _tangent_at(operand.name, tuple(map(Affine.of, inner)), found, seeds)
+            body = (entry * _same_entry(free, inner)).over(inner)
+        case MatrixFunction(function=function):
+            if function not in RULES:
+                return []  # a helper: the rule of the function that it helps says all
+            free = _places(statement.out.shape)
+            body = _transposed_rule(statement, free, found, seeds)
+        case _:
+            raise UnsupportedError(f"directional derivatives of {type(statement).__name__}")
+    if not body.terms:
+        return []
+    return [Statement(out, (*free, *seeds.axes), body, Name(out.name), hidden=hidden)]
+
+
+def _tangent_at(
+    name: str, index: Sequence[Affine], found: Mapping[str, Tensor], seeds: Seeds
+) -> Poly:
+    if name in seeds.names:
+        return seeds.at(name, index)
+    if name not in found:
+        return NOTHING
+    return access(found[name], (*index, *seeds.axes))
+
+
+def _pushed(statement: Statement, found: Mapping[str, Tensor], seeds: Seeds, graph: Graph) -> Poly:
+    """The sum over the accesses of a body: derivative times tangent."""
+    chosen = selector(statement, graph)
+    total = NOTHING
+    for term in statement.body.terms:
+        apart = term.freshened()
+        (opened,) = poly_of((Term(apart.coefficient, apart.factors),)).terms
+        distinct = {a for a in accesses(Poly((opened,))) if a.tensor.kind == "real"}
+        for target in sorted(distinct, key=lambda a: a.key):
+            tangent = _tangent_at(target.tensor.name, target.index, found, seeds)
+            if not tangent.terms:
+                continue
+            derivative = partial(opened, target)
+            if derivative.terms:
+                body = derivative * chosen * tangent
+                total = total + body.over((*apart.bound, *statement.bound))
+    return total
+
+
+def _joined(
+    statement: Statement, out: Tensor, found: Mapping[str, Tensor], seeds: Seeds
+) -> Statement | None:
+    """The tangent of a concatenation of values is the concatenation of their tangents."""
+    tree = statement.tree
+    if seeds.axes or not isinstance(tree, Call) or tree.op != "concatenate":
+        return None
+    parts = tree.args[0].items if isinstance(tree.args[0], Items) else ()
+    trees: list[Tree] = []
+    values: dict[str, Tensor] = {}
+    for part in parts:
+        if not isinstance(part, Name) or part.id not in found or part.id in values:
+            return None
+        values[part.id] = found[part.id]
+        trees.append(Name(found[part.id].name))
+
+    def change(base: Atom) -> Poly | None:
+        if isinstance(base, Access) and base.tensor.name in values:
+            return access(values[base.tensor.name], base.index)
+        return None
+
+    if frozenset(values) != tensors_in(statement.body):
+        return None
+    body = replace_atoms(statement.body, change)
+    tree = Call("concatenate", (Items(tuple(trees)),), tree.kwargs)
+    return Statement(out, statement.free, body, tree, hidden=statement.hidden)
+
+
+def _transposed_rule(
+    statement: MatrixFunction,
+    free: tuple[Index, ...],
+    found: Mapping[str, Tensor],
+    seeds: Seeds,
+) -> Poly:
+    """The tangent of a matrix function, from the rule of its cotangent.
+
+    A rule is linear: ``dA[p] = sum of C * dY[e]``.  The tangent is the transpose of that map:
+    ``Ydot[f] = sum over p of C * [f == e] * Adot[p]``.
+    """
+    rule = RULES[statement.function]
+    given = Tensor("~", statement.out.shape)
+    total = NOTHING
+    for position, source in enumerate(statement.operands):
+        place = _places(source.shape, f"p{position}")
+        tangent = _tangent_at(source.name, tuple(map(Affine.of, place)), found, seeds)
+        if not tangent.terms:
+            continue
+        for term in rule.pull(statement, given, position, place).terms:
+            apart = term.freshened()
+            (seed,) = [b for b, _ in apart.factors if isinstance(b, Access) and b.tensor == given]
+            rest = tuple((b, e) for b, e in apart.factors if b is not seed)
+            map_ = poly_of((product(apart.coefficient, rest),))
+            for index, entry in zip(free, seed.index, strict=True):
+                map_ = map_ * atom(Iverson("eq", Affine.of(index) - entry))
+            total = total + (map_ * tangent).over((*place, *apart.bound))
+    return total
+
+
+def _places(shape: Iterable[Dim], letter: str = "f") -> tuple[Index, ...]:
+    return tuple(Index(f"{letter}{k}:", size) for k, size in enumerate(shape))
+
+
+def _same_entry(new: tuple[Index, ...], old: tuple[Index, ...]) -> Poly:
+    """1 where an entry of a reshaped array is the entry of the original.
+
+    Both count their entries row by row.  Axes are compared in the smallest groups of equal size
+    (``(N, C*H)`` and ``(N, C, H)`` share N), so that most comparisons are of bare indices.
+    """
+    counts = [_counts(side) for side in (new, old)]
+    cuts = [(0, 0)]
+    for i in range(1, len(new)):
+        same = (j for j in range(cuts[-1][1], len(old) + 1) if counts[1][j] == counts[0][i])
+        j = next(same, None)
+        if j is not None:
+            cuts.append((i, j))
+    cuts.append((len(new), len(old)))
+    result = UNIT
+    for (i, j), (k, m) in itertools.pairwise(cuts):
+        result = result * atom(Iverson("eq", _flat(new[i:k]) - _flat(old[j:m])))
+    return result
+
+
+def _counts(group: Iterable[Index]) -> list[Dim]:
+    """How many entries the first 0, 1, 2, … axes have."""
+    return list(itertools.accumulate((i.size for i in group), lambda a, b: a * b, initial=ONE))
+
+
+def _flat(group: Iterable[Index]) -> Affine:
+    flat = Affine.of(0)
+    for index in group:
+        flat = flat * index.size + index
+    return flat

@@ -1,0 +1,121 @@
+"""The gradient as a graph: what is printed is read again, and can be differentiated again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gradtool.derive.derivation import Derivation
+from gradtool.derive.line import Line
+from gradtool.derive.naming import telling_name, unlike
+from gradtool.ir.graph import AnyStatement, Graph, operands
+from gradtool.ir.index import Tensor
+from gradtool.ir.tree import Call, Name, Tree, names, replace_names
+from gradtool.ops.build import renamed
+from gradtool.spec.lines import LineReader
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A printed backward pass as a function that can be differentiated again.
+
+    Attributes:
+        graph: from the inputs of the forward pass and the upstream gradients to the gradients.
+        of: the value of the graph that is the gradient of each variable.
+        lines: the printed lines under the names that they have in the graph.
+    """
+
+    graph: Graph
+    of: Mapping[str, str]
+    lines: tuple[Line, ...]
+
+
+def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
+    """The gradient of a layer as a graph, made from the lines as they are printed.
+
+    What is differentiated is what was certified.  A gradient that is a well-known function gets
+    the name that people know that function by: the p of a softmax.
+
+    Args:
+        texts: the printed lines, one for each of `derivation.lines`.
+    """
+    forward = derivation.graph
+    given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
+    reader = LineReader(forward, given)
+    reader.build.counter = _highest(forward) + 1  # hidden names of both passes must not meet
+    made = [reader.read(text) for text in texts]
+    statements: list[AnyStatement] = list(reader.statements)
+    taken = {*forward.tensors, *forward.constants, *forward.dimensions}
+    taken |= {line.name for line in derivation.lines} | {t.name for t in given}
+    lines: list[Line] = []
+    called: dict[str, Tree] = {}
+    of: dict[str, str] = {}
+    for line, tensor in zip(derivation.lines, made, strict=True):
+        name = _usual_name(line, taken)
+        if name != line.name:
+            new = replace(tensor, name=name)
+            statements = [
+                replace(s, out=new) if s.out.name == line.name else renamed(s, line.name, new)
+                for s in statements
+            ]
+            taken.add(name)
+            called[line.name] = Name(name)
+        lines.append(replace(line, name=name, tree=replace_names(line.tree, called)))
+        if line.role == "gradient":
+            of[line.of] = name
+    graph = Graph(
+        forward.name,
+        (*forward.inputs, *given),
+        forward.wanted,
+        tuple(_needed([*forward.statements, *statements], tuple(of.values()))),
+        tuple(of.values()),
+        forward.constants,
+        forward.assumptions,
+        (),
+        forward.distributions,
+        forward.hints,
+    )
+    return Gradient(graph, of, tuple(lines))
+
+
+def with_definitions(lines: Sequence[Line], gradient: Gradient) -> tuple[Line, ...]:
+    """Lines that mention values of the backward pass, after the lines that define those."""
+    defined = {line.name: line for line in gradient.lines}
+    own = {line.name for line in lines}
+    needed: set[str] = set()
+    frontier = frozenset[str]().union(*(names(line.tree) for line in lines))
+    while frontier:
+        found = {n for n in frontier if n in defined and n not in own} - needed
+        needed |= found
+        frontier = frozenset[str]().union(*(names(defined[n].tree) for n in found))
+    before = (
+        replace(line, role="inner", of=line.name) for line in gradient.lines if line.name in needed
+    )
+    return (*before, *lines)
+
+
+def _highest(graph: Graph) -> int:
+    """The largest number in a hidden name."""
+    digits = ("".join(c for c in name if c.isdigit()) for name in graph.tensors)
+    return max((int(d) for d in digits if d), default=0)
+
+
+def _usual_name(line: Line, taken: Collection[str]) -> str:
+    """The name of a gradient where it is only a value."""
+    if line.role == "inner" or not isinstance(line.tree, Call):
+        return line.name
+    if line.tree.op not in ("softmax", "sigmoid", "tanh"):
+        return line.name
+    name = telling_name(line.tree, ())
+    return unlike(name.lower() if len(line.shape) == 1 else name, taken)
+
+
+def _needed(statements: Sequence[AnyStatement], outputs: Sequence[str]) -> list[AnyStatement]:
+    """The statements that the outputs need."""
+    wanted = set(outputs)
+    kept: list[AnyStatement] = []
+    for statement in reversed(statements):
+        if statement.out.name in wanted:
+            wanted |= operands(statement)
+            kept.append(statement)
+    return kept[::-1]
