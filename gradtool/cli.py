@@ -114,7 +114,10 @@ def derive(
     ] = None,
     wrt: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAMES", help="Only these gradients, for example W,b."),
+        typer.Option(
+            metavar="NAMES",
+            help="Only these gradients, for example W,b; values of the forward pass too.",
+        ),
     ] = None,
     form: Annotated[
         Literal["text", "numpy", "latex", "index", "json"],
@@ -140,6 +143,25 @@ def derive(
             help="Show values and gradients at a point: x=-2,y=5 or 'w=[0.5, 1]'.",
         ),
     ] = None,
+    jvp: Annotated[
+        bool,
+        typer.Option("--jvp", help="Instead: how the outputs change along a direction (Xdot)."),
+    ] = False,
+    jacobian: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OF,WRT",
+            help="Instead: every entry of an output by every entry of a variable; or only WRT, "
+            "or all.",
+        ),
+    ] = None,
+    hvp: Annotated[
+        bool, typer.Option("--hvp", help="Instead: the Hessian times a direction.")
+    ] = False,
+    hessian: Annotated[
+        str | None,
+        typer.Option(metavar="OF,WRT", help="Instead: second derivatives; x means x,x."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Derive every bundled layer.")] = False,
 ) -> int:
     """Derive the backward pass of a layer from its forward pass.
@@ -158,8 +180,10 @@ def derive(
 
         specs = list(bundled_specs())
     from gradtool.report import derive_command
+    from gradtool.report.order import order_of
 
     return derive_command.run(
+        order=order_of(jvp=jvp, hvp=hvp, jacobian=jacobian, hessian=hessian, wrt=chosen_names),
         specs=tuple(specs or ()),
         wrt=chosen_names,
         form=form,

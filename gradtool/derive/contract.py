@@ -213,7 +213,7 @@ def _matmul(
         others = [p for p in parts if inner not in p.indices]
         outside = frozenset[Index](free).union(*(p.indices for p in others))
         for left, right in _splits(holders, order):
-            made = _product(left, right, inner, outside, free, order)
+            made = _product(left, right, inner, outside, free, _meeting(others, order))
             inside = left.indices <= right.indices or right.indices <= left.indices
             if made is not None and inside and not others and not fits(made.piece.axes, slots):
                 continue  # a sum with keepdims lines up by itself
@@ -222,6 +222,21 @@ def _matmul(
                 if best is None or price < best[0]:
                     best = price, [*others, made]
     return best[1] if best else None
+
+
+def _meeting(others: list[_Part], order: Sequence[Index]) -> Sequence[Index]:
+    """The order of axes, with two that wait in another matrix in the order that they have there.
+
+    What a product is multiplied with next decides how it lies: ``(dS @ W.T) * mask``.
+    """
+    result = list(order)
+    for part in others:
+        axes = [i for i in part.piece.axes if i is not None]
+        if len(axes) == 2:
+            places = sorted(result.index(i) for i in axes)
+            for place, index in zip(places, axes, strict=True):
+                result[place] = index
+    return result
 
 
 def _transposes(tree: Tree) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gradtool.derive.derivation import Derivation
+from gradtool.derive.line import Line
 from gradtool.derive.naming import telling_name
 from gradtool.emit.latex_axes import index_names
 from gradtool.emit.latex_names import latex_names, text_latex
@@ -127,14 +128,14 @@ def derivation_notation(derivation: Derivation, more: Iterable[Tensor] = ()) -> 
 def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
     """One layer: its forward pass and its gradients, as a part of a document."""
     refuse_loops(derivation.graph, "LaTeX")
-    forward, more = _forward(derivation)
+    forward, more = forward_lines(derivation.graph, derivation.lines)
     notation = derivation_notation(derivation, more)
     # An inner value of the graph stands in the forward pass, a shared expression does not.
     backward = [(p.name, p.tree) for p in derivation.lines if p.role != "inner" or not p.of]
     parts = [f"\\section*{{{text_latex(spec.name)}}}"]
     if spec.about:
         parts.append(text_latex(" ".join(spec.about.split())) + "\n")
-    parts += ["\\subsection*{Forward}", _equations(forward, notation)]
+    parts += ["\\subsection*{Forward}", equations(forward, notation)]
     parts.append("\\subsection*{Backward}")
     if derivation.is_loss:
         parts.append(f"The loss is ${notation.loss}$.\n")
@@ -142,7 +143,7 @@ def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
         given = [latex(Name(name), notation) for name, _ in derivation.upstream.values()]
         parts.append(f"${notation.loss}$ is the loss at the end; given: ${'$, $'.join(given)}$.\n")
     if backward:
-        parts.append(_equations(backward, notation))
+        parts.append(equations(backward, notation))
     for name in derivation.zero:
         shown = latex(Name(name), notation)
         parts.append(f"\\[ \\frac{{\\partial {notation.loss}}}{{\\partial {shown}}} = 0 \\]\n")
@@ -151,7 +152,11 @@ def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
 
 def latex_document(layers: Iterable[tuple[LayerSpec, Derivation]]) -> str:
     """A document that compiles by itself."""
-    sections = "\n".join(latex_section(spec, derivation) for spec, derivation in layers)
+    return document("\n".join(latex_section(spec, derivation) for spec, derivation in layers))
+
+
+def document(sections: str) -> str:
+    """Sections as a document that compiles by itself, with the legend of the notation."""
     return (
         "\\documentclass{article}\n"
         "\\usepackage{amsmath}\n"
@@ -186,7 +191,7 @@ def _has_outside(tree: Tree) -> bool:
     return any(_has_outside(child) for child in children(tree))
 
 
-def _equations(lines: Sequence[tuple[str, Tree]], notation: Notation) -> str:
+def equations(lines: Sequence[tuple[str, Tree]], notation: Notation) -> str:
     """Aligned equations; the sum of a long one is broken before its signs."""
     rows: list[str] = []
     for name, tree in lines:
@@ -222,15 +227,20 @@ def _width(text: str) -> int:
     return width
 
 
-def _forward(derivation: Derivation) -> tuple[list[tuple[str, Tree]], list[Tensor]]:
+def forward_lines(
+    graph: Graph, lines: Sequence[Line], only: Collection[str] | None = None
+) -> tuple[list[tuple[str, Tree]], list[Tensor]]:
     """The lines of the forward pass, and the values in them that the spec did not name.
 
     What the spec wrote inside a line stands there again, unless it is long and used twice.
+
+    Args:
+        lines: those printed after it, whose names for inner values are used.
+        only: the named values to show; all of them by default.
     """
-    graph = derivation.graph
-    names = {p.of: p.name for p in derivation.lines if p.role == "inner" and p.of}
+    names = {p.of: p.name for p in lines if p.role == "inner" and p.of}
     taken = {*graph.tensors, *graph.constants, *graph.dimensions}
-    taken |= {line.name for line in derivation.lines}
+    taken |= {line.name for line in lines}
     rows: list[tuple[str, Tree]] = []
     more: list[Tensor] = []
     written: dict[str, Tree] = {}
@@ -238,7 +248,8 @@ def _forward(derivation: Derivation) -> tuple[list[tuple[str, Tree]], list[Tenso
         tensor = statement.out
         tree = replace_names(statement.tree, written)
         if not tensor.name.startswith("_"):
-            rows.append((tensor.name, tree))
+            if only is None or tensor.name in only:
+                rows.append((tensor.name, tree))
             continue
         uses = sum(count_name(other.tree, tensor.name) for other in graph.statements)
         name = names.get(tensor.name)

@@ -150,7 +150,8 @@ class Printer:
         shown = self.notation.names.get(name) or latex_name(name)
         if not subscript:
             return Shown(shown)
-        base = bracketed(shown) if "_" in shown else shown  # W_{1}_{n} is no LaTeX
+        # W_{1}_{n} is no LaTeX, and an index at a fraction would belong to its bar.
+        base = bracketed(shown) if "_" in shown or "\\frac" in shown else shown
         return Shown(f"{base}_{{{subscript}}}")
 
     def entry(self, tree: Tree, places: Sequence[str]) -> Shown:

@@ -13,6 +13,7 @@ from gradtool.report import cache
 from gradtool.report.arguments import Value
 from gradtool.report.derive_text import StyledLine, layout
 from gradtool.report.library import finder, load
+from gradtool.report.order import Order
 from gradtool.report.sheet import Sheet
 from gradtool.spec.errors import SpecError
 from gradtool.spec.model import LayerSpec
@@ -36,6 +37,7 @@ def run(
     staged: bool,
     at: dict[str, Value] | None,
     out: TextIO,
+    order: Order | None = None,
 ) -> int:
     """Print the backward pass of each spec.
 
@@ -43,6 +45,8 @@ def run(
         UsageError, SpecError, UnsupportedError: nothing is printed for the rest of the specs.
         CertificationError: a bug of gradtool.
     """
+    if order is not None and (steps or at is not None):
+        raise UsageError(f"{'--steps' if steps else '--at'} explains gradients, not --{order.kind}")
     loaded = [load(text) for text in specs]
     if at is not None:
         return _at(loaded, at, out)
@@ -56,7 +60,7 @@ def run(
                 file=sys.stderr,
                 flush=True,
             )
-        results.append(sheet_of(spec, wrt, staged, _wants(form, steps)))
+        results.append(sheet_of(spec, wrt, staged, _wants(form, steps), order))
     if many and sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if form == "json":
@@ -80,19 +84,24 @@ def _wants(form: Form, steps: bool) -> tuple[str, ...]:
 
 
 def sheet_of(
-    spec: LayerSpec, wrt: tuple[str, ...] | None, staged: bool, extras: tuple[str, ...]
+    spec: LayerSpec,
+    wrt: tuple[str, ...] | None,
+    staged: bool,
+    extras: tuple[str, ...],
+    order: Order | None = None,
 ) -> Sheet:
     """The sheet of a spec, from the cache when it was derived before."""
     find = finder(spec)
     used = _uses(spec, find)
-    name = cache.key([spec.text, spec.name, repr(wrt), repr(staged), repr(extras), *used])
+    asked = [repr(wrt), repr(staged), repr(extras), *([] if order is None else [repr(order)])]
+    name = cache.key([spec.text, spec.name, *asked, *used])
     found = cache.read(name)
     if found is not None:
         try:
             return Sheet.from_json(found)
         except (KeyError, TypeError, ValueError):
             pass  # written by something else: derive again
-    sheet = _derived(spec, wrt, staged, extras)
+    sheet = _derived(spec, wrt, staged, extras, order)
     cache.write(name, sheet.as_json())
     return sheet
 
@@ -125,7 +134,11 @@ def _uses(spec: LayerSpec, find: Any) -> list[str]:
 
 
 def _derived(
-    spec: LayerSpec, wrt: tuple[str, ...] | None, staged: bool, extras: tuple[str, ...]
+    spec: LayerSpec,
+    wrt: tuple[str, ...] | None,
+    staged: bool,
+    extras: tuple[str, ...],
+    order: Order | None = None,
 ) -> Sheet:
     from dataclasses import replace
 
@@ -133,6 +146,10 @@ def _derived(
     from gradtool.spec.forward import graph_of
 
     graph = graph_of(spec, finder(spec))
+    if order is not None:
+        from gradtool.report.differential_sheet import differential_sheet
+
+        return differential_sheet(spec, graph, order, staged, extras)
     wanted = _wanted(spec, graph, wrt)
     sheet, derivation, certificate = make_sheet(spec, graph, wanted, staged)
     extra: dict[str, Any] = {}

@@ -55,7 +55,7 @@ def layout(sheet: Sheet, width: int) -> list[StyledLine]:
 def _certified(sheet: Sheet) -> str:
     count = len(sheet.size_sets)
     text = (
-        f"certified to 1e-{sheet.digits} against 60-digit centered differences "
+        f"certified to 1e-{sheet.digits} against {sheet.against} "
         f"({count} size set{'s' if count != 1 else ''}); printed formulas evaluated"
     )
     if sheet.skipped:

@@ -47,6 +47,7 @@ class Sheet:
         size_sets, skipped: the sizes it was checked at, and those where the layer is singular.
         upstream: names of the upstream gradients; empty for a loss.
         extra: other formats that were asked for (numpy, latex, index, json, steps), as text.
+        against: what the derivatives were compared with.
     """
 
     layer: str
@@ -65,6 +66,7 @@ class Sheet:
     skipped: tuple[Mapping[str, int], ...]
     upstream: tuple[str, ...]
     extra: Mapping[str, Any]
+    against: str = "60-digit centered differences"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
