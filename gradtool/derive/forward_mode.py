@@ -178,7 +178,10 @@ def _tangent(
             free = _places(statement.out.shape)
             body = _transposed_rule(statement, free, found, seeds)
         case _:
-            raise UnsupportedError(f"directional derivatives of {type(statement).__name__}")
+            raise UnsupportedError(
+                "a loop over an axis in directional and second derivatives",
+                "its gradient is supported: leave --jvp, --hvp, --jacobian and --hessian out",
+            )
     if not body.terms:
         return []
     return [Statement(out, (*free, *seeds.axes), body, Name(out.name), hidden=hidden)]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
 from gradtool.derive.naming import telling_name, unlike
-from gradtool.ir.graph import AnyStatement, Graph, operands
+from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import AnyStatement, Graph, Scan, operands
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names
 from gradtool.ops.build import renamed
@@ -38,13 +39,17 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
 
     Args:
         texts: the printed lines, one for each of `derivation.lines`.
+
+    Raises:
+        UnsupportedError: there is a loop in it.
     """
     forward = derivation.graph
+    if any(isinstance(s, Scan) for s in forward.statements):
+        raise UnsupportedError(
+            "a loop over an axis in second derivatives", "its gradient is supported"
+        )
     given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
-    reader = LineReader(forward, given)
-    reader.build.counter = _highest(forward) + 1  # hidden names of both passes must not meet
-    made = [reader.read(text) for text in texts]
-    statements: list[AnyStatement] = list(reader.statements)
+    made, statements = read_after(forward, given, texts)
     taken = {*forward.tensors, *forward.constants, *forward.dimensions}
     taken |= {line.name for line in derivation.lines} | {t.name for t in given}
     lines: list[Line] = []
@@ -76,6 +81,19 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
         forward.hints,
     )
     return Gradient(graph, of, tuple(lines))
+
+
+def read_after(
+    graph: Graph, given: Sequence[Tensor], texts: Sequence[str]
+) -> tuple[list[Tensor], list[AnyStatement]]:
+    """Lines in the spec language, lowered so that they can stand behind a graph's own statements.
+
+    The tensor that each line defines, and all statements.
+    """
+    reader = LineReader(graph, given)
+    reader.build.counter = _highest(graph) + 1  # hidden names of both must not meet
+    made = [reader.read(text) for text in texts]
+    return made, list(reader.statements)
 
 
 def with_definitions(lines: Sequence[Line], gradient: Gradient) -> tuple[Line, ...]:

@@ -57,7 +57,7 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
     )
     zero = tuple(name for name in graph.outputs if name not in closed.gradients)
     given = {name: (t.name, t.shape) for name, t in seeds.given.items()}
-    derivation = Derivation(found.graph, given, lines, zero, closed, found)
+    derivation = Derivation(found.graph, given, tuple(lines), zero, closed, found)
     return Linearised(derivation, _results(lines), zero)
 
 
@@ -81,10 +81,10 @@ def jacobian_of(graph: Graph, of: str, wrt: str, name: str) -> Linearised:
     found = tangents(graph, seeds)
     closed = compact(found, (of,), direction="whole")
     lines = written_lines(found, closed, (of,), label=seeds.label, raising=raised_derivative)
-    lines = tuple(replace(p, name=name) if p.role == "gradient" else p for p in lines)
+    named = tuple(replace(p, name=name) if p.role == "gradient" else p for p in lines)
     zero = () if of in closed.gradients else (of,)
-    derivation = Derivation(found.graph, {}, lines, zero, closed, found)
-    return Linearised(derivation, _results(lines), zero, _symmetric(derivation, of, wrt))
+    derivation = Derivation(found.graph, {}, named, zero, closed, found)
+    return Linearised(derivation, _results(named), zero, _symmetric(derivation, of, wrt))
 
 
 def _results(lines: Sequence[Line]) -> dict[str, Line]:

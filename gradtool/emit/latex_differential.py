@@ -6,6 +6,8 @@ gradient as its derivative along the direction, ``\\frac{d}{dt}``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradtool.derive.second import Differential, Result
 from gradtool.emit.latex import document, equations, forward_lines, latex, latex_line, notation_of
 from gradtool.emit.latex_names import latex_name, text_latex
@@ -27,8 +29,8 @@ def differential_notation(found: Differential, more: list[Tensor]) -> Notation:
     for name, shape in (*found.upstream.values(), *found.directions.values()):
         tensors[name] = Tensor(name, shape)
     for line in found.lines:
-        known = _kind(found, line.of)
-        tensors[line.name] = Tensor(line.name, line.shape, *known)
+        hidden = _integers(found, line.of)
+        tensors[line.name] = replace(hidden or Tensor("", line.shape), name=line.name)
     base = notation_of(tensors.values(), graph.constants, cotangents)
     loss = "L"
     if found.is_loss:
@@ -48,13 +50,13 @@ def differential_notation(found: Differential, more: list[Tensor]) -> Notation:
     return Notation(names, cotangents, loss, base.shape)
 
 
-def _kind(found: Differential, of: str) -> tuple[object, ...]:
-    """The kind and labels of an inner value: positions stay positions."""
+def _integers(found: Differential, of: str) -> Tensor | None:
+    """An inner value that holds positions or truth values, which a name must say of itself."""
     for linear in found.linear:
         tensor = linear.derivation.graph.tensors.get(of)
         if tensor is not None and tensor.kind != "real":
-            return tensor.kind, tensor.labels
-    return ()
+            return tensor
+    return None
 
 
 def _name_tangents(found: Differential, notation: Notation, names: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ the backward pass needs travels in the cache, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from gradtool import __version__
@@ -38,14 +39,25 @@ def module_text(spec: LayerSpec, derivation: Derivation, *, erf: str = "scipy") 
         UnsupportedError: a word that has no NumPy text.
     """
     plan = plan_of(spec, derivation)
-    helpers = sorted(plan.needs & helper_names())
-    needs = set(plan.needs)
+    blocks = [_gradients(plan.gradients, spec), function_text(plan.forward),
+              function_text(plan.backward)]  # fmt: skip
+    return whole_module(
+        lambda scipy: _docstring(spec, derivation, scipy), plan.needs, blocks, erf=erf
+    )
+
+
+def whole_module(
+    docstring: Callable[[bool], str], needed: Collection[str], blocks: Sequence[str], *, erf: str
+) -> str:
+    """Docstring (told whether SciPy is needed), imports, helpers and blocks of code."""
+    helpers = sorted(set(needed) & helper_names())
+    needs = set(needed)
     sources = [helper(name) for name in helpers]
     for source in sources:
         needs |= {word for word in ("math", "erf") if f"{word}." in source or f"{word}(" in source}
     if "erf" in needs and erf == "math":
         needs.add("math")
-    parts = [_docstring(spec, derivation, "erf" in needs and erf == "scipy")]
+    parts = [docstring("erf" in needs and erf == "scipy")]
     imports = [*(["import math"] if "math" in needs else []),
                "from typing import NamedTuple", "", "import numpy as np"]  # fmt: skip
     if "sliding_window_view" in needs or any("sliding_window_view" in s for s in sources):
@@ -54,14 +66,17 @@ def module_text(spec: LayerSpec, derivation: Derivation, *, erf: str = "scipy") 
     if "erf" in needs:
         (imports if erf == "scipy" else after).append(_ERF[erf])
     parts.append("\n".join(imports))
-    blocks = [*after, *sources, _gradients(plan.gradients, spec), _function(plan.forward),
-              _function(plan.backward)]  # fmt: skip
-    return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join(blocks) + "\n"
+    return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join([*after, *sources, *blocks]) + "\n"
 
 
 def _docstring(spec: LayerSpec, derivation: Derivation, scipy: bool) -> str:
+    return module_docstring(spec, derivation, scipy, "")
+
+
+def module_docstring(spec: LayerSpec, derivation: Derivation, scipy: bool, title: str) -> str:
+    """What the module computes, its forward pass, and what it needs."""
     about = " ".join(spec.about.split()) or f"The layer {spec.name}."
-    lines = [f"{spec.name}: {about}", ""]
+    lines = [f"{spec.name}: {about}", "", *([title, ""] if title else [])]
     for statement in derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
@@ -99,7 +114,7 @@ def _gradients(fields: tuple[tuple[str, str, str], ...], spec: LayerSpec) -> str
     return "\n".join(lines)
 
 
-def _function(function: Function) -> str:
+def function_text(function: Function) -> str:
     head = f"def {function.name}({', '.join(function.parameters)}):"
     if len(head) > 88:
         inner = ",\n    ".join(function.parameters)

@@ -1,4 +1,4 @@
-"""What was asked for beside gradients: directions, Jacobians, second derivatives.  Light to import."""
+"""What was asked for beside gradients: directions, Jacobians, second derivatives."""
 
 from __future__ import annotations
 
