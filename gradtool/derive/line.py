@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gradtool.derive.compact import Closed
+from gradtool.derive.cotangents import Cotangents
 from gradtool.ir.dims import Dim
+from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, names
 
 
@@ -32,12 +35,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A line of a loop: ``dX[:, t] = …`` or ``dW += …``."""
+    """A line of a loop: ``dX[:, t] = …`` or ``dW += …``.
+
+    Attributes:
+        tree: the right side as it is written.
+        inner: the same with names of the step for what is written as entries (`Block.entries`).
+        source: the name of the line of the step that it is written from; "" for none.
+    """
 
     target: Tree
     operator: str
     tree: Tree
-    shape: tuple[Dim, ...] = ()
+    shape: tuple[Dim, ...]
+    inner: Tree
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +61,8 @@ class Block:
         steps: the lines of one step.
         after: what its last values are called.
         entries: how slices and values of a step are written: ``X[:, t]`` for the body's X_t.
+        values: the tensors of the step that are written so.
+        lines, closed, found: one step alone, as a backward pass of its own.
     """
 
     index: str
@@ -60,6 +73,10 @@ class Block:
     steps: tuple[Step, ...]
     after: tuple[Step, ...]
     entries: Mapping[str, Tree]
+    values: Mapping[str, Tensor]
+    lines: tuple[Line, ...]
+    closed: Closed
+    found: Cotangents
 
     @property
     def reads(self) -> frozenset[str]:

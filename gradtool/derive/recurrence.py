@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from gradtool.derive.compact import Closed
 from gradtool.derive.cotangents import Cotangents, Turned
-from gradtool.derive.line import Block, Line, Step, Tape
+from gradtool.derive.line import Block, Line, Step, Tape, target_name
 from gradtool.derive.naming import unlike
 from gradtool.derive.turn import is_tape, tape
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, operands
+from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
     Items,
@@ -84,6 +85,7 @@ class _Writing:
     tapes: list[Tape] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # value of the step -> array that keeps it
     entries: dict[str, Tree] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)  # name of an inner line -> tensor
 
     def block(self) -> Block:
         loop = self.turned.forward
@@ -91,7 +93,7 @@ class _Writing:
         sources = {s.source for s in self.scans}
         hands = {h.of for h in self.turned.handed}
         wanted = tuple(n for n in self.turned.wanted if found.of[n].name in sources or n in hands)
-        lines, _ = self.step_lines(found, wanted)
+        lines, closed = self.step_lines(found, wanted)
         read = frozenset[str]().union(*(names(line.tree) for line in lines))
         self._name_entries(lines, read)
         own = {target for target in self._results()}
@@ -103,33 +105,35 @@ class _Writing:
                 local[line.name] = Name(fresh)
         self.entries |= local
         steps: list[Step] = []
-        handing: list[tuple[str, Tree, tuple[Dim, ...]]] = []
+        handing: list[Step] = []
         for line in lines:
             if line.role == "inner" and line.of in self.entries:
                 continue
-            tree = self._written(line.tree)
+            tree, inner = self._written(line.tree), self._inner(line.tree)
             uses = self._uses(line) if line.role == "gradient" else []
             direct = len(uses) == 1 and line.name not in read
+            source = line.name
             indexed = isinstance(tree, Call) and tree.op == "indexed"
-            if not uses or not direct or (indexed and uses[0] != ("hand", "=", None)):
+            if not uses or not direct or (indexed and uses[0][0] is not None):
                 name = local.get(line.name, Name(line.name))
-                steps.append(Step(name, "=", tree, line.shape))
-                tree = name
-            for target, operator, place in uses:
-                if target == "hand":
+                steps.append(Step(name, "=", tree, line.shape, inner, line.name))
+                tree = inner = name
+                source = ""
+            for target, operator in uses:
+                if target is None:
                     hand = next(h for h in self.turned.handed if h.of == line.of)
-                    handing.append((hand.name, tree, line.shape))
+                    handing.append(Step(Name(hand.name), "=", tree, line.shape, inner, source))
                 else:
-                    assert place is not None
-                    steps.append(Step(place, operator, tree, line.shape))
+                    steps.append(Step(target, operator, tree, line.shape, inner, source))
         for hand in self.turned.handed:
             if hand.of not in found.of:
                 shape = found.graph.tensors[hand.of].shape
-                handing.append((hand.name, _zeros(shape), shape))
+                handing.append(Step(Name(hand.name), "=", _zeros(shape), shape, _zeros(shape)))
         steps += self._in_turn(handing)
         return Block(
             loop.index, loop.first, loop.size, not loop.backwards, self._before(), tuple(steps),
-            self._after(), dict(self.entries),
+            self._after(), dict(self.entries), self._values(),
+            tuple(lines), closed, found,
         )  # fmt: skip
 
     # -- names --------------------------------------------------------------------------------
@@ -166,6 +170,7 @@ class _Writing:
                     self._keep(name, name if line is None else line.name, shown)
             if line is not None:
                 self.entries[line.name] = self.entries[name]
+                self.aliases[line.name] = name
 
     def _collected(self, name: str) -> Tree | None:
         for scan in self.graph.statements:
@@ -202,24 +207,41 @@ class _Writing:
 
     # -- what becomes of the values of a step ----------------------------------------------------
 
-    def _uses(self, line: Line) -> list[tuple[str, str, Tree | None]]:
-        """The results that a cotangent of the step goes into."""
+    def _inner(self, tree: Tree) -> Tree:
+        return _replaced(tree, {k: v for k, v in self.entries.items() if isinstance(v, Name)})
+
+    def _values(self) -> dict[str, Tensor]:
+        """The tensors that are written as entries."""
+        found: dict[str, Tensor] = {}
+        seeds = {s.name: s.source.shape for s in self.turned.seeds}
+        axes = {s.name: s.axis for s in self.turned.seeds}
+        for name in self.entries:
+            tensor = self.turned.found.graph.tensors.get(self.aliases.get(name, name))
+            if tensor is not None:
+                found[name] = replace(tensor, name=name)
+            elif name in seeds:
+                whole = seeds[name]
+                found[name] = Tensor(name, (*whole[: axes[name]], *whole[axes[name] + 1 :]))
+        return found
+
+    def _uses(self, line: Line) -> list[tuple[Tree | None, str]]:
+        """The results that a cotangent of the step goes into; None for what travels on."""
         of = self.turned.found.of.get(line.of)
         if of is None:
             return []
-        found: list[tuple[str, str, Tree | None]] = []
+        found: list[tuple[Tree | None, str]] = []
         for scan in self.scans:
             if scan.source != of.name or not self._same_input(scan, line.of):
                 continue
             if scan.what == "sum":
-                found.append(("sum", "+=", Name(scan.out.name)))
+                found.append((Name(scan.out.name), "+="))
             elif scan.what == "slices":
                 place = entry(
                     scan.out.name, len(scan.out.shape), scan.axis, scan.loop.index, scan.offset
                 )
-                found.append(("slices", "=", place))
+                found.append((place, "="))
         if any(h.of == line.of for h in self.turned.handed):
-            found.append(("hand", "=", None))
+            found.append((None, "="))
         return found
 
     def _same_input(self, scan: Scan, name: str) -> bool:
@@ -239,7 +261,7 @@ class _Writing:
         """The tensor of the graph that a result is a part of the cotangent of."""
         return self.turned.arrivals[scan.line][0].name
 
-    def _in_turn(self, handing: Sequence[tuple[str, Tree, tuple[Dim, ...]]]) -> list[Step]:
+    def _in_turn(self, handing: Sequence[Step]) -> list[Step]:
         """Assignments of what travels on, each after the lines that read the value it replaces."""
         waiting, steps, last = list(handing), [], []
         while waiting:
@@ -247,19 +269,21 @@ class _Writing:
                 (
                     one
                     for one in waiting
-                    if not any(one[0] in names(o[1]) for o in waiting if o is not one)
+                    if not any(
+                        target_name(one.target) in names(o.tree) for o in waiting if o is not one
+                    )
                 ),
                 None,
             )
             if ready is None:  # each reads another's: put one aside
-                name, tree, shape = waiting.pop(0)
-                aside = unlike(f"{name}_new", self.taken)
-                self.taken.add(aside)
-                steps.append(Step(Name(aside), "=", tree, shape))
-                last.append(Step(Name(name), "=", Name(aside), shape))
+                one = waiting.pop(0)
+                aside = Name(unlike(f"{target_name(one.target)}_new", self.taken))
+                self.taken.add(aside.id)
+                steps.append(replace(one, target=aside))
+                last.append(replace(one, tree=aside, inner=aside, source=""))
             else:
                 waiting.remove(ready)
-                steps.append(Step(Name(ready[0]), "=", ready[1], ready[2]))
+                steps.append(ready)
         return [*steps, *last]
 
     def _before(self) -> tuple[Step, ...]:
@@ -267,7 +291,7 @@ class _Writing:
         for scan in self.scans:
             if scan.what != "last":
                 shape = scan.out.shape
-                steps.append(Step(Name(scan.out.name), "=", _zeros(shape), shape))
+                steps.append(_plain(scan.out.name, _zeros(shape), shape))
         for hand in self.turned.handed:
             shape = self.turned.found.graph.tensors[hand.of].shape
             initial = hand.initial
@@ -276,7 +300,7 @@ class _Writing:
                 if initial is None
                 else Name(self.known.get(initial.name, initial.name))
             )
-            steps.append(Step(Name(hand.name), "=", begin, shape))
+            steps.append(_plain(hand.name, begin, shape))
         return tuple(steps)
 
     def _after(self) -> tuple[Step, ...]:
@@ -285,7 +309,7 @@ class _Writing:
         for scan in self.scans:
             if scan.what == "last":
                 value = Name(carried[scan.source])
-                steps.append(Step(Name(scan.out.name), "=", value, scan.out.shape))
+                steps.append(_plain(scan.out.name, value, scan.out.shape))
         return tuple(steps)
 
     # -- the forward loop ------------------------------------------------------------------------
@@ -328,6 +352,10 @@ def entry(name: str, rank: int, axis: int, index: str, offset: Dim = ZERO) -> Tr
         place = call("add", place, dim_tree(offset))
     items = (*(Slice(None, None, None) for _ in range(axis)), place)
     return Call("getitem", (Name(name), Items(items)))
+
+
+def _plain(name: str, tree: Tree, shape: tuple[Dim, ...]) -> Step:
+    return Step(Name(name), "=", tree, shape, tree)
 
 
 def _zeros(shape: Sequence[Dim]) -> Tree:

@@ -39,7 +39,8 @@ def seeded(
     result: list[Step] = []
     for step in steps:
         if not step.writes:
-            if step.reads & carriers:
+            # What cannot be looked into (a loop) must not be a gradient: it would miss the seed.
+            if step.reads & carriers or step.defines in cotangents:
                 return None
             result.append(step)
             continue

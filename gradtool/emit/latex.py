@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from gradtool.derive.derivation import Derivation
-from gradtool.derive.line import Line
+from gradtool.derive.line import Block, Line, Tape
 from gradtool.derive.naming import telling_name
 from gradtool.emit.latex_axes import index_names
+from gradtool.emit.latex_loops import (
+    Heading,
+    Row,
+    block_rows,
+    block_tensors,
+    forward_rows,
+    row_latex,
+)
 from gradtool.emit.latex_names import latex_names, text_latex
 from gradtool.emit.latex_tree import BIG, SUM, Notation, Printer, held
 from gradtool.emit.latex_words import words
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Graph, refuse_loops
+from gradtool.ir.graph import Graph, Loop, Scan
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -29,6 +38,8 @@ from gradtool.ops.build import of_tensor
 from gradtool.ops.errors import OpError
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
+
+Equation: TypeAlias = tuple[str, Tree] | Row | Heading
 
 _PLAIN = Notation()
 _WIDE = 75  # printed characters of a line before its sum is broken
@@ -55,6 +66,13 @@ def latex(tree: Tree, notation: Notation = _PLAIN) -> str:
 def latex_line(name: str, tree: Tree, notation: Notation = _PLAIN) -> str:
     """An equation: ``\\frac{\\partial L}{\\partial W} = X^{\\top} \\, …``."""
     return " = ".join(_sides(name, tree, notation))
+
+
+def block_latex(block: Block, notation: Notation) -> str:
+    """A loop of the backward pass, to stand in math mode."""
+    printer = Printer(notation, words())
+    rows = " \\\\\n".join(row_latex(row, printer) for row in block_rows(block))
+    return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
 
 
 def notation_of(
@@ -109,6 +127,10 @@ def derivation_notation(derivation: Derivation, more: Iterable[Tensor] = ()) -> 
     cotangents = {name: out for out, (name, _) in derivation.upstream.items()}
     given = {name: Tensor(name, shape) for name, shape in derivation.upstream.values()}
     for line in derivation.lines:
+        for made in block_tensors(line.block) if line.block is not None else ():
+            given[made.name] = made
+            if made.name.startswith("d") and made.kind == "real":
+                cotangents[made.name] = made.name.removeprefix("d")
         given[line.name] = Tensor(line.name, line.shape)
         hidden = graph.tensors.get(line.of)
         if line.role == "inner" and hidden is not None:
@@ -127,11 +149,17 @@ def derivation_notation(derivation: Derivation, more: Iterable[Tensor] = ()) -> 
 
 def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
     """One layer: its forward pass and its gradients, as a part of a document."""
-    refuse_loops(derivation.graph, "LaTeX")
-    forward, more = forward_lines(derivation.graph, derivation.lines)
+    forward, more = forward_lines(derivation.graph, derivation.lines, tapes=derivation.tapes)
     notation = derivation_notation(derivation, more)
     # An inner value of the graph stands in the forward pass, a shared expression does not.
-    backward = [(p.name, p.tree) for p in derivation.lines if p.role != "inner" or not p.of]
+    backward: list[Equation] = []
+    blocks: set[Block] = set()
+    for entry in derivation.lines:
+        if entry.block is None and (entry.role != "inner" or not entry.of):
+            backward.append((entry.name, entry.tree))
+        elif entry.block is not None and entry.block not in blocks:
+            blocks.add(entry.block)
+            backward += block_rows(entry.block)
     parts = [f"\\section*{{{text_latex(spec.name)}}}"]
     if spec.about:
         parts.append(text_latex(" ".join(spec.about.split())) + "\n")
@@ -191,10 +219,14 @@ def _has_outside(tree: Tree) -> bool:
     return any(_has_outside(child) for child in children(tree))
 
 
-def equations(lines: Sequence[tuple[str, Tree]], notation: Notation) -> str:
+def equations(lines: Sequence[Equation], notation: Notation) -> str:
     """Aligned equations; the sum of a long one is broken before its signs."""
     rows: list[str] = []
-    for name, tree in lines:
+    for equation in lines:
+        if isinstance(equation, Row | Heading):
+            rows.append(row_latex(equation, Printer(notation, words())))
+            continue
+        name, tree = equation
         left, right = _sides(name, tree, notation)
         terms = _terms(tree, notation) if _width(right) > _WIDE else [right]
         rows.append(f"{left} &= {terms[0]}")
@@ -228,8 +260,11 @@ def _width(text: str) -> int:
 
 
 def forward_lines(
-    graph: Graph, lines: Sequence[Line], only: Collection[str] | None = None
-) -> tuple[list[tuple[str, Tree]], list[Tensor]]:
+    graph: Graph,
+    lines: Sequence[Line],
+    only: Collection[str] | None = None,
+    tapes: Sequence[Tape] = (),
+) -> tuple[list[Equation], list[Tensor]]:
     """The lines of the forward pass, and the values in them that the spec did not name.
 
     What the spec wrote inside a line stands there again, unless it is long and used twice.
@@ -237,15 +272,24 @@ def forward_lines(
     Args:
         lines: those printed after it, whose names for inner values are used.
         only: the named values to show; all of them by default.
+        tapes: what the loops keep.
     """
     names = {p.of: p.name for p in lines if p.role == "inner" and p.of}
     taken = {*graph.tensors, *graph.constants, *graph.dimensions}
     taken |= {line.name for line in lines}
-    rows: list[tuple[str, Tree]] = []
+    rows: list[Equation] = []
     more: list[Tensor] = []
     written: dict[str, Tree] = {}
+    loops: set[Loop] = set()
     for statement in graph.statements:
         tensor = statement.out
+        if isinstance(statement, Scan):
+            if statement.loop not in loops:
+                loops.add(statement.loop)
+                of_loop, named = forward_rows(graph, statement.loop, tapes, written)
+                rows += of_loop
+                more += named
+            continue
         tree = replace_names(statement.tree, written)
         if not tensor.name.startswith("_"):
             if only is None or tensor.name in only:

@@ -118,7 +118,7 @@ def latex_document(spec: LayerSpec, found: Differential) -> str:
         parts += ["\\subsection*{Forward}", equations(forward, notation)]
     parts.append(f"\\subsection*{{{_TITLES[found.kind]}}}")
     parts += _given(found, notation)
-    done = {name for name, _ in forward}
+    done = {row[0] for row in forward if isinstance(row, tuple)}
     lines = [(p.name, p.tree) for p in found.lines if p.name not in done]
     if lines:
         parts.append(equations(lines, notation))

@@ -13,6 +13,7 @@ from gradtool import __version__
 from gradtool.emit.helpers import helper, helper_names
 from gradtool.emit.numpy_plan import Function, plan_of
 from gradtool.emit.text import line as spec_line
+from gradtool.ir.graph import Scan
 from gradtool.ir.tree import Call
 from gradtool.spec.model import LayerSpec
 
@@ -77,7 +78,10 @@ def module_docstring(spec: LayerSpec, derivation: Derivation, scipy: bool, title
     """What the module computes, its forward pass, and what it needs."""
     about = " ".join(spec.about.split()) or f"The layer {spec.name}."
     lines = [f"{spec.name}: {about}", "", *([title, ""] if title else [])]
-    for statement in derivation.graph.statements:
+    looped = any(isinstance(s, Scan) for s in derivation.graph.statements)
+    if looped:  # as it was written: a loop is no line of its own
+        lines += [f"    {line}" for line in spec.forward.text.rstrip().split("\n")]
+    for statement in () if looped else derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
     lines += ["", f"Derived by gradtool {__version__}."]

@@ -50,7 +50,7 @@ class ModuleNames:
         known = [*graph.tensors, *self.reader.build.scope, *graph.constants, *graph.dimensions]
         self.taken = set(known) | ({seed} if seed else set())
         for name in dict.fromkeys(known):
-            self._spell(name)
+            self.spell(name)
         for name, spelled in self._spelled.items():
             if name in self.reader.build.scope:
                 self.reader.build.scope[spelled] = self.reader.build.scope[name]
@@ -74,7 +74,8 @@ class ModuleNames:
         except OpError:
             return None  # index notation: always real
 
-    def _spell(self, name: str) -> None:
+    def spell(self, name: str) -> None:
+        """Choose how a name is written: not like a word of Python or of the module."""
         spelled = name
         while (
             spelled in _RESERVED

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from gradtool.derive.naming import telling_name
 from gradtool.emit.array_inplace import is_inexact
 from gradtool.emit.array_seed import seeded
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
+from gradtool.emit.numpy_loops import backward_loop, forward_loop
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_optimise import optimised
 from gradtool.emit.numpy_steps import Step, ordered, shared, simple
@@ -19,11 +21,13 @@ from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,
+    Graph,
+    Loop,
     MatrixFunction,
     Reshape,
+    Scan,
     Statement,
     operands,
-    refuse_loops,
     tensors_in,
 )
 from gradtool.ir.index import Tensor
@@ -45,7 +49,7 @@ from gradtool.spec.model import LayerSpec, Variable
 
 if TYPE_CHECKING:
     from gradtool.derive.derivation import Derivation
-    from gradtool.derive.line import Line
+    from gradtool.derive.line import Block, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,6 @@ class Plan:
 
 
 def plan_of(spec: LayerSpec, derivation: Derivation) -> Plan:
-    refuse_loops(derivation.graph, "NumPy code")
     return _Planner(spec, derivation).plan()
 
 
@@ -188,7 +191,7 @@ class _Planner:
         for statement in self.graph.statements:
             if statement.out.name not in live:
                 continue
-            tree = self._tree_of(statement)
+            tree = None if isinstance(statement, Scan) else self._tree_of(statement)
             if tree is None:
                 forced |= operands(statement) & live
                 continue
@@ -197,9 +200,15 @@ class _Planner:
         written: dict[str, Tree] = {}
         steps: list[Step] = []
         computed: set[str] = set()
+        loops: set[Loop] = set()
         for statement in self.graph.statements:
             name = statement.out.name
             if name not in live:
+                continue
+            if isinstance(statement, Scan):
+                if statement.loop not in loops:
+                    loops.add(statement.loop)
+                    steps += self._loop(statement.loop, live)
                 continue
             own = self._tree_of(statement)
             tree = None if own is None else replace_names(own, written)
@@ -226,6 +235,20 @@ class _Planner:
             steps += statement_steps(self.module, target, statement, known)
         return steps, computed
 
+    def _loop(self, loop: Loop, live: set[str]) -> list[Step]:
+        scans = [
+            s
+            for s in self.graph.statements
+            if isinstance(s, Scan) and s.loop is loop and s.out.name in live
+        ]
+
+        def plan(body: Graph, named: Mapping[str, str]) -> list[Step]:
+            inner = copy(self)
+            inner.graph, inner.named = body, dict(named)
+            return inner._forward_steps({}, ())[0]
+
+        return forward_loop(self.module, loop, scans, plan)
+
     def _tree_of(self, statement: AnyStatement) -> Tree | None:
         """How a statement is written in array operations; None when only index notation does."""
         if not needs_index(statement.tree):
@@ -243,7 +266,7 @@ class _Planner:
         live = set(roots)
         for statement in reversed(self.graph.statements):
             if statement.out.name in live:
-                tree = self._tree_of(statement)
+                tree = None if isinstance(statement, Scan) else self._tree_of(statement)
                 used = operands(statement) if tree is None else names(tree)
                 live |= used & set(self.graph.definitions)
         return live
@@ -252,8 +275,15 @@ class _Planner:
 
     def _backward_steps(self, lines: Sequence[Line]) -> list[Step]:
         steps: list[Step] = []
+        blocks: set[Block] = set()
         for line in lines:
             own = line.role == "gradient"
+            if line.block is not None:
+                if line.block not in blocks:
+                    blocks.add(line.block)
+                    results = [other.name for other in lines if other.block is line.block]
+                    steps += backward_loop(self.module, line.block, results)
+                continue
             if needs_index(line.tree) or names(line.tree) & set(self.module.selectors):
                 steps += self._closed_steps(line)
             elif _scatters(line.tree):

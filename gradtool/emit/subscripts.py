@@ -18,7 +18,7 @@ from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replac
 from gradtool.emit.text import operand
 from gradtool.emit.values import Values
 from gradtool.ir.dims import ONE, Dim
-from gradtool.ir.graph import Statement, refuse_loops
+from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -60,13 +60,12 @@ def subscript_lines(derivation: Derivation, *, ascii: bool = False) -> tuple[str
 
 
 def subscripts(derivation: Derivation, *, ascii: bool = False) -> dict[str, str]:
-    """The subscript form of every line of a derivation, by the line's name."""
-    refuse_loops(derivation.graph, "the subscript form")
-    printer = _Printer(Values(derivation), ASCII if ascii else UNICODE)
-    return {line.name: printer.line(line) for line in derivation.lines}
+    """The subscript form of every line of a derivation but those of loops, by the line's name."""
+    printer = Printer(Values(derivation), ASCII if ascii else UNICODE)
+    return {line.name: printer.line(line) for line in derivation.lines if line.block is None}
 
 
-class _Printer:
+class Printer:
     """Prints statements of one derivation.
 
     Attributes:
@@ -113,7 +112,7 @@ class _Printer:
         parts = []
         for index in bound.values():
             telling = is_telling(index.name, index.size)
-            parts.append(index.name if telling else f"{index.name}<{_dim(index.size)}")
+            parts.append(index.name if telling else f"{index.name}<{dim_text(index.size)}")
         text = ",".join(parts)
         return text if len(parts) == 1 and "<" not in text else f"{{{text}}}"
 
@@ -133,7 +132,7 @@ class _Printer:
             shown = position if by == ONE else f"{_factor_dim(by)}*{position}"
             (minus if negative else plus).append(shown)
         if value.const.terms or not value.terms:
-            constant = _dim(value.const)
+            constant = dim_text(value.const)
             if constant.startswith("-"):
                 minus.append(constant[1:])
             else:
@@ -328,9 +327,9 @@ def _reaches_outside(body: Poly) -> bool:
     )
 
 
-def _dim(dim: Dim) -> str:
+def dim_text(dim: Dim) -> str:
     return str(dim).replace(" ", "")
 
 
 def _factor_dim(dim: Dim) -> str:
-    return _dim(dim) if len(dim.terms) == 1 else f"({_dim(dim)})"
+    return dim_text(dim) if len(dim.terms) == 1 else f"({dim_text(dim)})"

@@ -189,9 +189,9 @@ def _latex(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
 
 
 def _index(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
-    from gradtool.emit.subscripts import subscript_lines
+    from gradtool.emit.subscript_loops import looped_lines
 
-    return "\n".join(subscript_lines(derivation))
+    return "\n".join(looped_lines(derivation))
 
 
 def _json(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:

@@ -8,6 +8,8 @@ An array with one object for each spec:
     gradients   [{of, name, shape, text, index, latex}], inputs before parameters
     lines       the backward pass in an order that can be run: the gradients, the cotangents that
                 several of them share and the inner values that they need, each with its `role`
+    kept        values of the steps of a loop that its backward pass needs, [{name, text}]; each is
+                an array with the step on its first axis
     zero        variables whose gradient is zero, because no output depends on them
     certified   {digits, size_sets, skipped}: the agreement with 60-digit differences is
                 1e-digits or better, at each of these sizes; skipped are sizes at which the layer
@@ -17,7 +19,8 @@ An array with one object for each spec:
 `of` is the variable that a gradient is the gradient of; "" for an inner value, and for the
 cotangent of a value that the spec did not name.  `shape` is a list of texts (["N", "2*H"]).
 `text` is an assignment in the spec language, `index` the same in subscripts, `latex` an equation
-for math mode.  New keys may be added; these keep their meaning.
+for math mode.  A gradient that comes from a loop has the text of the whole loop; all gradients
+of one loop have the same.  New keys may be added; these keep their meaning.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ from typing import Any
 
 from gradtool import __version__
 from gradtool.derive.derivation import Derivation
-from gradtool.emit.latex import derivation_notation, latex_line
-from gradtool.emit.subscripts import subscripts
+from gradtool.emit.latex import block_latex, derivation_notation, latex_line
+from gradtool.emit.loops import block_lines, tape_text
+from gradtool.emit.subscript_loops import looped_subscripts
 from gradtool.emit.text import line as text_line
 from gradtool.ir.dims import Dim
 from gradtool.numeric.certify import Certificate
@@ -58,6 +62,7 @@ def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) ->
             for name in order
         ],
         "lines": lines,
+        "kept": [{"name": tape.name, "text": tape_text(tape)} for tape in derivation.tapes],
         "zero": list(derivation.zero),
         "certified": {
             "digits": certificate.digits,
@@ -70,7 +75,7 @@ def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) ->
 
 def _lines(derivation: Derivation) -> list[dict[str, Any]]:
     notation = derivation_notation(derivation)
-    index = subscripts(derivation)
+    index = looped_subscripts(derivation)
     named = {name for name in derivation.graph.tensors if not name.startswith("_")}
     return [
         {
@@ -78,9 +83,13 @@ def _lines(derivation: Derivation) -> list[dict[str, Any]]:
             "of": line.of if line.of in named else "",
             "name": line.name,
             "shape": _shape(line.shape),
-            "text": text_line(line.name, line.tree),
+            "text": text_line(line.name, line.tree)
+            if line.block is None
+            else "\n".join(block_lines(line.block)),
             "index": index[line.name],
-            "latex": latex_line(line.name, line.tree, notation),
+            "latex": latex_line(line.name, line.tree, notation)
+            if line.block is None
+            else block_latex(line.block, notation),
         }
         for line in derivation.lines
     ]

@@ -32,6 +32,7 @@ def derive_schema() -> dict[str, Any]:
                 "upstream": _array(_TENSOR),
                 "gradients": _array(_FORMULA),
                 "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
+                "kept": _array({"name": _TEXT, "text": _TEXT}),
                 "zero": {"type": "array", "items": _TEXT},
                 "certified": _object(
                     {

@@ -230,6 +230,48 @@ def lstm_cell(x: Any, prev_h: Any, prev_c: Any, Wx: Any, Wh: Any, b: Any) -> Any
 
 
 @oracle
+def rnn(X: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    states, h = [], h0
+    for t in range(X.shape[1]):
+        h = rnn_cell(X[:, t], h, Wx, Wh, b)
+        states.append(h)
+    return np.stack(states, axis=1)
+
+
+@oracle
+def lstm(X: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    states, h, c = [], h0, numpy.zeros(h0.shape)
+    for t in range(X.shape[1]):
+        h, c = lstm_cell(X[:, t], h, c, Wx, Wh, b)
+        states.append(h)
+    return np.stack(states, axis=1)
+
+
+@oracle
+def gru(X: Any, h0: Any, **weights: Any) -> Any:
+    h = h0
+    for t in range(X.shape[1]):
+        h = gru_cell(X[:, t], h, **weights)
+    return h
+
+
+@oracle
+def bidirectional_rnn(X: Any, Wf: Any, Uf: Any, Wb: Any, Ub: Any) -> Any:
+    start, none = numpy.zeros((len(X), Uf.shape[0])), numpy.zeros(Uf.shape[0])
+    forwards = rnn(X, start, Wf, Uf, none)
+    backwards = rnn(X[:, ::-1], start, Wb, Ub, none)
+    return np.concatenate([forwards, backwards[:, ::-1]], axis=2)
+
+
+@oracle
+def discounted_returns(r: Any, gamma: Any) -> Any:
+    later = numpy.arange(r.shape[1])
+    return np.stack(
+        [np.sum(r[:, t:] * gamma ** later[: r.shape[1] - t], axis=1) for t in later], axis=1
+    )
+
+
+@oracle
 def lstm_cell_gates(
     x: Any,
     prev_h: Any,
@@ -496,6 +538,26 @@ def lstm_captioner_step(
     return _cross_entropy(np.dot(h, W_vocab) + b_vocab, y)
 
 
+@oracle
+def rnn_captioner(
+    features: Any,
+    words: Any,
+    y: Any,
+    mask: Any,
+    W_proj: Any,
+    b_proj: Any,
+    W_embed: Any,
+    W_vocab: Any,
+    b_vocab: Any,
+    **cell: Any,
+) -> Any:
+    """As a whole: the states of all steps, then scores and loss of all steps at once."""
+    states = rnn(W_embed[words], np.dot(features, W_proj) + b_proj, **cell)
+    scores = np.dot(states, W_vocab) + b_vocab
+    rows, columns = numpy.arange(len(y))[:, None], numpy.arange(y.shape[1])
+    return -np.sum(mask * _log_softmax(scores)[rows, columns, y]) / len(y)
+
+
 # -- the comparison -----------------------------------------------------------------------
 
 
@@ -531,7 +593,7 @@ def test_values_and_gradients_are_those_of_autograd(name: str, number: int) -> N
     sizes = dict(sets[number % len(sets)])
     values = draw(spec, sizes, rng)
     setting = setting_for(graph, sizes, Double())
-    known = run(graph.statements, values, setting)
+    known = run(derivation.graph.statements, values, setting)
     fixed = _settings(spec, sizes)
     wanted = [v.name for v in spec.variables if v.differentiable]
     others = {k: v for k, v in values.items() if k not in wanted}

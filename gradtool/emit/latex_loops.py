@@ -1,0 +1,142 @@
+"""Loops as rows of equations: a heading, and the lines of a step below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gradtool.derive.line import Block, Tape, target_name
+from gradtool.derive.recurrence import entry
+from gradtool.emit.latex_tree import Printer
+from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.graph import Graph, Loop, Scan
+from gradtool.ir.index import Tensor
+from gradtool.ir.tree import Call, Name, Tree, integer, replace_names
+from gradtool.ops.shape import dim_tree
+
+_SIGNS = {"=": "=", "+=": "\\mathrel{+}=", "<-": "\\leftarrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a loop, or beside it."""
+
+    target: Tree
+    operator: str
+    tree: Tree
+    inside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """``for t = T-1, …, 0:``"""
+
+    index: str
+    first: Dim
+    size: Dim
+    backwards: bool
+
+
+Rows = list[Row | Heading]
+
+
+def row_latex(row: Row | Heading, printer: Printer) -> str:
+    """A row of an align environment."""
+    if isinstance(row, Heading):
+        last = row.first + row.size - ONE
+        ends = (last, row.first) if row.backwards else (row.first, last)
+        begin, end = (printer.text(dim_tree(dim)) for dim in ends)
+        index = printer.text(Name(row.index))
+        return f"&\\text{{for }} {index} = {begin}, \\dots, {end}\\text{{:}}"
+    left = printer.text(row.target)
+    lead = "\\quad " if row.inside else ""
+    return f"{lead}{left} &{_SIGNS[row.operator]} {printer.text(row.tree)}"
+
+
+def block_rows(block: Block) -> Rows:
+    """A loop of the backward pass."""
+    carried = {target_name(s.target) for s in block.before}
+    rows: Rows = [Row(s.target, "=", _short(s.tree)) for s in block.before]
+    rows.append(Heading(block.index, block.first, block.size, block.backwards))
+    for step in block.steps:
+        travels = isinstance(step.target, Name) and step.target.id in carried
+        operator = "<-" if step.operator == "=" and travels else step.operator
+        target, tree = step.target, step.tree
+        if isinstance(tree, Call) and tree.op == "indexed":
+            target = Call("getitem", (target, tree.args[0]))
+            tree = tree.args[1]
+        rows.append(Row(target, operator, tree, True))
+    return [*rows, *(Row(s.target, "=", s.tree) for s in block.after)]
+
+
+def block_tensors(block: Block) -> Iterable[Tensor]:
+    """What a loop of the backward pass defines."""
+    yield Tensor(block.index, (), "index", block.first + block.size)
+    for step in (*block.before, *block.steps, *block.after):
+        if isinstance(step.target, Name):
+            yield Tensor(step.target.id, step.shape)
+
+
+def _short(tree: Tree) -> Tree:
+    return integer(0) if isinstance(tree, Call) and tree.op == "zeros" else tree
+
+
+def forward_rows(
+    graph: Graph, loop: Loop, tapes: Sequence[Tape], written: Mapping[str, Tree]
+) -> tuple[Rows, list[Tensor]]:
+    """A loop of the forward pass, and the values that it names."""
+    scans = [s for s in graph.statements if isinstance(s, Scan) and s.loop is loop]
+    index = loop.index
+    table: dict[str, Tree] = {s.name: _entry_of(s.source, s.axis, index, s.offset)
+                              for s in loop.sliced}  # fmt: skip
+    table |= {c.name: Name(c.label) for c in loop.carried}
+    labels = {c.result: c.label for c in loop.carried}
+    rows: Rows = []
+    named: list[Tensor] = [Tensor(index, (), "index", loop.first + loop.size)]
+    for carried in loop.carried:
+        begin = integer(0) if carried.initial is None else Name(carried.initial.name)
+        rows.append(Row(Name(carried.label), "=", replace_names(begin, written)))
+        named.append(Tensor(carried.label, loop.body.tensors[carried.result].shape))
+    for scan in scans:
+        if scan.what == "sum":
+            begin = integer(0) if scan.initial is None else Name(scan.initial.name)
+            rows.append(Row(Name(scan.out.name), "=", replace_names(begin, written)))
+    rows.append(Heading(index, loop.first, loop.size, loop.backwards))
+    kept = {tape.name: tape for tape in tapes}
+    begins = [s for s in scans if s.out.name in kept and kept[s.out.name].begins]
+    for scan in begins:
+        rows.append(Row(_place(scan), "=", kept[scan.out.name].tree, True))
+    for statement in loop.body.statements:
+        tree = replace_names(statement.tree, table)
+        name = statement.out.name
+        if statement.hidden:
+            table[name] = tree
+            continue
+        label = labels.get(name, name)
+        if label != name:
+            table[name] = Name(label)
+        if isinstance(tree, Call) and tree.op == "indexed":
+            target: Tree = Call("getitem", (Name(label), tree.args[0]))
+            tree = tree.args[1]
+        else:
+            target = Name(label)
+        rows.append(Row(target, "<-" if name in labels else "=", tree, True))
+        named.append(Tensor(label, statement.out.shape, statement.out.kind, statement.out.labels))
+    for scan in scans:
+        value = table.get(scan.source, Name(scan.source))
+        if scan.what == "sum":
+            rows.append(Row(Name(scan.out.name), "+=", value, True))
+        elif scan.what == "slices" and scan not in begins:
+            rows.append(Row(_place(scan), "=", value, True))
+        elif scan.what == "last" and scan.out.name != labels[scan.source]:
+            rows.append(Row(Name(scan.out.name), "=", value))
+    return rows, named
+
+
+def _place(scan: Scan) -> Tree:
+    return _entry_of(scan.out, scan.axis, scan.loop.index, scan.offset)
+
+
+def _entry_of(tensor: Tensor, axis: int, index: str, offset: Dim) -> Tree:
+    """``X[:, t]``, every axis written: LaTeX has no axes that go without saying."""
+    return entry(tensor.name, len(tensor.shape), axis, index, offset)
