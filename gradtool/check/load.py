@@ -20,6 +20,7 @@ from gradtool.check import modernise
 from gradtool.check.cells import Cell, FileProblem, read_cells
 from gradtool.check.definitions import definitions
 from gradtool.check.modernise import Importer
+from gradtool.check.python2 import bound_names
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,
@@ -105,9 +106,10 @@ def _parsed(
     cells: tuple[Cell, ...], path: Path, old: bool, tell: Tell
 ) -> list[tuple[Cell, ast.Module]]:
     trees: list[tuple[Cell, ast.Module]] = []
+    bound = set().union(*(_bound(cell.text) for cell in cells)) if len(cells) > 1 else set()
     for cell in cells:
         try:
-            text, tree = modernise.parsed(cell.text, cell.place, old, tell)
+            text, tree = modernise.parsed(cell.text, cell.place, old, tell, bound)
             trees.append((Cell(cell.place, text), tree))
         except SyntaxError as error:
             if path.suffix == ".ipynb":
@@ -115,6 +117,13 @@ def _parsed(
             else:
                 raise FileProblem(str(error.msg), error.lineno or 0, cell.place) from None
     return trees
+
+
+def _bound(text: str) -> set[str]:
+    try:
+        return bound_names(ast.parse(text))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return set()
 
 
 def _provide(sources: Mapping[str, str]) -> None:

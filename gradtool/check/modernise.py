@@ -17,11 +17,14 @@ from gradtool.check.division import classic
 Tell = Callable[[str], None]
 
 
-def parsed(text: str, place: str, old: bool, tell: Tell) -> tuple[str, ast.Module]:
+def parsed(
+    text: str, place: str, old: bool, tell: Tell, bound: Iterable[str] = ()
+) -> tuple[str, ast.Module]:
     """The text and the tree of a piece of a user's code.
 
     Args:
         old: it is known to be Python 2, even where its syntax does not show it.
+        bound: names that have a meaning from elsewhere.
 
     Raises:
         SyntaxError: it is no Python at all.
@@ -29,9 +32,13 @@ def parsed(text: str, place: str, old: bool, tell: Tell) -> tuple[str, ast.Modul
     """
     try:
         tree = ast.parse(text, place)
-        if not old:
+        used = python2.uses_python2(tree, bound)
+        if not old and not used:
             return text, tree
-        error = SyntaxError("load: python: 2")
+        error = SyntaxError(
+            "it uses names that Python 3 does not have" if used else "as load: says"
+        )
+        old = True
     except (ValueError, MemoryError, RecursionError):
         raise FileProblem("the file is nested too deeply to be parsed") from None
     except SyntaxError as found:

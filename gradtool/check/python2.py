@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import io
 import tokenize
+from collections.abc import Iterable
 
 # Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
 INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
 _OLD_STATEMENTS = frozenset({"print", "exec", "raise", "except"})
+_OLD_NAMES = frozenset({"xrange", "raw_input", "basestring", "unicode", "unichr"})
+_OLD_METHODS = frozenset({"iteritems", "itervalues", "iterkeys"})
 _OLD_MESSAGES = (
     "Missing parentheses in call to",
     "multiple exception types must be parenthesized",
@@ -27,6 +31,37 @@ def is_python2(text: str, error: SyntaxError) -> bool:
     line = lines[error.lineno - 1] if error.lineno and error.lineno <= len(lines) else ""
     words = _tokens(line)
     return bool(words) and (words[0] in _OLD_STATEMENTS or "<>" in words or "`" in words)
+
+
+def bound_names(tree: ast.AST) -> set[str]:
+    """Every name that a piece of code gives a meaning; "*" where it imports unknown ones."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+    return names
+
+
+def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
+    """Whether code that Python 3 can parse names what only Python 2 has.
+
+    `bound` are names that have a meaning from elsewhere, such as other cells of a notebook.
+    """
+    known = {*bound, *bound_names(tree)}
+    if "*" in known:
+        return False
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name in _OLD_NAMES - known:
+                return True
+            case ast.Call(func=ast.Attribute(attr=name), args=[]) if name in _OLD_METHODS:
+                return True
+    return False
 
 
 def converter_installed() -> bool:

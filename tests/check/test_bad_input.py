@@ -44,7 +44,6 @@ GOOD = "    dx, dw, db = dout @ w.T, x.T @ dout, dout.sum(axis=0)\n"
         pytest.param(b"\x00\x01\x02", "file", "binary", id="binary"),
         pytest.param(b"# \xff\xfe\n", "file", "no text", id="not UTF-8"),
         pytest.param("(" * 5000, "file", "", id="nested too deeply"),
-        pytest.param("print 'a'\n", "file", "Python 2", id="Python 2"),
         pytest.param("", "binding", "it defines nothing", id="empty"),
         pytest.param("def relu(x):\n    return x\n", "binding", "it defines relu", id="no pair"),
         pytest.param(backward("    import os; os._exit(3)\n"), "worker", "exit code 3", id="exits"),

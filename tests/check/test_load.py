@@ -211,6 +211,24 @@ def test_a_spec_may_say_that_a_file_is_python_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "converted"),
+    [
+        ("", True),
+        ("from past.builtins import xrange\n", False),
+        ("from six.moves import *\n", False),
+        ("try:\n    xrange\nexcept NameError:\n    xrange = range\n", False),
+    ],
+)
+def test_a_name_that_only_python_2_has(tmp_path: Path, before: str, converted: bool) -> None:
+    text = PAIR.replace("return x @ w", "for i in xrange(len(x) / len(x)): pass\n    return x @ w")
+    text = text if converted else text.replace("/ len(x)", "// len(x)")
+    (tmp_path / "layers.py").write_text(before + text)
+    verdict = check(tmp_path / "layers.py")
+    assert verdict.verdict == "pass"
+    assert any("is Python 2" in note for note in verdict.notes) == converted
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("a = 7 / 2", 3),
