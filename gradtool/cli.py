@@ -120,11 +120,11 @@ def derive(
         ),
     ] = None,
     form: Annotated[
-        Literal["text", "numpy", "latex", "index", "json"],
+        Literal["text", "numpy", "torch", "jax", "latex", "index", "json"],
         typer.Option(
             "--format",
-            help="text to read, numpy code to run, latex to typeset, index for subscripts, "
-            "json for programs.",
+            help="text to read, numpy, torch or jax for code to run, latex to typeset, "
+            "index for subscripts, json for programs.",
         ),
     ] = "text",
     steps: Annotated[

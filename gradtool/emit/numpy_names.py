@@ -30,11 +30,15 @@ class ModuleNames:
     """The names of one emitted module; implements `gradtool.emit.numpy_text.Names`.
 
     Attributes:
+        reserved: names that the module uses for itself.
         needs: helpers, ``math`` and ``erf`` that the code has asked for.
         selectors: names of winners of a maximum, with the statement that finds them.
     """
 
-    def __init__(self, derivation: Derivation, seed: str | None) -> None:
+    def __init__(
+        self, derivation: Derivation, seed: str | None, reserved: frozenset[str] = _RESERVED
+    ) -> None:
+        self.reserved = reserved
         graph = derivation.graph
         self.graph: Graph = graph
         self.needs: set[str] = set()
@@ -78,7 +82,7 @@ class ModuleNames:
         """Choose how a name is written: not like a word of Python or of the module."""
         spelled = name
         while (
-            spelled in _RESERVED
+            spelled in self.reserved
             or keyword.iskeyword(spelled)
             or _hides_builtin(spelled)
             or (spelled != name and spelled in self.taken)
@@ -91,7 +95,7 @@ class ModuleNames:
     def fresh(self, wish: str) -> str:
         """A new local name."""
         name, number = wish, 2
-        while name in self.taken or name in _RESERVED or keyword.iskeyword(name):
+        while name in self.taken or name in self.reserved or keyword.iskeyword(name):
             name, number = f"{wish}{number}", number + 1
         self.taken.add(name)
         return name

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _STEPS_WIDTH = 80  # sentences are easier to read in short lines, on any terminal
 
-Form = Literal["text", "numpy", "latex", "index", "json"]
+Form = Literal["text", "numpy", "torch", "jax", "latex", "index", "json"]
 
 
 def run(
@@ -182,6 +182,18 @@ def _numpy(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
     return module_text(spec, derivation)
 
 
+def _torch(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
+    from gradtool.emit.frameworks.torch_module import torch_module
+
+    return torch_module(spec, derivation)
+
+
+def _jax(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
+    from gradtool.emit.frameworks.jax_module import jax_module
+
+    return jax_module(spec, derivation)
+
+
 def _latex(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
     from gradtool.emit.latex import latex_document
 
@@ -211,6 +223,8 @@ def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
 
 _EXTRAS: Mapping[str, Any] = {
     "numpy": _numpy,
+    "torch": _torch,
+    "jax": _jax,
     "latex": _latex,
     "index": _index,
     "json": _json,

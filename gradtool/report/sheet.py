@@ -46,7 +46,7 @@ class Sheet:
         digits: agreement with 60-digit differences.
         size_sets, skipped: the sizes it was checked at, and those where the layer is singular.
         upstream: names of the upstream gradients; empty for a loss.
-        extra: other formats that were asked for (numpy, latex, index, json, steps), as text.
+        extra: other formats that were asked for (numpy, torch, jax, latex, …), as text.
         against: what the derivatives were compared with.
     """
 

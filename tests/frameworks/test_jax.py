@@ -1,0 +1,119 @@
+"""JAX agrees with the derived gradients, and passes the emitted JAX code.
+
+Two independent facts for every bundled layer: JAX's own derivative of the forward pass, run from
+the spec's text by the tests, equals the gradients of gradtool; and the emitted `custom_vjp`
+passes `jax.test_util.check_grads` in reverse mode, to the second order.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradtool.emit.frameworks.jax_module import jax_module
+from tests.frameworks.forward_text import outputs_of, run_forward
+from tests.frameworks.jax_functions import conv3d, functions, jax
+from tests.frameworks.layers import (
+    EVERY,
+    Layer,
+    compiled_function,
+    find,
+    keywords,
+    layer,
+)
+
+pytestmark = pytest.mark.frameworks
+
+
+def _arrays(one: Layer) -> list[Any]:
+    return [np.asarray(one.values[v.name]) for v in one.spec.variables]
+
+
+def _of_wanted(one: Layer, function: Callable[..., Any]) -> tuple[Callable[..., Any], list[Any]]:
+    """A layer as a function of its differentiable inputs only, and these."""
+    arrays = dict(zip([v.name for v in one.spec.variables], _arrays(one), strict=True))
+
+    def of_wanted(*wanted: Any) -> Any:
+        return function(*{**arrays, **dict(zip(one.wanted, wanted, strict=True))}.values())
+
+    return of_wanted, [arrays[name] for name in one.wanted]
+
+
+def _emitted(one: Layer) -> Callable[..., Any]:
+    function = compiled_function(jax_module(one.spec, one.derivation), one.spec.name)
+    told = keywords(function, one.sizes)
+    return lambda *arrays: function(*arrays, **told)
+
+
+def _own_forward(one: Layer) -> Callable[..., Any]:
+    def forward(*arrays: Any) -> Any:
+        values = {v.name: x for v, x in zip(one.spec.variables, arrays, strict=True)}
+        if one.spec.name == "conv3d":
+            return conv3d(values)
+        scope = run_forward(one.spec, values, one.numbers, functions(), find)
+        found = tuple(scope[name] for name in outputs_of(one.spec))
+        return found if len(found) > 1 else found[0]
+
+    return forward
+
+
+def _packed(one: Layer, function: Callable[..., Any]) -> tuple[Callable[[Any], Any], Any]:
+    """A layer from one vector to one vector, both padded, and the vector of its inputs.
+
+    JAX compiles what its checker does for every shape anew: with vectors of a few lengths it
+    does so once for all layers.
+    """
+    jnp = jax().numpy
+    of_wanted, wanted = _of_wanted(one, function)
+
+    def of_vector(vector: Any) -> Any:
+        arrays, start = [], 0
+        for like in wanted:
+            arrays.append(vector[start : start + like.size].reshape(like.shape))
+            start += like.size
+        found = of_wanted(*arrays)
+        outputs = found if isinstance(found, tuple) else (found,)
+        result = jnp.concatenate([jnp.ravel(y) for y in outputs])
+        return jnp.pad(result, (0, _length(result.size) - result.size))
+
+    vector = np.concatenate([x.ravel() for x in wanted])
+    return jax().jit(of_vector), np.pad(vector, (0, _length(vector.size) - vector.size))
+
+
+def _length(size: int) -> int:
+    return max(64, 1 << 2 * math.ceil(math.log(size, 4)))
+
+
+def _gradients(one: Layer, function: Callable[..., Any]) -> dict[str, Any]:
+    of_wanted, wanted = _of_wanted(one, function)
+    given = tuple(one.upstream.values())
+
+    def gradient(*arrays: Any) -> Any:
+        _, pull = jax().vjp(of_wanted, *arrays)
+        return pull(given if len(given) > 1 else given[0])
+
+    return dict(zip(one.wanted, jax().jit(gradient)(*wanted), strict=True))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_derivative_of_the_forward_text_is_the_derived_one(name: str) -> None:
+    one = layer(name)
+    derived = one.gradients()
+    for wanted, gradient in _gradients(one, _own_forward(one)).items():
+        np.testing.assert_allclose(derived[wanted], gradient, rtol=1e-9, atol=1e-9, err_msg=wanted)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_emitted_code_passes_check_grads(name: str) -> None:
+    one = layer(name)
+    function, vector = _packed(one, _emitted(one))
+    outputs = [y.ravel() for y in one.reference.forward(one.values, one.sizes).values()]
+    whole = np.concatenate(outputs)
+    np.testing.assert_allclose(function(vector)[: whole.size], whole, rtol=1e-12, atol=1e-12)
+    check = importlib.import_module("jax.test_util").check_grads
+    check(function, (vector,), order=2, modes=["rev"])
