@@ -17,7 +17,7 @@ from gradtool.emit.numpy_text import Kind
 from gradtool.emit.text import line
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
 from gradtool.ir.poly import (
     Access,
@@ -96,6 +96,8 @@ def _statement(words: Words, statement: AnyStatement, called: Mapping[str, Tenso
             return words.real(call("reshape", by.get(operand.name, Name(operand.name)), shape))
         case MatrixFunction(tree=tree):
             return words.real(replace_names(tree, by))
+        case Scan():
+            raise UnsupportedError(f"a loop inside an expression in {words.framework} code")
     evaluation = _Evaluation(words, called)
     if statement.reduce == "sum":
         return evaluation.spread(statement.body, statement.free)

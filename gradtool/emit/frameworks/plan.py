@@ -19,7 +19,7 @@ from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Statement
+from gradtool.ir.graph import refuse_loops
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
@@ -123,6 +123,7 @@ class _Planner:
         self.derivation = derivation
         self.dialect = dialect
         self.graph = derivation.graph
+        refuse_loops(self.graph, f"{dialect.framework} code")
         gradients = {line.of for line in derivation.lines if line.role == "gradient"}
         left_out = [n for n in self.graph.wanted if n not in gradients | {*derivation.zero}]
         if left_out:
@@ -171,7 +172,7 @@ class _Planner:
             s.out.name for s in self.graph.statements
             if s.out.name in self.graph.outputs or (not s.hidden and s.out.name in read)
         })  # fmt: skip
-        trees = {s.out.name: _tree_of(s) for s in self.graph.statements if s.out.name in live}
+        trees = {s.out.name: s.tree for s in self.graph.statements if s.out.name in live}
         uses = {n: sum(count_name(tree, n) for tree in trees.values()) for n in live}
         written: dict[str, Tree] = {}
         lines: list[tuple[str, Tree]] = []
@@ -203,7 +204,7 @@ class _Planner:
         live = set(roots)
         for statement in reversed(self.graph.statements):
             if statement.out.name in live:
-                live |= names(_tree_of(statement)) & set(self.graph.definitions)
+                live |= names(statement.tree) & set(self.graph.definitions)
         return live
 
     # -- translation -----------------------------------------------------------------------
@@ -286,12 +287,6 @@ class _Planner:
             if self.module.python(name) == spelled:
                 return operand.shape
         return ()
-
-
-def _tree_of(statement: AnyStatement) -> Tree:
-    match statement:
-        case Statement(tree=tree) | Reshape(tree=tree) | MatrixFunction(tree=tree):
-            return tree
 
 
 def _ordered(lines: Iterable[Line]) -> list[Line]:
