@@ -16,7 +16,9 @@ class HighPrecision:
 
     def __init__(self, digits: int = 60) -> None:
         import mpmath
+        from mpmath.libmp import from_man_exp, to_fixed
 
+        self._to_fixed, self._from_integer = to_fixed, from_man_exp
         self.mp = mpmath.mp.clone()
         self.mp.dps = digits
         self.digits = digits
@@ -33,12 +35,14 @@ class HighPrecision:
     def to_fixed(self, array: Any) -> Any:
         """Integers ``round(x * 2**fixed_bits)``."""
         bits = self.fixed_bits
-        return np.frompyfunc(lambda x: int(self.mp.ldexp(x, bits)), 1, 1)(array)
+        to_fixed = self._to_fixed
+        return np.frompyfunc(lambda x: to_fixed(x._mpf_, bits), 1, 1)(array)
 
     def from_fixed(self, array: Any, factors: int) -> Any:
         """Back from a product of `factors` integers."""
-        bits = self.fixed_bits * factors
-        return np.frompyfunc(lambda x: self.mp.ldexp(self.mp.mpf(x), -bits), 1, 1)(array)
+        bits, precision = self.fixed_bits * factors, self.mp.prec
+        make, from_integer = self.mp.make_mpf, self._from_integer
+        return np.frompyfunc(lambda x: make(from_integer(x, -bits, precision, "n")), 1, 1)(array)
 
     def pi(self) -> Any:
         return +self.mp.pi

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -33,8 +33,7 @@ from gradtool.ir.poly import (
     Symbol,
     Term,
 )
-
-Array = Any  # an ndarray of floats, or of objects in high precision
+from gradtool.numeric.places import Array, Place, Places, index_values, place_of
 
 
 class Arithmetic(Protocol):
@@ -63,11 +62,13 @@ class Setting:
         sizes: the value of every dimension and integer constant.
         numbers: the value of every real constant.
         arithmetic: the precision.
+        places: what evaluations found out before about the positions in arrays.
     """
 
     sizes: Mapping[str, int]
     numbers: Mapping[str, Fraction]
     arithmetic: Arithmetic
+    places: Places = field(default_factory=dict, compare=False, repr=False)
 
     def size(self, dim: Dim) -> int:
         return dim.evaluate(self.sizes)
@@ -82,6 +83,7 @@ def run(
         UnsupportedError: a size that is zero or negative.
     """
     known = dict(values)
+    fixed: dict[str, Array] = {}
     loops: dict[int, dict[str, list[Array]]] = {}  # the values that scans want, step by step
     statements = tuple(statements)
     for statement in statements:
@@ -96,7 +98,7 @@ def run(
             made = _result(statement, loops[id(loop)][statement.source], known, setting)
             known[statement.out.name] = _array(made)
         else:
-            known[statement.out.name] = _array(evaluate(statement, known, setting))
+            known[statement.out.name] = _array(evaluate(statement, known, setting, fixed))
     return known
 
 
@@ -166,7 +168,16 @@ def _array(value: Any) -> Array:
     return holder
 
 
-def evaluate(statement: AnyStatement, known: Mapping[str, Array], setting: Setting) -> Array:
+def evaluate(
+    statement: AnyStatement,
+    known: Mapping[str, Array],
+    setting: Setting,
+    fixed: dict[str, Array] | None = None,
+) -> Array:
+    """The value of one statement.
+
+    `fixed` remembers the integer forms of the known arrays between statements of one run.
+    """
     shape = tuple(setting.size(dim) for dim in statement.out.shape)
     if any(size < 1 for size in shape):
         raise UnsupportedError(f"the shape {shape} of {statement.out.name} has an empty axis")
@@ -176,16 +187,14 @@ def evaluate(statement: AnyStatement, known: Mapping[str, Array], setting: Setti
         case MatrixFunction(function=function, operands=operands):
             return setting.arithmetic.matrix(function, known[operands[0].name])
         case Statement(reduce="sum"):
-            return _Grid(statement.free, known, setting).poly(statement.body)
-        case Statement():
-            return _extremum(statement, shape, known, setting)
+            return _Grid(statement.free, known, setting, fixed).poly(statement.body)
+        case Statement(free=free, bound=bound):
+            grid = _Grid((*free, *bound), known, setting, fixed)
+            return _extremum(statement, shape, grid)
     raise UnsupportedError(type(statement).__name__)
 
 
-def _extremum(
-    statement: Statement, shape: tuple[int, ...], known: Mapping[str, Array], setting: Setting
-) -> Array:
-    grid = _Grid((*statement.free, *statement.bound), known, setting)
+def _extremum(statement: Statement, shape: tuple[int, ...], grid: _Grid) -> Array:
     values = grid.poly(statement.body).reshape(*shape, -1)
     flipped = -values if statement.reduce in ("min", "argmin") else values
     best = np.asarray(np.argmax(flipped, axis=-1))
@@ -198,35 +207,49 @@ class _Grid:
     """Arrays over a tuple of indices; axes that a factor does not use have the length 1."""
 
     def __init__(
-        self, indices: tuple[Index, ...], known: Mapping[str, Array], setting: Setting
+        self,
+        indices: tuple[Index, ...],
+        known: Mapping[str, Array],
+        setting: Setting,
+        fixed: dict[str, Array] | None = None,
     ) -> None:
         self.known = known
         self.setting = setting
         self.indices = indices
+        self.fixed = {} if fixed is None else fixed
         self.lengths = [setting.size(i.size) for i in indices]
+        self.ones = (1,) * len(indices)
 
     def poly(self, body: Poly) -> Array:
         """The sum of the terms, over the whole grid."""
-        total = self.setting.arithmetic.zeros(tuple(self.lengths))
-        for term in body.terms:
+        if not body.terms:
+            return self.setting.arithmetic.zeros(tuple(self.lengths))
+        total = self._term(body.terms[0])
+        for term in body.terms[1:]:
             total = total + self._term(term)
-        return total
+        return np.broadcast_to(total, tuple(self.lengths)) if self.lengths else np.asarray(total)
 
     def _term(self, term: Term) -> Array:
-        inner = _Grid((*self.indices, *term.bound), self.known, self.setting)
+        """A term, summed over its bound indices; axes that it does not use have the length 1."""
         rank = len(self.indices)
-        exact = inner.multilinear(term, rank)
-        if exact is not None:
-            return exact
+        inner = self
+        if term.bound:
+            inner = _Grid((*self.indices, *term.bound), self.known, self.setting, self.fixed)
+            exact = inner.multilinear(term, rank)
+            if exact is not None:
+                return exact
         value, mask = inner.product(term)
-        zero = self.setting.arithmetic.number(0)
         if mask is not None:
-            value = np.where(mask, value, zero)
-        value = np.asarray(value)
-        # An index that no factor uses would be summed once instead of size times: expand it.
-        used = np.broadcast_to(value, (*value.shape[:rank], *inner.lengths[rank:]))
-        result = used.sum(axis=tuple(range(rank, rank + len(term.bound))))
-        return np.broadcast_to(result, tuple(self.lengths)) if rank else np.asarray(result)
+            value = np.where(mask, value, self.setting.arithmetic.number(0))
+        return inner.summed(np.asarray(value), rank) if term.bound else value
+
+    def summed(self, value: Array, rank: int) -> Array:
+        """The sum over all axes from `rank` on."""
+        last = self.lengths[rank:]
+        if list(value.shape[rank:]) != last:
+            # An index that no factor uses would be summed once instead of size times: expand it.
+            value = np.broadcast_to(value, (*value.shape[:rank], *last))
+        return np.asarray(value.sum(axis=tuple(range(rank, len(self.indices)))), value.dtype)
 
     def multilinear(self, term: Term, rank: int) -> Array | None:
         """A sum of plain products of entries, in integers where the arithmetic has a way to.
@@ -235,20 +258,19 @@ class _Grid:
         and this is where nearly all the work of a matrix product or a convolution is.
         """
         arithmetic = self.setting.arithmetic
-        accesses = [(b, e) for b, e in term.factors if isinstance(b, Access)]
-        bits = arithmetic.fixed_bits
-        if not bits or not term.bound or any(e.denominator != 1 or e < 0 for _, e in accesses):
+        if not arithmetic.fixed_bits:
             return None
-        value: Any = np.full((1,) * len(self.indices), 1, dtype=object)
+        value: Any = None
         mask: Any = None
         count = 0
         rest: list[tuple[Atom, Fraction]] = []
         for base, exponent in term.factors:
             if isinstance(base, Access):
-                factor, inside = self._gather(self.known[base.tensor.name], base.index)
-                integers = arithmetic.to_fixed(factor)
+                if exponent.denominator != 1 or exponent < 0:
+                    return None
+                integers, inside = self._gather(base, fixed=True)
                 for _ in range(int(exponent)):
-                    value = value * integers
+                    value = integers if value is None else value * integers
                     count += 1
             elif isinstance(base, Iverson):
                 inside = self._atom(base)[0]
@@ -259,23 +281,24 @@ class _Grid:
                 continue
             if inside is not None:
                 mask = inside if mask is None else mask & inside
+        if value is None:
+            value = np.full(self.ones, 1, dtype=object)
         if mask is not None:
             value = np.where(mask, value, 0)
-        whole = np.broadcast_to(value, (*value.shape[:rank], *self.lengths[rank:]))
-        summed = np.asarray(whole.sum(axis=tuple(range(rank, len(self.indices)))), dtype=object)
-        result = arithmetic.from_fixed(summed, count)
+        result = arithmetic.from_fixed(self.summed(value, rank), count)
         scale, holds = _Grid((), self.known, self.setting).product(
             Term(term.coefficient, tuple(rest))
         )
         if holds is not None and not np.all(holds):
             scale = arithmetic.number(0)
-        result = np.asarray(result * np.asarray(scale).reshape(()), dtype=object)
-        return np.broadcast_to(result, tuple(self.lengths[:rank])) if rank else result
+        return np.asarray(result * np.asarray(scale).reshape(()), dtype=object)
 
     def product(self, term: Term) -> tuple[Array, Any]:
         """The product of the factors, and the mask of where it is not forced to zero."""
         arithmetic = self.setting.arithmetic
-        value = np.full((1,) * len(self.indices), arithmetic.number(term.coefficient))
+        value: Any = None
+        if term.coefficient != 1 or not term.factors:
+            value = np.full(self.ones, arithmetic.number(term.coefficient))
         mask: Any = None
         for base, exponent in term.factors:
             factor, inside = self._atom(base)
@@ -283,30 +306,38 @@ class _Grid:
                 inside = factor if inside is None else inside & factor
             else:
                 if inside is not None:
-                    one = arithmetic.number(1)
-                    factor = np.where(inside, factor, one)
-                value = value * arithmetic.power(factor, exponent)
+                    factor = np.where(inside, factor, arithmetic.number(1))
+                power = arithmetic.power(factor, exponent)
+                value = power if value is None else value * power
             if inside is not None:
                 mask = inside if mask is None else mask & inside
+        if value is None or not np.ndim(value):
+            value = np.full(self.ones, arithmetic.number(1) if value is None else value)
         return value, mask
 
     def _scalar(self, body: Poly) -> tuple[Array, Any]:
         """A sum inside a function or a denominator, and where any of its terms is inside."""
-        total: Any = np.full((1,) * len(self.indices), self.setting.arithmetic.number(0))
-        anywhere: Any = np.zeros((1,) * len(self.indices), dtype=bool)
+        total: Any = None
+        anywhere: Any = not body.terms or None
         for term in body.terms:
             value, mask = self.product(term)
             if mask is not None:
                 value = np.where(mask, value, self.setting.arithmetic.number(0))
-            anywhere = anywhere | (True if mask is None else mask)
-            total = total + value
+            if mask is None or anywhere is True:
+                anywhere = True
+            else:
+                anywhere = mask if anywhere is None else anywhere | mask
+            total = value if total is None else total + value
+        if total is None:
+            total = np.full(self.ones, self.setting.arithmetic.number(0))
+            anywhere = np.zeros(self.ones, dtype=bool)
         return total, None if np.all(anywhere) else anywhere
 
     def _atom(self, base: Atom) -> tuple[Array, Any]:
         arithmetic = self.setting.arithmetic
         match base:
-            case Access(tensor=tensor, index=index):
-                return self._gather(self.known[tensor.name], index)
+            case Access():
+                return self._gather(base)
             case Symbol(name="pi"):
                 return arithmetic.pi(), None
             case Symbol(name=name):
@@ -337,13 +368,44 @@ class _Grid:
                 return arithmetic.function(name, values), None
         raise UnsupportedError(type(base).__name__)
 
-    def _gather(self, array: Array, index: tuple[Affine, ...]) -> tuple[Array, Any]:
-        if not index:
-            return np.asarray(array).reshape((1,) * len(self.indices)), None
-        entries = [self._entry(e) for e in index]
+    def _gather(self, base: Access, fixed: bool = False) -> tuple[Array, Any]:
+        """The entries over the grid, as integers with `fixed`, and where they are inside."""
+        name = base.tensor.name
+        array = self.known[name]
+        if fixed:
+            if name not in self.fixed:
+                integers = self.setting.arithmetic.to_fixed(self._numbers(array))
+                self.fixed[name] = np.asarray(integers, dtype=object)
+            array = self.fixed[name]
+        if any(True for e in base.index for _ in e.labels()):
+            value, mask = self._chosen(array, base.index)
+        else:
+            found = self._place(base, array.shape)
+            value, mask = found.read(array), found.mask
+        return (value if fixed else self._numbers(value)), mask
+
+    def _numbers(self, value: Array) -> Array:
+        """Truth values as the numbers 1 and 0."""
+        if value.dtype != bool:
+            return value
+        arithmetic = self.setting.arithmetic
+        return np.where(value, arithmetic.number(1), arithmetic.number(0))
+
+    def _place(self, base: Access, shape: tuple[int, ...]) -> Place:
+        key = (id(base), self.indices, shape)
+        known = self.setting.places.get(key)
+        if known is None:
+            made = place_of(base.index, shape, self.indices, self.lengths, self.setting.size)
+            known = self.setting.places[key] = base, made
+        found: Place = known[1]
+        return found
+
+    def _chosen(self, array: Array, index: tuple[Affine, ...]) -> tuple[Array, Any]:
+        """Entries of which labels tell the place."""
         mask: Any = None
         clipped = []
-        for affine, entry, length in zip(index, entries, array.shape, strict=True):
+        for affine, length in zip(index, array.shape, strict=True):
+            entry = self._entry(affine)
             inside = (entry >= 0) & (entry < length)
             if not inside.all():
                 mask = inside if mask is None else mask & inside
@@ -351,12 +413,7 @@ class _Grid:
             if labels is not None:
                 mask = labels if mask is None else mask & labels
             clipped.append(np.clip(entry, 0, length - 1))
-        value = np.asarray(array[tuple(clipped)])
-        if value.dtype == bool:
-            value = np.where(
-                value, self.setting.arithmetic.number(1), self.setting.arithmetic.number(0)
-            )
-        return value, mask
+        return np.asarray(array[tuple(clipped)]), mask
 
     def _inside(self, affine: Affine) -> Any:
         """Where every label of an index expression is read inside its array; None: everywhere."""
@@ -374,26 +431,25 @@ class _Grid:
 
     def _entry(self, affine: Affine) -> Any:
         """An index expression as an integer array over the grid."""
-        rank = len(self.indices)
-        total: Any = np.full((1,) * rank, self.setting.size(affine.const), dtype=np.int64)
-        for position, coefficient in affine.terms:
-            by = self.setting.size(coefficient)
-            if isinstance(position, Label):
-                array = np.asarray(self.known[position.tensor.name])
-                # Outside its array a label has no value; `_inside` masks the product there.
-                entries = [
-                    np.clip(self._entry(e), 0, length - 1)
-                    for e, length in zip(position.index, array.shape, strict=True)
-                ]
-                part = array[tuple(entries)] if entries else array
-                total = total + by * part.astype(np.int64).reshape(
-                    part.shape if entries else (1,) * rank
-                )
-            else:
-                axis = self.indices.index(position)
-                shape = [1] * rank
-                shape[axis] = self.lengths[axis]
-                total = total + by * np.arange(self.lengths[axis]).reshape(shape)
+        chosen = [(p, c) for p, c in affine.terms if isinstance(p, Label)]
+        if not chosen:
+            key = (id(affine), self.indices)
+            known = self.setting.places.get(key)
+            if known is None:
+                made = index_values(affine, self.indices, self.lengths, self.setting.size)
+                known = self.setting.places[key] = affine, made
+            return known[1]
+        plain = Affine(tuple(t for t in affine.terms if t not in chosen), affine.const)
+        total = index_values(plain, self.indices, self.lengths, self.setting.size)
+        for label, coefficient in chosen:
+            array = np.asarray(self.known[label.tensor.name])
+            # Outside its array a label has no value; `_inside` masks the product there.
+            entries = [
+                np.clip(self._entry(e), 0, length - 1)
+                for e, length in zip(label.index, array.shape, strict=True)
+            ]
+            part = array[tuple(entries)] if entries else array.reshape(self.ones)
+            total = total + self.setting.size(coefficient) * part.astype(np.int64)
         return total
 
 
