@@ -74,9 +74,9 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
     for cell, tree in cells:
         for node in _top_level(tree.body):
             if isinstance(node, ast.FunctionDef):
-                functions[node.name] = _function(node, cell.place, method=False)
+                functions[node.name] = function_of(node, cell.place, method=False)
             elif isinstance(node, ast.ClassDef):
-                classes[node.name] = _class(node, cell.place)
+                classes[node.name] = class_of(node, cell.place)
     return Inventory(tuple(functions.values())[:MAX_ENTRIES], tuple(classes.values())[:MAX_ENTRIES])
 
 
@@ -139,9 +139,9 @@ def _top_level(statements: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
             yield from _top_level(getattr(statement, "orelse", []))
 
 
-def _class(node: ast.ClassDef, place: str) -> Class:
+def class_of(node: ast.ClassDef, place: str) -> Class:
     methods = {
-        item.name: _function(item, place, method=True)
+        item.name: function_of(item, place, method=True)
         for item in node.body
         if isinstance(item, ast.FunctionDef)
     }
@@ -160,7 +160,7 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def _function(node: ast.FunctionDef, place: str, method: bool) -> Function:
+def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
     arguments = node.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     required = len(names) - len(arguments.defaults)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, from_check, not_found
+from gradtool.check.candidate import Candidate
+from gradtool.check.conventions import bindings
 from gradtool.check.judge import Judgement, failed, judge
+from gradtool.check.live import Live
 from gradtool.check.matching import Layers, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, recognise
@@ -67,6 +71,53 @@ def check_pair(
 
             judgement = with_causes(reference, session, judgement)
         return judgement
+
+
+def check_live(
+    reference: Reference, live: Live, *, seed: int, version: str, explain: bool = True
+) -> Judgement:
+    """The judgement on functions that are loaded already; never raises for what they do.
+
+    A spec's `check:` block is used where it calls them by their names.
+    """
+    name, layer = live.file.name, reference.spec.name
+    stated = from_check(reference.spec.check) if reference.spec.check else None
+    usable = stated is not None and (stated.forward or stated.backward)
+    with Session(live.file, worker=live) as session:
+        session.load()
+        try:
+            if stated and usable and all(n in live.names for n in _functions(stated, session)):
+                ways: tuple[Binding, ...] = (stated,)
+            else:
+                ways = bindings(_pair(live), Names.of(reference))
+        except NoMatch as reason:
+            verdict = failed(
+                name, layer, Trouble("binding", str(reason)), seed=seed, version=version
+            )
+            return Judgement(verdict, (), None)
+        judgement = judge(reference, session, ways, file=name, seed=seed, version=version)
+        if explain and any(g.standing != "ok" for g in judgement.verdict.gradients):
+            from gradtool.check.diagnose import with_causes
+
+            judgement = with_causes(reference, session, judgement)
+        return judgement
+
+
+def _functions(stated: Binding, session: Session) -> list[str]:
+    """What a stated binding calls of the user's; an unknown name counts as one."""
+    called = [c.name for c in stated.called(session.inventory)]
+    return [*called, *stated.missing(session.names)] or [""]
+
+
+def _pair(live: Live) -> Candidate:
+    found = live.inventory
+    if found.classes and not found.functions:
+        whole = [c for c in candidates(found) if c.owner is not None]
+        if not whole:
+            raise NoMatch(f"{found.classes[0].name} has no methods for both passes")
+        return whole[0]
+    first, *rest = found.functions
+    return Candidate(first, rest[0] if rest else None)
 
 
 def bindings_of(

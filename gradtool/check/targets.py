@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gradtool.check.arguments import Call, Names, NoMatch, gradient_target
+from gradtool.check.arguments import Call, Names, NoMatch, gradient_target, same
 from gradtool.check.inventory import Function
 from gradtool.check.words import is_upstream
 
@@ -68,6 +68,10 @@ def upstream_arguments(
     found = [p for p in found if p not in called.given] or found
     if not found and taken and taken[0] not in called.given and kept:
         found = taken[:1]
+    if not found:  # the only one that is none of the inputs
+        known = [*called.given, *(v.name for v in names.variables)]
+        others = [p for p in taken if same(p, known) is None and same(p, names.outputs) is None]
+        found = others if len(others) == 1 and others[0] in backward.params[:1] else []
     if len(names.outputs) == 1:
         return {found[0]: f"d{names.outputs[0]}"} if found else {}
     return {p: f"d{o}" for p, o in zip(found, names.outputs, strict=False)}

@@ -1,0 +1,97 @@
+"""`gradtool.assert_gradients` says in a test what `gradtool check` says of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradtool import assert_gradients
+from gradtool.spec.usage import UsageError
+
+Array = Any
+
+SCALED = """\
+layer: scaled
+inputs: {X: [N, D]}
+parameters: {g: [D]}
+forward: |
+  Y = X * g
+check:
+  forward: Y = scale(X, g)
+  backward: dX, dg = unscale(dY, X, g)
+"""
+
+
+def scale(X: Array, g: Array) -> Array:
+    return X * g
+
+
+def unscale(upstream: Array, X: Array, g: Array) -> tuple[Array, Array]:
+    return upstream * g, (upstream * X).sum(axis=0)
+
+
+def unscale_without_sum(upstream: Array, X: Array, g: Array) -> tuple[Array, Array]:
+    return upstream * g, upstream * X
+
+
+class Sigmoid:
+    def forward(self, z: Array) -> Array:
+        self.a = 1 / (1 + np.exp(-z))
+        return self.a
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.a * (1 - self.a)
+
+
+class SigmoidOfNothing(Sigmoid):
+    def forward(self, z: Array) -> Array:
+        return super().forward(z)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.a
+
+
+def test_right_functions_pass_and_leave_the_random_state_alone() -> None:
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    assert_gradients(scale, unscale, SCALED)
+    assert_gradients(Sigmoid, spec="sigmoid")
+    assert_gradients(lambda z: np.tanh(z), lambda dA, z: dA / np.cosh(z) ** 2, "tanh")
+    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+
+
+def test_the_message_is_the_report() -> None:
+    with pytest.raises(AssertionError) as caught:
+        assert_gradients(SigmoidOfNothing, spec="sigmoid")
+    text = str(caught.value)
+    assert text.startswith("test_assertion.py   SigmoidOfNothing (line ")
+    assert "wrong" in text
+    assert "should be" in text
+    with pytest.raises(AssertionError) as caught:
+        assert_gradients(SigmoidOfNothing, spec="sigmoid", hide_expected=True)
+    assert "should be" not in str(caught.value)
+
+
+def test_a_missing_sum_is_named_for_functions_of_another_name() -> None:
+    # The spec's check: block calls `unscale`; these are recognised by what they take.
+    with pytest.raises(AssertionError, match="the sum over axis 0 is missing"):
+        assert_gradients(scale, unscale_without_sum, SCALED)
+
+
+def test_without_a_spec_differences_decide() -> None:
+    assert_gradients(scale, unscale, inputs="X: [N, D], g: [D]")
+    with pytest.raises(AssertionError, match=r"dX .* wrong"):
+        assert_gradients(
+            scale, lambda d, X, g: (d, (d * X).sum(axis=0)), inputs="X: [N, D], g: [D]"
+        )
+
+
+def test_misuse_is_told_as_such() -> None:
+    with pytest.raises(UsageError, match="a spec, or inputs"):
+        assert_gradients(scale, unscale)
+    with pytest.raises(UsageError, match="no bundled layer"):
+        assert_gradients(scale, unscale, "sigmoyd")
+    with pytest.raises(UsageError, match="nothing in the spec is called"):
+        assert_gradients(scale, lambda: None, "affine")
