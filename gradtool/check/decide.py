@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gradtool.check import conduct
-from gradtool.check.compare import Outcome
-from gradtool.check.facts import (
-    Case,
-    Role,
-    course_scale,
-    factor_of,
-    followed,
-    is_single,
-    outcome_of,
-    restricted,
-)
-from gradtool.check.measure import Point, offered
-from gradtool.check.result import Compared, Remark, Standing, Verdict
+from gradtool.check.compare import Outcome, Role
+from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
+from gradtool.check.measure import Point, is_zero, offered
+from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
+from gradtool.check.single import is_single
+from gradtool.check.stepped import by_differences
+from gradtool.check.stress import Stress, under_stress
 from gradtool.ir.dims import Dim, shape_text
 
 
@@ -35,15 +30,25 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         assigned = binding.mentions(f"d{name}") or name in binding.grads
         one = _compared(case, "gradient", name, variable.shape, assigned, remarks)
         gradients = (*gradients, one)
+    before = gradients
     gradients, scaled = course_scale(case, gradients)
+    by_course = {new.name for old, new in zip(before, gradients, strict=True) if old != new}
     if any(o.standing == "wrong" for o in outputs):
         gradients = tuple(followed(case, gradient) for gradient in gradients)
-    remarks += [*scaled, *restricted(case, gradients), *_unfinished(case)]
+    gradients = tuple(by_differences(case, gradient) for gradient in gradients)
+    remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
+    remarks += [Remark("constant", text) for text in measured.refused]
     if binding.remark:
         remarks.append(Remark("contract", binding.remark))
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
+    stress = Stress()
+    if right and gradients and measured.trouble is None:
+        stress = under_stress(case, by_course)
+        remarks += stress.remarks
+        gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
+        right = not stress.wrong
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
     if right and gradients and measured.trouble is None:
         verdict = "pass"
@@ -60,9 +65,9 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients,
         tuple(dict.fromkeys(remarks)),
         tuple(dict.fromkeys(_conduct(case))),
-        tuple(case.session.notes),
+        (*case.session.notes, *(f"not looked at: {text}" for text in measured.left_out)),
         measured.trouble,
-        len(measured.points),
+        len(measured.points) + stress.probes,
         case.seed,
         version,
     )
@@ -84,17 +89,46 @@ def _compared(
         standing: Standing = "not computed" if trouble and assigned else "not offered"
         return Compared(name, shape, standing)
     error = max((o.error for _, o in there if o.error is not None), default=None)
+    worst = _closest([o.worst for _, o in there if o.worst is not None])
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong and is_single(case, role, name, [p for p, _ in wrong]):
         label = name if role == "output" else f"d{name}"
         text = f"{label} went through float32 inside the code and was judged as float32"
         remarks.append(Remark("float32", text))
-        return Compared(name, shape, "ok", error)
+        return Compared(name, shape, "ok", error, worst)
     if wrong:
         return _wrong(case, role, Compared(name, shape, "wrong", error), there, wrong)
     if len(there) < len(points):
         return Compared(name, shape, "not computed", error, message=_where(case))
-    return Compared(name, shape, "ok", error)
+    return Compared(name, shape, "ok", error, worst)
+
+
+def _closest(entries: Sequence[Worst]) -> Worst | None:
+    """Of the worst entries of all probes the one that is closest to its bound."""
+    return max(entries, key=lambda w: w.error / w.bound if w.bound else 0.0, default=None)
+
+
+def _stressed(gradient: Compared, stress: Stress) -> Compared:
+    """A gradient that was right at every size, with what large and tiny values showed."""
+    for name, text, worst in stress.wrong:
+        if name == gradient.name:
+            return replace(gradient, standing="wrong", message=text, worst=worst)
+    return gradient
+
+
+def _unproved(case: Case) -> list[Remark]:
+    """Gradients that were zero wherever they were looked at: being zero is all that was tested."""
+    points = case.measured.points
+    found = []
+    for variable in offered(case.reference, case.binding):
+        name = variable.name
+        there = [p for p in points if name in p.gradients]
+        if there and all(is_zero(p.expected, name) for p in there):
+            text = (
+                f"d{name} is zero at all {len(there)} points: that it is zero is all that is known"
+            )
+            found.append(Remark("zero", text))
+    return found
 
 
 def _wrong(
@@ -112,7 +146,8 @@ def _wrong(
         messages.append(f"it is {factor} times the right one in every entry")
     if len(wrong) < len(there):
         good = len(there) - len(wrong)
-        messages.append(f"right at {good} of {len(there)} sizes, wrong at {_sizes(first)}")
+        where = f"{_sizes(first)} ({first.probe.varies})"
+        messages.append(f"right at {good} of {len(there)} sizes, wrong at {where}")
     text = "; ".join(messages)
     return Compared(base.name, base.shape, "wrong", base.error, outcome.worst, text)
 

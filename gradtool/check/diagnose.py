@@ -29,6 +29,8 @@ from gradtool.ir.graph import Graph
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
 _SHARED = 0.4
+_POINTS = 4  # the small ones lead
+_MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _PLAIN = 1.16  # a mistake as plain as this needs no further search
 
 
@@ -57,7 +59,7 @@ def diagnose(
     reference: Reference, points: Sequence[Point], gradients: Sequence[Compared]
 ) -> tuple[Compared, ...]:
     """The gradients, the wrong ones with their cause where it is known."""
-    wrong = [g for g in gradients if g.standing == "wrong"]
+    wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
     graph = getattr(reference, "graph", None)
@@ -65,9 +67,23 @@ def diagnose(
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for gradient in wrong:
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
-        evidence = Evidence(reference, variable, tuple(points), program)
+        evidence = Evidence(reference, variable, _telling(points, gradient.name), program)
         found[gradient.name] = evidence, explanations(evidence)
     return tuple(_explained(g, found) for g in gradients)
+
+
+def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
+    """Few and small points: every hypothesis is tried at each of them.
+
+    Other constants than the spec's are not what the derivation is evaluated with.
+    """
+    plain = [p for p in points if not p.probe.setting.constants and name in p.gradients]
+    few = plain[:_POINTS]
+    wrong = [p for p in plain if not p.gradients[name].right]
+    if wrong and all(p.gradients[name].right for p in few):
+        smallest = min(wrong, key=lambda p: p.probe.setting.work)
+        few = [*few, smallest] if smallest.probe.setting.work <= _MOST_WORK else few
+    return tuple(few)
 
 
 def _explained(
@@ -76,7 +92,7 @@ def _explained(
     if gradient.standing == "follows":
         what = "it is the derivative of your own forward, and that differs from the spec"
         return replace(gradient, cause=Cause("own-forward", what, 1.0, title=title("own-forward")))
-    if gradient.name not in found:
+    if gradient.name not in found or gradient.cause is not None:
         return gradient
     evidence, kept = found[gradient.name]
     if kept:

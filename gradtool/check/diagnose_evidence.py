@@ -12,7 +12,7 @@ import numpy as np
 from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
-from gradtool.check.tolerance import FLOAT32
+from gradtool.check.tolerance import EPS, unit
 from gradtool.spec.model import Variable
 
 _SLACK = 16.0  # a wrong formula rounds otherwise than the right one
@@ -83,8 +83,8 @@ class Evidence:
             if outcome is None or value is None or value.array is None:
                 continue
             got = outcome.array if outcome.array is not None else value.array
-            if outcome.single:
-                bound = bound * FLOAT32
+            if outcome.bound is not None:
+                bound = outcome.bound
             if np.all(np.isfinite(got)):
                 found.append(Seen(number, point, got, right, bound, value.dtype))
         return tuple(found)
@@ -191,7 +191,7 @@ def _difference(seen: Seen, predicted: Array | None) -> float | None:
         return None
     scale = float(np.max(np.abs(predicted), initial=0.0))
     slack = float(np.max(seen.bound, initial=0.0)) * _SLACK
-    single = FLOAT32 if seen.dtype == "float32" else 1.0
+    single = unit(seen.dtype) / EPS
     error = float(np.max(np.abs(got - predicted), initial=0.0))
     if error > slack + _RELATIVE * single * scale:
         return None

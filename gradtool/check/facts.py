@@ -1,15 +1,14 @@
-"""What is known about a wrong array beside that it is wrong: float32, a factor, its forward."""
+"""What is known about a wrong array beside that it is wrong: a factor, its forward, its scale."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome
+from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.differences import follows
 from gradtool.check.measure import Measured, Point, measure
 from gradtool.check.probes import Probe, probes
@@ -17,13 +16,6 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.tolerance import FLOAT32
-
-Role = Literal["output", "gradient"]
-
-_NUDGE = 1e-6  # larger than the spacing of float32, small for a formula
-_SETTLED = 0.1
-_SPREAD = 0.1  # rounding is everywhere; an error in a few entries is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,52 +40,13 @@ def outcome_of(point: Point, role: Role, name: str) -> Outcome | None:
 
 def right_of(point: Point, role: Role, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The right array, and its bound."""
-    if role == "output":
-        return point.expected.outputs[name], point.expected.output_bounds[name]
-    return point.expected.gradients[name], point.expected.gradient_bounds[name]
+    return arrays_of(point.expected.double, role, name)
 
 
-def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool:
-    """Whether the errors are those of a float32 buffer inside code that returns float64.
-
-    They are as small as float32 rounding, not in a few entries only, and unlike those of a
-    slightly wrong formula they change completely when the inputs move a little.
-    """
-    for point in wrong:
-        outcome = outcome_of(point, role, name)
-        right, bound = right_of(point, role, name)
-        if outcome is None or outcome.array is None or outcome.message or outcome.single:
-            return False
-        error = np.abs(outcome.array - right)
-        if not np.all(error <= bound * FLOAT32) or np.mean(error > bound) < _SPREAD:
-            return False
-    moved = _nudged(case, wrong[0])
-    before = outcome_of(wrong[0], role, name)
-    after = outcome_of(moved, role, name) if moved else None
-    if moved is None or before is None or after is None:
-        return False
-    if before.array is None or after.array is None:
-        return False
-    first = before.array - right_of(wrong[0], role, name)[0]
-    change = after.array - right_of(moved, role, name)[0] - first
-    return bool(np.linalg.norm(change) > _SETTLED * np.linalg.norm(first))
-
-
-def _nudged(case: Case, point: Point) -> Point | None:
-    """The measurement at slightly other inputs."""
-    rng = np.random.default_rng([case.seed, 7])
-
-    def moved(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            name: v * (1 + _NUDGE * rng.uniform(-1, 1, v.shape)) if v.dtype.kind == "f" else v
-            for name, v in values.items()
-        }
-
-    probe = replace(
-        point.probe, values=moved(point.probe.values), upstream=moved(point.probe.upstream)
-    )
-    again = measure(case.session, case.reference, case.binding, [probe], case.seed)
-    return again.points[0] if again.points else None
+def again(case: Case, probe: Probe) -> Point | None:
+    """The measurement at another probe; None where the code raises or is lost."""
+    measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
+    return measured.points[0] if measured.points and measured.trouble is None else None
 
 
 def factor_of(case: Case, name: str) -> str | None:
@@ -160,7 +113,7 @@ def followed(case: Case, gradient: Compared) -> Compared:
         if outcome.right:
             continue
         fits = follows(
-            _UsersForward(case, point.probe),
+            UsersForward(case, point.probe),
             point.values,
             point.probe.upstream,
             gradient.name,
@@ -172,7 +125,7 @@ def followed(case: Case, gradient: Compared) -> Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class _UsersForward:
+class UsersForward:
     """The user's own forward as a function of the values."""
 
     case: Case
@@ -207,8 +160,8 @@ def restricted(case: Case, gradients: Iterable[Compared]) -> tuple[Remark, ...]:
         few = [
             p for p, _ in zip(probes(case.reference, binding, case.seed), range(2), strict=False)
         ]
-        again = measure(case.session, case.reference, binding, few, case.seed)
-        outcomes = [o for p in again.points for o in p.gradients.values()]
-        if outcomes and not again.trouble and all(o.right for o in outcomes):
+        tried = measure(case.session, case.reference, binding, few, case.seed)
+        outcomes = [o for p in tried.points for o in p.gradients.values()]
+        if outcomes and not tried.trouble and all(o.right for o in outcomes):
             return (Remark("restricted", f"right when the upstream gradient is {kind}"),)
     return ()

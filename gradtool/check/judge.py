@@ -13,11 +13,16 @@ from dataclasses import dataclass, replace
 from gradtool.check.bind import Binding
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
-from gradtool.check.measure import Point, bind, measure
-from gradtool.check.probes import Probe, probes
+from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
+from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.tolerance import rms
+
+_MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
+_WIDER = 4.0
+_ALIVE = 1e-9  # of the upstream gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ def _judge_one(
             yield probe
 
     measured = measure(session, reference, binding, kept(), seed)
+    measured = _livened(measured, session, reference, binding, seed)
     compared_any = any(
         outcome.array is not None or outcome.message
         for point in measured.points
@@ -131,3 +137,35 @@ def _judge_one(
     case = Case(reference, session, binding, measured, tuple(drawn), seed)
     verdict = decide(case, file, version)
     return Judgement(verdict, measured.points, binding)
+
+
+def _livened(
+    measured: Measured, session: Session, reference: Reference, binding: Binding, seed: int
+) -> Measured:
+    """With points at which every gradient that was zero everywhere is not, where there are any."""
+    points = measured.points
+    if measured.trouble is not None or not points:
+        return measured
+    for variable in offered(reference, binding):
+        name = variable.name
+        if not all(is_zero(p.expected, name) for p in points if name in p.gradients):
+            continue
+        for probe in _others(reference, binding, points[0].probe, seed):
+            values = {**points[0].values, **probe.values}
+            _, gradients = reference.evaluate(values, probe.upstream, probe.given)
+            if rms(gradients[name]) > _ALIVE * max(map(rms, probe.upstream.values())):
+                more = measure(session, reference, binding, [probe], seed)
+                if more.trouble is None:
+                    measured = replace(measured, points=(*measured.points, *more.points))
+                break
+    return measured
+
+
+def _others(reference: Reference, binding: Binding, first: Probe, seed: int) -> Iterable[Probe]:
+    """More samples at the first sizes, as they are drawn and larger."""
+    for number in range(_MORE):
+        probe = make_probe(reference, binding, first.setting, _FAR + number, seed)
+        probe = replace(probe, varies="another sample")
+        names = [v.name for v in reference.spec.variables if can_grow(v) and v.name in probe.values]
+        yield probe
+        yield scaled(probe, dict.fromkeys(names, _WIDER), "another sample")

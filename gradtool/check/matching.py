@@ -57,9 +57,9 @@ class Layers:
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
         """Every size set with the right outputs there."""
         known = self._points.setdefault(reference.spec.name, [])
-        for number, sizes in enumerate(reference.size_sets()):
+        for number, setting in enumerate(reference.settings()):
             if number == len(known):
-                probe = make_probe(reference, _NOTHING, sizes, number, self.seed)
+                probe = make_probe(reference, _NOTHING, setting, number, self.seed)
                 known.append((probe, reference.forward(probe.values, probe.sizes)))
             yield known[number]
 

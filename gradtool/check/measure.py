@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,9 @@ from gradtool.spec.model import Domain, Variable
 
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32
 _STEP_ROUNDING = 8.0
+_PATIENCE = 2.0  # seconds that one probe may take
+_SEEN = 0.05  # seconds: below, starting and talking is what takes the time
+_MOST_PROBES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Every point that could be compared, and what stopped the first that could not."""
+    """Every point that could be compared, and what stopped the first that could not.
+
+    `left_out` are the probes that the code is too slow for, in words; `refused` is what it
+    raised where only a constant was another than the spec's.
+    """
 
     points: tuple[Point, ...]
     trouble: Trouble | None
     trouble_at: Mapping[str, int]
+    left_out: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def offered(reference: Reference, binding: Binding) -> tuple[Variable, ...]:
@@ -55,6 +65,12 @@ def offered(reference: Reference, binding: Binding) -> tuple[Variable, ...]:
         for v in reference.spec.variables
         if v.differentiable and (wanted is None or v.name in wanted)
     )
+
+
+def is_zero(expected: Expected, name: str) -> bool:
+    """Whether the right gradient is zero but for rounding: to agree with it proves nothing."""
+    gradient, bound = expected.gradients[name], expected.gradient_bounds[name]
+    return bool(np.all(np.abs(gradient) <= bound))
 
 
 def bind(session: Session, reference: Reference, binding: Binding) -> None:
@@ -76,16 +92,26 @@ def measure(
 ) -> Measured:
     """Evaluate and compare at every probe.
 
-    An exception at one probe ends it there and is kept; a lost worker ends everything.
+    An exception at one probe ends it there and is kept; a lost worker ends everything.  Slow
+    code is spared the probes that would take it long.
     """
     done: list[Point] = []
     trouble: Trouble | None = None
     trouble_at: Mapping[str, int] = {}
+    left_out: list[str] = []
+    refused: list[str] = []
+    pace, least = 0.0, np.inf  # seconds for a unit of work, and for any probe
     for probe in points:
+        work = probe.setting.work
+        if pace * work > _PATIENCE:
+            left_out.append(f"{probe.varies}: your code would take about {pace * work:.0f} s")
+            continue
+        start = time.perf_counter()
         try:
             run = session.evaluate(
                 probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes, watch=True
             )
+            seconds = time.perf_counter() - start
             point = _compared(reference, binding, probe, run, seed)
         except CheckTrouble as lost:
             if trouble is None:
@@ -93,24 +119,25 @@ def measure(
             break
         except ScaleProblem as problem:
             return Measured((), Trouble("binding", str(problem)), probe.sizes)
+        least = min(least, seconds)
+        if seconds - least > _SEEN:  # starting and talking take their time, too
+            pace = max(pace, (seconds - least) / work)
+        if run.trouble and probe.setting.constants:
+            refused.append(f"with {probe.varies} it raises {run.trouble.message}")
+            continue
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
         done.append(point)
-    return Measured(tuple(done), trouble, trouble_at)
+    return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused))
 
 
 def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:
     values = {**probe.values, **_read(reference, probe, run)}
-    rng = np.random.default_rng([seed, probe.number, 1])
-    right = expected(reference, values, probe.upstream, probe.sizes, rng)
+    number = seed * _MOST_PROBES + probe.number
+    right = expected(reference, values, probe.upstream, probe.given, number, probe.setting.work)
     outputs = {
         name: compare(
-            name,
-            run.outputs[name],
-            right.outputs[name],
-            right.output_bounds[name],
-            reference.output_shapes[name],
-            probe.env,
+            "output", name, run.outputs[name], right, reference.output_shapes[name], probe.env
         )
         for name in reference.outputs
         if name in run.outputs
@@ -120,15 +147,12 @@ def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, se
         name = variable.name
         if name not in run.gradients:
             continue
-        bound = right.gradient_bounds[name]
+        slack = 0.0
         if "step(" in binding.grads.get(name, ""):
             # The gradient is a difference of two parameters, each rounded to its last place.
-            largest = float(np.max(np.abs(values[name]), initial=0.0))
-            bound = bound + _STEP_ROUNDING * EPS * largest
+            slack = _STEP_ROUNDING * EPS * float(np.max(np.abs(values[name]), initial=0.0))
         value = _scaled(run.gradients[name], binding, name, probe)
-        gradients[name] = compare(
-            f"d{name}", value, right.gradients[name], bound, variable.shape, probe.env
-        )
+        gradients[name] = compare("gradient", name, value, right, variable.shape, probe.env, slack)
     return Point(probe, values, right, run, outputs, gradients)
 
 

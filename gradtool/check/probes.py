@@ -1,17 +1,26 @@
-"""The points at which a layer is checked: sizes, values, and an upstream gradient for each."""
+"""The points at which a layer is checked: sizes, values, and an upstream gradient for each.
+
+Each point says what it varies.  Sizes and constants come from the layer's settings; at the first
+of them the values are varied, too: large and tiny inputs, large parameters.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradtool.check.bind import Binding
 from gradtool.check.reference import Reference
+from gradtool.numeric.settings import Setting
+from gradtool.spec.model import Variable
 
 _BYTES_PER_ENTRY = 8
 _SLACK = 1 << 20  # a wrong shape is better shown than refused
+_LARGE, _HUGE, _TINY = 30.0, 3000.0, 1e-3
+_SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
+_NEAR = 1e-9  # a kink this close is decided by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,9 @@ class Probe:
         values: every input and parameter that the judge draws.
         upstream: the upstream gradient of each output by the output's name.
         scalars: sizes and constants, as the snippets see them.
+        setting: where the sizes come from; `constants` are those that differ from the spec's.
+        scale: how much larger some values are than they were drawn, by name; empty for most.
+        varies: what this point is for, in words.
     """
 
     number: int
@@ -31,6 +43,9 @@ class Probe:
     values: Mapping[str, np.ndarray]
     upstream: Mapping[str, np.ndarray]
     scalars: Mapping[str, int | float]
+    setting: Setting
+    scale: Mapping[str, float]
+    varies: str
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -42,26 +57,82 @@ class Probe:
         entries = sum(array.size for array in self.arrays.values())
         return _SLACK + 4 * _BYTES_PER_ENTRY * entries
 
+    @property
+    def given(self) -> Mapping[str, int | float]:
+        """Sizes and the constants that differ from the spec's, as the reference takes them."""
+        return {**self.sizes, **self.setting.constants}
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether the values are so large that only overflow is looked for."""
+        return max(self.scale.values(), default=0.0) >= _HUGE
+
 
 def probes(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]:
-    """A probe for each size set; the same seed gives the same probes, one by one."""
-    for number, sizes in enumerate(reference.size_sets()):
-        yield make_probe(reference, binding, sizes, number, seed)
+    """A probe for each setting; the same seed gives the same probes, one by one.
+
+    Other constants are of use only to code that is given them.
+    """
+    for number, setting in enumerate(reference.settings()):
+        if all(binding.mentions(name) for name in setting.constants):
+            yield make_probe(reference, binding, setting, number, seed)
 
 
 def make_probe(
-    reference: Reference, binding: Binding, sizes: Mapping[str, int], number: int, seed: int
+    reference: Reference, binding: Binding, setting: Setting, number: int, seed: int
 ) -> Probe:
-    """The probe of one size set."""
+    """The probe of one setting."""
     rng = np.random.default_rng([seed, number])
     read = {v.name for v in reference.spec.variables if v.read}
-    drawn = reference.sample(sizes, rng)
-    values = {name: value for name, value in drawn.items() if name not in read}
-    constants = reference.constants
+    constants = {**reference.constants, **setting.constants}
     integers = {name: value for name, value in constants.items() if isinstance(value, int)}
-    env = {**integers, **sizes}
+    drawn = reference.sample({**setting.sizes, **setting.constants}, rng)
+    values = {name: value for name, value in drawn.items() if name not in read}
+    env = {**integers, **setting.sizes}
     upstream = {name: _upstream(name, reference, binding, env, rng) for name in reference.outputs}
-    return Probe(number, sizes, env, values, upstream, {**constants, **sizes})
+    return Probe(
+        number,
+        setting.sizes,
+        env,
+        values,
+        upstream,
+        {**constants, **setting.sizes},
+        setting,
+        {},
+        setting.varies,
+    )
+
+
+def stressed(reference: Reference, first: Probe) -> Iterator[Probe]:
+    """The first probe with its values made large, huge and tiny."""
+    spec = reference.spec.variables
+    free = [v for v in spec if v.name in first.values and can_grow(v)]
+    inputs = [v.name for v in free if v.role == "input"]
+    parameters = [v.name for v in free if v.role == "parameter"]
+    every = [v.name for v in free]
+    plans = [
+        (inputs, _LARGE, "large inputs"),
+        (parameters, _LARGE, "large parameters"),
+        (every, _TINY, "tiny values"),
+        (inputs, _HUGE, "huge inputs"),
+    ]
+    for names, factor, words in plans:
+        if not names:
+            continue
+        probe = scaled(first, dict.fromkeys(names, factor), words)
+        if reference.kinks(probe.values, probe.given).gap > _NEAR or probe.is_huge:
+            yield probe
+
+
+def scaled(first: Probe, scale: Mapping[str, float], words: str) -> Probe:
+    """A probe whose values are those of `first`, some of them scaled."""
+    values = {n: v * scale[n] if n in scale else v for n, v in first.values.items()}
+    return replace(first, values=values, scale=scale, varies=words)
+
+
+def can_grow(variable: Variable) -> bool:
+    """Whether a variable stays in its domain when it is scaled."""
+    return variable.dtype == "real" and variable.domain.kind in _SCALABLE
 
 
 def _upstream(

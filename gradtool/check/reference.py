@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from gradtool.ir.dims import Dim
+from gradtool.numeric.kinks import Closest
+from gradtool.numeric.settings import Setting
+from gradtool.numeric.shake import Arrays, Shake
 from gradtool.spec.model import LayerSpec
 
 
@@ -33,24 +36,36 @@ class Reference(Protocol):
     @property
     def constants(self) -> Mapping[str, int | float]: ...
 
-    def forward(
-        self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]
-    ) -> dict[str, np.ndarray]:
+    def forward(self, values: Arrays, sizes: Mapping[str, int | float]) -> dict[str, np.ndarray]:
         """Every output by name."""
 
-    def backward(
+    def evaluate(
         self,
-        values: Mapping[str, np.ndarray],
-        upstream: Mapping[str, np.ndarray],
-        sizes: Mapping[str, int],
-    ) -> dict[str, np.ndarray]:
-        """The gradient of every differentiable variable by name, in the variable's shape.
+        values: Arrays,
+        upstream: Arrays,
+        sizes: Mapping[str, int | float],
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Every output, and the gradient of every differentiable variable, by name.
 
-        `upstream` holds the upstream gradient of each output by the output's name.
+        `upstream` holds the upstream gradient of each output by the output's name; `sizes` every
+        dimension, and constants that take the place of the spec's.  `shake` moves the values,
+        the upstream gradient and what the backward pass reads of the forward pass.  `dtype`
+        ("float32" or "longdouble") is that of all reals; the results are float64 or longer.
+
+        Raises:
+            TypeError: there is no such arithmetic for the layer.
         """
 
-    def sample(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def sample(
+        self, sizes: Mapping[str, int | float], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Every input and parameter: float64, int64 (labels) or bool; away from kinks."""
 
-    def size_sets(self) -> tuple[dict[str, int], ...]:
-        """The sizes to check at, pairwise distinct ones first."""
+    def kinks(self, values: Arrays, sizes: Mapping[str, int | float]) -> Closest:
+        """How close the nearest kink is."""
+
+    def settings(self) -> tuple[Setting, ...]:
+        """The sizes to check at, small and pairwise distinct ones first."""

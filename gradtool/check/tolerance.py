@@ -1,87 +1,200 @@
 """How far a right answer may lie from the reference: measured, not guessed.
 
-The inputs are moved by one unit in the last place and the reference is evaluated again: what
-moves that much is not known better than that.  A floor covers the rounding of sums, which
-depends on their order and not on the inputs.
+The reference is evaluated again with its inputs, its upstream gradient and every value that it
+keeps for the backward pass moved by one unit in the last place: what moves that much is not
+known better than that.  The same is done with the unit of float32 where code is known to work in
+it.  On doubt the reference is evaluated with more digits, and in float32: a reference that is
+inaccurate itself must not make right code wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradtool.check.reference import Reference
+from gradtool.numeric.shake import Arrays, Shake
 
 EPS = float(np.finfo(np.float64).eps)
-# A float32 result is known 2**29 times less well than a float64 one.
-FLOAT32 = float(np.finfo(np.float32).eps) / EPS
+_UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
+_LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 3
-_FACTOR = 16.0  # rounding inside an algorithm, against rounding of its inputs
-_FLOOR = 256.0  # units in the last place of a typical entry
-_PER_ROOT = 4.0  # and a random walk through the longest sum there can be
+_FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
+_PER_ROOT = 0.5  # a long sum, added up one by one: a random walk
+_TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
+_FLOOR = 32.0  # units in the last place of a typical entry
 _ZERO = 4.0  # for a gradient that is zero: units of the largest upstream gradient
+
+Pair = tuple[Arrays, Arrays]
+
+
+def unit(dtype: str) -> float:
+    """The relative spacing of a type of numbers; that of float64 for all others."""
+    return _UNITS.get(dtype, EPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """The right outputs and gradients by name, and for each entry how far off is still right."""
+
+    outputs: Arrays
+    gradients: Arrays
+    output_bounds: Arrays
+    gradient_bounds: Arrays
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The right outputs and gradients by name, and for each entry how far off is still right."""
+    """The reference at one point, with its bounds for float64.
 
-    outputs: Mapping[str, np.ndarray]
-    gradients: Mapping[str, np.ndarray]
-    output_bounds: Mapping[str, np.ndarray]
-    gradient_bounds: Mapping[str, np.ndarray]
+    `single` and `careful` give them for other numbers and on doubt; each is made once.
+    """
+
+    reference: Reference
+    values: Arrays
+    upstream: Arrays
+    sizes: Mapping[str, int | float]
+    seed: int
+    work: int
+    double: Bounded
+    _made: dict[str, Bounded] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def outputs(self) -> Arrays:
+        return self.double.outputs
+
+    @property
+    def gradients(self) -> Arrays:
+        return self.double.gradients
+
+    @property
+    def output_bounds(self) -> Arrays:
+        return self.double.output_bounds
+
+    @property
+    def gradient_bounds(self) -> Arrays:
+        return self.double.gradient_bounds
+
+    def single(self, dtype: str = "float32") -> Bounded:
+        """With the bounds of code that works in a shorter type of numbers.
+
+        The same formulas are evaluated in float32, too: their error is what is to be expected.
+        """
+        if dtype not in self._made:
+            eps = unit(dtype)
+            moved = list(_moved(self, eps))
+            rounded = self._in("float32")
+            if rounded is not None:
+                moved.append(_stretched(self.double, rounded, eps / _UNITS["float32"]))
+            self._made[dtype] = _bounded(
+                (self.outputs, self.gradients), moved, self.upstream, eps, self.work
+            )
+        return self._made[dtype]
+
+    def careful(self) -> Bounded:
+        """With more digits, and bounds that allow for the inaccuracy of the formulas themselves."""
+        if "careful" not in self._made:
+            longer = self._in(_LONGER) if _LONGER else None
+            right: Pair = longer or (self.outputs, self.gradients)
+            moved = [*_moved(self, EPS), (self.outputs, self.gradients)]
+            rounded = self._in("float32")
+            if rounded is not None:
+                moved.append(_stretched(self.double, rounded, EPS / _UNITS["float32"]))
+            self._made["careful"] = _bounded(right, moved, self.upstream, EPS, self.work)
+        return self._made["careful"]
+
+    def _in(self, dtype: str) -> Pair | None:
+        """The reference in another type; None where it has no such arithmetic."""
+        try:
+            with np.errstate(all="ignore"):
+                return self.reference.evaluate(self.values, self.upstream, self.sizes, dtype=dtype)
+        except (TypeError, ValueError, np.linalg.LinAlgError):  # no linear algebra in long double
+            return None
 
 
 def expected(
     reference: Reference,
-    values: Mapping[str, np.ndarray],
-    upstream: Mapping[str, np.ndarray],
-    sizes: Mapping[str, int],
-    rng: np.random.Generator,
+    values: Arrays,
+    upstream: Arrays,
+    sizes: Mapping[str, int | float],
+    seed: int,
+    work: int = 1,
 ) -> Expected:
-    """The reference at one point, with its bounds."""
+    """The reference at one point, with its bounds.
+
+    `seed` numbers the random moves; `work` counts the scalar operations of one evaluation.
+    """
     with np.errstate(all="ignore"):
-        outputs = reference.forward(values, sizes)
-        gradients = reference.backward(values, upstream, sizes)
-        moved_outputs, moved_gradients = [], []
-        for _ in range(_SHAKES):
-            shaken = _shaken(values, rng)
-            moved_outputs.append(reference.forward(shaken, sizes))
-            moved_gradients.append(reference.backward(shaken, _shaken(upstream, rng), sizes))
-    longest = max((v.size for v in (*values.values(), *upstream.values())), default=1)
-    floor = EPS * (_FLOOR + _PER_ROOT * float(np.sqrt(longest)))
-    zero = _ZERO * EPS * max((_largest(u) for u in upstream.values()), default=1.0)
-    zero = max([zero, *(EPS * _rms(g) for g in gradients.values())])
-    return Expected(
-        outputs,
-        gradients,
-        {n: _bound(v, [m[n] for m in moved_outputs], floor, EPS) for n, v in outputs.items()},
-        {n: _bound(v, [m[n] for m in moved_gradients], floor, zero) for n, v in gradients.items()},
-    )
+        right = reference.evaluate(values, upstream, sizes)
+        nothing = Bounded(*right, {}, {})
+        made = Expected(reference, values, upstream, sizes, seed, work, nothing)
+        double = _bounded(right, _moved(made, EPS), upstream, EPS, work)
+    return Expected(reference, values, upstream, sizes, seed, work, double)
 
 
-def _bound(value: np.ndarray, moved: list[np.ndarray], floor: float, zero: float) -> np.ndarray:
-    moves = [np.abs(other - value) for other in moved]
-    most: np.ndarray = np.maximum.reduce(moves)
-    # A single entry can stand still by chance: it is given what is typical of the others.
-    bound: np.ndarray = np.maximum(_FACTOR * np.maximum(most, _rms(most)), floor * _rms(value))
-    return bound + zero
+def _moved(point: Expected, eps: float) -> Iterable[Pair]:
+    with np.errstate(all="ignore"):
+        for number in range(_SHAKES):
+            shake = Shake(point.seed * _SHAKES + number, eps)
+            yield point.reference.evaluate(point.values, point.upstream, point.sizes, shake=shake)
 
 
-def _shaken(values: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Every real entry moved by up to one unit in its last place; labels and masks stay."""
-    return {
-        name: value * (1 + EPS * rng.choice((-1.0, 1.0), size=value.shape))
-        if value.dtype.kind == "f"
-        else value
-        for name, value in values.items()
-    }
+def _stretched(double: Bounded, rounded: Pair, by: float) -> Pair:
+    """The error of another precision, as large as it would be in the precision asked for."""
+
+    def moved(right: Arrays, other: Arrays) -> dict[str, np.ndarray]:
+        with np.errstate(all="ignore"):
+            errors = {n: (other[n] - v) * by for n, v in right.items()}
+        # What overflows in a shorter type says nothing.
+        return {n: right[n] + np.where(np.isfinite(e), e, 0.0) for n, e in errors.items()}
+
+    return moved(double.outputs, rounded[0]), moved(double.gradients, rounded[1])
 
 
-def _rms(value: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(value)))) if value.size else 0.0
+def _bounded(
+    right: Pair, moved: Iterable[Pair], upstream: Arrays, eps: float, work: int
+) -> Bounded:
+    """Bounds out of what the moves change; the moves are taken one by one, to save memory."""
+    most: list[dict[str, np.ndarray]] = [{}, {}]
+    with np.errstate(all="ignore"):
+        for pair in moved:
+            for found, centre, other in zip(most, right, pair, strict=True):
+                for name, value in centre.items():
+                    move = np.abs(other[name] - value)
+                    found[name] = np.maximum(found[name], move) if name in found else move
+        zero = _ZERO * eps * max((_largest(u) for u in upstream.values()), default=1.0)
+        zero = max([zero, *(eps * rms(g) for g in right[1].values())])
+        return Bounded(
+            *right,
+            {n: _bound(v, most[0].get(n), eps, eps, work) for n, v in right[0].items()},
+            {n: _bound(v, most[1].get(n), eps, zero, work) for n, v in right[1].items()},
+        )
+
+
+def _bound(
+    value: np.ndarray, most: np.ndarray | None, eps: float, zero: float, work: int
+) -> np.ndarray:
+    floor = _FLOOR * eps * rms(value) + zero
+    if most is None:
+        return np.full(value.shape, floor)
+    factor = _FACTOR + _PER_ROOT * float(np.sqrt(work / max(value.size, 1)))
+    bound: np.ndarray = factor * np.maximum(most, _TYPICAL * rms(most)) + floor
+    return bound
+
+
+def rms(value: np.ndarray) -> float:
+    """The root of the mean square of the finite entries; 0 when there are none."""
+    if not value.size:
+        return 0.0
+    flat = value.ravel()
+    mean = float(np.vdot(flat, flat)) / flat.size
+    if not np.isfinite(mean):
+        flat = flat[np.isfinite(flat)]
+        largest = float(np.max(np.abs(flat), initial=0.0))
+        return largest * float(np.sqrt(np.mean(np.square(flat / largest)))) if largest else 0.0
+    return float(np.sqrt(mean))
 
 
 def _largest(value: np.ndarray) -> float:

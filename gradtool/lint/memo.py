@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
+from gradtool.numeric.kinks import Closest
+from gradtool.numeric.settings import Setting
+from gradtool.numeric.shake import Shake
 from gradtool.spec.model import LayerSpec
 
 _MOST = 4096
+_MOST_BYTES = 1 << 28
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,32 +30,54 @@ class Remembering:
 
     def __init__(self, reference: Reference) -> None:
         self._inner = reference
-        self._sizes = reference.size_sets()
-        self._kept: dict[bytes, Arrays] = {}
+        self._settings = reference.settings()
+        self._kept: dict[bytes, tuple[Arrays, Arrays]] = {}
+        self._bytes = 0
         self._drawn: dict[bytes, tuple[Arrays, Any]] = {}
         self._lock = threading.Lock()
         self.spec: LayerSpec = reference.spec
         self.outputs = reference.outputs
         self.output_shapes: Mapping[str, tuple[Dim, ...]] = reference.output_shapes
         self.constants = reference.constants
-        self.graph = getattr(reference, "graph", None)  # for a diagnosis, where there is one
 
-    def forward(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> Arrays:
+    @property
+    def graph(self) -> object:
+        """The forward pass in index notation, for a diagnosis, where there is one."""
+        return getattr(self._inner, "graph", None)
+
+    def forward(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int | float]) -> Arrays:
         """Every output by name."""
-        key = _key("forward", sizes, values)
-        return self._once(key, lambda: self._inner.forward(values, sizes))
+        return self._inner.forward(values, sizes)
 
-    def backward(
+    def evaluate(
         self,
         values: Mapping[str, np.ndarray],
         upstream: Mapping[str, np.ndarray],
-        sizes: Mapping[str, int],
-    ) -> Arrays:
-        """The gradient of every differentiable variable by name."""
-        key = _key("backward", sizes, values, upstream)
-        return self._once(key, lambda: self._inner.backward(values, upstream, sizes))
+        sizes: Mapping[str, int | float],
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[Arrays, Arrays]:
+        """Every output and every gradient by name."""
+        key = _key(f"{shake} {dtype}", sizes, values, upstream)
+        with self._lock:
+            found = self._kept.get(key)
+        if found is None:
+            made = self._inner.evaluate(values, upstream, sizes, shake=shake, dtype=dtype)
+            found = _frozen(made[0]), _frozen(made[1])
+            with self._lock:
+                self._bytes += sum(a.nbytes for arrays in found for a in arrays.values())
+                if len(self._kept) >= _MOST or self._bytes > _MOST_BYTES:
+                    self._kept.clear()
+                    self._bytes = 0
+                self._kept[key] = found
+        return dict(found[0]), dict(found[1])
 
-    def sample(self, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays:
+    def kinks(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int | float]) -> Closest:
+        """How close the nearest kink is."""
+        return self._inner.kinks(values, sizes)
+
+    def sample(self, sizes: Mapping[str, int | float], rng: np.random.Generator) -> Arrays:
         """Every input and parameter; the generator goes on as if they had been drawn."""
         key = _key(f"sample {rng.bit_generator.state}", sizes)
         with self._lock:
@@ -64,20 +90,9 @@ class Remembering:
         found, rng.bit_generator.state = known
         return dict(found)
 
-    def size_sets(self) -> tuple[dict[str, int], ...]:
-        """The sizes to check at."""
-        return self._sizes
-
-    def _once(self, key: bytes, make: Callable[[], Arrays]) -> Arrays:
-        with self._lock:
-            found = self._kept.get(key)
-        if found is None:
-            found = _frozen(make())
-            with self._lock:
-                if len(self._kept) >= _MOST:
-                    self._kept.clear()
-                self._kept[key] = found
-        return dict(found)
+    def settings(self) -> tuple[Setting, ...]:
+        """Where the layer is checked."""
+        return self._settings
 
 
 def _frozen(arrays: Arrays) -> Arrays:
@@ -86,7 +101,7 @@ def _frozen(arrays: Arrays) -> Arrays:
     return arrays
 
 
-def _key(what: str, sizes: Mapping[str, int], *values: Mapping[str, np.ndarray]) -> bytes:
+def _key(what: str, sizes: Mapping[str, int | float], *values: Mapping[str, np.ndarray]) -> bytes:
     digest = hashlib.blake2b(f"{what} {sorted(sizes.items())}".encode(), digest_size=16)
     for arrays in values:
         for name, array in arrays.items():

@@ -23,8 +23,9 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
-from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.ops.errors import OpError
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec

@@ -6,19 +6,12 @@ been parsed, lowered and printed again before it arrives here.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
-
-from gradtool.emit.numpy_module import module_text
-from gradtool.spec.model import LayerSpec
-
-if TYPE_CHECKING:
-    from gradtool.derive.derivation import Derivation
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +22,14 @@ class Compiled:
         forward: ``forward(*variables, **constants) -> (outputs, cache)``.
         backward: ``backward(upstream, cache) -> Gradients``.
         sizes: the sizes that `forward` wants by keyword, because no shape tells them.
+        constants: the constants of the spec, which it takes by keyword.
     """
 
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[[Any, Any], Any]
     text: str
     sizes: tuple[str, ...]
+    constants: tuple[str, ...]
 
 
 def compiled(text: str) -> Compiled:
@@ -45,16 +40,7 @@ def compiled(text: str) -> Compiled:
     namespace: dict[str, Any] = {"__name__": "gradtool_emitted"}
     exec(compile(text, file, "exec"), namespace)
     forward = namespace["forward"]
-    named = inspect.signature(forward).parameters.values()
-    sizes = tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
-    return Compiled(forward, namespace["backward"], text, sizes)
-
-
-def compile_layer(spec: LayerSpec, derivation: Derivation) -> Compiled:
-    """The NumPy module of a layer, ready to call; SciPy is used only when it is installed.
-
-    Raises:
-        UnsupportedError: a word that has no NumPy text.
-    """
-    erf = "scipy" if importlib.util.find_spec("scipy") is not None else "math"
-    return compiled(module_text(spec, derivation, erf=erf))
+    named = [p for p in inspect.signature(forward).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    sizes = tuple(p.name for p in named if p.default is p.empty)
+    constants = tuple(p.name for p in named if p.default is not p.empty)
+    return Compiled(forward, namespace["backward"], text, sizes, constants)

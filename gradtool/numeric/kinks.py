@@ -1,74 +1,153 @@
-"""Where a forward pass has no derivative, and whether a sample keeps away from it."""
+"""Where a forward pass has no derivative: comparisons of equal values, ties of a maximum.
+
+The values that are compared are emitted as one more forward pass, so that a sample can be looked
+at without index notation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, Statement
-from gradtool.ir.index import Index, Tensor
-from gradtool.ir.poly import NOTHING, Compare, Function, Poly, number
-from gradtool.ir.tree import Name
-from gradtool.ir.walk import atoms
-from gradtool.numeric.arithmetic import Double
-from gradtool.numeric.grid import Setting, evaluate, run, steps
-from gradtool.numeric.sample import setting_for
-from gradtool.ops.scalar import FUNCTIONS
+if TYPE_CHECKING:
+    from gradtool.derive.derivation import Derivation
+    from gradtool.ir.graph import Graph
+    from gradtool.ir.index import Index
+    from gradtool.ir.poly import Poly
+    from gradtool.spec.model import LayerSpec
 
 Array = np.ndarray[Any, Any]
-
-# Two values are close when they differ by less than this share of the largest among them: far
-# above the steps of centered differences, and rare enough that a new draw helps.
-GAP = 1e-3
 
 # Numbers of this size stand for minus infinity in the padding of a maximum.
 _PADDING = 1e100
 
 
-def close_kink(
-    graph: Graph, values: Mapping[str, Array], sizes: Mapping[str, int], gap: float = GAP
-) -> str:
-    """What lies close to a kink at these inputs, in words; "" when nothing does.
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is compared in one line of the forward pass.
 
-    A kink is a comparison of two values that are nearly equal, an ``abs`` of nearly zero, or a
-    maximum whose two best candidates nearly tie.  Exactly equal values are no danger: they come
-    from entries that move together, such as a score minus itself.
+    Attributes:
+        names: two tensors whose equality is a kink, or one whose best entries are.
+        best: "" for two tensors, else "max" or "min".
+        rank: for one tensor, over how many of the last axes the best is taken.
+        where: the line, in words.
     """
-    setting = setting_for(graph, sizes, Double())
+
+    names: tuple[str, ...]
+    best: str
+    rank: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The smallest gap that is not zero, relative to the largest number compared; how many
+    comparisons there are; how many are equal; and where the smallest gap is.
+
+    Exactly equal values are no danger to a comparison of two programs that agree on them: they
+    come from entries that move together, such as a score minus itself.
+    """
+
+    gap: float = np.inf
+    count: int = 0
+    equal: int = 0
+    where: str = ""
+
+
+def closest(sites: Sequence[Site], made: Mapping[str, Array]) -> Closest:
+    """Look at the values of all sites."""
+    best = Closest()
+    count = equal = 0
     with np.errstate(all="ignore"):
-        return _close_in(graph.statements, values, setting, gap)
+        for site in sites:
+            gap, scale, number = _gaps(site, made)
+            count += number
+            equal += int(np.count_nonzero(gap == 0))
+            open_gaps = gap[(gap > 0) & np.isfinite(gap)]
+            if open_gaps.size and scale > 0:
+                share = float(np.min(open_gaps)) / scale
+                if share < best.gap:
+                    best = Closest(share, 0, 0, site.where)
+    return replace(best, count=count, equal=equal)
 
 
-def _close_in(
-    statements: Sequence[AnyStatement],
-    values: Mapping[str, Array],
-    setting: Setting,
-    gap: float,
-) -> str:
-    known = run(statements, values, setting)
-    loops: set[Loop] = set()
-    for statement in statements:
-        if isinstance(statement, Scan) and statement.loop not in loops:
-            loops.add(statement.loop)
-            for step in steps(statement.loop, known, setting):
-                found = _close_in(statement.loop.body.statements, step, setting, gap)
-                if found:
-                    return found
+def _gaps(site: Site, made: Mapping[str, Array]) -> tuple[Array, float, int]:
+    if not site.best:
+        left, right = (np.asarray(made[name], dtype=float) for name in site.names)
+        scale = max(_largest(left), _largest(right))
+        gap = np.abs(np.subtract(left, right))
+        return np.atleast_1d(gap), scale, gap.size
+    values = np.asarray(made[site.names[0]], dtype=float)
+    rows = values.reshape(*values.shape[: values.ndim - site.rank], -1)
+    if rows.shape[-1] < 2:
+        return np.empty(0), 0.0, 0
+    rows = rows if site.best == "max" else -rows
+    two = np.partition(rows, rows.shape[-1] - 2, axis=-1)[..., -2:]
+    gap = np.asarray(two[..., 1] - two[..., 0])
+    return np.atleast_1d(gap), _largest(rows[np.abs(rows) < _PADDING]), gap.size
+
+
+def _largest(values: Array) -> float:
+    return float(np.max(np.abs(values), initial=0.0))
+
+
+def kinks_text(spec: LayerSpec, derivation: Derivation, erf: str) -> tuple[str, tuple[Site, ...]]:
+    """The module whose forward pass gives what is compared, and the sites; "" without any.
+
+    Raises:
+        UnsupportedError: a comparison that has no NumPy text.
+    """
+    from gradtool.emit.numpy_module import module_text
+
+    graph, sites = _compared(derivation.graph)
+    if not sites:
+        return "", ()
+    upstream = {name: (f"d{name}", graph.tensors[name].shape) for name in graph.outputs}
+    plain = replace(derivation, graph=graph, upstream=upstream, lines=(), zero=())
+    return module_text(spec, plain, erf=erf), sites
+
+
+def _compared(graph: Graph) -> tuple[Graph, tuple[Site, ...]]:
+    """The forward graph with what is compared as its outputs."""
+    from gradtool.derive.raising import raised
+    from gradtool.ir.graph import AnyStatement, Statement
+    from gradtool.ir.index import Tensor
+
+    statements: list[AnyStatement] = []
+    sites: list[Site] = []
+
+    def made(body: Poly, free: tuple[Index, ...]) -> str:
+        out = Tensor(f"kink_{len(statements)}", tuple(index.size for index in free))
+        statements.append(Statement(out, free, body, raised(body, free)))
+        return out.name
+
+    for statement in graph.statements:
         if not isinstance(statement, Statement):
             continue
         where = f"line {statement.line}" if statement.line else statement.out.name
-        if statement.reduce != "sum" and _ties(statement, known, setting, gap):
-            return f"the two best candidates of the {statement.reduce} in {where}"
+        if statement.reduce != "sum":
+            names = (made(statement.body, (*statement.free, *statement.bound)),)
+            best = "max" if statement.reduce in ("max", "argmax") else "min"
+            words = f"the two best candidates of the {best} in {where}"
+            sites.append(Site(names, best, len(statement.bound), words))
         for left, right in _switches(statement.body):
-            if _close(left, right, known, setting, gap):
-                return f"the two sides of a comparison in {where}"
-    return ""
+            free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
+            sides = (made(left, free), made(right, free))
+            sites.append(Site(sides, "", 0, f"the two sides of a comparison in {where}"))
+    outputs = tuple(statement.out.name for statement in statements)
+    whole = replace(graph, wanted=(), statements=(*graph.statements, *statements), outputs=outputs)
+    return whole, tuple(sites)
 
 
 def _switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:
     """The pairs of values at whose equality an expression changes its formula."""
+    from gradtool.ir.poly import NOTHING, Compare, Function, number
+    from gradtool.ir.walk import atoms
+    from gradtool.ops.scalar import FUNCTIONS
+
     for base in atoms(body):
         match base:
             case Compare(relation=">" | ">=", left=left, right=right):
@@ -76,35 +155,3 @@ def _switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:
             case Function(name=name, args=(argument,)) if FUNCTIONS[name].kinks:
                 for kink in FUNCTIONS[name].kinks:
                     yield argument, number(int(kink)) if kink != "0" else NOTHING
-
-
-def _close(
-    left: Poly, right: Poly, known: Mapping[str, Array], setting: Setting, share: float
-) -> bool:
-    free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
-    a, b = (_values(side, free, known, setting) for side in (left, right))
-    scale = max(np.max(np.abs(a), initial=0), np.max(np.abs(b), initial=0))
-    gap = np.abs(a - b)
-    return bool(np.any((gap > 0) & (gap <= share * scale)))
-
-
-def _ties(statement: Statement, known: Mapping[str, Array], setting: Setting, share: float) -> bool:
-    every = (*statement.free, *statement.bound)
-    grid = _values(statement.body, every, known, setting)
-    shape = grid.shape[: len(statement.free)]
-    rows = np.sort(grid.reshape(*shape, -1), axis=-1)
-    if rows.shape[-1] < 2:
-        return False
-    best = rows if statement.reduce in ("max", "argmax") else -rows[..., ::-1]
-    gap = best[..., -1] - best[..., -2]
-    scale = np.max(np.abs(rows), initial=0, where=np.abs(rows) < _PADDING)
-    return bool(np.any((gap > 0) & (gap <= share * scale)))
-
-
-def _values(
-    body: Poly, free: tuple[Index, ...], known: Mapping[str, Array], setting: Setting
-) -> Array:
-    """An expression over the grid of its indices."""
-    out = Tensor("probe", tuple(index.size for index in free))
-    statement = Statement(out, free, body, Name(out.name))
-    return np.asarray(evaluate(statement, known, setting), dtype=float)

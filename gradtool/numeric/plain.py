@@ -15,22 +15,23 @@ import numpy as np
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph
 from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
-from gradtool.numeric.kinks import GAP, close_kink
-from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.numeric.kinks import Closest
+from gradtool.numeric.sample import setting_for
+from gradtool.numeric.settings import Setting, small_settings
+from gradtool.numeric.shake import Arrays, Shake
 from gradtool.spec.forward import graph_of
 from gradtool.spec.model import LayerSpec
 
 Array = np.ndarray[Any, Any]
-
-_TRIES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class PlainForward:
     """A `gradtool.check.reference.Reference` without a backward pass.
 
-    Raises in `backward`: NotImplementedError.
+    Raises in `evaluate`: NotImplementedError.
     """
 
     spec: LayerSpec
@@ -51,32 +52,40 @@ class PlainForward:
             for name, value in self.spec.constants.items()
         }
 
-    def forward(self, values: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
+    def forward(self, values: Arrays, sizes: Mapping[str, int | float]) -> dict[str, Array]:
         """Every output by name, as a float64 array."""
-        setting = setting_for(self.graph, sizes, Double())
+        setting = setting_for(self.graph, _whole(sizes), Double())
         with np.errstate(all="ignore"):
             known = run(self.graph.statements, values, setting)
         return {name: np.asarray(known[name], dtype=float) for name in self.outputs}
 
-    def backward(
+    def evaluate(
         self,
-        values: Mapping[str, Array],
-        upstream: Mapping[str, Array],
-        sizes: Mapping[str, int],
-    ) -> dict[str, Array]:
+        values: Arrays,
+        upstream: Arrays,
+        sizes: Mapping[str, int | float],
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         raise NotImplementedError
 
-    def sample(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:
-        """Every input and parameter, away from kinks where that is possible."""
-        values: dict[str, Array] = {}
-        for _ in range(_TRIES):
-            values = {k: np.asarray(v) for k, v in draw(self.spec, sizes, rng).items()}
-            if not close_kink(self.graph, values, sizes, GAP):
-                break
-        return values
+    def sample(
+        self, sizes: Mapping[str, int | float], rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """Every input and parameter; a forward pass is not harmed by kinks."""
+        return {k: np.asarray(v) for k, v in draw(self.spec, _whole(sizes), rng).items()}
 
-    def size_sets(self) -> tuple[dict[str, int], ...]:
-        return size_sets(self.graph, self.spec.sizes)
+    def kinks(self, values: Arrays, sizes: Mapping[str, int | float]) -> Closest:
+        return Closest()
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Small sizes."""
+        return small_settings(self.graph, self.spec.sizes)
+
+
+def _whole(sizes: Mapping[str, int | float]) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if isinstance(size, int)}
 
 
 def plain_forward(

@@ -1,124 +1,198 @@
-"""What the judge compares with: a layer's forward and derived backward pass, and how to sample it.
-
-Everything is derived and compiled once, when the reference is made.
-"""
+"""What the judge compares with: a layer's forward and derived backward pass, and its samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradtool.derive.derivation import derive
 from gradtool.ir.dims import Dim
-from gradtool.ir.graph import Graph
-from gradtool.numeric.compile import Compiled, compile_layer
-from gradtool.numeric.kinks import GAP, close_kink
-from gradtool.numeric.sample import draw, size_sets
-from gradtool.spec.forward import graph_of
+from gradtool.numeric.compile import Compiled, compiled
+from gradtool.numeric.draw import draw
+from gradtool.numeric.kinks import Closest, closest
+from gradtool.numeric.plan import Plan, plan_of
+from gradtool.numeric.settings import Setting
+from gradtool.numeric.shake import Arrays, Shake
 from gradtool.spec.model import LayerSpec
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from gradtool.ir.graph import Graph
 
+Array = np.ndarray[Any, Any]
+Find = Callable[[str], LayerSpec | None]
+
+# Two values are close when they differ by less than this share of the largest among them: far
+# above the steps of centered differences, and rare enough that a new draw helps.
+GAP = 1e-3
+_LEAST_GAP = 1e-9  # rounding must not change which of two values is larger
 _TRIES = 200
+_PER_GAP = 20  # draws before the gap is halved
+_RARE = 0.2  # of all comparisons together: closeness that a new draw will not have again
 
 
 class SamplingError(Exception):
     """No sample was found that keeps away from the kinks of a layer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
 class DerivedReference:
     """A layer that can be evaluated; implements `gradtool.check.reference.Reference`.
 
-    Attributes:
-        graph: the forward pass, with the selectors that the backward pass needs.
-        compiled: the emitted module.
+    `find` looks up the specs that this one uses.
     """
 
     spec: LayerSpec
-    graph: Graph
-    compiled: Compiled
+    plan: Plan
+    find: Find | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return self.graph.outputs
+        return tuple(self.plan.outputs)
 
-    @property
+    @cached_property
     def output_shapes(self) -> Mapping[str, tuple[Dim, ...]]:
-        return {name: self.graph.tensors[name].shape for name in self.graph.outputs}
+        return {n: tuple(map(Dim.parse, shape)) for n, shape in self.plan.outputs.items()}
 
-    @property
+    @cached_property
     def constants(self) -> Mapping[str, int | float]:
         return {
             name: value if isinstance(value, int) else float(value)
             for name, value in self.spec.constants.items()
         }
 
-    def forward(self, values: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
+    @cached_property
+    def compiled(self) -> Compiled:
+        """The emitted module."""
+        return compiled(self.plan.text)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The forward pass in index notation, for a diagnosis."""
+        from gradtool.spec.forward import graph_of
+
+        return graph_of(self.spec, self.find)
+
+    def evaluate(
+        self,
+        values: Arrays,
+        upstream: Arrays,
+        sizes: Mapping[str, int | float],
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Every output and every gradient; see `gradtool.check.reference.Reference`."""
+
+        def typed(array: Any) -> Any:
+            real = dtype and array.dtype.kind == "f"
+            return array.astype(dtype) if real else array
+
+        ready = {name: typed(array) for name, array in values.items()}
+        given = {name: typed(array) for name, array in upstream.items()}
+        if shake is not None:
+            move = shake.moving()
+            ready = {name: move(array) for name, array in ready.items()}
+            given = {name: move(array) for name, array in given.items()}
+        outputs, cache = self._forward(self.compiled, self.outputs, ready, sizes)
+        if shake is not None:
+            mine = {id(array) for array in ready.values()}
+            cache = tuple(kept if id(kept) in mine else move(kept) for kept in cache)
+        seeds = [given[name] for name in self.outputs]
+        if len(seeds) == 1 and not self.output_shapes[self.outputs[0]]:
+            seeds = [np.asarray(seeds[0])[()]]
+        found = self.compiled.backward(seeds[0] if len(seeds) == 1 else tuple(seeds), cache)
+        gradients = dict(zip(self.plan.wanted, found, strict=True))
+        return _wide(outputs), _wide(gradients)
+
+    def forward(self, values: Arrays, sizes: Mapping[str, int | float]) -> dict[str, Array]:
         """Every output by name, as an array."""
-        return self._forward(values, sizes)[0]
+        return _wide(self._forward(self.compiled, self.outputs, values, sizes)[0])
 
     def backward(
-        self,
-        values: Mapping[str, Array],
-        upstream: Mapping[str, Array],
-        sizes: Mapping[str, int],
+        self, values: Arrays, upstream: Arrays, sizes: Mapping[str, int | float]
     ) -> dict[str, Array]:
         """The gradient of every differentiable variable by name, each an array of its own."""
-        _, cache = self._forward(values, sizes)
-        given = [upstream[name] for name in self.outputs]
-        if len(given) == 1 and not self.output_shapes[self.outputs[0]]:
-            given = [np.asarray(given[0])[()]]
-        found = self.compiled.backward(given[0] if len(given) == 1 else tuple(given), cache)
-        pairs = zip(self.graph.wanted, found, strict=True)
-        return {name: np.array(gradient) for name, gradient in pairs}
+        return {n: np.array(g) for n, g in self.evaluate(values, upstream, sizes)[1].items()}
 
     def _forward(
-        self, values: Mapping[str, Array], sizes: Mapping[str, int]
-    ) -> tuple[dict[str, Array], Any]:
+        self,
+        module: Compiled,
+        names: tuple[str, ...],
+        values: Arrays,
+        sizes: Mapping[str, int | float],
+    ) -> tuple[dict[str, Any], Any]:
         arguments = [values[variable.name] for variable in self.spec.variables]
-        keywords = {name: sizes[name] for name in self.compiled.sizes}
-        made, cache = self.compiled.forward(*arguments, **keywords)
-        several = made if len(self.outputs) > 1 else (made,)
-        return {
-            name: np.asarray(value) for name, value in zip(self.outputs, several, strict=True)
-        }, cache
+        # A name that Python keeps for itself is spelled with an underscore in the module.
+        keywords = {name: sizes[name if name in sizes else name[:-1]] for name in module.sizes}
+        for name in module.constants:
+            spec_name = name if name in self.spec.constants else name[:-1]
+            if spec_name in sizes:
+                keywords[name] = sizes[spec_name]
+        made, cache = module.forward(*arguments, **keywords)
+        several = made if len(names) > 1 else (made,)
+        return dict(zip(names, several, strict=True)), cache
 
-    def sample(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:
+    def sample(
+        self, sizes: Mapping[str, int | float], rng: np.random.Generator
+    ) -> dict[str, Array]:
         """Every input and parameter, redrawn until no comparison of the forward pass is close.
 
         Raises:
             SamplingError: with what stays close to a kink.
         """
-        kink = ""
+        found = Closest()
+        whole = {name: size for name, size in sizes.items() if isinstance(size, int)}
         for attempt in range(_TRIES):
+            values = {k: np.asarray(v) for k, v in draw(self.spec, whole, rng).items()}
+            found = self.kinks(values, sizes)
             # A network with thousands of relus always has one that is nearly zero.
-            gap = GAP / 2 ** (attempt // 20)
-            values = {k: np.asarray(v) for k, v in draw(self.spec, sizes, rng).items()}
-            kink = close_kink(self.graph, values, sizes, gap)
-            if not kink:
+            gap = min(GAP, _RARE / max(found.count, 1)) / 2.0 ** (attempt // _PER_GAP)
+            if found.gap > max(gap, _LEAST_GAP):
                 return values
         raise SamplingError(
             f"{self.spec.name}: in each of {_TRIES} samples something lay too close to a kink, "
-            f"lastly {kink}; give the inputs a domain: that keeps them apart"
+            f"lastly {found.where}; give the inputs a domain: that keeps them apart"
         )
 
+    def kinks(self, values: Arrays, sizes: Mapping[str, int | float]) -> Closest:
+        """How close the nearest kink is."""
+        if not self.plan.sites:
+            return Closest()
+        with np.errstate(all="ignore"):
+            names = tuple(name for site in self.plan.sites for name in site.names)
+            made, _ = self._forward(self._compared, names, values, sizes)
+        return closest(self.plan.sites, made)
+
+    @cached_property
+    def _compared(self) -> Compiled:
+        return compiled(self.plan.kinks)
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Where the layer is checked."""
+        return self.plan.settings
+
     def size_sets(self) -> tuple[dict[str, int], ...]:
-        """Two sets of distinct sizes, then the square one and the one of ones."""
-        return size_sets(self.graph, self.spec.sizes)
+        """The sizes of the settings without other constants."""
+        return tuple(dict(s.sizes) for s in self.plan.settings if not s.constants)
 
 
-def reference_for(
-    spec: LayerSpec, find: Callable[[str], LayerSpec | None] | None = None
-) -> DerivedReference:
-    """Derive and compile a layer.
+def _wide(arrays: Mapping[str, Any]) -> dict[str, Array]:
+    """Float64, or longer."""
+    found = {name: np.asarray(value) for name, value in arrays.items()}
+    return {
+        name: value if value.dtype.itemsize >= 8 else value.astype(np.float64)
+        for name, value in found.items()
+    }
+
+
+def reference_for(spec: LayerSpec, find: Find | None = None) -> DerivedReference:
+    """Derive a layer.
 
     Raises:
         SpecError: the forward pass has mistakes.
         UnsupportedError: a construct that is refused.
     """
-    derivation = derive(graph_of(spec, find))
-    return DerivedReference(spec, derivation.graph, compile_layer(spec, derivation))
+    return DerivedReference(spec, plan_of(spec, find), find)

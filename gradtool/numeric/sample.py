@@ -1,4 +1,4 @@
-"""Sizes and values to test with, drawn so that a mistake cannot hide."""
+"""Sizes to test with, drawn so that a mistake cannot hide."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph, Scan, Statement
 from gradtool.numeric.grid import Setting
-from gradtool.spec.model import LayerSpec, SizeRule, Variable
+from gradtool.spec.model import SizeRule
 
 _TRIALS = 240
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
@@ -38,11 +36,11 @@ def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, in
             found.append(best)
     for value in (3, 2, 4, 5, 6, 7, 8) if len(free) < 7 else (2, 3, 4):
         square = {**{n: max(value, least[n]) for n in free}, **pinned}
-        if _allowed(graph, square):
+        if allowed(graph, square):
             found += [square] if square not in found else []
             break
     ones = {**{n: least[n] for n in free}, **pinned}
-    if _allowed(graph, ones) and ones not in found:
+    if allowed(graph, ones) and ones not in found:
         found.append(ones)
     if not found:
         raise UnsupportedError("no sizes were found that satisfy the spec", "pin some under sizes:")
@@ -65,12 +63,12 @@ def _cheapest(
         sizes = {**{n: max(v, least[n]) for n, v in zip(free, values, strict=True)}, **pinned}
         if free and any(all(sizes[n] == old[n] for n in free) for old in avoid):
             continue
-        if not _allowed(graph, sizes):
+        if not allowed(graph, sizes):
             continue
         # A size in common with an earlier set could fit a literal: count it as a cost.
         shared = sum(sizes[n] == old[n] for old in avoid for n in free)
         # One window or one step hides a forgotten stride or sum: such sizes count as dearer.
-        cost = _cost(graph, sizes) * (1 + shared) * (1 + 4 * _thin(graph, sizes))
+        cost = work(graph, sizes) * (1 + shared) * (1 + 4 * _thin(graph, sizes))
         if best is None or cost < best[0]:
             best = cost, sizes
         if best is not None and (not free or trial > 60):
@@ -80,7 +78,7 @@ def _cheapest(
         if (
             small is not None
             and small not in avoid
-            and (best is None or _cost(graph, small) < best[0])
+            and (best is None or work(graph, small) < best[0])
         ):
             return small
     return best[1] if best else None
@@ -97,14 +95,14 @@ def _small(
     best: tuple[int, dict[str, int]] | None = None
     for _ in range(_TRIALS):
         sizes = {**{n: max(rng.choice((2, 2, 3, 4)), least[n]) for n in free}, **pinned}
-        if not _allowed(graph, sizes):
+        if not allowed(graph, sizes):
             continue
         whole = {**sizes, **_integers(graph)}
         alike = 0
         for tensor in graph.inputs:
             axes = [dim.evaluate(whole) for dim in tensor.shape]
             alike += len(axes) - len(set(axes))
-        score = _cost(graph, sizes) * (2 + alike)
+        score = work(graph, sizes) * (2 + alike)
         if best is None or score < best[0]:
             best = score, sizes
     return best[1] if best else None
@@ -122,7 +120,7 @@ def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
     return sum(dim.evaluate(whole) < 3 for dim in computed)
 
 
-def _cost(graph: Graph, sizes: Mapping[str, int]) -> int:
+def work(graph: Graph, sizes: Mapping[str, int]) -> int:
     """Entries of all grids: what one evaluation computes."""
     whole = {**sizes, **_integers(graph)}
     total = 0
@@ -142,7 +140,7 @@ def _cost(graph: Graph, sizes: Mapping[str, int]) -> int:
     return total
 
 
-def _allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
+def allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
     whole = {**sizes, **_integers(graph)}
     try:
         if any(dim.evaluate(whole) < 0 for dim in graph.assumptions):
@@ -164,69 +162,3 @@ def _integers(graph: Graph) -> dict[str, int]:
 def setting_for(graph: Graph, sizes: Mapping[str, int], arithmetic: Any) -> Setting:
     numbers = {n: Fraction(v) for n, v in graph.constants.items() if not isinstance(v, int)}
     return Setting({**sizes, **_integers(graph)}, numbers, arithmetic)
-
-
-def draw(
-    spec: LayerSpec, sizes: Mapping[str, int], rng: np.random.Generator
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Values of every input and parameter, each within its domain.
-
-    Reals are normal with standard deviation 1; labels cover repeats and, with more classes than
-    labels, missing ones.
-    """
-    whole = {**sizes, **{n: v for n, v in spec.constants.items() if isinstance(v, int)}}
-    drawn: dict[str, np.ndarray[Any, Any]] = {}
-    for variable in spec.variables:
-        shape = tuple(dim.evaluate(whole) for dim in variable.shape)
-        drawn[variable.name] = _draw(variable, shape, whole, drawn, rng)
-    return drawn
-
-
-def _draw(
-    variable: Variable,
-    shape: tuple[int, ...],
-    sizes: Mapping[str, int],
-    drawn: Mapping[str, np.ndarray[Any, Any]],
-    rng: np.random.Generator,
-) -> np.ndarray[Any, Any]:
-    if variable.dtype == "bool":
-        return rng.random(shape) < 0.6
-    if variable.dtype == "index":
-        assert variable.index is not None
-        count = variable.index.evaluate(sizes)
-        values = rng.integers(0, count, shape)
-        if variable.excluded is not None:
-            other = drawn[variable.excluded]
-            shifted = rng.integers(0, max(count - 1, 1), shape)
-            values = (other + 1 + shifted) % max(count, 1)
-        return np.asarray(values)
-    domain = variable.domain
-    normal = rng.standard_normal(shape)
-    match domain.kind:
-        case "positive":
-            return np.asarray(np.abs(normal) + 0.25)
-        case "nonnegative":
-            return np.asarray(np.abs(normal))
-        case "binary":
-            return np.asarray(rng.random(shape) < 0.6, dtype=float)
-        case "probabilities":
-            weights = rng.random(shape) + 0.1
-            return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
-        case "one-hot":
-            return np.asarray(np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])])
-        case "interval":
-            low = None if domain.low is None else float(domain.low)
-            high = None if domain.high is None else float(domain.high)
-            if low is not None and high is not None:
-                return np.asarray(low + (high - low) * (0.05 + 0.9 * rng.random(shape)))
-            if low is not None:
-                return np.asarray(low + 0.05 + np.abs(normal))
-            return np.asarray((high or 0.0) - 0.05 - np.abs(normal))
-        case "symmetric":
-            return np.asarray((normal + np.swapaxes(normal, -1, -2)) / 2)
-        case "positive-definite":
-            product = normal @ np.swapaxes(normal, -1, -2)
-            return np.asarray(product + 0.5 * np.eye(shape[-1]))
-        case "lower-triangular":
-            return np.asarray(np.tril(normal) + 1.5 * np.eye(shape[-1]))
-    return np.asarray(normal)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from gradtool.ir.dims import Dim
+from gradtool.numeric.kinks import Closest
+from gradtool.numeric.settings import Setting
+from gradtool.numeric.shake import Shake
 from gradtool.spec.model import Block, Check, LayerSpec, Place, Source, Variable
 
 Arrays = Mapping[str, np.ndarray]
-Sizes = Mapping[str, int]
+Sizes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,29 @@ class HandReference:
     def backward(self, values: Arrays, upstream: Arrays, sizes: Sizes) -> dict[str, np.ndarray]:
         return self.run_backward(values, upstream, sizes)
 
+    def evaluate(
+        self,
+        values: Arrays,
+        upstream: Arrays,
+        sizes: Sizes,
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        def ready(arrays: Arrays) -> dict[str, np.ndarray]:
+            move: Callable[[np.ndarray], Any] = shake.moving() if shake else lambda array: array
+            real = {n: a.astype(dtype) if dtype and a.dtype.kind == "f" else a
+                    for n, a in arrays.items()}  # fmt: skip
+            return {n: np.asarray(move(a)) for n, a in real.items()}
+
+        v, up = ready(values), ready(upstream)
+        found = self.run_forward(v, sizes), self.run_backward(v, up, sizes)
+        first, second = ({n: np.asarray(a, dtype=float) for n, a in made.items()} for made in found)
+        return first, second
+
+    def kinks(self, values: Arrays, sizes: Sizes) -> Closest:
+        return Closest()
+
     def sample(self, sizes: Sizes, rng: np.random.Generator) -> dict[str, np.ndarray]:
         drawn: dict[str, np.ndarray] = {}
         for v in self.spec.variables:
@@ -47,6 +74,11 @@ class HandReference:
 
     def size_sets(self) -> tuple[dict[str, int], ...]:
         return self.sets
+
+    def settings(self) -> tuple[Setting, ...]:
+        return tuple(
+            Setting(sizes, "sizes", int(np.prod([*sizes.values()]))) for sizes in self.sets
+        )
 
     def checked_by(self, **blocks: object) -> HandReference:
         """The same layer with a `check:` block; texts become blocks."""

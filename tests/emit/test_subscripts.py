@@ -9,8 +9,9 @@ import pytest
 
 from gradtool.emit.subscripts import subscript_lines, subscripts
 from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
-from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.numeric.sample import setting_for, size_sets
 from tests.emit.examples import SPECS, example
 from tests.emit.subscript_reader import NotReadable, evaluate
 

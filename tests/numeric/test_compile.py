@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from gradtool.derive.derivation import derive
-from gradtool.numeric.compile import compile_layer, compiled
+from gradtool.emit.numpy_module import module_text
+from gradtool.numeric.compile import compiled
+from gradtool.numeric.plan import error_function
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 
@@ -22,7 +24,7 @@ forward: Y = X @ W + b
 
 def test_a_layer_is_compiled_once_and_called_with_arrays() -> None:
     spec = load_text(AFFINE, "affine.yaml")
-    module = compile_layer(spec, derive(graph_of(spec)))
+    module = compiled(module_text(spec, derive(graph_of(spec)), erf=error_function()))
     x, w, b = np.ones((2, 3)), np.full((3, 4), 2.0), np.arange(4.0)
     y, cache = module.forward(x, w, b)
     assert np.array_equal(y, [[6, 7, 8, 9]] * 2)
@@ -43,7 +45,7 @@ def test_modules_do_not_share_names() -> None:
 
 def test_a_traceback_shows_the_emitted_line() -> None:
     spec = load_text(AFFINE, "affine.yaml")
-    module = compile_layer(spec, derive(graph_of(spec)))
+    module = compiled(module_text(spec, derive(graph_of(spec)), erf=error_function()))
     with pytest.raises(ValueError, match="matmul") as caught:
         module.forward(np.ones((2, 3)), np.ones((2, 3)), np.ones(3))
     assert "Y = X @ W + b" in "".join(traceback.format_exception(caught.value))

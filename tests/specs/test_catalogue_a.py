@@ -25,8 +25,9 @@ from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.certify import read_back
+from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
-from gradtool.numeric.sample import draw, setting_for, size_sets
+from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_path

@@ -1,0 +1,146 @@
+"""A gradient by differences of the forward pass, told from one by a formula.
+
+Its error depends on the step: the user's own forward is differenced, entry by entry, with the
+steps that people use, and the one that gives the user's numbers is found.  Rounding noise, which
+is other at the slightest move of the inputs, tells the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gradtool.check.compare import Outcome
+from gradtool.check.facts import Case, UsersForward, again
+from gradtool.check.measure import Point
+from gradtool.check.result import Cause, Compared
+from gradtool.check.tolerance import EPS, rms
+
+CODE = "differences"
+TITLE = "finite differences instead of a formula"
+
+_STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
+_LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
+_FITS = 0.05  # of the error: what a step that is the user's leaves
+_ENTRIES = 2
+_MOST_WORK = 50_000  # scalar operations of a forward pass that is run a hundred times
+_FINE = 2.0**-40
+_ANEW = 0.3
+
+
+def by_differences(case: Case, gradient: Compared) -> Compared:
+    """A wrong gradient with its cause, when it is a difference of two forward passes."""
+    if gradient.standing != "wrong" or gradient.error is None or gradient.cause is not None:
+        return gradient
+    wrong = [
+        (point, outcome)
+        for point in case.measured.points
+        if (outcome := point.gradients.get(gradient.name)) is not None and not outcome.right
+    ]
+    if any(o.array is None or o.error is None or o.single or not o.finite for _, o in wrong):
+        return gradient
+    point, outcome = min(wrong, key=lambda pair: pair[0].probe.setting.work)
+    if point.probe.setting.work > _MOST_WORK or not _LEAST < (outcome.error or 0.0) < _MOST:
+        return gradient
+    cause = _fit(case, point, gradient.name, outcome)
+    if cause is None:
+        # Of many entries some are other ones by chance; noise is in all of them.
+        cheap = [pair for pair in wrong if pair[0].probe.setting.work <= _MOST_WORK]
+        point, outcome = max(cheap, key=lambda pair: pair[0].expected.gradients[gradient.name].size)
+        cause = _noise(case, point, gradient.name, outcome)
+    return replace(gradient, cause=cause) if cause is not None else gradient
+
+
+def _fit(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
+    assert outcome.array is not None
+    right = point.expected.gradients[name]
+    off = np.abs(outcome.array - right)
+    worst = np.argsort(off, axis=None)[::-1][:_ENTRIES]
+    places = [tuple(map(int, np.unravel_index(int(k), right.shape))) for k in worst]
+    found = next(_fitting(case, point, name, places, outcome.array, right), None)
+    if found is not None:
+        kind, step = found
+        text = f"it is a {kind} difference of your own forward with a step of {step:.0e}"
+        return Cause(CODE, f"{text}, not a derivative", 1.0, title=TITLE)
+    return None
+
+
+def _noise(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
+    assert outcome.array is not None
+    if _is_noise(case, point, name, outcome.array - point.expected.gradients[name]):
+        text = (
+            f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "
+            "the noise of a difference of two forward passes, not the rounding of a formula"
+        )
+        return Cause(CODE, text, 1.0, title=TITLE)
+    return None
+
+
+def _fitting(
+    case: Case,
+    point: Point,
+    name: str,
+    places: list[tuple[int, ...]],
+    got: np.ndarray,
+    right: np.ndarray,
+) -> Iterator[tuple[str, float]]:
+    """The differences that give the user's numbers at every place."""
+    forward = UsersForward(case, point.probe)
+    here = forward(point.values)
+    if here is None:
+        return
+    for step in _STEPS:
+        kinds = {"forward", "backward", "centered"}
+        for place in places:
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = point.values[name].copy()
+                moved[place] += sign * step
+                sides.append(forward({**point.values, name: moved}))
+            ahead, behind = sides
+            if ahead is None or behind is None:
+                return
+            off = abs(got[place] - right[place])
+            for kind, (a, b, width) in {
+                "forward": (ahead, here, step),
+                "backward": (here, behind, step),
+                "centered": (ahead, behind, 2 * step),
+            }.items():
+                slopes = _slopes(a, b, point.probe.upstream, width)
+                if all(abs(slope - got[place]) > _FITS * off for slope in slopes):
+                    kinds.discard(kind)
+            if not kinds:
+                break
+        yield from ((kind, step) for kind in sorted(kinds))
+
+
+def _slopes(
+    a: Mapping[str, np.ndarray],
+    b: Mapping[str, np.ndarray],
+    upstream: Mapping[str, np.ndarray],
+    width: float,
+) -> tuple[float, float]:
+    """The difference of sums, and the sum of differences: they round otherwise."""
+    sums = sum(float(np.sum(u * a[n])) for n, u in upstream.items())
+    sums -= sum(float(np.sum(u * b[n])) for n, u in upstream.items())
+    parts = sum(float(np.sum((a[n] - b[n]) * u)) for n, u in upstream.items())
+    return sums / width, parts / width
+
+
+def _is_noise(case: Case, point: Point, name: str, error: np.ndarray) -> bool:
+    for trial in range(2):
+        rng = np.random.default_rng([case.seed, 23, trial])
+        values = {
+            n: v * (1 + _FINE * rng.uniform(-1, 1, v.shape)) if v.dtype.kind == "f" else v
+            for n, v in point.probe.values.items()
+        }
+        other = again(case, replace(point.probe, values=values))
+        outcome = other.gradients.get(name) if other else None
+        if other is None or outcome is None or outcome.array is None:
+            return False
+        change = outcome.array - other.expected.gradients[name] - error
+        if rms(change) < _ANEW * rms(error):
+            return False
+    return True

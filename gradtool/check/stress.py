@@ -1,0 +1,156 @@
+"""Large and tiny values: what is wrong there, and what only loses digits or overflows.
+
+A textbook formula (a softmax without its maximum, a log of one minus a sigmoid) is right and
+overflows or loses digits when its values are large; the loss grows by and by as the values do.
+Code that does something else from some size on is wrong there at once.  So between the drawn
+values, where it is right, and the large ones, where it is not, the place where it goes wrong is
+sought, and the size of the error just behind it decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradtool.check.compare import arrays_of
+from gradtool.check.facts import Case, again
+from gradtool.check.measure import Point, measure
+from gradtool.check.probes import Probe, scaled, stressed
+from gradtool.check.result import Remark, Worst
+
+_MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
+_STEPS = 8
+_HALVINGS = 36  # what is continuous there, such as a limit, has no error left
+_JUMP = 1e4  # times its bound: rounding that begins to show is far below
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """What large and tiny values showed: remarks, and gradients that are wrong there.
+
+    `wrong` maps the name of a gradient to what is said and the entry that shows it.
+    """
+
+    remarks: tuple[Remark, ...] = ()
+    wrong: tuple[tuple[str, str, Worst | None], ...] = ()
+    probes: int = 0
+
+
+def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
+    """Look at a case that is right at every point so far.
+
+    `scaled_names` are gradients that were accepted with a factor of their course's.
+    """
+    if not case.drawn or case.drawn[0].setting.work > _MOST_WORK:
+        return Stress()
+    remarks: list[Remark] = []
+    wrong: dict[str, tuple[str, str, Worst | None]] = {}
+    count = 0
+    for probe in stressed(case.reference, case.drawn[0]):
+        measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
+        if not measured.points:
+            if measured.trouble is not None:
+                remarks.append(_raises(probe, measured.trouble.message))
+                break  # the worker may be lost
+            continue
+        point = measured.points[0]
+        if not _is_finite(point):
+            continue
+        count += 1
+        if measured.trouble is not None:
+            remarks.append(_raises(probe, measured.trouble.message))
+            continue
+        for name, outcome in point.gradients.items():
+            if outcome.right or name in scaled_names or _excess(case, point, name) == 0:
+                continue
+            if not outcome.finite:
+                text = f"d{name} is not finite at {probe.varies}: it overflows"
+                remarks.append(Remark("overflow", text))
+            elif probe.is_huge or name in wrong:
+                continue
+            elif limit := _clipped(point, name):
+                remarks.append(Remark("clips", f"d{name} is cut off at {limit:g}"))
+            elif (place := _switches(case, probe, name)) is not None:
+                text = f"right until the values reach {place}, wrong from there on"
+                wrong[name] = (name, text, outcome.worst)
+            else:
+                text = f"d{name} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
+                remarks.append(Remark("digits", text))
+    return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
+
+
+def _raises(probe: Probe, message: str) -> Remark:
+    return Remark("overflow", f"at {probe.varies} the code raises {message}")
+
+
+def _is_finite(point: Point) -> bool:
+    """Whether the reference is: where it is not, nothing can be said."""
+    expected = point.expected
+    arrays = (*expected.outputs.values(), *expected.gradients.values())
+    return all(np.all(np.isfinite(array)) for array in arrays)
+
+
+def _clipped(point: Point, name: str) -> float | None:
+    """The limit at which the wrong entries stand still, when that is all that is wrong."""
+    outcome, right = point.gradients[name], point.expected.gradients[name]
+    if outcome.array is None or outcome.bound is None:
+        return None
+    off = np.abs(outcome.array - right) > outcome.bound
+    limits = np.unique(np.abs(outcome.array[off]))
+    beyond = np.abs(right[off]) > limits[0] if limits.size == 1 else np.zeros(1, dtype=bool)
+    return float(limits[0]) if limits.size == 1 and bool(np.all(beyond)) else None
+
+
+def _excess(case: Case, point: Point, name: str) -> float:
+    """The largest error in units of its bound, 0 when right, not a number when not finite.
+
+    A gradient that was right as float32 only is held to that.
+    """
+    outcome = point.gradients.get(name)
+    if outcome is None or outcome.worst is None or outcome.array is None or not outcome.finite:
+        return np.nan
+    if outcome.right:
+        return 0.0
+    if all(p.gradients[name].right for p in case.measured.points if name in p.gradients):
+        return outcome.worst.error / outcome.worst.bound
+    right, bound = arrays_of(point.expected.single(), "gradient", name)
+    most = float(np.max(np.abs(outcome.array - right) / bound, initial=0.0))
+    return most if most > 1 else 0.0
+
+
+def _switches(case: Case, probe: Probe, name: str) -> str | None:
+    """Where the gradient goes wrong at once, as a size of the values; None when it fades."""
+    first = case.drawn[0]
+
+    def excess(share: float) -> float:
+        """The error in units of its bound, `share` of the way to the probe."""
+        scale = {n: factor**share for n, factor in probe.scale.items()}
+        point = again(case, scaled(first, scale, probe.varies))
+        return _excess(case, point, name) if point else np.nan
+
+    low, high, error = 0.0, 1.0, np.inf
+    for step in range(_STEPS - 1, 0, -1):
+        found = excess(step / _STEPS)
+        if not found > 0:  # right, or not finite: overflow is no switch
+            low = step / _STEPS
+            if np.isnan(found):
+                return None
+            break
+        high, error = step / _STEPS, found
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        found = excess(middle)
+        if np.isnan(found):
+            return None
+        if found > 0:
+            high, error = middle, found
+        else:
+            low = middle
+    if error <= _JUMP:
+        return None
+    scale = {n: factor**high for n, factor in probe.scale.items()}
+    values = scaled(first, scale, "").values
+    largest = max((float(np.max(np.abs(values[n]), initial=0.0)) for n in scale), default=0.0)
+    return f"{largest:.3g}"

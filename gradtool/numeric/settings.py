@@ -1,0 +1,149 @@
+"""Where a layer is checked: sizes and constants, each setting with what it is there to find.
+
+Code that has a size written into it, or that is right for a batch of one only, is wrong at some
+of these: pairwise distinct sizes twice, equal sizes, each axis of size one, all sizes six times
+larger, each axis a thousand times larger, a stride below and above the spec's.  A setting is
+chosen when it is cheap: the work of a check grows with the product of its sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gradtool.ir.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from gradtool.ir.graph import Graph
+    from gradtool.spec.model import SizeRule
+
+_LARGER = 6
+_LARGER_WORK = 40_000  # scalar operations: a loop in plain Python does a million in a second
+_LONG = (1000, 200)
+_LONG_WORK = 120_000
+_MOST_ALONE = 8  # axes that are looked at one at a time
+_OTHER_REAL = 0.7  # a constant in (0, 1) stays there, one of 1 becomes another
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Sizes to check at, and why.
+
+    Attributes:
+        sizes: every dimension.
+        varies: what this setting is for, in words: "distinct sizes", "N is 1".
+        work: scalar operations of one evaluation, roughly.
+        constants: those that differ from the spec's; of use only to code that is given them.
+    """
+
+    sizes: Mapping[str, int]
+    varies: str
+    work: int
+    constants: Mapping[str, int | float] = field(default_factory=dict)
+
+
+def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
+    """Every setting of a layer, the small ones with pairwise distinct sizes first.
+
+    Raises:
+        UnsupportedError: no sizes satisfy the spec.
+    """
+    found = list(small_settings(graph, rules))
+    for setting in (*_ones(graph, rules, found), *_large(graph, rules, found)):
+        if all(setting.sizes != other.sizes for other in found):
+            found.append(setting)
+    return (*found, *_constants(graph, rules, found[0]))
+
+
+def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
+    """Two with pairwise distinct sizes, one with equal ones, one with all sizes 1.
+
+    Raises:
+        UnsupportedError: no sizes satisfy the spec.
+    """
+    from gradtool.numeric.sample import size_sets, work
+
+    found: list[Setting] = []
+    for sizes in size_sets(graph, rules):
+        found.append(Setting(sizes, _kind(sizes, found), work(graph, sizes)))
+    return tuple(found)
+
+
+def _kind(sizes: Mapping[str, int], before: list[Setting]) -> str:
+    different = set(sizes.values())
+    if len(sizes) > 1 and len(different) == 1:
+        return "every size is 1" if different == {1} else "equal sizes"
+    if len(different) == len(sizes):
+        return "other distinct sizes" if before else "distinct sizes"
+    return "small sizes"
+
+
+def _free(graph: Graph, rules: Mapping[str, SizeRule]) -> list[str]:
+    return [n for n in graph.dimensions if n not in rules or rules[n].exactly is None]
+
+
+def _ones(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) -> Iterator[Setting]:
+    """Each axis of size one while the others are not."""
+    from gradtool.numeric.sample import allowed, work
+
+    for name in _free(graph, rules)[:_MOST_ALONE]:
+        if name in rules and rules[name].minimum > 1:
+            continue
+        for base in found[:2]:
+            sizes = {**base.sizes, name: 1}
+            if allowed(graph, sizes):
+                yield Setting(sizes, f"{name} is 1", work(graph, sizes))
+                break
+
+
+def _large(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) -> Iterator[Setting]:
+    from gradtool.numeric.sample import allowed, work
+
+    free, base = _free(graph, rules), found[0].sizes
+
+    def setting(sizes: Mapping[str, int], varies: str, most: int) -> Setting | None:
+        cost = work(graph, sizes) if allowed(graph, sizes) else most + 1
+        return Setting(dict(sizes), varies, cost) if cost <= most else None
+
+    every = {**base, **{n: _LARGER * base[n] for n in free}}
+    together = setting(every, f"all sizes {_LARGER} times larger", _LARGER_WORK)
+    if together is not None:
+        yield together
+    small = min((s.sizes for s in found), key=lambda sizes: work(graph, sizes))
+    for name in free[:_MOST_ALONE]:
+        if together is None:
+            larger = {**base, name: _LARGER * base[name]}
+            alone = setting(larger, f"{name} {_LARGER} times larger", _LARGER_WORK)
+            if alone is not None:
+                yield alone
+        for start in (base, small):
+            longs = [setting({**start, name: n}, f"{name} is {n}", _LONG_WORK) for n in _LONG]
+            long = next((s for s in longs if s is not None), None)
+            if long is not None:
+                yield long
+                break
+
+
+def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> Iterator[Setting]:
+    """Whole constants (a stride) one smaller and larger, then all real ones other than stated."""
+    from gradtool.numeric.sample import size_sets, work
+
+    for name, value in graph.constants.items():
+        if not isinstance(value, int):
+            continue
+        for other in (value - 1, value + 1):
+            if other < min(value, 1):
+                continue
+            changed = replace(graph, constants={**graph.constants, name: other})
+            try:
+                sizes = size_sets(changed, rules)[0]
+            except UnsupportedError:
+                continue
+            cost = work(changed, sizes)
+            if cost <= _LARGER_WORK:
+                yield Setting(sizes, f"{name} is {other}", cost, {name: other})
+    real = {n: float(v) * _OTHER_REAL for n, v in graph.constants.items() if not isinstance(v, int)}
+    if real:
+        named = " and ".join(real)
+        yield Setting(first.sizes, f"another {named}", first.work, real)

@@ -1,0 +1,253 @@
+"""Code that is right for some sizes or values only is found; what is right but naive passes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.spec.load import load_text
+
+SPECS = {
+    "affine": """
+layer: affine
+inputs: {X: [N, D]}
+parameters: {W: [D, C], b: [C]}
+forward: Y = tanh(X @ W + b)
+""",
+    "pool": """
+layer: pool
+inputs: {X: [N, H]}
+constants: {size: 2, stride: 2}
+forward: |
+  Y[n, i] = sum(X[n, stride*i + p], over=[p < size])
+check:
+  forward: Y, cache = pool_forward(X, size, stride)
+  backward: dX = pool_backward(dY, cache)
+""",
+    "softmax": """
+layer: softmax
+inputs: {S: [N, C]}
+forward: P = softmax(S, axis=1)
+""",
+    "logistic": """
+layer: logistic
+inputs: {X: [N], y: {shape: [N], domain: binary, constant: true}}
+forward: |
+  L = sum(softplus(X) - y * X)
+""",
+    "relu": """
+layer: relu
+inputs: {X: [N, D]}
+forward: Y = relu(X)
+""",
+    "hinge": """
+layer: hinge
+inputs: {X: [N]}
+forward: L = sum(maximum(0, X - 4))
+""",
+    "centred": """
+layer: centred
+inputs: {X: [N, D]}
+parameters: {b: [D]}
+forward: |
+  Z = X + b
+  Y = Z - Z.mean(axis=0)
+""",
+}
+AFFINE = """
+import numpy as np
+def affine_forward(x, w, b):
+    y = np.tanh(x @ w + b)
+    return y, (x, w, y)
+def affine_backward(dout, cache):
+    x, w, y = cache
+    d = dout * (1 - y ** 2)
+    dx, dw, db = d @ w.T, x.T @ d, d.sum(axis=0)
+    CHANGE
+    return dx, dw, db
+"""
+
+
+@cache
+def reference(name: str) -> DerivedReference:
+    return reference_for(load_text(SPECS[name].lstrip(), f"{name}.yaml"))
+
+
+def checked(folder: Path, name: str, text: str, seed: int = 0) -> Verdict:
+    file = folder / "hw.py"
+    file.write_text(text)
+    return check_pair(reference(name), file, seed=seed, version="1", explain=False).verdict
+
+
+def remarks(verdict: Verdict) -> set[str]:
+    return {remark.code for remark in verdict.remarks}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("dw = x[:10].T @ d[:10]", "all sizes 6 times larger"),
+        ("db = d[:100].sum(axis=0)", "N is 1000"),
+        ("dx = d @ w.T if len(x) > 1 else d @ w.T * 2", "all sizes 6 times larger"),
+        ("dx = d @ w.T if w.shape[0] != w.shape[1] else d @ w", "equal sizes"),
+        ("dx = d @ w.T if abs(x).max() < 8 else d @ w.T * 1.5", "right until the values reach 8"),
+        ("dw = dw if abs(w).max() < 8 else -dw", "right until the values reach 8"),
+        ("dx = dx if abs(x).max() > 1e-2 else 0 * dx", "right until the values reach"),
+    ],
+)
+def test_right_for_some_sizes_and_values_only(tmp_path: Path, change: str, said: str) -> None:
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change))
+    assert verdict.verdict == "fail"
+    wrong = [g for g in verdict.gradients if g.standing == "wrong"]
+    assert len(wrong) == 1
+    if "len(x) > 1" not in change:
+        assert said in wrong[0].message
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "dw = np.einsum('nd,nc->dc', x, d)",
+        "db = np.array([sum(float(v) for v in d[:, c]) for c in range(d.shape[1])])",
+        "dx = np.stack([w @ row for row in d])",
+    ],
+)
+def test_right_in_other_words(tmp_path: Path, code: str) -> None:
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", code))
+    assert (verdict.verdict, verdict.remarks, verdict.conduct) == ("pass", (), ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "dw = np.float64(x.T.astype(np.float32) @ d.astype(np.float32))",
+        "k = np.zeros(w.shape, np.float32); k += x.T @ d; dw = k * np.ones(w.shape)",
+        "h = y.astype(np.float32).astype(float); dw = x.T @ (dout * (1 - h ** 2))",
+    ],
+)
+def test_float32_inside_is_right_with_a_remark(tmp_path: Path, change: str) -> None:
+    for seed in range(3):
+        verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change), seed)
+        assert verdict.verdict == "pass", verdict
+        assert remarks(verdict) == {"float32"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "dw = dw * (1 + 1e-7)",
+        "dw = dw + 1e-6 * np.sin(1e3 * dw)",
+        "dw = np.float32(dw) * np.float32(1 + 3e-6)",
+        "dw = np.round(dw, 7)",
+    ],
+)
+def test_errors_of_the_size_of_float32_are_wrong(tmp_path: Path, change: str) -> None:
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change))
+    assert [g.standing for g in verdict.gradients] == ["ok", "wrong", "ok"]
+
+
+@pytest.mark.parametrize("step", ["1e-4", "1e-5", "1e-6", "1e-7", "1e-8"])
+@pytest.mark.parametrize("ends", ["f(e) - f(-e)|2", "f(e) - f(0)|1"])
+def test_differences_are_wrong_and_named(tmp_path: Path, step: str, ends: str) -> None:
+    difference, width = ends.split("|")
+    change = f"""db = []
+    for e in {step} * np.eye(len(db_shape := w[0])):
+        def f(h): return np.tanh(np.arctanh(y) + h)
+        db.append((({difference}) * dout).sum() / ({width} * {step}))
+    db = np.array(db)"""
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change))
+    assert [g.standing for g in verdict.gradients] == ["ok", "ok", "wrong"]
+    cause = verdict.gradients[2].cause
+    assert cause is not None
+    assert cause.code == "differences"
+
+
+POOL = """
+import numpy as np
+def pool_forward(x, size, stride):
+    n, h = x.shape
+    starts = range(0, h - size + 1, stride)
+    return np.stack([x[:, s:s + size].sum(axis=1) for s in starts], axis=1), (x.shape, size, stride)
+def pool_backward(dout, cache):
+    shape, size, stride = cache
+    dx = np.zeros(shape)
+    for i in range(dout.shape[1]):
+        dx[:, i * stride:i * stride + size] OP dout[:, i:i + 1]
+    return dx
+"""
+
+
+def test_a_stride_other_than_the_window_is_tried_where_the_code_is_given_it(tmp_path: Path) -> None:
+    assert checked(tmp_path, "pool", POOL.replace("OP", "+=")).verdict == "pass"
+    overwritten = checked(tmp_path, "pool", POOL.replace("OP", "="))
+    assert overwritten.verdict == "fail"
+    assert "stride is 1" in overwritten.gradients[0].message or "size is 3" in (
+        overwritten.gradients[0].message
+    )
+    refusing = POOL.replace("OP", "+=").replace("    n, h =", "    assert size == stride; n, h =")
+    verdict = checked(tmp_path, "pool", refusing)
+    assert verdict.verdict == "pass"
+    assert remarks(verdict) == {"constant"}
+
+
+def test_a_softmax_that_overflows_at_large_inputs_is_a_remark(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+def softmax_forward(s):
+    e = np.exp(s)
+    p = e / e.sum(axis=1, keepdims=True)
+    return p, p
+def softmax_backward(dout, p):
+    return p * (dout - (dout * p).sum(axis=1, keepdims=True))
+"""
+    verdict = checked(tmp_path, "softmax", text)
+    assert verdict.verdict == "pass"
+    assert remarks(verdict) == {"overflow"}
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        "s - y",
+        "(s - y) / (s * (1 - s)) * s * (1 - s)",
+        "-y / s * s * (1-s) + (1-y) / (1-s) * s * (1-s)",
+    ],
+)
+def test_a_saturated_sigmoid_loses_digits_and_is_right(tmp_path: Path, backward: str) -> None:
+    text = f"""
+import numpy as np
+def logistic_loss(x, y):
+    s = 1 / (1 + np.exp(-x))
+    return -np.sum(y * np.log(s) + (1 - y) * np.log(1 - s)), {backward}
+"""
+    for seed in range(2):
+        verdict = checked(tmp_path, "logistic", text, seed)
+        assert verdict.verdict == "pass", verdict
+
+
+def test_what_is_zero_by_chance_is_drawn_again_and_what_is_always_zero_is_told(
+    tmp_path: Path,
+) -> None:
+    text = "import numpy as np\ndef hinge_loss(x):\n    return np.maximum(0, x - 4).sum(), {}\n"
+    assert checked(tmp_path, "hinge", text.format("1.0 * (x > 4)")).verdict == "pass"
+    zero = checked(tmp_path, "hinge", text.format("np.zeros_like(x)"))
+    assert zero.gradients[0].standing == "wrong"
+    centred = """
+import numpy as np
+def centred_forward(x, b):
+    z = x + b
+    return z - z.mean(axis=0), x.shape
+def centred_backward(dout, shape):
+    dx = dout - dout.mean(axis=0)
+    return dx, DB
+"""
+    right = checked(tmp_path, "centred", centred.replace("DB", "dx.sum(axis=0)"))
+    assert right.verdict == "pass"
+    assert remarks(right) == {"zero"}
+    wrong = checked(tmp_path, "centred", centred.replace("DB", "dout.sum(axis=0)"))
+    assert wrong.gradients[1].standing == "wrong"
