@@ -10,7 +10,7 @@ import numpy as np
 
 from gradtool.check.convert import Value
 from gradtool.check.result import Remark, Worst
-from gradtool.check.tolerance import Bounded, Expected, rms
+from gradtool.check.tolerance import Bounded, Target, rms
 from gradtool.ir.dims import Dim, shape_text
 
 Role = Literal["output", "gradient"]
@@ -62,7 +62,7 @@ def compare(
     role: Role,
     name: str,
     value: Value,
-    expected: Expected,
+    expected: Target,
     dims: tuple[Dim, ...],
     sizes: Mapping[str, int],
     slack: float = 0.0,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -112,6 +113,33 @@ class Expected:
                 return self.reference.evaluate(self.values, self.upstream, self.sizes, dtype=dtype)
         except (TypeError, ValueError, np.linalg.LinAlgError):  # no linear algebra in long double
             return None
+
+
+class Target(Protocol):
+    """What an array is compared with."""
+
+    @property
+    def double(self) -> Bounded: ...
+
+    def single(self, dtype: str = "float32") -> Bounded: ...
+
+    def careful(self) -> Bounded: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A `Target` whose bounds are known beforehand, such as those of a difference."""
+
+    double: Bounded
+
+    def single(self, dtype: str = "float32") -> Bounded:
+        """With bounds as much wider as the type of numbers is coarser."""
+        by = unit(dtype) / EPS
+        bounds = {name: bound * by for name, bound in self.double.gradient_bounds.items()}
+        return Bounded({}, self.double.gradients, {}, bounds)
+
+    def careful(self) -> Bounded:
+        return self.double
 
 
 def expected(

@@ -28,9 +28,12 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Run, Session
+from gradtool.check.tolerance import Bounded, Fixed
 from gradtool.ir.dims import shape_text
+from gradtool.numeric.settings import Setting
 
 _MAX_BYTES = 1 << 26
+_POINTS = 4  # small ones: every entry is differenced
 _UNDECIDED = 0.5  # more entries than this without a slope: nothing was compared
 
 
@@ -152,8 +155,8 @@ def _judged(
     trouble: Trouble | None = None
     try:
         session.bind(way, (output,), [v.name for v in wanted], ())
-        for number, sizes in enumerate(declared.size_sets()):
-            point = _point(session, declared, way, output, sizes, number, seed)
+        for number, setting in enumerate(declared.settings()[:_POINTS]):
+            point = _point(session, declared, way, output, setting, number, seed)
             points.append(point)
             trouble = trouble or point.run.trouble
     except CheckTrouble as problem:
@@ -198,15 +201,17 @@ def _point(
     declared: Reference,
     way: Binding,
     output: str,
-    sizes: Mapping[str, int],
+    setting: Setting,
     number: int,
     seed: int,
 ) -> _Point:
     rng = np.random.default_rng([seed, number])
+    sizes = setting.sizes
     values = declared.sample(sizes, rng)
     constants = declared.constants
     integers = {n: v for n, v in constants.items() if isinstance(v, int)}
-    probe = Probe(number, sizes, {**integers, **sizes}, values, {}, {**constants, **sizes})
+    env, scalars = {**integers, **sizes}, {**constants, **sizes}
+    probe = Probe(number, sizes, env, values, {}, scalars, setting, {}, setting.varies)
     users = UsersOutput(session, probe, output, seed, _MAX_BYTES)
     shape = users.shape(needs_upstream=way.backward is None and way.mentions(f"d{output}"))
     upstream = rng.standard_normal(shape) if shape or way.mentions(f"d{output}") else np.ones(())
@@ -223,9 +228,8 @@ def _point(
         right[name] = users.gradient(name, rng)
         got = value.array
         known = right[name].against(got)
-        outcomes[name] = compare(
-            f"d{name}", value, known.value, known.bound, variable.shape, probe.env
-        )
+        target = Fixed(Bounded({}, {name: known.value}, {}, {name: known.bound}))
+        outcomes[name] = compare("gradient", name, value, target, variable.shape, probe.env)
     return _Point(probe, run, outcomes, right)
 
 

@@ -125,7 +125,7 @@ def work(graph: Graph, sizes: Mapping[str, int]) -> int:
     whole = {**sizes, **_integers(graph)}
     total = 0
     for loop in {s.loop for s in graph.statements if isinstance(s, Scan)}:
-        total += loop.size.evaluate(whole) * _cost(loop.body, whole)
+        total += loop.size.evaluate(whole) * work(loop.body, whole)
     for statement in graph.statements:
         if not isinstance(statement, Statement):
             continue
@@ -146,7 +146,7 @@ def allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
         if any(dim.evaluate(whole) < 0 for dim in graph.assumptions):
             return False
         loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
-        if not all(_allowed(loop.body, whole) for loop in loops):
+        if not all(allowed(loop.body, whole) for loop in loops):
             return False
         return all(
             dim.evaluate(whole) >= 1 for tensor in graph.tensors.values() for dim in tensor.shape

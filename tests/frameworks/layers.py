@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.numeric.compile import compile_layer
-from gradtool.numeric.reference import DerivedReference
+from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_path, load_text
@@ -73,7 +72,7 @@ def layer_of(text: str) -> Layer:
 
 def made(spec: LayerSpec) -> Layer:
     derivation = derive(graph_of(spec, find))
-    reference = DerivedReference(spec, derivation.graph, compile_layer(spec, derivation))
+    reference = reference_for(spec, find)
     sizes = _cheap(reference.size_sets())
     rng = np.random.default_rng(0)
     values = reference.sample(sizes, rng)
