@@ -47,8 +47,17 @@ def cancelled(body: Poly) -> Poly | None:
     if any(term.bound for term in body.terms):
         return None
     table = _Table()
-    flat = sympy.cancel(sympy.together(table.poly(body)))
-    return table.back(sympy.expand(flat))
+    # x**(g - 1) as x**g / x, so that powers with a name in the exponent meet.
+    powers: dict[Any, Any] = {}
+
+    def split(power: Any) -> Any:
+        shift, exponent = power.exp.as_coeff_Add()
+        symbol = powers.setdefault(power.base**exponent, sympy.Dummy())
+        return symbol * power.base**shift
+
+    whole = table.poly(body).replace(lambda e: e.is_Pow and not e.exp.is_number, split)
+    flat = sympy.expand(sympy.cancel(sympy.together(whole)))
+    return table.back(flat.xreplace({symbol: power for power, symbol in powers.items()}))
 
 
 _Monomials = tuple[tuple[Fraction, tuple[int, ...]], ...]

@@ -7,7 +7,7 @@ is written in place, and simplified with what the forward pass tells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
@@ -58,10 +58,12 @@ class Closed:
     Attributes:
         statements: kept cotangents and the gradients, outputs first.
         gradients: the cotangent tensor of each wanted input; absent when it is zero.
+        scaled: cotangents of named values that are written out and could keep their names.
     """
 
     statements: tuple[AnyStatement, ...]
     gradients: Mapping[str, Tensor]
+    scaled: tuple[str, ...] = ()
 
 
 def compact(
@@ -70,24 +72,32 @@ def compact(
     *,
     staged: bool = False,
     direction: Direction = "backward",
+    keep: frozenset[str] = frozenset(),
 ) -> Closed:
     """Choose names and simplify; with `staged` every named value keeps its cotangent.
 
     A sweep in forward mode has tangents in the place of cotangents; none of them branches towards
     an input.  With "whole" no tangent keeps a name: what is wanted is written as one formula.
+    The cotangents in `keep` keep their names in any case.
 
     Raises:
         UnsupportedError: one formula would be too long.
     """
-    return _Compact(found, wanted, staged, direction).run()
+    return _Compact(found, wanted, staged, direction, keep).run()
 
 
 class _Compact:
     def __init__(
-        self, found: Cotangents, wanted: tuple[str, ...], staged: bool, direction: Direction
+        self,
+        found: Cotangents,
+        wanted: tuple[str, ...],
+        staged: bool,
+        direction: Direction,
+        keep: frozenset[str],
     ) -> None:
         self.direction = direction
         self.found = found
+        self.keep = keep
         self.graph: Graph = found.graph
         self.knowledge = Knowledge(found.graph)
         self.staged = staged
@@ -119,20 +129,28 @@ class _Compact:
             (s for s in self.kept.values() if s.out.name in used),
             key=lambda s: self.order[s.out.name],
         )
-        return Closed(tuple(ordered), gradients)
+        return Closed(tuple(ordered), gradients, tuple(self._scaled()))
 
-    def _named_again(self) -> None:
-        """A scaled cotangent of a named value (``dxhat``) that was written out often is kept."""
-        cost = self.knowledge.cost
+    def _scaled(self) -> Iterator[str]:
+        """Scaled cotangents of named values (``dxhat = dY * gamma``) that are written out."""
         for name, statement in self.raw.items():
             if not isinstance(statement, Statement) or name in self.kept:
                 continue
             own = self.owned.get(name)
             term = None if own is None else own.single
-            if own is None or term is None or term.bound or not self._named(name):
+            if term is None or term.bound or len(term.factors) < 2:
                 continue
-            if len(term.factors) < 2 or any(isinstance(b, Symbol | Size) for b, _ in term.factors):
+            if not self._named(name) and self.forward.get(name) not in self.graph.hints:
                 continue
+            if not any(isinstance(b, Symbol | Size) for b, _ in term.factors):
+                yield name
+
+    def _named_again(self) -> None:
+        """A scaled cotangent that was written out often is kept."""
+        cost = self.knowledge.cost
+        for name in self._scaled():
+            statement, own = self.raw[name], self.owned[name]
+            assert isinstance(statement, Statement)
             definition = replace(statement, body=own)
             before = {
                 other: kept
@@ -198,7 +216,7 @@ class _Compact:
             for block in sorted(operands(statement)):
                 self._keep(block)
         elif isinstance(statement, Statement):
-            self.kept[name] = replace(statement, body=self._own(statement))
+            self.kept[name] = self._resolved(replace(statement, body=self._own(statement)))
         elif isinstance(statement, Reshape):
             self._keep(statement.operand.name)
         elif isinstance(statement, MatrixFunction):
@@ -208,13 +226,21 @@ class _Compact:
             for source in sorted(operands(statement)):
                 self._keep(source)
 
-    def _resolved(self, statement: Statement) -> Statement:
+    def _resolved(self, statement: Statement, *, inner: bool = False) -> Statement:
+        """A statement in terms of kept cotangents.
+
+        With `inner` a product of matrices that has a name stays open: whether it is written out
+        is decided where it is known how often it is needed.
+        """
         body = simplified(statement.body, self.knowledge)
         settled: set[str] = set()
         while True:
             name = self._latest(body, settled)
             if name is None:
                 return replace(statement, body=body)
+            if inner and self._named(name) and self._contracts(name):
+                settled.add(name)
+                continue
             inlined = self._inlined(body, name)
             if inlined is None:
                 settled.add(name)
@@ -233,12 +259,16 @@ class _Compact:
         statement = self.raw[name]
         if not isinstance(statement, Statement) or is_joined(statement):
             return None
+        if name in self.keep:
+            return None
         own = self._own(statement)
         if self.direction == "whole":
             return self._written_out(body, replace(statement, body=own))
         if name in self.found.begun and len(own.terms) > 1:
             return None  # what reaches a step from outside and from the next step: dh
         branches = self._branches(name)
+        if branches and _swaps_axes(own, statement):
+            return None  # dz = dheads.reshape(…).transpose(…), which two products need
         if self._cheap(own, branches and self._named(name)) or (
             self._masked(own) and not self._named(name) and not self._feeds_contraction(name)
         ):
@@ -271,6 +301,9 @@ class _Compact:
         backward = self.direction == "backward"
         if backward and count <= 1 and len(short.terms) <= max(8, naive):
             return short
+        contracts = self._named(name) and any(t.bound for t in own.terms)
+        if backward and contracts and len(short.terms) >= naive:
+            return None  # a product of matrices that is needed twice: attention's dP
         cost = self.knowledge.cost
         # Terms that cancel make a closed form; an unnamed value is worth a name only for much.
         bonus = 2.0 if not self._named(name) or len(short.terms) < naive else 0.0
@@ -288,11 +321,19 @@ class _Compact:
         return simplified(written, self.knowledge)
 
     def _own(self, statement: Statement) -> Poly:
-        """A cotangent in terms of kept ones only."""
+        """A cotangent in terms of kept ones and of named products of matrices."""
         name = statement.out.name
         if name not in self.owned:
-            self.owned[name] = self._resolved(statement).body
+            backward = self.direction == "backward"
+            self.owned[name] = self._resolved(statement, inner=backward).body
         return self.owned[name]
+
+    def _contracts(self, name: str) -> bool:
+        """Whether a cotangent is a sum of products of matrices."""
+        statement = self.raw[name]
+        if not isinstance(statement, Statement) or is_joined(statement):
+            return False
+        return any(term.bound for term in self._own(statement).terms)
 
     def _cheap(self, body: Poly, branching: bool) -> bool:
         """One array, scaled: by numbers always, by smaller arrays unless it is shared widely."""
@@ -330,6 +371,18 @@ class _Compact:
             for n in operands(statement)
             if n in self.found.of and self.knowledge.hidden(n)
         )
+
+
+def _swaps_axes(body: Poly, statement: Statement) -> bool:
+    """An array with its axes in another order, where `.T` does not say it."""
+    term = body.single
+    if term is None or len(statement.free) < 3 or term.coefficient != 1 or len(term.factors) != 1:
+        return False
+    base = term.factors[0][0]
+    if not isinstance(base, Access):
+        return False
+    order = [entry.as_index for entry in base.index]
+    return order != [*statement.free] and {*order} == {*statement.free}
 
 
 def with_name(body: Poly, definition: Statement) -> Poly:

@@ -12,15 +12,18 @@ from gradtool.derive.pieces import (
     Piece,
     Slots,
     aligned,
+    entrywise,
     exact,
     fits,
     joint_axes,
+    label_piece,
     transposed,
 )
 from gradtool.derive.windows import window_piece, windowed
-from gradtool.ir.index import Index
-from gradtool.ir.poly import Atom, Term
-from gradtool.ir.tree import Call, Items, Literal, Tree, call, integer
+from gradtool.ir.index import Affine, Index
+from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Term
+from gradtool.ir.tree import Call, Items, Literal, Number, Tree, call, children, integer
+from gradtool.ops.shape import dim_tree
 
 AtomPiece = Callable[[Atom, Slots], Piece]
 
@@ -41,17 +44,21 @@ def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     window = window_piece(term, slots, atom_piece)
     if window is not None:
         return window
+    added = _added_by_labels(term, slots, atom_piece)
+    if added is not None:
+        return added
     term, atom_piece = windowed(term, atom_piece)
     context = [i for i in slots if i is not None]
     context += sorted((i for i in term.indices if i not in context), key=lambda i: i.name)
     bound = list(term.bound)
     order = [*(i for i in context if i in term.indices), *bound]
-    parts = [_Part(_raised(base, exponent, order, atom_piece)) for base, exponent in term.factors]
+    factors = sorted(term.factors, key=_reading_order)
+    parts = [_Part(_raised(base, exponent, order, atom_piece)) for base, exponent in factors]
     covered = frozenset[Index]().union(*(p.indices for p in parts))
     if any(i not in covered for i in bound):
         raise NotRaisable
     free = [i for i in context if i in term.indices]
-    parts = _divided(parts, [e for _, e in term.factors], order)
+    parts = _divided(parts, [e for _, e in factors], order)
     whole = parts
     parts = _alone(parts, bound, order)
     while True:
@@ -73,6 +80,45 @@ def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     for part in parts[1:]:
         result = _multiplied(result, part, order)
     return result.piece
+
+
+def _added_by_labels(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece | None:
+    """``scatter_add(ids, rows, V)``: rows summed where ``[v == ids[n]]``, for every v."""
+    for delta, _ in term.factors:
+        if not isinstance(delta, Iverson) or delta.relation != "eq":
+            continue
+        labels = list(delta.value.labels())
+        index = next((p for p, _ in delta.value.terms if isinstance(p, Index)), None)
+        if len(labels) != 1 or index is None or len(delta.value.terms) != 2:
+            continue
+        label = labels[0]
+        if delta.value != Affine.of(index) - label and delta.value != Affine.of(label) - index:
+            continue
+        rest = tuple(f for f in term.factors if f[0] != delta)
+        others = frozenset[Index]().union(*(base.indices for base, _ in rest))
+        if index.size != label.tensor.labels or index in term.bound or index in others:
+            continue
+        ids = label_piece(label)
+        rows = [i for i in ids.axes if i is not None]
+        if len(rows) != len(ids.axes) or not set(rows) <= others & set(term.bound):
+            continue
+        columns = [i for i in slots if i is not None and i in others and i not in rows]
+        columns += sorted(
+            (i for i in others - {*rows, *columns} if i not in term.bound), key=lambda i: i.name
+        )
+        inner = Term(term.coefficient, rest, tuple(i for i in term.bound if i not in rows))
+        values = exact(contracted(inner, [*rows, *columns], atom_piece), [*rows, *columns])
+        tree = call("scatter_add", ids.tree, _real(values, values), dim_tree(index.size))
+        return Piece(tree, (index, *columns))
+    return None
+
+
+def _reading_order(factor: Factor) -> tuple[int, str]:
+    """As people write a product: what comes from above, arrays, conditions last."""
+    base, _ = factor
+    if isinstance(base, Compare | Iverson):
+        return 2, base.key
+    return (0 if base.key.startswith("d") else 1), base.key
 
 
 def _raised(base: Atom, exponent: Fraction, order: Sequence[Index], atom_piece: AtomPiece) -> Piece:
@@ -153,9 +199,12 @@ def _multiplied(left: _Part, right: _Part, order: Sequence[Index]) -> _Part:
 
 def _entrywise(op: str, left: Piece, right: Piece, axes: Sequence[Index]) -> Piece:
     if left.axes == right.axes:
-        return Piece(call(op, left.tree, right.tree), left.axes)
+        return Piece(entrywise(op, left.tree, right.tree), left.axes)
     a, b = aligned(left, axes), aligned(right, axes)
-    return Piece(call(op, a.tree, b.tree), joint_axes((a, b)))
+    return Piece(
+        entrywise(op, a.tree, b.tree) if a.axes == b.axes else call(op, a.tree, b.tree),
+        joint_axes((a, b)),
+    )
 
 
 def _common_order(left: _Part, right: _Part, order: Sequence[Index]) -> list[Index]:
@@ -240,12 +289,20 @@ def _meeting(others: list[_Part], order: Sequence[Index]) -> Sequence[Index]:
 
 
 def _transposes(tree: Tree) -> int:
-    from gradtool.ir.tree import children
-
     own = 0
     if isinstance(tree, Call) and tree.op == "transpose":
-        own = 3 if len(tree.args) > 1 else 1  # .T is easier to read than a list of axes
+        # .T, and the last two axes of a batch swapped, are easier to read than a list of axes.
+        own = 1 if len(tree.args) == 1 or _swaps_last(tree) else 3
     return own + sum(_transposes(child) for child in children(tree))
+
+
+def _swaps_last(tree: Call) -> bool:
+    axes = tree.args[1]
+    if not isinstance(axes, Items) or len(axes.items) < 3:
+        return False
+    places = [int(i.value) for i in axes.items if isinstance(i, Number)]
+    rank = len(places)
+    return places == [*range(rank - 2), rank - 1, rank - 2]
 
 
 def _splits(holders: list[_Part], order: Sequence[Index]) -> list[tuple[_Part, _Part]]:
@@ -374,6 +431,9 @@ def _later(row: Index, column: Index, order: Sequence[Index]) -> bool:
 
 def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
     """What no matrix product does: einsum."""
+    parts = sorted(
+        parts, key=lambda p: min((free.index(i) for i in p.indices if i in free), default=9)
+    )
     letters: dict[Index, str] = {}
     every = dict.fromkeys(i for part in parts for i in part.piece.axes if i is not None)
     # Indices with a name of their own choose first.

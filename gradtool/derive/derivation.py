@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from gradtool.derive.compact import Closed, compact
 from gradtool.derive.line import Line, Tape
-from gradtool.derive.naming import telling_name, unlike
+from gradtool.derive.naming import flat_names, telling_name, unlike, wishes
 from gradtool.derive.raising import raised
 from gradtool.derive.recurrence import with_blocks
+from gradtool.derive.reuse import reused
 from gradtool.derive.reverse import Cotangents, cotangent_name, is_joined, reverse
 from gradtool.derive.sharing import shared_values
+from gradtool.derive.solving import solving
+from gradtool.derive.tidy import tidied
+from gradtool.derive.width import LINE, width_of
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
 from gradtool.ir.index import Index
 from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Call, Name, Tree, count_name, names, rebuild, replace_names, size_of
+
+_SHORT = 100  # characters of a line that another one may be written into
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,7 @@ def derive(
     """Derive the gradients of `wanted` (default: every differentiable input)."""
     targets = graph.wanted if wanted is None else wanted
     found = reverse(graph, targets)
-    closed = compact(found, targets, staged=staged)
-    lines = written_lines(found, closed, targets, staged=staged)
+    lines, closed = _step_lines(found, targets, staged=staged)
     zero = tuple(name for name in targets if name not in closed.gradients)
     upstream = (
         {}
@@ -79,8 +84,22 @@ def derive(
 def _step_lines(
     found: Cotangents, targets: tuple[str, ...], *, staged: bool
 ) -> tuple[list[Line], Closed]:
+    """The lines of a backward pass; one that is too long leans on a cotangent with a name."""
     closed = compact(found, targets, staged=staged)
-    return written_lines(found, closed, targets, staged=staged), closed
+    lines = written_lines(found, closed, targets, staged=staged)
+    keep: frozenset[str] = frozenset()
+    while not staged and _widest(lines) > LINE and closed.scaled:
+        keep |= {closed.scaled[0]}
+        again = compact(found, targets, keep=keep)
+        shorter = written_lines(found, again, targets)
+        if _widest(shorter) >= _widest(lines):
+            break
+        lines, closed = shorter, again
+    return lines, closed
+
+
+def _widest(lines: Iterable[Line]) -> int:
+    return max((width_of(line.tree) for line in lines if line.role != "inner"), default=0)
 
 
 def written_lines(
@@ -117,9 +136,12 @@ def written_lines(
                 Line(label(target), target, "gradient", cotangent.shape, Name(cotangent.name))
             )
     upstream_names = {t.name for t in found.upstream.values()}
-    lines = _inline_reshapes(lines, closed, upstream_names, label)
+    lines = _inline_reshapes(lines, closed, upstream_names, found.graph, label)
+    lines = solving(lines, found.graph)
     lines = _named(lines, found.graph, label)
+    lines = reused(lines)
     lines = _once(lines, staged)
+    lines = tidied(lines, found.graph)
     lines = shared_values(lines, found.graph)
     lines = [replace(line, tree=_prefixed(line.tree, found.graph)) for line in lines]
     order = {name: k for k, name in enumerate(targets)}
@@ -128,6 +150,19 @@ def written_lines(
     )
     others = [line for line in lines if line.role != "gradient"]
     return _sorted(others, gradients)
+
+
+def _wished(wish: str, taken: Collection[str], chosen: Mapping[str, str]) -> str:
+    """A summand of an inner value has the cotangent of the sum, and its name."""
+    shared = wish in chosen.values() and f"d{wish}" not in taken
+    return wish if shared else unlike(wish, taken)
+
+
+def _with_known(tree: Tree, known: Mapping[Tree, Name]) -> Tree:
+    """A part that the forward pass has a name for by its name: ``inv(L)``."""
+    if tree in known and isinstance(tree, Call):
+        return known[tree]
+    return rebuild(tree, lambda child: _with_known(child, known))
 
 
 def _prefixed(tree: Tree, graph: Graph) -> Tree:
@@ -171,7 +206,11 @@ def _sorted(others: list[Line], gradients: list[Line]) -> list[Line]:
 
 
 def _inline_reshapes(
-    lines: list[Line], closed: Closed, upstream: set[str], label: Callable[[str], str]
+    lines: list[Line],
+    closed: Closed,
+    upstream: set[str],
+    graph: Graph,
+    label: Callable[[str], str],
 ) -> list[Line]:
     """A reshape of a cotangent is written where it is used, or named when it is used often."""
     reshapes = {s.out.name: s for s in closed.statements if isinstance(s, Reshape)}
@@ -186,11 +225,12 @@ def _inline_reshapes(
             indexed = any(
                 _is_indexed(other.tree) and line.name in names(other.tree) for other in lines
             )
-            if indexed or (count > 1 and not name.startswith("_")):
-                base = (
-                    f"{reshapes[line.name].operand.name}_r" if name.startswith("_") else label(name)
+            if indexed or count > 1:
+                flat = flat_names(graph).get(name)
+                base = name if not name.startswith("_") else flat or ""
+                made = unlike(
+                    label(base) if base else f"{reshapes[line.name].operand.name}_r", taken
                 )
-                made = unlike(base, taken)
                 result.append(Line(made, name, "cotangent", line.shape, tree))
                 written[line.name] = Name(made)
                 taken.add(made)
@@ -226,7 +266,8 @@ def _once(lines: list[Line], staged: bool) -> list[Line]:
         if _is_indexed(line.tree) or _is_indexed(user.tree) or _joins(user.tree):
             continue
         merged = replace_names(user.tree, {line.name: line.tree})
-        if size_of(merged) > 24:
+        view = isinstance(user.tree, Call) and user.tree.op == "reshape"
+        if size_of(merged) > 24 and not (view and width_of(merged) <= _SHORT):
             continue
         result[result.index(user)] = Line(user.name, user.of, user.role, user.shape, merged)
         result.remove(line)
@@ -263,21 +304,25 @@ def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list
             n for name in frontier for n in names(hidden[name].tree) if n in hidden
         } - needed
     order = [s.out.name for s in graph.statements if s.out.name in needed]
+    known = {s.tree: Name(s.out.name) for s in graph.statements if not s.hidden}
+    sources = {line.name.removeprefix("d").removesuffix("_total") for line in lines}
+    wanted = wishes(graph, sources | needed)
     for name in order:
         statement = hidden[name]
-        tree = replace_names(statement.tree, written)
+        tree = _with_known(replace_names(statement.tree, written), known)
         direct = any(name in names(line.tree) for line in lines)
         # Index notation has names only, and an index statement needs a line of its own.
         apart = _is_indexed(statement.tree) or any(
             name in names(other) and _is_indexed(other)
             for other in (*(x.tree for x in lines), *(hidden[n].tree for n in needed))
         )
-        if not apart and ((uses(name) <= 1 and size_of(tree) <= 7) or not direct):
+        word = isinstance(statement, Statement) and size_of(tree) <= 2
+        short = word or (uses(name) <= 1 and size_of(tree) <= 7)
+        if not apart and (short or not direct):
             written[name] = tree
             continue
-        telling = (
-            unlike(graph.hints[name], taken) if name in graph.hints else telling_name(tree, taken)
-        )
+        wish = graph.hints.get(name) or wanted.get(name)
+        telling = telling_name(tree, taken) if wish is None else unlike(wish, taken)
         taken.add(telling)
         chosen[name] = telling
         written[name] = Name(telling)
@@ -288,8 +333,11 @@ def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list
         source = line.of if own else line.name.removeprefix("d").removesuffix("_total")
         if source in hidden or source.startswith("_"):
             base = hidden[source].tree if source in hidden else Name("t")
-            telling = chosen.get(source) or telling_name(
-                base, taken | {name.removeprefix("d") for name in taken}
+            others = taken | {name.removeprefix("d") for name in taken}
+            telling = (
+                chosen.get(source)
+                or (_wished(wanted[source], others, chosen) if source in wanted else None)
+                or telling_name(base, others)
             )
             fresh = label(telling)
             taken |= {fresh, telling}

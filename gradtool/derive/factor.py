@@ -6,6 +6,7 @@ that nesting.  A `Contraction` is a sum over indices of a product that nothing o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -16,8 +17,10 @@ from typing import TypeAlias
 from gradtool.derive.calculus import factored_polynomial
 from gradtool.ir.index import Index
 from gradtool.ir.poly import (
+    Access,
     Atom,
     Compare,
+    Function,
     Group,
     Iverson,
     Number,
@@ -164,10 +167,10 @@ def _split(term: Term) -> _Flat:
 
 
 def _sizes_below(
-    units: dict[Unit, Fraction], bound: tuple[Index, ...]
+    units: dict[Unit, Fraction], bound: tuple[Index, ...], least: int = 2
 ) -> dict[Unit, Fraction] | None:
     """The factors without the sizes of a sum over several axes, when it is divided by them."""
-    if len(bound) < 2:
+    if len(bound) < least:
         return None
     left = dict(units)
     for index in bound:
@@ -187,6 +190,10 @@ def _factored(terms: list[_Flat]) -> list[Product]:
     scale = _content([c for c, _ in terms])
     if common or scale != 1:
         inner = [(c / scale, _without(units, common)) for c, units in terms]
+        below = _below(inner)
+        if below is not None:  # (A - T) / A rather than 1 - T / A
+            common[below] = common.get(below, Fraction(0)) - 1
+            inner = [(c, _without(units, {below: Fraction(-1)})) for c, units in inner]
         parts = _ordered(_grouped(_choices(inner)))
         if parts[0].coefficient < 0 and all(p.coefficient < 0 for p in parts):
             parts = [Product(-p.coefficient, p.factors) for p in parts]
@@ -204,6 +211,17 @@ def _factored(terms: list[_Flat]) -> list[Product]:
     return _ordered(_grouped(_choices(terms)))
 
 
+def _below(terms: list[_Flat]) -> Unit | None:
+    """The denominator in a number less a fraction: no fraction within a fraction."""
+    if len(terms) != 2:
+        return None
+    plain, other = sorted(terms, key=lambda t: bool(t[1]))
+    under = [unit for unit, exponent in other[1].items() if exponent < 0]
+    if plain[1] or len(under) != 1 or other[1][under[0]] != -1 or _is_scalar(under[0]):
+        return None
+    return under[0]
+
+
 def _choices(terms: list[_Flat]) -> list[_Flat]:
     """Terms under a condition and terms under its opposite make one choice."""
     conditions = [u for _, units in terms for u in units if isinstance(u, Compare)]
@@ -214,9 +232,27 @@ def _choices(terms: list[_Flat]) -> list[_Flat]:
         if not yes or not no:
             continue
         rest = [t for t in terms if condition not in t[1] and opposite not in t[1]]
-        choice = Choice(condition, Sum(tuple(_factored(yes))), Sum(tuple(_factored(no))))
-        return _choices([(Fraction(1), {choice: Fraction(1)}), *rest])
+        return _choices([_choice(condition, _factored(yes), _factored(no)), *rest])
     return terms
+
+
+def _length(products: list[Product]) -> int:
+    return sum(1 + len(p.factors) for p in products)
+
+
+def _choice(condition: Compare, yes: list[Product], no: list[Product]) -> _Flat:
+    """``where(condition, yes, no)``, a sum that both have pulled out."""
+    for whole, other in ((yes, no), (no, yes)):
+        shared = Sum(tuple(whole))
+        if len(whole) > 1 and len(other) == 1 and (shared, Fraction(1)) in other[0].factors:
+            left = tuple(f for f in other[0].factors if f[0] != shared)
+            one = Sum((Product(Fraction(1), ()),))
+            rest = Sum((Product(other[0].coefficient, left),))
+            sides = (one, rest) if whole is yes else (rest, one)
+            return Fraction(1), {Choice(condition, *sides): Fraction(1), shared: Fraction(1)}
+    if _length(no) < _length(yes):  # the simple case first
+        condition, yes, no = condition.negated(), no, yes
+    return Fraction(1), {Choice(condition, Sum(tuple(yes)), Sum(tuple(no))): Fraction(1)}
 
 
 def _dropped(units: dict[Unit, Fraction], unit: Unit) -> dict[Unit, Fraction]:
@@ -288,6 +324,14 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
         split = _as_powers(terms)
         if split is not None:
             return [split]
+    halves = Counter(c for c, _ in terms if c.denominator != 1)
+    half, count = max(halves.items(), key=lambda item: item[1], default=(Fraction(1), 0))
+    if 2 <= count < len(terms) and all(
+        not units or _plain(units) for c, units in terms if c == half
+    ):
+        inside = Sum(tuple(_ordered(_as_product((Fraction(1), u)) for c, u in terms if c == half)))
+        rest = [t for t in terms if t[0] != half]
+        return [_as_product((half, {inside: Fraction(1)})), *_factored(rest)]
     counts = Counter(
         unit for _, units in terms for unit, e in units.items() if e > 0 and not _is_scalar(unit)
     )
@@ -297,7 +341,14 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
     unit = best[0]
     having = [t for t in terms if t[1].get(unit, Fraction(0)) > 0]
     others = [t for t in terms if not t[1].get(unit, Fraction(0)) > 0]
+    if any(us == {unit: 1} for _, us in having) and len({c > 0 for c, _ in having}) == 1:
+        return [_as_product(t) for t in terms]  # p + c * p is no longer than p * (1 + c)
     return [*_factored(having), *(_grouped(others) if others else [])]
+
+
+def _plain(units: dict[Unit, Fraction]) -> bool:
+    """One array to the power one."""
+    return list(units.values()) == [Fraction(1)]
 
 
 def _as_powers(terms: list[_Flat]) -> Product | None:
@@ -310,7 +361,7 @@ def _as_powers(terms: list[_Flat]) -> Product | None:
     )
     if parts is None:
         return None
-    scale, factors = parts
+    scale, factors = parts[0], _with_squares(parts[1])
     found: dict[Unit, Fraction] = {}
     for polynomial, power in factors:
         flats: list[_Flat] = [
@@ -333,12 +384,67 @@ def _as_powers(terms: list[_Flat]) -> Product | None:
     return _as_product((scale, found))
 
 
+_Polynomial: TypeAlias = "tuple[tuple[Fraction, tuple[int, ...]], ...]"
+
+
+def _with_squares(
+    factors: tuple[tuple[_Polynomial, int], ...],
+) -> list[tuple[_Polynomial, int]]:
+    """``(1 + t) * (1 - t)`` is ``1 - t**2``."""
+    left = list(factors)
+    for a, b in itertools.combinations(factors, 2):
+        (first, power), (second, other) = a, b
+        if power != 1 or other != 1 or len(first) != 2 or len(second) != 2:
+            continue
+        one, two = dict((e, c) for c, e in first), dict((e, c) for c, e in second)
+        if one.keys() != two.keys():
+            continue
+        x, y = one
+        sums = (one[x] * two[y] + one[y] * two[x], one[x] * two[x], one[y] * two[y])
+        if sums[0] == 0:
+            squares = tuple((c, tuple(2 * n for n in e)) for c, e in ((sums[1], x), (sums[2], y)))
+            left = [f for f in left if f not in (a, b)]
+            return _with_squares((*left, (squares, 1)))
+    return left
+
+
 def _as_product(term: _Flat) -> Product:
     coefficient, units = term
+    units = _with_means(units)
+    if coefficient < 0:
+        turned = next((u for u, e in units.items() if e == 1 and _turns(u)), None)
+        if isinstance(turned, Sum):  # -(a - b) is b - a
+            flipped = Sum(
+                tuple(_ordered(Product(-p.coefficient, p.factors) for p in turned.products))
+            )
+            coefficient = -coefficient
+            units = {(flipped if u is turned else u): e for u, e in units.items()}
     whole = frozenset[Index]().union(*(u.indices for u in units))
     sums = " ".join(u.key for u in units if isinstance(u, Sum))
     ordered = sorted(units.items(), key=lambda f: _unit_order(f[0], whole, sums))
     return Product(coefficient, tuple(ordered))
+
+
+def _turns(unit: Unit) -> bool:
+    """A difference that reads as well the other way round; 1 - z does not."""
+    if not isinstance(unit, Sum):
+        return False
+    if len(unit.products) < 3 and not all(p.factors for p in unit.products):
+        return False
+    return any(p.coefficient < 0 for p in unit.products)
+
+
+def _with_means(units: dict[Unit, Fraction]) -> dict[Unit, Fraction]:
+    """A sum over an axis that is divided by its size is a mean."""
+    for unit, exponent in units.items():
+        if not isinstance(unit, Contraction) or unit.mean or exponent != 1:
+            continue
+        every = {base.indices for base, _ in unit.term.factors}
+        left = _sizes_below(units, unit.term.bound, least=1)
+        if len(every) == 1 and left is not None:
+            mean = Contraction(unit.term, mean=True)
+            return _with_means({(mean if u == unit else u): e for u, e in left.items()})
+    return units
 
 
 def _unit_order(unit: Unit, whole: frozenset[Index], sums: str) -> tuple[float, str]:
@@ -349,19 +455,38 @@ def _unit_order(unit: Unit, whole: frozenset[Index], sums: str) -> tuple[float, 
         return (5, unit.key)
     if isinstance(unit, Contraction):
         return (1 if unit.indices == whole else 3, unit.key)
-    if isinstance(unit, Compare | Iverson | Choice):
+    if isinstance(unit, Compare):  # a lower bound before an upper one
+        return (4.5 if unit.left.constant is not None else 4, unit.key)
+    if isinstance(unit, Iverson | Choice):
         return (4, unit.key)
     if unit.key.startswith("d"):
         return (1, unit.key)
+    if isinstance(unit, Function) or unit.key.startswith("_"):
+        return (2.2, unit.key)  # exp(z), whether or not the forward pass wrote it
     # a * (1 - a) belongs together
     return (2.5 if unit.key in sums else 2, unit.key)
 
 
 def _ordered(products: Iterable[Product]) -> list[Product]:
-    """Positive and simple products first."""
+    """Positive and simple products first; what comes from above before ``lam * W``."""
 
-    def key(p: Product) -> tuple[bool, bool, int, str]:
+    def key(p: Product) -> tuple[bool, bool, bool, int, str]:
         sums = sum(isinstance(u, Contraction | Sum) for u, _ in p.factors)
-        return (p.coefficient < 0, bool(sums), len(p.factors), p.key)
+        above = any(_comes_from_above(u) for u, _ in p.factors)
+        return (p.coefficient < 0, not above, bool(sums), len(p.factors), p.key)
 
     return sorted(products, key=key)
+
+
+def _comes_from_above(unit: Unit) -> bool:
+    """Whether a factor mentions a cotangent."""
+    match unit:
+        case Access(tensor=tensor):
+            return tensor.name.startswith("d")
+        case Contraction(term=term):
+            return any(_comes_from_above(base) for base, _ in term.factors)
+        case Sum(products=products):
+            return any(_comes_from_above(u) for p in products for u, _ in p.factors)
+        case Choice(yes=yes, no=no):
+            return _comes_from_above(yes) or _comes_from_above(no)
+    return False

@@ -41,6 +41,7 @@ from gradtool.ir.tree import Call, Name, Tree, children
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_EXPANSIONS = 12
+_KNOWN_PATTERN = 2.5  # everybody reads a * (1 - a) as one thing
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Knowledge:
             s.out.name
             for s in self.definitions.values()
             if s.hidden
+            and s.out.name not in self.graph.hints
             and (term := s.body.single) is not None
             and not term.bound
             and (len(term.factors) > 1 or term.coefficient != 1)
@@ -136,6 +138,8 @@ class Knowledge:
         """1 for a value with a name; an inner value counts as what must be written for it."""
         if name not in self._hidden:
             return 1.0
+        if name in self.graph.hints:
+            return 1.2  # a used spec named it, so it has a name already
         known = self._weights
         if name not in known:
             statement = self.graph.definitions[name]
@@ -188,7 +192,7 @@ class Knowledge:
         cost = 0.4 if abs(factors.coefficient) == 1 else 0.7
         for unit, exponent in factors.factors:
             cost += self._unit_cost(unit) + (0.0 if exponent in (1, -1) else 0.3)
-        return cost
+        return cost - _KNOWN_PATTERN * _is_slope(factors)
 
     def _unit_cost(self, unit: Unit) -> float:
         match unit:
@@ -236,6 +240,9 @@ class Knowledge:
         rectified = self._rectified(term)
         if rectified is not None:
             yield rectified
+        named = self._in_named_conditions(term)
+        if named is not None:
+            yield named
         signs = _without_signs(term)
         if signs is not None:
             yield signs
@@ -311,6 +318,22 @@ class Knowledge:
                 ):
                     kept = tuple(f for f in term.factors if f[0] != condition)
                     return poly_of((product(term.coefficient, kept, term.bound),))
+        return None
+
+    def _in_named_conditions(self, term: Term) -> Poly | None:
+        """A condition on an inner value as one on named values, where that is possible."""
+        for place, (base, exponent) in enumerate(term.factors):
+            if not isinstance(base, Compare) or not any(
+                self.hidden(a.tensor.name) for a in accesses(atom(base))
+            ):
+                continue
+            opened = self._opened_condition(base)
+            new = opened.single
+            if new is None or any(self.hidden(a.tensor.name) for a in accesses(opened)):
+                continue
+            rest = [*term.factors[:place], *term.factors[place + 1 :]]
+            rest += [(inner, power * exponent) for inner, power in new.factors]
+            return poly_of((product(term.coefficient * new.coefficient, rest, term.bound),))
         return None
 
     def _opened_condition(self, condition: Compare) -> Poly:
@@ -504,6 +527,20 @@ class Knowledge:
 
         return replace_atoms(body, change)
 
+    def is_product(self, name: str) -> bool:
+        """A named product without a sum, such as ``h = o * tanh(c)``."""
+        statement = self.definitions.get(name)
+        term = None if statement is None or self.hidden(name) else statement.body.single
+        return term is not None and not term.bound and len(term.factors) > 1
+
+    def is_power(self, name: str) -> bool:
+        """An inner value ``x**gamma``."""
+        statement = self.definitions.get(name)
+        term = None if statement is None or not self.hidden(name) else statement.body.single
+        return term is not None and any(
+            isinstance(base, Function) and base.name == "pow" for base, _ in term.factors
+        )
+
     def is_quotient(self, name: str) -> bool:
         """Defined as one product with a denominator, such as ``A = Z / u``."""
         statement = self.definitions.get(name)
@@ -541,6 +578,21 @@ class Knowledge:
                 if (solution := _solve(statement, term, name)) is not None
             ]
         yield from self.solved[name]
+
+
+def _is_slope(factors: Product) -> bool:
+    """Whether a product holds ``a * (1 - a)``, the slope of a sigmoid."""
+    units = {unit for unit, exponent in factors.factors if exponent == 1}
+    return any(
+        isinstance(unit, Sum)
+        and len(unit.products) == 2
+        and not unit.products[0].factors
+        and unit.products[1].coefficient == -unit.products[0].coefficient
+        and len(unit.products[1].factors) == 1
+        and unit.products[1].factors[0][0] in units
+        and unit.products[1].factors[0][1] == 1
+        for unit in units
+    )
 
 
 def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:

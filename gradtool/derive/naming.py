@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from gradtool.ir.tree import Call, Tree, children
+from gradtool.ir.graph import AnyStatement, Graph, MatrixFunction, Reshape
+from gradtool.ir.tree import Call, Name, Tree, children
 
 _BY_WORD = {
     "exp": "e",
@@ -70,9 +71,77 @@ def unlike(base: str, taken: Collection[str]) -> str:
     return f"{base}{number}"
 
 
+_SUMS = frozenset(("add", "sub", "mul", "div", "matmul", "einsum"))
+_ARITHMETIC = _SUMS | {"pow", "neg", "getitem", "transpose", "reshape", "sum", "mean"}
+
+
+def wishes(graph: Graph, needed: Collection[str]) -> Mapping[str, str]:
+    """Names that inner values deserve for their place in the forward pass.
+
+    What a named activation is taken of (``relu`` in ``h1 = relu(X @ W1 + b1)``) is called z1, the
+    matrix that a matrix function is taken of is called A.
+    """
+    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    hidden = {s.out.name: s for s in graph.statements if s.hidden}
+    for statement in graph.statements:
+        if isinstance(statement, MatrixFunction):
+            for operand in statement.operands[:1]:
+                if operand.name in hidden:
+                    found |= dict.fromkeys((operand.name, *_summands(hidden[operand.name])), "A")
+        tree = statement.tree
+        if statement.hidden or not isinstance(tree, Call) or tree.op in _ARITHMETIC:
+            continue
+        inner = tree.args[0] if tree.args else None
+        if isinstance(inner, Name) and inner.id in needed and inner.id in hidden:
+            source = hidden[inner.id].tree
+            if isinstance(source, Call) and source.op in _SUMS and inner.id not in graph.hints:
+                owners[inner.id] = statement.out.name
+    owners = {name: owner for name, owner in owners.items() if name not in found}
+    return {**_numbered(owners, graph), **found}
+
+
+def _summands(statement: AnyStatement) -> list[str]:
+    """The inner values that a sum is made of."""
+    tree = statement.tree
+    if not isinstance(tree, Call) or tree.op != "add":
+        return []
+    return [a.id for a in tree.args if isinstance(a, Name) and a.id.startswith("_")]
+
+
+def _numbered(owners: Mapping[str, str], graph: Graph) -> Mapping[str, str]:
+    """z for the only one; z1, z2 after h1, h2; z_f, z_i after f, i."""
+    letter = "a" if "z" in graph.tensors and "a" not in graph.tensors else "z"
+    if len(owners) < 2:
+        return dict.fromkeys(owners, letter)
+    digits = {k: owner[len(owner.rstrip("0123456789")) :] for k, owner in owners.items()}
+    if all(digits.values()) and len(set(digits.values())) == len(digits):
+        return {k: f"{letter}{digits[k]}" for k in owners}
+    return {k: f"{letter}_{owner}" for k, owner in owners.items()}
+
+
+def flat_names(graph: Graph) -> Mapping[str, str]:
+    """What an inner value is called that a named one is a reshape of: Q_flat before Q."""
+    found: dict[str, str] = {}
+    behind: dict[str, str] = {}
+    for statement in graph.statements:
+        out = statement.out.name
+        if isinstance(statement, Reshape) and statement.operand.name.startswith("_"):
+            behind[out] = statement.operand.name
+        elif isinstance(statement.tree, Call) and statement.tree.op == "transpose":
+            inner = statement.tree.args[0]
+            if isinstance(inner, Name) and inner.id in behind:
+                behind[out] = behind[inner.id]
+        if out in behind and not statement.hidden:
+            found[behind[out]] = f"{out}_flat"
+    return found
+
+
 def _base(tree: Tree) -> str:
     if not isinstance(tree, Call):
         return "v"
+    if tree.op == "inv" and isinstance(tree.args[0], Name):
+        return f"{tree.args[0].id}_inv"
     if tree.op == "sub" and _mentions(tree.args[1], "mean"):
         return "xc"
     if tree.op == "sqrt" and _mentions(tree, "var"):

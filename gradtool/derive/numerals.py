@@ -16,7 +16,7 @@ _LARGEST_DIVISOR = 16
 def numeral(value: Fraction) -> Tree:
     """One number: an integer, an exact short decimal, or a fraction."""
     if value.denominator == 1:
-        return Numeral(value, str(value.numerator))
+        return Numeral(value, _scientific(value) or str(value.numerator))
     decimal = _decimal(value)
     if decimal is not None:
         return Numeral(value, decimal)
@@ -31,8 +31,23 @@ def _decimal(value: Fraction) -> str | None:
             rest //= prime
     if rest != 1 or value.denominator > 10**12:
         return None
-    text = f"{float(value):.15g}"
+    text = _without_zeros(f"{float(value):.15g}")
     return text if Fraction(text) == value else None
+
+
+def _scientific(value: Fraction) -> str | None:
+    """``1e200``: a whole number too long to be written out, when that is exact."""
+    if abs(value) < 10**15:
+        return None
+    digits = str(value.numerator).rstrip("0")
+    zeros = len(str(value.numerator)) - len(digits)
+    return f"{digits}e{zeros}" if zeros >= 6 else None
+
+
+def _without_zeros(text: str) -> str:
+    """``1e-5`` rather than ``1e-05``."""
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
 
 
 def scalar_fraction(

@@ -61,6 +61,8 @@ def aligned(piece: Piece, slots: Slots) -> Piece:
         elif axes:
             entries.append(Literal(None))
             axes.append(None)
+    while entries and entries[-1] == Slice(None, None, None):
+        entries.pop()
     return Piece(Call("getitem", (moved.tree, Items(tuple(entries)))), tuple(axes))
 
 
@@ -137,8 +139,25 @@ def transposed(tree: Tree, places: list[int]) -> Tree:
     if places == list(reversed(range(len(places)))):
         if isinstance(tree, Call) and tree.op == "transpose" and len(tree.args) == 1:
             return tree.args[0]
+        if len(places) == 2 and isinstance(tree, Call) and tree.op == "matmul":
+            # (A @ B).T is B.T @ A.T: the product of two matrices, since it has two axes.
+            left, right = tree.args
+            return call("matmul", transposed(right, places), transposed(left, places))
         return call("transpose", tree)
     return call("transpose", tree, Items(tuple(map(integer, places))))
+
+
+def entrywise(op: str, left: Tree, right: Tree) -> Tree:
+    """Two arrays with the same axes, entry by entry; a triangle of ones is one of the other."""
+    if op == "mul":
+        for mask, other in ((left, right), (right, left)):
+            if isinstance(mask, Call) and mask.op in ("tril", "triu") and _is_ones(mask.args[0]):
+                return Call(mask.op, (other,), mask.kwargs)
+    return call(op, left, right)
+
+
+def _is_ones(tree: Tree) -> bool:
+    return isinstance(tree, Call) and tree.op == "ones"
 
 
 # -- entries of tensors -------------------------------------------------------------------

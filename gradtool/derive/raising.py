@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from gradtool.derive.chains import collected
 from gradtool.derive.contract import contracted, is_condition
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.indexform import indexed_tree
@@ -21,11 +22,13 @@ from gradtool.derive.pieces import (
     Slots,
     access_piece,
     aligned,
+    entrywise,
     exact,
     joint_axes,
     label_piece,
     transposed,
 )
+from gradtool.derive.width import width_of
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index
@@ -42,8 +45,9 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
     Term,
+    number,
 )
-from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer, size_of
+from gradtool.ir.tree import Call, Items, Name, Tree, call, children, integer
 from gradtool.ir.tree import Number as Numeral
 from gradtool.ir.walk import accesses, inside
 from gradtool.ops.shape import dim_tree
@@ -61,7 +65,7 @@ def raised(body: Poly, free: Sequence[Index]) -> Tree:
     if _positions(tree) > 1:
         # Comparisons of positions are easier to read in index notation.
         indexed = indexed_tree(body, free)
-        if size_of(indexed) < size_of(tree):
+        if width_of(indexed) < width_of(tree):
             return indexed
     if free and _counts(tree):
         # Positions are integers, a gradient is a real array.
@@ -86,15 +90,14 @@ def _counts(tree: Tree) -> bool:
 
 
 def _positions(tree: Tree) -> int:
-    """How often positions (arange) are compared."""
-    own = isinstance(tree, Call) and tree.op in ("ge", "eq") and _mentions_arange(tree)
-    return int(own) + sum(_positions(child) for child in children(tree))
+    """How many positions (arange) are compared."""
+    own = isinstance(tree, Call) and tree.op in ("ge", "eq")
+    return own * _aranges(tree) + sum(_positions(child) for child in children(tree))
 
 
-def _mentions_arange(tree: Tree) -> bool:
-    if isinstance(tree, Call) and tree.op == "arange":
-        return True
-    return any(_mentions_arange(child) for child in children(tree))
+def _aranges(tree: Tree) -> int:
+    own = isinstance(tree, Call) and tree.op == "arange"
+    return own + sum(_aranges(child) for child in children(tree))
 
 
 def _real(tree: Tree) -> Tree:
@@ -124,12 +127,16 @@ def sum_piece(total: Sum, slots: Slots) -> Piece:
         negatives.append(negative)
     if len({p.axes for p in pieces if p.axes}) > 1:
         pieces = [aligned(p, wide) for p in pieces]
-    result = pieces[0].tree
-    for piece, negative in zip(pieces[1:], negatives[1:], strict=True):
-        if is_condition(result) and is_condition(piece.tree):
+    axes = joint_axes(pieces)
+    terms = [(p.tree, minus) for p, minus in zip(pieces, negatives, strict=True)]
+    if len({p.axes for p in pieces}) == 1:
+        terms = collected(terms, len(axes))
+    (result, _), *rest = terms
+    for tree, negative in rest:
+        if is_condition(result) and is_condition(tree):
             result = _real(result)
-        result = call("sub" if negative else "add", result, piece.tree)
-    return Piece(result, joint_axes(pieces))
+        result = call("sub" if negative else "add", result, tree)
+    return Piece(result, axes)
 
 
 def _widened(slots: Slots, indices: frozenset[Index]) -> list[Index | None]:
@@ -153,13 +160,14 @@ def product_piece(factors: Product, slots: Slots) -> Piece:
     below: list[Piece] = []
     sums: list[Piece] = []
     conditions: list[Piece] = []
+    vectors = _vectors(rest)
     for unit, exponent in rest:
-        piece = unit_piece(unit, own)
+        piece = unit_piece(unit, [*unit.indices] if vectors else own)
         if isinstance(unit, Compare) and _delicate(factors):
             conditions.append(piece)
         elif exponent < 0:
             below.append(_power(piece, -exponent))
-        elif isinstance(unit, Sum) and exponent == 1:
+        elif isinstance(unit, Sum) and exponent == 1 and not vectors:
             sums.append(piece)
         else:
             above.append(_power(piece, exponent))
@@ -169,12 +177,17 @@ def product_piece(factors: Product, slots: Slots) -> Piece:
         above, below, sums = (
             [aligned(p, own) if p.axes else p for p in group] for group in (above, below, sums)
         )
+    if sums and sum(bool(p.axes) for p in above) == 1:
+        above = [aligned(p, own) if p.axes else p for p in above]
     sign, top, bottom = scalar_fraction(factors.coefficient, scalars)
     numerator = [Piece(t, ()) for t in top] + [p for p in above if not p.axes]
     numerator += _outer([p for p in above if p.axes], own)
     denominator = [Piece(t, ()) for t in bottom] + below
     arrays = any(p.axes for p in above)
-    if arrays or not sums:
+    if sums and not any(p.axes for p in denominator):
+        # A number below stands last: (P - onehot(y)) / N, m * (P - onehot(y)) / N.
+        result = _over(_times([*numerator, *sums], own), denominator, own)
+    elif arrays or not sums:
         result = _over(_times(numerator, own), denominator, own)
         for piece in sums:
             result = _joined("mul", result, piece, own)
@@ -187,6 +200,18 @@ def product_piece(factors: Product, slots: Slots) -> Piece:
     for piece in conditions:
         result = _where(piece, result, Piece(integer(0), ()), own)
     return result
+
+
+def _vectors(rest: Sequence[tuple[Unit, Fraction]]) -> bool:
+    """Whether a product is the outer product of two vectors, each computed by itself."""
+    if len(rest) != 2 or any(exponent != 1 for _, exponent in rest):
+        return False
+    (first, _), (second, _) = rest
+    return (
+        len(first.indices) == len(second.indices) == 1
+        and first.indices != second.indices
+        and any(isinstance(unit, Contraction | Sum) for unit in (first, second))
+    )
 
 
 def _scalars(factors: Product) -> tuple[list[tuple[Atom, Fraction]], list[tuple[Unit, Fraction]]]:
@@ -225,6 +250,8 @@ def _negative(piece: Piece) -> Piece:
 
 
 def _negated(tree: Tree) -> Tree:
+    if isinstance(tree, Call) and tree.op == "div" and is_condition(tree.args[0]):
+        return call("neg", tree)
     if isinstance(tree, Call) and tree.op in ("mul", "div"):
         return Call(tree.op, (_negated(tree.args[0]), *tree.args[1:]))
     if isinstance(tree, Numeral):
@@ -261,7 +288,9 @@ def _joined(op: str, left: Piece | None, right: Piece, slots: Slots) -> Piece:
     if left is None:
         return right
     if not left.axes or not right.axes or left.axes == right.axes:
-        return Piece(call(op, left.tree, right.tree), left.axes or right.axes)
+        same = left.axes == right.axes
+        tree = (entrywise if same else call)(op, left.tree, right.tree)
+        return Piece(tree, left.axes or right.axes)
     a, b = aligned(left, slots), aligned(right, slots)
     return Piece(call(op, a.tree, b.tree), joint_axes((a, b)))
 
@@ -368,11 +397,23 @@ _FLIPPED = {">": "lt", ">=": "le", "==": "eq", "!=": "ne"}
 def _compare_piece(unit: Compare, slots: Slots) -> Piece:
     """``Z > 0``: what has no array in it stands on the right."""
     own = _natural(unit, slots)
+    unit = _simplest(unit)
     left, right = (aligned(_poly_piece(p, own), own) for p in (unit.left, unit.right))
     axes = joint_axes((left, right))
     if not any(True for _ in accesses(unit.left)):
         return Piece(Call(_FLIPPED[unit.relation], (right.tree, left.tree)), axes)
     return Piece(Call(_WORDS[unit.relation], (left.tree, right.tree)), axes)
+
+
+def _simplest(unit: Compare) -> Compare:
+    """``3 + Z > 6`` as ``Z > 3``: a bound on one value."""
+    numbers = sum((t.coefficient for t in unit.left.terms if not t.factors), Fraction(0))
+    left = unit.left - number(numbers)
+    bound = unit.right.constant
+    if left.single is None or bound is None or not numbers or left.single.coefficient <= 0:
+        return unit
+    scale = 1 / left.single.coefficient
+    return Compare(unit.relation, left.scaled(scale), number((bound - numbers) * scale))
 
 
 def _natural(unit: Atom, slots: Slots) -> list[Index | None]:

@@ -53,7 +53,11 @@ def shared_values(lines: list[Line], graph: Graph) -> list[Line]:
 
 def _candidates(tree: Tree, known: set[str]) -> Iterator[Tree]:
     if isinstance(tree, Call):
-        if size_of(tree) >= _LEAST_SIZE and tree.op != "neg" and names(tree) <= known:
+        if (
+            size_of(tree) >= _LEAST_SIZE
+            and tree.op not in ("neg", "getitem")
+            and names(tree) <= known
+        ):
             yield tree
         for child in children(tree):
             yield from _candidates(child, known)

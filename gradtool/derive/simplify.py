@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from gradtool.derive.calculus import cancelled
 from gradtool.derive.knowledge import Knowledge
-from gradtool.ir.poly import Access, Atom, Poly
+from gradtool.ir.poly import Access, Atom, Function, Poly
 from gradtool.ir.walk import accesses, replace_atoms
 
 _MAX_TERMS = 40
@@ -46,6 +46,19 @@ def simplified(body: Poly, knowledge: Knowledge) -> Poly:
         frontier = [state for cost, state in found[:width] if cost < least + _SLACK]
         if not frontier or len(seen) > _MOST_STATES:
             break
+    return _opened_products(best, knowledge)
+
+
+def _opened_products(body: Poly, knowledge: Knowledge) -> Poly:
+    """Named products written out where that is easier: ``o * (1 - t**2)`` for ``o - t * h``."""
+    best, least = body, knowledge.cost(body)
+    for name in sorted({a.tensor.name for a in accesses(body)}):
+        if not knowledge.is_product(name):
+            continue
+        opened = knowledge.expand(best, name)
+        cost = knowledge.cost(opened)
+        if cost < least - 1e-9:
+            best, least = opened, cost
     return best
 
 
@@ -69,10 +82,30 @@ def _candidates(body: Poly, knowledge: Knowledge) -> Iterator[Poly]:
                 if len(whole.terms) <= _MAX_TERMS:
                     whole = knowledge.expand(whole, name)
             yield whole
+    if len(body.terms) > 1 and any(_is_power(a) for t in body.terms for a, _ in t.factors):
+        whole = body
+        for name in present:
+            if knowledge.is_power(name):
+                whole = knowledge.expand(whole, name)
+        for name in sorted({a.tensor.name for a in accesses(whole)}):
+            if knowledge.hidden(name) and _additive(name, whole, knowledge):
+                whole = knowledge.expand(whole, name)
+        united = cancelled(whole)
+        if united is not None and _denominators(united) <= _denominators(body):
+            yield united
     if any(knowledge.hidden(name) for name in present):
         named = _in_named_values(body, knowledge)
         if named is not None:
             yield named
+
+
+def _is_power(base: Atom) -> bool:
+    """``x**gamma``: a power with a name in the exponent."""
+    return isinstance(base, Function) and base.name == "pow"
+
+
+def _denominators(body: Poly) -> set[Atom]:
+    return {base for term in body.terms for base, exponent in term.factors if exponent < 0}
 
 
 def _in_named_values(body: Poly, knowledge: Knowledge) -> Poly | None:

@@ -167,6 +167,7 @@ class Printer:
         for unit, exponent in part.factors:
             if isinstance(unit, Contraction) and exponent == 1:
                 sums.append(self.contraction(unit, used))
+                below += self.counts(unit)
             else:
                 (above if exponent > 0 else below).append(self.power(unit, abs(exponent), used))
         size = abs(part.coefficient)
@@ -193,6 +194,10 @@ class Printer:
         text = self.sum(total, used | {i.name for i in bound.values()})
         text = f"({text})" if len(inner.terms) > 1 else text
         return f"{self.style.sum}_{self.under(bound)} {text}"
+
+    def counts(self, unit: Contraction) -> list[str]:
+        """What a mean divides its sum by."""
+        return [_factor_dim(index.size) for index in unit.term.bound] if unit.mean else []
 
     def in_order(self, part: Product) -> Product:
         """Entries in the order of the indices on the left: dW[d,c] = Σ_n X[n,d] dY[n,c]."""
@@ -224,7 +229,8 @@ class Printer:
             case Sum():
                 return self.sum(unit, used)
             case Contraction():
-                return self.contraction(unit, used)
+                text = self.contraction(unit, used)
+                return f"({text}) / ({_joined(self.counts(unit))})" if unit.mean else text
             case Choice(condition=condition, yes=yes, no=no):
                 test = self.condition(condition, used)
                 return f"{self.sum(yes, used)} if {test} else {self.sum(no, used)}"

@@ -92,7 +92,7 @@ class _Printer:
         if tree.op in _METHODS and tree.args:
             receiver = self.wrapped(tree.args[0], _CALL)
             if not isinstance(tree.args[0], Number):
-                rest = Call(tree.op, tree.args[1:], tree.kwargs)
+                rest = Call(tree.op, _spread(tree), tree.kwargs)
                 return f"{receiver}.{self.function(rest, prefixed=False)}", _CALL
         return self.function(tree), _CALL
 
@@ -102,6 +102,8 @@ class _Printer:
         tight = precedence in (_COMPARE, _AND, _OR)
         left = self.wrapped(tree.args[0], precedence + 1 if tight else precedence)
         right = self.wrapped(tree.args[1], precedence + 1)
+        if tree.op == "mul" and isinstance(tree.args[0], Call) and tree.args[0].op == "matmul":
+            left = f"({left})"  # (dY @ W.T) * mask: nobody should have to know who comes first
         if tree.op == "matmul":
             # Same precedence as * and /, but a reader should not have to know that.
             left, right = self._factor(tree.args[0]), self.wrapped(tree.args[1], _PRODUCT + 1)
@@ -135,6 +137,14 @@ class _Printer:
     def indexed(self, tree: Call) -> str:
         """The right side of an index statement; the left side is printed by `line`."""
         return self.show(tree.args[1])[0]
+
+
+def _spread(tree: Call) -> tuple[Tree, ...]:
+    """The arguments of a method; a shape or an order of axes without brackets of its own."""
+    rest = tree.args[1:]
+    if tree.op in ("reshape", "transpose") and len(rest) == 1 and isinstance(rest[0], Items):
+        return rest[0].items
+    return rest
 
 
 def line(name: str, tree: Tree) -> str:

@@ -1,11 +1,12 @@
-"""Arrays made from nothing: zeros, ones, arange, eye, onehot."""
+"""Arrays made from nothing: zeros, ones, arange, eye, onehot; and rows added up by labels."""
 
 from __future__ import annotations
 
-from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.dims import ONE, Dim, shape_text
 from gradtool.ir.index import Affine
 from gradtool.ir.poly import NOTHING, UNIT, Iverson, Position, atom
 from gradtool.ir.tree import Call, Items, Tree
+from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Operand, fail
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import Arguments, alias, word
@@ -101,3 +102,36 @@ def onehot(build: Builder, call: Call, given: Arguments) -> Operand:
 
 
 alias("one_hot", "onehot")
+
+
+@word(
+    "scatter_add",
+    "labels rows",
+    optional="classes",
+    examples=("Y = scatter_add(y, X)", "Y = scatter_add(y, X, D)"),
+)
+def scatter_add(build: Builder, call: Call, given: Arguments) -> Operand:
+    """Rows added up by their labels, ``onehot(labels).T @ rows``: the way back of ``E[labels]``."""
+    labels, rows = build.operand(given["labels"]), real(build, given["rows"])
+    position = labels.position
+    if position is None:
+        fail("scatter_add needs labels (an input with index: C)", given["labels"])
+    classes = build.dim(given["classes"]) if "classes" in given else labels.labels
+    if classes is None:
+        raise OpError("the number of classes is not known", call.span, hint="scatter_add(y, X, C)")
+    if labels.labels is not None and classes != labels.labels:
+        fail(f"the labels index {labels.labels} classes, not {classes}", given["labels"])
+    if rows.shape[: labels.rank] != labels.shape:
+        fail(
+            f"scatter_add needs one row for each label: the labels have the shape "
+            f"{shape_text(labels.shape)}, the rows {shape_text(rows.shape)}",
+            given["rows"],
+        )
+    picked = build.indices(labels.shape)
+    free = build.indices((classes, *rows.shape[labels.rank :]))
+    here = [Affine.of(index) for index in picked]
+    rest = [Affine.of(index) for index in free[1:]]
+    chosen = atom(Iverson("eq", Affine.of(free[0]) - position(tuple(here))))
+    body = (chosen * rows.at((*here, *rest))).over(picked)
+    shown = (labels.tree, rows.tree, *([given["classes"]] if "classes" in given else []))
+    return build.define(free, body, Call("scatter_add", shown))

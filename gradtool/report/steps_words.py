@@ -31,7 +31,7 @@ from gradtool.ir.poly import (
     Term,
     poly_of,
 )
-from gradtool.ir.tree import Call, Name
+from gradtool.ir.tree import Call, Name, Tree
 from gradtool.ir.walk import accesses, atoms
 from gradtool.ops.matrix import RULES
 from gradtool.report.index_structure import (
@@ -351,7 +351,16 @@ class Words:
         )
 
     def _vanishing(self, use: Use) -> Iterator[Piece]:
-        facts = [f for f in self.told.facts if text(f.left) in text(use.tree)]
-        shown_facts = listed(f"{text(f.left)} is {text(f.right)}" for f in facts)
-        reason = f", because {shown_facts}" if facts else " by the definitions of the forward pass"
+        share = text(use.tree)
+        facts = [f for f in self.told.facts if any(text(t) in share for t in _as_written(f.left))]
+        reason = " by the definitions of the forward pass"
+        if facts:
+            reason = f", because {listed(f'{text(f.left)} is {text(f.right)}' for f in facts)}"
         yield say(f"This share is 0{reason}. It can be left out.")
+
+
+def _as_written(left: Tree) -> Iterator[Tree]:
+    """A sum over an axis, and the mean that a share may hold instead."""
+    yield left
+    if isinstance(left, Call) and left.op == "sum":
+        yield replace(left, op="mean")

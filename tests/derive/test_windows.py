@@ -195,7 +195,7 @@ def test_the_filter_of_one_image_is_a_correlation_with_the_upstream() -> None:
             "X: [H, W]",
             "conv_transpose2d(dY, ones((2, 2)), stride=2, pad=1, shape=(H, W)) / 4",
         ),
-        ("upsample_nearest(X)", f"X: {IMAGE}", "dY.reshape((N, C, H, 2, W, 2)).sum(axis=(3, 5))"),
+        ("upsample_nearest(X)", f"X: {IMAGE}", "dY.reshape(N, C, H, 2, W, 2).sum(axis=(3, 5))"),
     ],
 )
 def test_pooling(line: str, inputs: str, dX: str) -> None:

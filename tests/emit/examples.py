@@ -36,6 +36,17 @@ forward: |
   xhat = (X - mu) / std
   Y = gamma * xhat + beta
 """,
+    "batch_norm_images": """
+layer: batch_norm_images
+inputs: {X: [N, C, H, W]}
+parameters: {gamma: [C]}
+constants: {eps: 1e-5}
+forward: |
+  mu = X.mean(axis=(0, 2, 3), keepdims=True)
+  std = sqrt(((X - mu)**2).mean(axis=(0, 2, 3), keepdims=True) + eps)
+  xhat = (X - mu) / std
+  Y = gamma[:, None, None] * xhat
+""",
     "layer_norm": """
 layer: layer_norm
 inputs: {X: [N, D]}

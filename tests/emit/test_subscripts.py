@@ -45,7 +45,8 @@ from tests.emit.subscript_reader import NotReadable, evaluate
         (
             "attention",
             """
-            dS[m,t] = P[m,t] (Σ_f dO[m,f] V[t,f] - Σ_f dO[m,f] O[m,f])
+            dP[m,t] = Σ_f dO[m,f] V[t,f]
+            dS[m,t] = P[m,t] (dP[m,t] - Σ_t' dP[m,t'] P[m,t'])
             dQ[m,e] = Σ_t dS[m,t] K[t,e] / sqrt(E)
             dK[t,e] = Σ_m dS[m,t] Q[m,e] / sqrt(E)
             dV[t,f] = Σ_m P[m,t] dO[m,f]""",
@@ -71,7 +72,9 @@ def test_inner_values_have_the_names_of_the_text_form() -> None:
 def test_a_maximum_is_explained_by_the_place_that_it_takes() -> None:
     _, derivation = example("row_max")
     texts = subscripts(derivation)
-    assert texts["best"] == "best[n] = argmax_n' Σ_d h[n,d] X[n',d]   (the first on a tie)"
+    assert texts["best"] == (
+        "best[n] = argmax_n' Σ_d X[n,d] X[n',d] 1[X[n,d] > 0]   (the first on a tie)"
+    )
     assert "1[n = best[n']]" in texts["dX"]
 
 

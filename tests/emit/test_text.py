@@ -146,7 +146,7 @@ def test_an_index_statement_is_read_back(tree: Tree) -> None:
         "X[1:, ::-1]",
         "~(X > 0)",
         "(X > 0) & (Z > 0)",
-        "x.reshape((N, -1))",
+        "x.reshape(N, -1)",
         "gamma / (N * std)",
     ],
 )

@@ -26,7 +26,10 @@ SHAPES = {
 LABELS = {"Y = X[y]": "{shape: [N], index: N}"}
 NEEDS = ("N - 1", "D - 1", "M - 1")
 # Their result depends on a library that NumPy is not: the classes are counted by hand.
-REFERENCES = {"Y = X*onehot(y)": "Y = X*onehot(y, D)"}
+REFERENCES = {
+    "Y = X*onehot(y)": "Y = X*onehot(y, D)",
+    "Y = scatter_add(y, X)": "Y = scatter_add(y, X, D)",
+}
 # They put a maximum back where it was: another way to write the gradient of max_pool2d, with
 # tests of their own beside the other windows.
 WITHOUT_EXAMPLES = {"floordiv", "pos", "argmax_pool2d", "max_unpool2d"}

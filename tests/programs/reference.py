@@ -55,6 +55,12 @@ def onehot(labels: Any, classes: int) -> Any:
     return np.eye(classes, dtype=WIDE)[labels]
 
 
+def scatter_add(labels: Any, rows: Any, classes: int) -> Any:
+    total = np.zeros((classes, *rows.shape[np.ndim(labels) :]), dtype=WIDE)
+    np.add.at(total, labels, rows)
+    return total
+
+
 def _erf(x: Any) -> Any:
     return np.vectorize(math.erf, otypes=[WIDE])(np.asarray(x, dtype=float))
 
@@ -90,6 +96,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     ),
     "onehot": onehot,
     "one_hot": onehot,
+    "scatter_add": scatter_add,
     "rot180": lambda x: x[..., ::-1, ::-1],
     "cholesky": lambda x: np.linalg.cholesky(_wide(x)).astype(WIDE),
     "inv": lambda x: np.linalg.inv(_wide(x)).astype(WIDE),
