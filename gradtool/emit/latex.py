@@ -18,6 +18,7 @@ from gradtool.emit.latex_loops import (
     row_latex,
 )
 from gradtool.emit.latex_names import latex_names, text_latex
+from gradtool.emit.latex_page import document
 from gradtool.emit.latex_tree import BIG, SUM, Notation, Printer, held
 from gradtool.emit.latex_words import words
 from gradtool.ir.dims import Dim
@@ -43,15 +44,6 @@ Equation: TypeAlias = tuple[str, Tree] | Row | Heading
 
 _PLAIN = Notation()
 _WIDE = 75  # printed characters of a line before its sum is broken
-
-_LEGEND = (
-    "Fractions, functions and $\\odot$ act entry by entry, with broadcasting; juxtaposed arrays "
-    "are multiplied as matrices (over the last two axes), and a vector on the left is a row. "
-    "Indices count from 0 and run over the size whose letter they are ($n$ and $n'$ over $N$). "
-    "A colon keeps an axis, $\\bullet$ is a new axis of size one, $[a_{n}]_{n}$ is the array "
-    "with the entries $a_{n}$, and $\\mathbf{1}[\\,\\cdot\\,]$ is 1 where the condition holds "
-    "and 0 elsewhere."
-)
 
 
 def latex(tree: Tree, notation: Notation = _PLAIN) -> str:
@@ -181,23 +173,6 @@ def latex_section(spec: LayerSpec, derivation: Derivation) -> str:
 def latex_document(layers: Iterable[tuple[LayerSpec, Derivation]]) -> str:
     """A document that compiles by itself."""
     return document("\n".join(latex_section(spec, derivation) for spec, derivation in layers))
-
-
-def document(sections: str) -> str:
-    """Sections as a document that compiles by itself, with the legend of the notation."""
-    return (
-        "\\documentclass{article}\n"
-        "\\usepackage{amsmath}\n"
-        "\\allowdisplaybreaks\n"
-        "\\setlength{\\parindent}{0pt}\n"
-        "\\setlength{\\textwidth}{17cm}\n"
-        "\\setlength{\\oddsidemargin}{-5mm}\n"
-        "\\begin{document}\n"
-        f"{sections}\n"
-        "\\subsection*{Notation}\n"
-        f"{_LEGEND}\n"
-        "\\end{document}\n"
-    )
 
 
 def _sides(name: str, tree: Tree, notation: Notation) -> tuple[str, str]:

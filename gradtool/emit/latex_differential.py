@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradtool.derive.second import Differential, Result
-from gradtool.emit.latex import document, equations, forward_lines, latex, latex_line, notation_of
+from gradtool.emit.latex import equations, forward_lines, latex, latex_line, notation_of
 from gradtool.emit.latex_names import latex_name, text_latex
+from gradtool.emit.latex_page import document
 from gradtool.emit.latex_tree import Notation
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name

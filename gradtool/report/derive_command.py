@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from gradtool.report import cache
@@ -14,6 +16,7 @@ from gradtool.report.arguments import Value
 from gradtool.report.derive_text import StyledLine, layout
 from gradtool.report.library import finder, load
 from gradtool.report.order import Order
+from gradtool.report.progress import Live, Nothing, Plain, progress
 from gradtool.report.sheet import Sheet
 from gradtool.spec.errors import SpecError
 from gradtool.spec.model import LayerSpec
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from gradtool.ir.graph import Graph
 
 _STEPS_WIDTH = 80  # sentences are easier to read in short lines, on any terminal
+
+_MODULES = ("numpy", "torch", "jax")
 
 Form = Literal["text", "numpy", "torch", "jax", "latex", "index", "json"]
 
@@ -50,19 +55,24 @@ def run(
     loaded = [load(text) for text in specs]
     if at is not None:
         return _at(loaded, at, out)
-    many = len(loaded) > 1
+    if len(loaded) > 1 and form in _MODULES:
+        raise UsageError(
+            f"--format {form} writes one module, {len(loaded)} layers are given",
+            f"one at a time: gradtool derive {loaded[0].name} --format {form}",
+        )
+    started = time.monotonic()
     results: list[Sheet] = []
-    for number, spec in enumerate(loaded):
-        if many and sys.stderr.isatty():
-            print(
-                f"\r\x1b[Kderiving {number + 1} of {len(loaded)}: {spec.name}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-        results.append(sheet_of(spec, wrt, staged, _wants(form, steps), order))
-    if many and sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    with _bar(len(loaded)) as bar:
+        for spec in loaded:
+            results.append(sheet_of(spec, wrt, staged, _wants(form, steps), order))
+            bar.step(spec.name, True)
+    if len(loaded) > 1:
+        print(_summary(results, time.monotonic() - started), file=sys.stderr)
+    if form == "latex" and len(results) > 1:
+        from gradtool.emit.latex_page import joined
+
+        out.write(joined([str(sheet.extra["latex"]) for sheet in results]))
+        return 0
     if form == "json":
         json.dump([sheet.extra["json"] for sheet in results], out, indent=2, ensure_ascii=False)
         out.write("\n")
@@ -77,6 +87,21 @@ def run(
         else:
             _print_plain(str(sheet.extra[form]).rstrip("\n").split("\n"), out)
     return 0
+
+
+def _bar(count: int) -> AbstractContextManager[Plain | Live | Nothing]:
+    """The progress of many layers; a single one has none."""
+    return progress(count, sys.stderr, failures=False) if count > 1 else nullcontext(Nothing())
+
+
+def _summary(sheets: Sequence[Sheet], seconds: float) -> str:
+    """``122 layers, 436 gradients: all certified, to 1e-37 or better (softmax); 45 s``."""
+    least = min(sheets, key=lambda sheet: sheet.digits)
+    gradients = sum(row.role == "gradient" for sheet in sheets for row in sheet.rows)
+    return (
+        f"{len(sheets)} layers, {gradients} gradients: all certified, "
+        f"to 1e-{least.digits} or better ({least.layer}); {seconds:.1f} s"
+    )
 
 
 def _wants(form: Form, steps: bool) -> tuple[str, ...]:

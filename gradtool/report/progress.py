@@ -14,23 +14,31 @@ if TYPE_CHECKING:
 _EVERY = 10.0  # seconds between plain lines
 
 
+class Nothing:
+    """For a single step."""
+
+    def step(self, name: str, passed: bool) -> None:
+        """It is finished."""
+
+
 class Plain:
     """For logs: a line every ten seconds, nothing for a run that is over by then."""
 
-    def __init__(self, total: int, out: TextIO) -> None:
-        self._total, self._out = total, out
+    def __init__(self, total: int, out: TextIO, *, failures: bool = True) -> None:
+        self._total, self._out, self._failures = total, out, failures
         self._done = self._failed = 0
         self._started = self._told = time.monotonic()
 
     def step(self, name: str, passed: bool) -> None:
-        """One more submission is finished."""
+        """One more is finished."""
         self._done += 1
         self._failed += not passed
         now = time.monotonic()
         if now - self._told >= _EVERY and self._done < self._total:
             self._told = now
             left = (now - self._started) / self._done * (self._total - self._done)
-            text = f"{self._done} of {self._total}, {self._failed} with errors, {left:.0f} s left"
+            errors = f"{self._failed} with errors, " if self._failures else ""
+            text = f"{self._done} of {self._total}, {errors}{left:.0f} s left"
             print(text, file=self._out, flush=True)
 
     def __enter__(self) -> Plain:
@@ -48,7 +56,8 @@ class Plain:
 class Live:
     """For a terminal: a bar with the time that is left, and who was last."""
 
-    def __init__(self, total: int, out: TextIO) -> None:
+    def __init__(self, total: int, out: TextIO, *, failures: bool = True) -> None:
+        self._failures = failures
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Left
@@ -59,11 +68,12 @@ class Live:
         self._failed = 0
 
     def step(self, name: str, passed: bool) -> None:
-        """One more submission is finished."""
+        """One more is finished."""
         self._failed += not passed
         from rich.markup import escape
 
-        told = f"{self._failed} with errors   {escape(one_line(name)[:40])}"
+        errors = f"{self._failed} with errors   " if self._failures else ""
+        told = f"{errors}{escape(one_line(name)[:40])}"
         self._progress.update(self._task, advance=1, told=told)
 
     def __enter__(self) -> Live:
@@ -79,6 +89,7 @@ class Live:
         self._progress.stop()
 
 
-def progress(total: int, out: TextIO) -> Plain | Live:
-    """The one that fits the stream."""
-    return Live(total, out) if out.isatty() else Plain(total, out)
+def progress(total: int, out: TextIO, *, failures: bool = True) -> Plain | Live:
+    """The one that fits the stream; `failures` are counted in it."""
+    kind = Live if out.isatty() else Plain
+    return kind(total, out, failures=failures)
