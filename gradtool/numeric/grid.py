@@ -371,7 +371,7 @@ class _Grid:
     def _gather(self, base: Access, fixed: bool = False) -> tuple[Array, Any]:
         """The entries over the grid, as integers with `fixed`, and where they are inside."""
         name = base.tensor.name
-        array = self.known[name]
+        array = np.asarray(self.known[name])
         if fixed:
             if name not in self.fixed:
                 integers = self.setting.arithmetic.to_fixed(self._numbers(array))
