@@ -120,7 +120,7 @@ def _degree(tree: Tree, carriers: set[str]) -> _Degree:
             if any(names(r) & carriers for r in rest):
                 return "other"
             return _degree(first, carriers)
-        case Call(op="_scatter", args=(shape, index, value)):
+        case Call(op="_scatter" | "_add_at", args=(shape, index, value)):
             if names(shape) & carriers or names(index) & carriers:
                 return "other"
             return _degree(value, carriers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradtool.derive.pieces import NotRaisable, access_piece
+from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, assign
 from gradtool.emit.numpy_text import known_words, position_tree
@@ -58,27 +59,30 @@ class Arrays:
         return self._windows(base)
 
     def _windows(self, base: Access) -> Poly:
-        key = base.key
-        if key not in self._made:
-            axes: list[Index] = []
-            extra: list[Index] = []
-            tree: Tree = Name(self.module.python(base.tensor.name))
-            for axis, (entry, size) in enumerate(zip(base.index, base.tensor.shape, strict=True)):
-                parts = [(p, c) for p, c in entry.terms if isinstance(p, Index)]
-                if not parts:
-                    parts = [(Index("one", ONE), ONE)]
-                axes.append(parts[0][0])
-                extra += [index for index, _ in parts[1:]]
-                if len(parts) == 1 and entry == Affine.of(parts[0][0]) and parts[0][0].size == size:
-                    continue
-                tree = self._window(tree, axis, entry.const, parts)
-            name = self._fresh(f"{base.tensor.name.strip('_')}_windows")
-            live = [*axes, *extra]
-            made = Tensor(name, tuple(i.size for i in live))
-            self.module.define(made)
-            self.steps.append(assign(name, tree))
-            self._made[key] = Access(made, tuple(Affine.of(i) for i in live))
-        return atom(self._made[key])
+        """An access of sums of indices as an array with one axis for each index.
+
+        Of ``X[n, c, stride*i + p]`` the short index p takes the place of the axis and i comes
+        last: the order in which the windows of an image are copied fastest.  The same windows
+        have the same name in the forward and in the backward pass.
+        """
+        axes: list[Index] = []
+        extra: list[Index] = []
+        tree: Tree = Name(self.module.python(base.tensor.name))
+        for axis, (entry, size) in enumerate(zip(base.index, base.tensor.shape, strict=True)):
+            parts = [(p, c) for p, c in entry.terms if isinstance(p, Index)]
+            parts.sort(key=lambda part: (volume(self.module, (part[0].size,)), str(part[0].size)))
+            if not parts:
+                parts = [(Index("one", ONE), ONE)]
+            axes.append(parts[0][0])
+            extra += [index for index, _ in parts[1:]]
+            if len(parts) == 1 and entry == Affine.of(parts[0][0]) and parts[0][0].size == size:
+                continue
+            tree = self._window(tree, axis, entry.const, parts)
+        live = [*axes, *extra]
+        name = self.named(tree, f"{base.tensor.name.strip('_')}_windows", live)
+        if extra:
+            self.module.windows.add(name)
+        return atom(Access(self.module.tensor(name), tuple(Affine.of(i) for i in live)))
 
     def _window(
         self, tree: Tree, axis: int, start: Dim, parts: Sequence[tuple[Index, Dim]]
@@ -92,6 +96,17 @@ class Arrays:
         if self.fill is not None:
             arguments.append(self.fill)
         return call("_window", *arguments)
+
+    def named(self, tree: Tree, wish: str, axes: Sequence[Index]) -> str:
+        """The name of an array in NumPy's words, the same for the same array everywhere."""
+        name = self.module.made.get(tree)
+        if name is None:
+            name = self._fresh(wish)
+            self.module.made[tree] = name
+            self.module.define(Tensor(name, tuple(i.size for i in axes)))
+        if not any(step.defines == name for step in self.steps):
+            self.steps.append(assign(name, tree))
+        return name
 
     def _size(self, dim: Dim) -> Tree:
         return position_tree(dim_tree(dim), self.module)

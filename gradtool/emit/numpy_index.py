@@ -154,6 +154,11 @@ def body_steps(
         if found is None:
             term = arrays.turned(term)
             found = scattered(module, term, free)
+        if found is not None and found.flat is not None:
+            # The winners of a maximum are known after the forward pass, positions and all.
+            places = arrays.named(found.flattened(module, free), "winners", found.order)
+            module.define(replace(module.tensor(places), kind="index"))
+            found = replace(found, flat=Name(places))
         if found is None:
             rest.append(term)
         elif found.outer:

@@ -32,6 +32,8 @@ class ModuleNames:
     Attributes:
         reserved: names that the module uses for itself.
         needs: helpers, ``math`` and ``erf`` that the code has asked for.
+        windows: names of arrays of overlapping windows, which have no memory of their own.
+        made: arrays that index notation needs and array words do not say, by what they are.
         selectors: names of winners of a maximum, with the statement that finds them.
     """
 
@@ -43,6 +45,8 @@ class ModuleNames:
         self.graph: Graph = graph
         self.needs: set[str] = set()
         self.selectors: dict[str, Statement] = {}
+        self.windows: set[str] = set()
+        self.made: dict[Tree, str] = {}
         given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
         self.reader = LineReader(graph, given)
         for tensor in graph.tensors.values():

@@ -15,7 +15,7 @@ from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
 from gradtool.emit.numpy_loops import backward_loop, forward_loop
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_optimise import optimised
-from gradtool.emit.numpy_steps import Step, ordered, shared, simple
+from gradtool.emit.numpy_steps import Step, once, ordered, shared, simple, with_products
 from gradtool.emit.numpy_text import numpy_text
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.errors import UnsupportedError
@@ -116,9 +116,12 @@ class _Planner:
             else:
                 extra.append(simple(self.module, line.name, line.tree))
         backward = _reached([*extra, *backward], self._results())
-        backward = shared(self.module, self._seeded(backward))
+        forward = with_products(self.module, forward)
+        backward = with_products(self.module, self._seeded(once(backward)))
+        backward = shared(self.module, backward)
         backward = _reached(optimised(self.module, backward, self._inexact(forward)),
                             self._results())  # fmt: skip
+        forward, backward = self._early(forward, backward)
         forward, backward, cache, dims, keywords = self._meet(forward, backward)
         return Plan(
             self._forward(forward, cache, dims, keywords),
@@ -148,6 +151,21 @@ class _Planner:
             if step.value is not None and is_inexact(step.value, found):
                 found.add(step.defines)
         return frozenset(found)
+
+    def _early(self, forward: list[Step], backward: list[Step]) -> tuple[list[Step], list[Step]]:
+        """Windows and winners that only the forward pass decides are made there, once."""
+        known = {*self.inputs, *(s.defines for s in forward), "dtype"}
+        known |= set(map(self.module.python, (*self.sizes, *self.graph.constants)))
+        made = set(self.module.made.values())
+        early: list[Step] = []
+        late: list[Step] = []
+        for step in backward:
+            if step.defines in made and step.reads - {"np"} <= known:
+                known.add(step.defines)
+                early.append(step)
+            else:
+                late.append(step)
+        return once([*forward, *early]), late
 
     # -- gradients ------------------------------------------------------------------------
 

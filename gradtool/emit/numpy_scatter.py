@@ -21,6 +21,9 @@ from gradtool.ir.tree import Items, Name, Slice, Tree, call, integer
 from gradtool.ir.walk import accesses
 from gradtool.ops.shape import dim_tree
 
+# What stands for the positions of winners until they have a name.
+WINNERS = Name("winners")
+
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
@@ -33,6 +36,7 @@ class Scatter:
         every: the same as integer arrays that broadcast, one for each axis.
         repeats: whether a position may occur twice.
         outer: factors that multiply the scattered array.
+        flat: the name of the positions as numbers from 0, when the forward pass keeps those.
     """
 
     value: Poly
@@ -41,6 +45,7 @@ class Scatter:
     every: tuple[Tree, ...]
     repeats: bool
     outer: tuple[Factor, ...] = ()
+    flat: Tree | None = None
 
     @property
     def axes(self) -> tuple[Index, ...]:
@@ -52,9 +57,20 @@ class Scatter:
 
     def whole(self, module: ModuleNames, free: Sequence[Index], value: Tree) -> Tree:
         """The scattered value as an array of the shape of the result."""
+        shape = _shape(module, free)
+        if self.flat is not None:
+            module.need("add_at")
+            return call("_add_at", shape, self.flat, value)
         module.need("scatter")
-        shape = Items(tuple(position_tree(dim_tree(i.size), module) for i in free))
         return call("_scatter", shape, Items(self.every), value)
+
+    def flattened(self, module: ModuleNames, free: Sequence[Index]) -> Tree:
+        """The positions as numbers from 0 in row-major order, in NumPy's words."""
+        return call("np.ravel_multi_index", Items(self.every), _shape(module, free))
+
+
+def _shape(module: ModuleNames, free: Sequence[Index]) -> Items:
+    return Items(tuple(position_tree(dim_tree(i.size), module) for i in free))
 
 
 def together(scatters: Sequence[Scatter]) -> list[Scatter]:
@@ -193,7 +209,7 @@ def _selected(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
     order = tuple(i for i in statement.free if i.size != ONE)
     winners = _winners(module, label, statement.bound)
     every = tuple(_entry(module, e, order, winners) for e in source.index)
-    return Scatter(value, order, (), every, True, tuple(outer))
+    return Scatter(value, order, (), every, True, tuple(outer), WINNERS)
 
 
 def _per_window(base: Atom, window: Mapping[str, Affine]) -> Atom | None:

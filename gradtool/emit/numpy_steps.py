@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gradtool.emit.array_contract import contracted
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_text import factor_tree, numpy_text, numpy_tree, position_tree
@@ -126,6 +127,22 @@ def _copied(tree: Tree) -> Tree:
     return call("copy", tree) if _read_only(tree) else tree
 
 
+def with_products(module: ModuleNames, steps: Iterable[Step]) -> list[Step]:
+    """The steps with contractions of two arrays as matrix products."""
+    result: list[Step] = []
+    for step in steps:
+        writes = tuple(
+            w if w.raw else replace(w, value=contracted(module, w.value)) for w in step.writes
+        )
+        if all(a.value is b.value for a, b in zip(writes, step.writes, strict=True)):
+            result.append(step)
+            continue
+        new = {name for w in writes for name in names(w.value)} - step.reads
+        result += [assign(name, tree) for tree, name in module.made.items() if name in new]
+        result.append(written(module, step.defines, writes))
+    return once(result)
+
+
 def is_new(tree: Tree) -> bool:
     """Whether a tree in NumPy's words makes an array that nothing else refers to."""
     if not isinstance(tree, Call) or tree.op in _VIEWS:
@@ -149,6 +166,14 @@ def ordered(steps: Iterable[Step]) -> list[Step]:
         pending.discard(ready.defines)
         result.append(ready)
     return result
+
+
+def once(steps: Iterable[Step]) -> list[Step]:
+    """The steps without later ones that define the same name again."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        found.setdefault(step.defines, step)
+    return list(found.values())
 
 
 def shared(module: ModuleNames, steps: list[Step]) -> list[Step]:
