@@ -109,14 +109,15 @@ def _stack(pair: _Pair) -> Tree | None:
 
 
 def _windowed(module: ModuleNames, pair: _Pair) -> Tree | None:
-    """Windows (`pair.b`) against another array, a matrix product for each image.
+    """Images or windows (`pair.b`) against another array, a matrix product for each image.
 
-    The windows are copied image by image in the order of their memory, not in the order of one
+    Windows are copied image by image in the order of their memory, not in the order of one
     large product.
     """
     windows, other = pair.b, pair.a
-    if not isinstance(windows.tree, Name) or windows.tree.id not in module.windows or pair.shared:
+    if pair.shared:
         return None
+    slides = isinstance(windows.tree, Name) and windows.tree.id in module.windows
     try:
         sizes = dict(zip(windows.letters, module.shape(windows.tree), strict=True))
         sizes |= dict(zip(other.letters, module.shape(other.tree), strict=True))
@@ -130,10 +131,16 @@ def _windowed(module: ModuleNames, pair: _Pair) -> Tree | None:
         if pair.out != image + left + rest:
             return None
         matrix = _reshaped(other.ordered(left + summed), (left, summed), sizes)
-        stack = _columns(module, windows, (image, summed, rest), sizes)
-        return call("reshape", call("matmul", matrix, stack), shape)
+        if slides:
+            stack = _columns(module, windows, (image, summed, rest), sizes)
+        elif windows.letters == image + summed + rest and rest:
+            stack = _reshaped(windows.tree, (image, summed, rest), sizes)  # without a copy
+        else:
+            return None
+        whole = call("matmul", matrix, stack)
+        return whole if len(left) == len(rest) == 1 else call("reshape", whole, shape)
     inner = summed.replace(image, "")
-    if pair.out != left + right or image not in other.letters or not inner:
+    if not slides or pair.out != left + right or image not in other.letters or not inner:
         return None
     first = _reshaped(other.ordered(image + left + inner), (image, left, inner), sizes)
     stack = _columns(module, windows, (image, right, inner), sizes)

@@ -70,7 +70,7 @@ class Arrays:
         tree: Tree = Name(self.module.python(base.tensor.name))
         for axis, (entry, size) in enumerate(zip(base.index, base.tensor.shape, strict=True)):
             parts = [(p, c) for p, c in entry.terms if isinstance(p, Index)]
-            parts.sort(key=lambda part: (volume(self.module, (part[0].size,)), str(part[0].size)))
+            parts.sort(key=self._shorter)
             if not parts:
                 parts = [(Index("one", ONE), ONE)]
             axes.append(parts[0][0])
@@ -83,6 +83,11 @@ class Arrays:
         if extra:
             self.module.windows.add(name)
         return atom(Access(self.module.tensor(name), tuple(Affine.of(i) for i in live)))
+
+    def _shorter(self, part: tuple[Index, Dim]) -> tuple[int, bool, str]:
+        """The place in a window before the number of the window."""
+        index, step = part
+        return volume(self.module, (index.size,)), step != ONE, str(index.size)
 
     def _window(
         self, tree: Tree, axis: int, start: Dim, parts: Sequence[tuple[Index, Dim]]
@@ -143,15 +148,15 @@ class Arrays:
         for ``[h == s*i + r]``.
         """
         for index in term.bound:
-            found = _backwards(term, index)
-            if found is None or not self._fewer(found, index):
+            found = backwards(term, index)
+            if found is None or not self.fewer(found, index):
                 continue
             changed = self._turned(term, index, *found)
             if changed is not None:
                 return self.turned(changed)
         return term
 
-    def _fewer(self, found: _Found, index: Index) -> bool:
+    def fewer(self, found: Found, index: Index) -> bool:
         """Whether the new range is the shorter one for images of ordinary sizes.
 
         What is subtracted from a length that must not be negative is a window, and short.
@@ -225,10 +230,10 @@ class Arrays:
         return self._made[key].tensor
 
 
-_Found = tuple[Affine, "Dim | None", frozenset[Atom]]
+Found = tuple[Affine, "Dim | None", frozenset[Atom]]
 
 
-def _backwards(term: Term, index: Index) -> _Found | None:
+def backwards(term: Term, index: Index) -> Found | None:
     """An expression ``h - s*index`` of a term, the range it is kept in, and the atoms that do it.
 
     The range is None when the expression is zero.

@@ -9,6 +9,7 @@ from functools import partial
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.numpy_access import Arrays
+from gradtool.emit.numpy_fold import Fold, folded
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
 from gradtool.emit.numpy_steps import Step, Write, assign, owned, simple, written
@@ -148,9 +149,14 @@ def body_steps(
     arrays = Arrays(module)
     rest: list[Term] = []
     scatters: list[Scatter] = []
+    folds: list[Fold] = []
     for term in body.terms:
         # Before strides are turned: a winner of a maximum is recognised by its window.
         found = scattered(module, term, free)
+        fold = folded(arrays, term, free) if found is None else None
+        if fold is not None:
+            folds.append(fold)
+            continue
         if found is None:
             term = arrays.turned(term)
             found = scattered(module, term, free)
@@ -168,30 +174,47 @@ def body_steps(
     scatters = together(scatters)
     remaining = poly_of(rest)
     spelled = module.python(name)
-    if not scatters:
+    if not scatters and not folds:
         tree = _tree(arrays, remaining, free)
         return [*arrays.steps, written(module, spelled, (Write(tree),))]
-    values = [_tree(arrays, s.value, s.axes) for s in scatters]
+    folds = [_computed_once(arrays, f) for f in folds]
+    wholes = [(f.value, f.order, partial(f.whole, module, free)) for f in folds]
+    wholes += [(s.value, s.axes, partial(s.whole, module, free)) for s in scatters if s.repeats]
+    single = [s for s in scatters if not s.repeats]
     writes: list[Write] = []
-    if remaining.terms:
+    if remaining.terms and not folds:
         writes.append(Write(_tree(arrays, remaining, free), wrap=owned))
-    elif scatters[0].repeats:
-        scatter, value = scatters.pop(0), values.pop(0)
-        writes.append(Write(value, wrap=partial(scatter.whole, module, free)))
-    else:
+    elif not wholes:
         writes.append(Write(call("zeros", Items(tuple(dim_tree(i.size) for i in free)))))
-    for scatter, value in zip(scatters, values, strict=True):
-        if scatter.repeats:
-            writes.append(Write(value, "+=", wrap=partial(scatter.whole, module, free)))
-            continue
-        operator = "+="
-        if not remaining.terms and len(scatters) == 1:
+    for value, axes, wrap in wholes:
+        writes.append(Write(_tree(arrays, value, axes), "+=" if writes else "=", wrap=wrap))
+    if remaining.terms and folds:
+        tree = _tree(arrays, remaining, free)
+        if isinstance(tree, Call) and tree.op == "broadcast_to":
+            tree = tree.args[0]
+        writes.append(Write(tree, "+="))
+    for scatter in single:
+        value, operator = scatter.value, "+="
+        if len(writes) == 1 and not remaining.terms and not wholes:
             operator = "="
-        elif all(term.coefficient < 0 for term in scatter.value.terms):
-            operator = "-="
-            value = _tree(arrays, -scatter.value, scatter.axes)
-        writes.append(Write(value, operator, scatter.index))
+        elif all(term.coefficient < 0 for term in value.terms):
+            operator, value = "-=", -value
+        writes.append(Write(_tree(arrays, value, scatter.axes), operator, scatter.index))
     return [*arrays.steps, written(module, spelled, writes)]
+
+
+def _computed_once(arrays: Arrays, fold: Fold) -> Fold:
+    """A value that is the same at every place of a window gets a name."""
+    (term,) = fold.value.terms
+    if fold.parts or (len(term.factors) == 1 and term.coefficient == 1 and not term.bound):
+        return fold
+    module = arrays.module
+    tree = _tree(arrays, fold.value, fold.order)
+    made = Tensor(module.fresh("share"), tuple(i.size for i in fold.order))
+    module.define(made)
+    arrays.steps.append(written(module, made.name, (Write(tree),)))
+    here = Access(made, tuple(map(Affine.of, fold.order)))
+    return replace(fold, value=atom(here))
 
 
 def _scattered_first(arrays: Arrays, scatter: Scatter, free: tuple[Index, ...]) -> Term:

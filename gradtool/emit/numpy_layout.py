@@ -48,7 +48,8 @@ def _broken(tree: Tree, width: int, after: str, show: Show) -> list[str]:
             shown = _operand(tree, part, number == 0, show)
             head = f"{symbol} " if symbol else ""
             end = after if number == len(chain) - 1 else ""
-            if len(head) + len(shown) + len(end) > width and shown.startswith("("):
+            bracketed = shown == f"({show(part)})"
+            if len(head) + len(shown) + len(end) > width and bracketed:
                 inner = _broken(part, width - 4, "", show)
                 lines += [f"{head}(", *_indented(inner), f"){end}"]
             elif len(head) + len(shown) + len(end) > width:
@@ -57,13 +58,13 @@ def _broken(tree: Tree, width: int, after: str, show: Show) -> list[str]:
             else:
                 lines.append(head + shown + end)
         return lines
+    if isinstance(tree, Call) and tree.op == "lambda":
+        head = show(Call("lambda", (tree.args[0], Name("_"))))[:-1]
+        first, *rest = _broken(tree.args[1], width - len(head), after, show)
+        return [head + first, *rest]
     split = _call(tree, show)
     if split is None:
-        receiver = tree.args[0] if isinstance(tree, Call) and tree.args else tree
-        if isinstance(receiver, Call) and whole.startswith(f"{show(receiver)}."):
-            # A method of something long: that is broken, and the method follows its last line.
-            return _broken(receiver, width, whole.removeprefix(show(receiver)), show)
-        return [whole]
+        return _method(tree, width, after, show) or [whole]
     opening, arguments, closing = split
     flat = ", ".join(show(a) if not k else f"{k}={show(a)}" for k, a in arguments)
     if len(flat) <= width - 4:
@@ -74,6 +75,29 @@ def _broken(tree: Tree, width: int, after: str, show: Show) -> list[str]:
         first, *rest = _broken(argument, width - 4 - len(head), ",", show)
         inner += [head + first, *rest]
     return [opening, *_indented(inner), closing + after]
+
+
+def _method(tree: Tree, width: int, after: str, show: Show) -> list[str] | None:
+    """A method of a long expression: that is broken, in brackets, and the method follows it."""
+    if not isinstance(tree, Call) or not tree.args:
+        return None
+    receiver = _operand(call("getitem", Name("_"), Name("_")), tree.args[0], True, show)
+    whole = show(tree)
+    if not whole.startswith(f"{receiver}."):
+        return None
+    tail = whole.removeprefix(receiver) + after
+    if receiver.startswith("("):
+        lines = ["(", *_indented(_broken(tree.args[0], width - 4, "", show)), ")"]
+    else:
+        lines = _broken(tree.args[0], width, "", show)
+    if len(lines[-1]) + len(tail) <= width:
+        return [*lines[:-1], lines[-1] + tail]
+    inner: list[str] = []
+    for keyword, argument in (*(("", a) for a in tree.args[1:]), *tree.kwargs):
+        head = f"{keyword}=" if keyword else ""
+        first, *rest = _broken(argument, width - 4 - len(head), ",", show)
+        inner += [head + first, *rest]
+    return [*lines[:-1], f"{lines[-1]}.{tree.op}(", *_indented(inner), ")" + after]
 
 
 def _chain(tree: Tree) -> list[tuple[str, Tree]] | None:

@@ -108,7 +108,8 @@ class ModuleNames:
     def short_sizes(self) -> frozenset[str]:
         """Sizes that are subtracted from others in the shapes of the layer: windows."""
         dims = [d for tensor in self.graph.tensors.values() for d in tensor.shape]
-        return frozenset(s for dim in [*dims, *self.graph.assumptions] for s in _subtracted(dim))
+        found = {s for dim in [*dims, *self.graph.assumptions] for s in _subtracted(dim)}
+        return frozenset(found - self.graph.constants.keys())
 
     # -- Names ----------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ def _subtracted(dim: Dim) -> Iterator[str]:
         for part, _ in monomial:
             if not isinstance(part, str):
                 yield from _subtracted(part.numerator)
-            elif coefficient < 0 and len(monomial) == 1:
+            elif coefficient < 0:
                 yield part
 
 

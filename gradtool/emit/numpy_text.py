@@ -113,6 +113,9 @@ class _NumPyPrinter(_Printer):
         return shown.replace("/", " / "), precedence
 
     def call(self, tree: Call) -> tuple[str, int]:
+        if tree.op == "lambda":
+            parameters = ", ".join(self.show(p)[0] for p in children(tree.args[0]))
+            return f"lambda {parameters}: {self.show(tree.args[1])[0]}", 0
         if tree.op in _NUMPY_METHODS:
             rest = Call(tree.op, tree.args[1:], tree.kwargs)
             return f"{self.wrapped(tree.args[0], _CALL)}.{self.function(rest)}", _CALL
