@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gradtool.derive.compact import Closed
-from gradtool.derive.cotangents import Cotangents
 from gradtool.ir.dims import Dim
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, names
+
+if TYPE_CHECKING:  # sympy, which printers do without
+    from gradtool.derive.compact import Closed
+    from gradtool.derive.cotangents import Cotangents
 
 
 @dataclass(frozen=True, slots=True)

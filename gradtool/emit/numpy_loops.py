@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from gradtool.derive.line import Block, target_name
 from gradtool.derive.line import Step as Printed
 from gradtool.derive.naming import telling_name
+from gradtool.emit.loop_stacks import stacked
 from gradtool.emit.numpy_index import line_steps, needs_index
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
@@ -113,6 +114,7 @@ def forward_loop(module: ModuleNames, loop: Loop, scans: Sequence[Scan], plan: P
 
 def backward_loop(module: ModuleNames, block: Block, results: Sequence[str]) -> list[Step]:
     """The lines of a loop of the backward pass, which defines `results`."""
+    block = stacked(module, block)
     index = _index(module, block.index, block.first + block.size)
     local: dict[str, str] = {}
     for name, tensor in block.values.items():
