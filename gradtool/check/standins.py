@@ -235,6 +235,22 @@ def install_numpy_aliases(tell: Tell) -> None:
         return value
 
     np.__dict__["__getattr__"] = lookup
+    _accept_newshape(tell)
+
+
+def _accept_newshape(tell: Tell) -> None:
+    """Give `np.reshape` its removed keyword back."""
+    import numpy as np
+
+    plain = np.reshape
+
+    def reshape(a: Any, *args: Any, **keywords: Any) -> Any:
+        if "newshape" in keywords:
+            tell("np.reshape(newshape=…) no longer exists in NumPy: read as shape=")
+            keywords["shape"] = keywords.pop("newshape")
+        return plain(a, *args, **keywords)
+
+    np.__dict__["reshape"] = reshape
 
 
 def _is_ours(frame: FrameType) -> bool:
