@@ -463,6 +463,19 @@ def explain(
 @app.command()
 def init(
     context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Write a first spec for a pair of functions in this file.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which one, where the file has several.")
+    ] = None,
     assignment: Annotated[
         bool, typer.Option("--assignment", help="Write assignment.yaml, with comments.")
     ] = False,
@@ -472,14 +485,31 @@ def init(
     ] = False,
     folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where to.")] = Path("."),
 ) -> int:
-    """Write the first files of a course; a file that is there already is never changed."""
-    if not assignment and not gradescope:
-        context.fail("Give --assignment or --gradescope.")
+    """Write a first spec for a file, or the first files of a course.
+
+    A file that is there already is never changed. The shapes in a spec are read from docstrings,
+    or asked for in a terminal.
+    """
+    if not assignment and not gradescope and file is None:
+        context.fail("Give FILE, --assignment or --gradescope.")
+    if function is not None and file is None:
+        context.fail("--function is for FILE.")
     from gradtool.report import init_command
 
-    for path in init_command.run(folder, assignment=assignment, gradescope=gradescope):
+    paths = init_command.run(folder, assignment=assignment, gradescope=gradescope)
+    if file is not None:
+        ask = _asked_shape if sys.stdin.isatty() else None
+        paths.append(init_command.run_spec(folder, file, function, ask))
+    for path in paths:
         typer.echo(f"wrote {path}", err=True)
     return 0
+
+
+def _asked_shape(name: str) -> str:
+    answer: str = typer.prompt(
+        f"shape of {name}, such as N, D (nothing for a number)", default="", err=True
+    )
+    return answer
 
 
 @app.command("specs")

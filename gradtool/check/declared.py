@@ -42,13 +42,18 @@ def declared(text: str, layer: str) -> LayerSpec:
         if isinstance(value, int | float) and not isinstance(value, bool):
             sections["constants"][name] = value
             continue
-        role = "parameters" if canonical(name).rstrip("0123456789") in _PARAMETERS else "inputs"
+        role = "parameters" if is_parameter(name) else "inputs"
         sections[role][name] = value
         terms.append(_term(name, value))
     lines = [f"layer: {layer}"]
     lines += [f"{role}: {json.dumps(found)}" for role, found in sections.items() if found]
     lines += ["forward: |", f"  total__ = {' + '.join(terms) or '0'}"]
     return load_text("\n".join(lines) + "\n", FILE)
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a name mostly is that of weights."""
+    return canonical(name).rstrip("0123456789") in _PARAMETERS
 
 
 def _term(name: str, value: Any) -> str:

@@ -1,7 +1,8 @@
-"""`gradtool init`: the first files of a course."""
+"""`gradtool init`: the first files of a course, or a first spec for a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gradtool import __version__
@@ -90,6 +91,24 @@ def run(folder: Path, *, assignment: bool, gradescope: bool) -> list[Path]:
         wanted[top / "setup.sh"] = SETUP, 0o755
         wanted[top / "run_autograder"] = RUN, 0o755
         wanted[top / "assignment.yaml"] = text, 0o644
+    return _written(wanted)
+
+
+def run_spec(
+    folder: Path, file: Path, function: str | None, ask: Callable[[str], str] | None
+) -> Path:
+    """Write a first spec for a pair of functions of a file; its path.
+
+    Raises:
+        UsageError: as `run` does, or the file has no such pair.
+    """
+    from gradtool.report.init_spec import first_spec
+
+    layer, text = first_spec(file, function, ask)
+    return _written({folder / f"{layer}.yaml": (text, 0o644)})[0]
+
+
+def _written(wanted: Mapping[Path, tuple[str, int]]) -> list[Path]:
     there = [path for path in wanted if path.exists()]
     if there:
         raise UsageError(

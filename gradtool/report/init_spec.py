@@ -1,0 +1,187 @@
+"""`gradtool init FILE`: a first spec for a pair of functions; the forward is left to its writer.
+
+The file is read, never run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradtool.check.arguments import Names, NoMatch
+from gradtool.check.candidate import Candidate
+from gradtool.check.cells import Cell, FileProblem, read_cells
+from gradtool.check.conventions import readings
+from gradtool.check.declared import is_parameter
+from gradtool.check.docstrings import docstring_of, labels_in, shapes_of
+from gradtool.check.every import plausible
+from gradtool.check.inventory import Function, inventory
+from gradtool.check.modernise import parsed
+from gradtool.check.recognise import candidates
+from gradtool.check.wanted import Wanted
+from gradtool.check.words import BACKWARD_WORDS, FILLERS, FORWARD_WORDS, canonical, folded, split
+from gradtool.ir.dims import Dim
+from gradtool.spec.model import Place, Variable
+from gradtool.spec.usage import UsageError
+
+UNKNOWN = "TODO"
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """`shape` is the inside of its brackets, None where nothing states it."""
+
+    name: str
+    shape: str | None
+    labels: bool
+
+    @property
+    def text(self) -> str:
+        if self.shape is None:
+            return UNKNOWN
+        brackets = f"[{self.shape}]"
+        return f"{{shape: {brackets}, index: C}}" if self.labels else brackets
+
+    @property
+    def variable(self) -> Variable:
+        dims = tuple(Dim.parse(part) for part in (self.shape or "").split(",") if part.strip())
+        return Variable(
+            self.name,
+            "parameter" if is_parameter(self.name) and not self.labels else "input",
+            dims,
+            "index" if self.labels else "real",
+            Place(1, 1),
+            index=Dim.parse("C") if self.labels else None,
+        )
+
+
+def first_spec(
+    file: Path, function: str | None, ask: Callable[[str], str] | None
+) -> tuple[str, str]:
+    """The layer's name and the text of a spec for a pair of a file.
+
+    Args:
+        function: which one, where the file has several.
+        ask: asks for a shape that no docstring states, such as ``N, D``; None leaves a TODO.
+
+    Raises:
+        UsageError: the file cannot be read, or it has no such pair, or several.
+    """
+    cells = _cells(file)
+    chosen = _chosen(candidates(inventory(cells)), function, file)
+    forward = chosen.forward or chosen.backward
+    assert forward is not None
+    owner = chosen.owner.name if chosen.owner else None
+    docs = [docstring_of(tree, owner, f.name) for _, tree in cells for f in _functions(chosen)]
+    arguments = _arguments(chosen, forward, "\n".join(docs), ask)
+    layer = _layer_name(chosen)
+    return layer, _text(layer, file, chosen, arguments)
+
+
+def _cells(file: Path) -> list[tuple[Cell, ast.Module]]:
+    found = []
+    try:
+        for cell in read_cells(file)[0]:
+            try:
+                text, tree = parsed(cell.text, cell.place, False, lambda _: None)
+            except SyntaxError as error:
+                if file.suffix == ".ipynb":  # a cell that is no Python is left out, as in a check
+                    continue
+                raise FileProblem(str(error.msg), error.lineno or 0) from None
+            found.append((Cell(cell.place, text), tree))
+    except FileProblem as problem:
+        line = f" line {problem.line}" if problem.line else ""
+        raise UsageError(f"{file}{line}: {problem}") from None
+    return found
+
+
+def _chosen(found: Sequence[Candidate], function: str | None, file: Path) -> Candidate:
+    kept = [c for c in found if plausible(c) and Wanted(function).keeps(c)]
+    titles = "; ".join(c.title for c in (kept or found)[:_LISTED])
+    if not kept:
+        what = f"function called {function}" if function else "pair of forward and backward"
+        hint = (
+            f"it has {titles}" if titles else "a spec can be written by hand: see `gradtool specs`"
+        )
+        raise UsageError(f"{file} has no {what}", hint)
+    if len(kept) > 1:
+        raise UsageError(f"{file} has {len(kept)} pairs: {titles}", "choose with --function NAME")
+    return kept[0]
+
+
+def _functions(chosen: Candidate) -> list[Function]:
+    init = chosen.owner.method("__init__") if chosen.owner else None
+    return [f for f in (init, chosen.forward, chosen.backward) if f is not None]
+
+
+def _arguments(
+    chosen: Candidate, forward: Function, docs: str, ask: Callable[[str], str] | None
+) -> list[_Argument]:
+    names = list(forward.params[: forward.required] or forward.params)
+    if chosen.owner is not None:
+        attributes = dict.fromkeys(a for m in chosen.owner.methods for a in m.sets)
+        names += [a for a in attributes if is_parameter(a) and a not in names]
+    names = [n for n in names if not folded(n).endswith(("param", "params", "config", "mode"))]
+    stated, labels = shapes_of(docs, names), labels_in(docs, names)
+    found = []
+    for name in names:
+        shape = stated.get(name)
+        is_label = name in labels or (canonical(name) == "y" and chosen.backward is None)
+        if shape is None and ask is not None:
+            shape = ask(name).strip().strip("[]()")
+        found.append(_Argument(name, shape, is_label))
+    return found
+
+
+def _layer_name(chosen: Candidate) -> str:
+    name = chosen.owner.name if chosen.owner else chosen.names[0]
+    words = [w for w in split(name) if w not in FORWARD_WORDS | BACKWARD_WORDS | FILLERS]
+    text = "_".join(words)
+    return text if text.isidentifier() else folded(name)
+
+
+def _text(layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argument]) -> str:
+    output = next((n for n in ("out", "result") if n not in {a.name for a in arguments}), "out")
+    lines = [
+        f"# A first spec for {chosen.title} in {file.name}: complete what says {UNKNOWN}, then",
+        f"# `gradtool check {file.name} --spec {layer}.yaml`.",
+        f"layer: {layer}",
+    ]
+    inputs = [a for a in arguments if a.variable.role == "input"]
+    parameters = [a for a in arguments if a.variable.role == "parameter"]
+    for title, group in (("inputs", inputs), ("parameters", parameters)):
+        lines += [f"{title}:"] if group else []
+        lines += [
+            f"  {a.name}: {a.text}" + ("   # its shape, such as [N, D]" if a.shape is None else "")
+            for a in group
+        ]
+    lines += [
+        "# constants:",
+        "#   eps: 1e-5",
+        "forward: |",
+        f"  {output} = {UNKNOWN}  # NumPy-like maths, a line for each step; see `gradtool words`",
+        "check:",
+        *_check(chosen, arguments, output),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _check(chosen: Candidate, arguments: Sequence[_Argument], output: str) -> list[str]:
+    names = Names(tuple(a.variable for a in arguments), (), (), (output,))
+    try:
+        way = readings(chosen, names)[0]
+    except NoMatch as reason:
+        return [
+            f"  # How it is called could not be told ({reason}).",
+            f"  forward: {output} = {UNKNOWN}",
+            f"  backward: {', '.join(f'd{a.name}' for a in arguments)} = {UNKNOWN}",
+        ]
+    lines = [f"  # taken as: {way.convention}"]
+    for stage, text in way.snippets.items():
+        if text:
+            lines.append(f"  {stage}: |")
+            lines += [f"    {line}" for line in text.strip().splitlines()]
+    return lines

@@ -1,0 +1,119 @@
+"""`gradtool init FILE` writes a spec that only wants its forward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.docstrings import labels_in, shapes_of
+from gradtool.cli import main
+from gradtool.report.init_spec import first_spec
+from gradtool.spec.errors import SpecError
+from gradtool.spec.load import load_text
+from gradtool.spec.usage import UsageError
+
+FILE = '''\
+import torch_that_is_not_there
+
+
+def affine_forward(x, w, b):
+    """A layer.
+
+    Inputs:
+    - x: Input data, of shape (N, D)
+    - w: Weights, of shape
+      (D, M)
+    - b: A bias
+    """
+    return x @ w + b, (x, w, b)
+
+
+def affine_backward(dout, cache):
+    x, w, b = cache
+    return dout @ w.T, x.T @ dout, dout.sum(0)
+
+
+def hinge_loss(x, y):
+    """
+    - x: scores, shape (N, C)
+    - y: labels (N,)
+    """
+    return x.sum(), x
+
+
+raise SystemExit("never run")
+'''
+
+
+def test_the_spec_wants_only_what_nobody_said(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(FILE)
+    layer, text = first_spec(file, "affine_backward", None)
+    assert layer == "affine"
+    with pytest.raises(SpecError, match="TODO"):
+        load_text(text, "affine.yaml")
+    done = text.replace("b: TODO", "b: [M]").replace("out = TODO", "out = x @ w + b")
+    spec = load_text(done, "affine.yaml")
+    assert [(v.name, v.role, len(v.shape)) for v in spec.variables] == [
+        ("x", "input", 2),
+        ("w", "parameter", 2),
+        ("b", "parameter", 1),
+    ]
+    assert spec.check is not None
+    assert spec.check.backward is not None
+    assert spec.check.backward.text.strip() == "dx, dw, db = affine_backward(dout, cache)"
+
+
+def test_what_no_docstring_says_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(FILE)
+    asked: list[str] = []
+    _, text = first_spec(file, "affine_forward", lambda name: asked.append(name) or "M")  # type: ignore[func-returns-value]
+    assert asked == ["b"]
+    assert "  b: [M]\n" in text
+    _, loss = first_spec(file, "hinge_loss", None)
+    assert "  y: {shape: [N], index: C}\n" in loss
+    assert "    out, dx = hinge_loss(x, y)\n" in loss
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "expected"),
+    [
+        (FILE, None, "has 2 pairs: affine_forward / affine_backward; hinge_loss"),
+        (FILE, "gone", "has no function called gone"),
+        ("x = 1\n", None, "has no pair"),
+        ("def f(:\n", None, "line 1: invalid syntax"),
+    ],
+)
+def test_no_pair_or_several(tmp_path: Path, text: str, function: str | None, expected: str) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=expected):
+        first_spec(file, function, None)
+
+
+def test_a_file_that_is_there_is_not_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "layers.py").write_text(FILE)
+    arguments = ["init", str(tmp_path / "layers.py"), "--function", "affine_forward"]
+    assert main([*arguments, "--folder", str(tmp_path)]) == 0
+    assert (tmp_path / "affine.yaml").is_file()
+    assert main([*arguments, "--folder", str(tmp_path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_shapes_in_docstrings() -> None:
+    text = """
+    Arguments:
+    X -- input data of shape (n_x, m)
+    W1: weights (H, 2*D), whatever (see above)
+    :param b: bias, shape (H,)
+    x: Inputs, of shape (N, d_1, ..., d_k)
+    y: Vector of labels (N,)
+    """
+    names = ["X", "W1", "b", "x", "y"]
+    shapes = {"X": "n_x, m", "W1": "H, 2*D", "b": "H", "y": "N"}
+    assert shapes_of(text, names) == shapes
+    assert labels_in(text, names) == {"y"}
