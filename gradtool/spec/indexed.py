@@ -242,12 +242,21 @@ class IndexNotation:
         )
 
     def _is_size(self, tree: Tree) -> bool:
-        """Whether an expression is made of sizes and integers only."""
-        found = names_in(tree)
-        sizes = self.build.dimensions | {
-            n for n, v in self.build.constants.items() if isinstance(v, int)
-        }
-        return bool(found) and found <= sizes - set(self.ranges)
+        """Whether an expression is made of sizes and integers only, and is an integer."""
+        return bool(names_in(tree)) and self._is_integer(tree)
+
+    def _is_integer(self, tree: Tree) -> bool:
+        match tree:
+            case Number(value=value):
+                return value.denominator == 1
+            case Name(id=name):
+                integer = isinstance(self.build.constants.get(name), int)
+                return (integer or name in self.build.dimensions) and name not in self.ranges
+            case Call(op="add" | "sub" | "mul" | "floordiv" | "neg", args=args):
+                return all(map(self._is_integer, args))
+            case Call(op="pow", args=(base, Number(value=exponent))):
+                return self._is_integer(base) and exponent in range(9)
+        return False
 
     def _flat(self, tree: Tree, scope: dict[str, Index]) -> Poly:
         """A scalar without sums: a sum becomes a hidden tensor over the indices it uses."""

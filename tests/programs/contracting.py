@@ -109,28 +109,33 @@ def outer(w: Writer, depth: int) -> Value | None:
     )
 
 
-@operation(1)
+@operation(3)
 def matrix_function(w: Writer, depth: int) -> Value | None:
-    """Of ``X @ X.T + I``, which is positive definite."""
-    x = w.value(0, lambda v: v.rank == 2 and v.weight <= 1)
-    if (
-        x is None
-        or x.rank != 2
-        or x.weight > 1
-        or not w.may_call("inv", "eye", "logdet", "det", "solve")
-    ):
+    """Of ``X @ X.T + I``, which is positive definite, or of something near to I."""
+    x = w.value(w.pick([0, 0, depth]), lambda v: v.rank in (2, 3) and v.weight <= 1)
+    if x is None or x.rank not in (2, 3) or x.weight > 1 or not w.may_call("tanh"):
         return None
-    n = x.shape[0]
-    square = f"{{0}} @ {{0}}.T + eye({n.text})"
-    match w.pick(["inv", "logdet", "det", "solve"]):
+    *batch, n, m = x.shape
+    eye = f"{w.prefix('eye')}({n.text})"
+    if n == m and w.chance(0.4):
+        # Not symmetric, and inside the unit circle: safely invertible.
+        square, definite = f"3*{n.text}*{eye} + tanh({{0:b}})", False
+    elif x.rank == 3:
+        square, definite = f"{{0}} @ swapaxes({{0:b}}, 1, 2) + {eye}", True
+    else:
+        square, definite = f"{{0}} @ {{0}}.T + {eye}", True
+    options = ["inv", "logdet", "det", "solve"] + ["cholesky"] * definite
+    match w.pick(options):
         case "inv":
-            return write(f"inv({square})", [x], (n, n))
+            return write(f"inv({square})", [x], (*batch, n, n))
+        case "cholesky":
+            return write(f"cholesky({square})", [x], (*batch, n, n))
         case "logdet":
-            return write(f"logdet({square})", [x], ())
+            return write(f"logdet({square})", [x], tuple(batch))
         case "det":
-            return write(f"det({square})", [x], (), weight=4, positive=True)
+            return write(f"det({square})", [x], tuple(batch), weight=5, positive=definite)
         case _:
-            y = w.value(depth, lambda v: v.rank == 2 and v.shape[0] == n)
-            if y is None or y.rank != 2 or y.shape[0] != n:
+            y = w.value(depth, lambda v: v.rank == x.rank and v.shape[:-1] == (*batch, n))
+            if y is None or y.rank != x.rank or y.shape[:-1] != (*batch, n):
                 return None
             return write(f"solve({square}, {{1:b}})", [x, y], y.shape)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 # Each module adds its pieces to the writer's operations when it is imported.
 from tests.programs import contracting, elementwise, rearranging, reducing  # noqa: F401
+from tests.programs.imaging import image_shapes
 from tests.programs.index_lines import index_line, index_scalar
 from tests.programs.sizes import ONE, Size
 from tests.programs.writer import Value, Writer, entries, named, operation
@@ -179,6 +180,8 @@ def generate(rng: random.Random) -> Program:
     writer.sizes = [s for s in symbols if s.text in mentioned]
     if not writer.sizes:
         return generate(rng)
+    if rng.random() < 0.18:
+        _images(writer, declared, names, shapes)
     if rng.random() < 0.35:
         _labels(rng, writer, declared, shapes)
     if rng.random() < 0.2:
@@ -229,6 +232,19 @@ def _labels(
     declared.append(
         Declared("y", "inputs", f"{{shape: {_yaml_shape(shape)}, index: {labels.text}}}")
     )
+
+
+def _images(
+    writer: Writer, declared: list[Declared], names: list[str], shapes: list[tuple[Size, ...]]
+) -> None:
+    """An image and filters for it, which random shapes would hardly be."""
+    for shape in image_shapes(writer):
+        if len(shape) > 4 or entries(shape) > 110:
+            return
+        name = names.pop()
+        shapes.append(shape)
+        writer.add(Value(name, name, shape))
+        declared.append(Declared(name, "inputs", _yaml_shape(shape)))
 
 
 def _constants(rng: random.Random, writer: Writer) -> dict[str, str]:

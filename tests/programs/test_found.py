@@ -145,6 +145,13 @@ PROGRAMS = {
         "X: [N]", "sqrt = X * X\nexp = sqrt + 1\nh = erf(sqrt) + np.exp(-exp)"
     ),
     "two reshapes in a row of cotangents": found("X: [N, D]", "Y = X.reshape(-1, 1).ravel()"),
+    "a size times a root in index notation": found(
+        "X: [N, D]; I: [N, D, 1, 3]",
+        "Y[k, i] = max(abs(I[i, j, 0, k]) * tanh(X[m, t]), over=[j, m, t])\n"
+        "h = gelu(I / N)\nS = np.mean(Y) * h",
+        "Y = index_array((3, N), lambda k, i: index_max((D, N, D), lambda j, m, t: "
+        "abs(I[i, j, 0, k]) * np.tanh(X[m, t])))\nh = gelu(I / N)\nS = np.mean(Y) * h",
+    ),
     "a comparison with an integer constant": found(
         "Q: [3, D]; W: [3, D]",
         "Y = where(lam < 0.5, Q, lam)\nh[i, k] = sum(Q[j, i + l] * W[k, l], over=[l, j])\n"
