@@ -524,6 +524,15 @@ def list_specs() -> int:
     return 0
 
 
+@app.command("cache", hidden=True)
+def fill_cache() -> int:
+    """Derive the bundled layers ahead, so that the first check of each is as fast as the next."""
+    from gradtool.report import plans
+    from gradtool.spec.bundled import bundled_specs
+
+    return plans.build(list(bundled_specs()), sys.stderr)
+
+
 @app.command("words")
 def list_words() -> int:
     """List the vocabulary of forward passes: every function, its arguments and what it does."""

@@ -7,10 +7,12 @@ every entry at every size to rounding; of several the simplest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers
 from gradtool.check.causes.catalogue import title
 from gradtool.check.diagnose_evidence import Evidence
@@ -24,8 +26,14 @@ from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
 from gradtool.check.result import Cause, Compared
 from gradtool.check.session import Session
+from gradtool.ir import dims
+from gradtool.ir import graph as graphs
+from gradtool.ir import index as indices
+from gradtool.ir import poly as polys
+from gradtool.ir import tree as trees
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph
+from gradtool.ir.store import StoreError, classes_of, pack, unpack
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
 _SHARED = 0.4
@@ -62,8 +70,7 @@ def diagnose(
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
-    graph = getattr(reference, "graph", None)
-    program = _program(graph) if isinstance(graph, Graph) and wrong else None
+    program = _program(reference) if wrong else None
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for gradient in wrong:
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
@@ -105,21 +112,45 @@ def _explained(
     return replace(gradient, cause=cause, heat=heat(evidence))
 
 
-_recent: list[tuple[Graph, Derived | None]] = []  # one layer is often asked for many files
+_recent: list[tuple[Reference, Derived | None]] = []  # one layer is often asked for many files
 _KEPT = 8
+_KIND = "program"
 
 
-def _program(graph: Graph) -> Derived | None:
+def _program(reference: Reference) -> Derived | None:
     for known, program in _recent:
-        if known is graph:
+        if known is reference:
             return program
-    try:
-        made: Derived | None = derived(graph)
-    except UnsupportedError:
-        made = None
-    _recent.append((graph, made))
+    store = getattr(reference, "store", None)
+    made = _kept(store.get(_KIND)) if store is not None else None
+    if made is None:
+        made = _derived(reference)
+        if made is not None and store is not None:
+            with suppress(StoreError):
+                store.put(_KIND, pack((made.graph, made.grains)))
+    _recent.append((reference, made))
     del _recent[:-_KEPT]
     return made
+
+
+def _derived(reference: Reference) -> Derived | None:
+    graph = getattr(reference, "graph", None)
+    try:
+        return derived(graph) if isinstance(graph, Graph) else None
+    except UnsupportedError:
+        return None
+
+
+def _kept(nodes: object) -> Derived | None:
+    """What an earlier run derived; None when there is none, or it is damaged."""
+    if nodes is None:
+        return None
+    modules = (dims, graphs, indices, polys, trees, diagnose_program)
+    try:
+        graph, grains = unpack(nodes, classes_of(*modules))
+        return Derived(graph, grains)
+    except (StoreError, TypeError, ValueError):
+        return None
 
 
 def explanations(evidence: Evidence) -> list[Explained]:

@@ -8,10 +8,8 @@ derivative is zero wherever it exists.
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
-
-import sympy
 
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.poly import (
@@ -28,6 +26,20 @@ from gradtool.ir.poly import (
     number,
 )
 from gradtool.ops.scalar import FUNCTIONS
+
+
+class _Sympy:
+    """sympy, imported when it is first used: whoever has a derivation already needs none of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        import sympy as loaded
+
+        value = getattr(loaded, name)
+        setattr(self, name, value)
+        return value
+
+
+sympy: Any = _Sympy()
 
 
 def partial(term: Term, access: Access) -> Poly:
@@ -176,26 +188,34 @@ class _Table:
             return atom(Symbol("pi"))
         if expression == sympy.E:
             return atom(Function("exp", (number(1),)))
-        name = _NAMES.get(type(expression)) or _custom_name(expression)
+        name = _names().get(type(expression)) or _custom_name(expression)
         if name is None:
             raise UnsupportedError(f"the derivative needs {type(expression).__name__}")
         return atom(Function(name, tuple(self.back(a) for a in expression.args)))
 
 
-_NAMES: dict[Any, str] = {
-    sympy.log: "log",
-    sympy.sin: "sin",
-    sympy.cos: "cos",
-    sympy.tan: "tan",
-    sympy.atan: "arctan",
-    sympy.sinh: "sinh",
-    sympy.cosh: "cosh",
-    sympy.tanh: "tanh",
-    sympy.erf: "erf",
-    sympy.Abs: "abs",
-    sympy.sign: "sign",
-}
-_BY_NAME = {name: cls for cls, name in _NAMES.items()} | {"exp": sympy.exp}
+@cache
+def _names() -> dict[Any, str]:
+    return {
+        sympy.log: "log",
+        sympy.sin: "sin",
+        sympy.cos: "cos",
+        sympy.tan: "tan",
+        sympy.atan: "arctan",
+        sympy.sinh: "sinh",
+        sympy.cosh: "cosh",
+        sympy.tanh: "tanh",
+        sympy.erf: "erf",
+        sympy.Abs: "abs",
+        sympy.sign: "sign",
+    }
+
+
+@cache
+def _by_name() -> dict[str, Any]:
+    return {name: cls for cls, name in _names().items()} | {"exp": sympy.exp}
+
+
 _CUSTOM: dict[str, Any] = {}
 
 
@@ -204,7 +224,7 @@ def _rational(value: Fraction) -> Any:
 
 
 def _function(name: str) -> Any:
-    return _BY_NAME.get(name) or _custom(name)
+    return _by_name().get(name) or _custom(name)
 
 
 def _custom_name(expression: Any) -> str | None:

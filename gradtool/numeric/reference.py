@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from gradtool.ir.dims import Dim
+from gradtool.ir.store import Packed
 from gradtool.numeric.compile import Compiled, compiled
 from gradtool.numeric.draw import draw
 from gradtool.numeric.kinks import Closest, closest
@@ -33,6 +34,14 @@ _PER_GAP = 20  # draws before the gap is halved
 _RARE = 0.2  # of all comparisons together: closeness that a new draw will not have again
 
 
+class Store(Protocol):
+    """Packed data of a layer by a name; see `gradtool.ir.store`."""
+
+    def get(self, kind: str) -> Packed | None: ...
+
+    def put(self, kind: str, nodes: Packed) -> None: ...
+
+
 class SamplingError(Exception):
     """No sample was found that keeps away from the kinks of a layer."""
 
@@ -41,12 +50,13 @@ class SamplingError(Exception):
 class DerivedReference:
     """A layer that can be evaluated; implements `gradtool.check.reference.Reference`.
 
-    `find` looks up the specs that this one uses.
+    `find` looks up the specs that this one uses; `store` keeps more data between runs.
     """
 
     spec: LayerSpec
     plan: Plan
     find: Find | None = None
+    store: Store | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:

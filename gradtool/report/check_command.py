@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gradtool.check.reference import Reference
     from gradtool.check.result import Verdict
     from gradtool.check.wanted import Wanted
-    from gradtool.spec.model import LayerSpec
 
 Explain: TypeAlias = Literal["none", "cause", "full"]
 Form: TypeAlias = Literal["text", "json", "github"]
@@ -133,10 +132,12 @@ def _unaided(request: Request, worker: Worker) -> Iterator[Verdict]:
 
 def _against(request: Request, worker: Worker) -> Iterator[Verdict]:
     """One verdict for each spec."""
-    layers = [_spec(name) for name in request.specs]
+    from gradtool.report import plans
+
+    layers = [plans.reference(name) for name in request.specs]
     wanted = _wanted(request)
     for layer in layers:
-        yield _verdict(_reference(layer), request, wanted, worker)
+        yield _verdict(layer, request, wanted, worker)
         if layer is not layers[-1]:
             worker = Worker(request.file.resolve().parent, request.seconds)
 
@@ -177,19 +178,6 @@ def _wanted(request: Request) -> Wanted:
     if notebook:
         return Wanted(request.function, int(first), int(second) if colon else None)
     return Wanted(request.function, None, int(first))
-
-
-def _spec(name: str) -> LayerSpec:
-    from gradtool.report import library
-
-    return library.load(name)
-
-
-def _reference(spec: LayerSpec) -> Reference:
-    from gradtool.numeric.reference import reference_for
-    from gradtool.report import library
-
-    return reference_for(spec, library.finder(spec))
 
 
 def _verdict(reference: Reference, request: Request, wanted: Wanted, worker: Worker) -> Verdict:

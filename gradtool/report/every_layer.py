@@ -10,8 +10,7 @@ from gradtool.check.matching import Layers
 from gradtool.check.reference import Reference
 from gradtool.ir.errors import UnsupportedError
 from gradtool.numeric.plain import plain_forward
-from gradtool.numeric.reference import reference_for
-from gradtool.report import library
+from gradtool.report import library, plans
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.errors import SpecError
 from gradtool.spec.load import load_path
@@ -29,6 +28,6 @@ def bundled_layers(seed: int) -> tuple[Layers, Callable[[str], Reference]]:
 
     @cache
     def reference(name: str) -> Reference:
-        return reference_for(specs[name], library.finder(specs[name]))
+        return plans.reference_of(specs[name], library.finder(specs[name]))
 
     return Layers(forwards, seed), reference

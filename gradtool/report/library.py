@@ -8,7 +8,6 @@ from pathlib import Path
 
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.errors import SpecError
-from gradtool.spec.load import load_path, load_stdin
 from gradtool.spec.model import LayerSpec
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
@@ -26,18 +25,25 @@ def load(text: str) -> LayerSpec:
         UsageError: there is no such bundled layer and no such file.
         SpecError: the file is no valid spec.
     """
+    from gradtool.spec.load import load_path, load_stdin  # a cached plan needs no YAML
+
     if text == "-":
         return load_stdin()
-    looks_like_path = os.sep in text or text.endswith((".yaml", ".yml")) or Path(text).is_file()
-    if looks_like_path:
-        return load_path(Path(text))
-    path = _bundled().get(text)
+    path = path_of(text)
     if path is None:
         raise UsageError(
             f"there is no bundled layer and no file called '{text}'",
             _alike(text) or "`gradtool specs` lists the bundled layers",
         )
     return load_path(path)
+
+
+def path_of(text: str) -> Path | None:
+    """The file of the spec that a user names; None for ``-`` and for unknown names."""
+    if text == "-":
+        return None
+    looks_like_path = os.sep in text or text.endswith((".yaml", ".yml")) or Path(text).is_file()
+    return Path(text) if looks_like_path else _bundled().get(text)
 
 
 def _alike(text: str) -> str:
@@ -64,22 +70,29 @@ class Finder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seen: dict[str, LayerSpec | None] = {}
+        self.used: tuple[str, ...] = ()  # known from an earlier run, not looked up yet
 
     def __call__(self, name: str) -> LayerSpec | None:
         if name not in self.seen:
             self.seen[name] = self._find(name)
         return self.seen[name]
 
-    def _find(self, name: str) -> LayerSpec | None:
+    def path(self, name: str) -> Path | None:
+        """The file of a spec."""
         beside = self.folder / f"{name}.yaml"
-        path = beside if beside.is_file() else _bundled().get(name)
-        if path is None:
-            return None
-        return load_path(path)
+        return beside if beside.is_file() else _bundled().get(name)
+
+    def _find(self, name: str) -> LayerSpec | None:
+        from gradtool.spec.load import load_path
+
+        path = self.path(name)
+        return None if path is None else load_path(path)
 
     @property
     def texts(self) -> list[str]:
         """The contents of all specs that were found: part of a cache key."""
+        for name in self.used:
+            self(name)
         return [spec.text for spec in self.seen.values() if spec is not None]
 
 

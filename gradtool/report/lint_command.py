@@ -28,7 +28,7 @@ from gradtool.lint.run import grade_all, share
 from gradtool.lint.settings import Settings, read_settings
 from gradtool.lint.store import Lines, Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
-from gradtool.report import cache, formats, library, lint_text
+from gradtool.report import cache, formats, library, lint_text, plans
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source
@@ -250,8 +250,6 @@ def _references(
     assignment: Assignment, folder: Path
 ) -> tuple[dict[str, Reference], tuple[str, ...]]:
     """The reference of each question, and the texts of all specs that took part."""
-    from gradtool.numeric.reference import reference_for
-
     references: dict[str, Reference] = {}
     texts: list[str] = []
     problems: list[Problem] = []
@@ -269,7 +267,7 @@ def _references(
             )
             continue
         find = library.finder(spec)
-        references[question.name] = Remembering(reference_for(spec, find))
+        references[question.name] = Remembering(plans.reference_of(spec, find))
         texts += [spec.text, *find.texts]
         unknown = unknown_shares(question, spec)
         if unknown:

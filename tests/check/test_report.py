@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.report import check_command
+from gradtool.report import check_command, plans
 from tests.check import references
 
 BATCH_NORM = """\
@@ -35,8 +35,7 @@ def batchnorm_backward(dout, cache):
 @pytest.fixture(autouse=True)
 def _layers_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Specs named after a function of `references`, instead of derived ones."""
-    monkeypatch.setattr(check_command, "_spec", lambda name: name)
-    monkeypatch.setattr(check_command, "_reference", lambda name: getattr(references, name)())
+    monkeypatch.setattr(plans, "reference", lambda name: getattr(references, name)())
     monkeypatch.chdir(tmp_path)
 
 

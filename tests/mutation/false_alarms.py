@@ -1,6 +1,7 @@
-"""``python -m tests.mutation.false_alarms [runs]``: correct code, many seeds, no alarm.
+"""``python -m tests.mutation.false_alarms [runs] [--journal FILE]``: correct code, no alarm.
 
-Every layer in every style at seed after seed; prints what was called wrong, and the count.
+Every layer in every style at seed after seed; prints what was called wrong, and the count.  With
+a journal a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import tempfile
 from itertools import count, cycle
 from pathlib import Path
 
+from tests.mutation.journal import taken
 from tests.mutation.suite import Bench, layer, layer_names
 
 
 def main(arguments: list[str]) -> int:
-    runs = int(arguments[0]) if arguments else 5000
-    alarms = done = 0
+    journal, rest = taken(arguments)
+    runs = int(rest[0]) if rest else 5000
     styles = [
         (name, title, text)
         for name in layer_names()
@@ -24,14 +26,18 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for seed, (name, title, text) in zip(count(), cycle(styles), strict=False):
-            if done == runs:
+            if seed == runs:
                 break
-            verdict = bench.judge(layer(name), text, seed=seed)
-            done += 1
+            key = f"{seed} {name} ({title})"
+            if key in journal.results:
+                continue
+            verdict = bench.judge(layer(name), text, seed=seed, explain=False)
+            journal.add(key, verdict.verdict)
             if verdict.verdict != "pass":
-                alarms += 1
-                print(f"{name} ({title}), seed {seed}: {verdict}", flush=True)
+                print(f"{key}: {verdict}", flush=True)
         bench.end()
+    alarms = sum(result != "pass" for result in journal.results.values())
+    done = len(journal.results)
     print(f"{done} runs of {len(styles)} correct implementations: {alarms} false alarms")
     return int(alarms > 0)
 

@@ -101,12 +101,18 @@ class Bench:
     folder: Path
     worker: Worker | None = field(default=None)
 
-    def judge(self, found: Layer, text: str, seed: int = 0) -> Verdict:
+    def judge(self, found: Layer, text: str, seed: int = 0, explain: bool = True) -> Verdict:
         file = self.folder / f"{found.name}.py"
         file.write_text(text)
         shared: Any = self
         judgement = check_pair(
-            found.reference, file, seed=seed, version="suite", seconds=_SECONDS, worker=shared
+            found.reference,
+            file,
+            seed=seed,
+            version="suite",
+            seconds=_SECONDS,
+            worker=shared,
+            explain=explain,
         )
         return judgement.verdict
 

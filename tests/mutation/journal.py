@@ -1,0 +1,31 @@
+"""A file of what was done, so that a long run goes on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Journal:
+    """Lines of ``key<tab>result``; without a path nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.results: dict[str, str] = {}
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                key, _, result = line.partition("\t")
+                self.results[key] = result
+
+    def add(self, key: str, result: str) -> None:
+        self.results[key] = result
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(f"{key}\t{result}\n")
+
+
+def taken(arguments: list[str]) -> tuple[Journal, list[str]]:
+    """The journal that ``--journal FILE`` names, and the other arguments."""
+    if "--journal" not in arguments:
+        return Journal(None), arguments
+    place = arguments.index("--journal")
+    return Journal(Path(arguments[place + 1])), arguments[:place] + arguments[place + 2 :]
