@@ -132,6 +132,12 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
         if match and match not in given.values():
             texts[parameter] = match
             left.remove(parameter)
+    for parameter in list(left):
+        wanted_left = [n for n in wanted if n not in given.values()]
+        if entries := _dictionary(function.reads.get(parameter, ()), wanted_left):
+            texts[parameter] = "{" + ", ".join(f'"{k}": {n}' for k, n in entries.items()) + "}"
+            given |= entries
+            left.remove(parameter)
     required = [p for p in left if function.params.index(p) < function.required]
     rest = [name for name in wanted if name not in given.values()]
     by_order = bool(required) and len(required) == len(rest)
@@ -143,6 +149,17 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
     elif rest:
         raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
     return Call(_written(function.params, texts), given, by_order)
+
+
+def _dictionary(keys: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
+    """The variables that a function takes out of a dictionary, by key; {} if not all are known."""
+    found: dict[str, str] = {}
+    for key in keys:
+        match = same(key, [n for n in wanted if n not in found.values()])
+        if match is None:
+            return {}
+        found[key] = match
+    return found
 
 
 def _written(params: Sequence[str], texts: Mapping[str, str]) -> str:
@@ -165,6 +182,8 @@ def _configuration(parameter: str, names: Names) -> str | None:
     plain = folded(parameter)
     if plain == "mode":
         return '"train"'
+    if plain in ("lr", "learningrate", "alpha", "eta", "stepsize"):
+        return "1.0"
     if plain in ("training", "train", "istraining", "istrain", "trainflg", "trainflag"):
         return "True"
     if not plain.endswith(("param", "params", "config", "hparameters", "hparams", "options")):

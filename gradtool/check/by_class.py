@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same, sizes_for
 from gradtool.check.bind import Binding
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
-from gradtool.check.words import of_gradient
+from gradtool.check.words import folded, of_gradient
+
+_RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 
 
 def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     """An object: parameters by its constructor or as attributes, gradients returned or stored."""
     owner = candidate.owner
     forward, backward = candidate.forward, candidate.backward
-    if not owner or not forward or not backward:
+    if not owner or not forward or not backward or is_torch_function(owner):
         return []
     setup, passed = construction(owner, names)
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
@@ -29,19 +31,33 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     if not upstream and backward.required and len(names.outputs) == 1:
         upstream = {backward.params[0]: f"d{names.outputs[0]}"}
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
-    arguments = call(backward, names, {**upstream, **again}, [])
+    node = {p: "node" for p in backward.params if p == "node"}
+    arguments = call(backward, names, {**upstream, **again, **node}, [])
     given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
-    lines = _class_gradients(
-        owner, backward, f"layer.{backward.name}({arguments.text})", given, names
+    steps = _steps(backward, names)
+    made = f'node = type("Node", (), {{"inputs": [{called.text}]}})()'
+    lines = [made] if node else []
+    lines += _class_gradients(
+        owner, backward, f"layer.{backward.name}({arguments.text})", given, names, steps
     )
+    how = ", gradients from an update with the learning rate 1" if steps else ""
     return [
         Binding(
-            f"the class {owner.name}" + order_note(called),
+            f"the class {owner.name}{how}" + order_note(called),
             f"{target} = layer{method}({called.text})",
             "\n".join(lines),
             "\n".join(setup),
+            {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
         )
     ]
+
+
+def _steps(backward: Function, names: Names) -> dict[str, str]:
+    """The parameters that the backward pass changes itself, with their attributes."""
+    if not any(folded(p) in _RATES for p in backward.params):
+        return {}
+    found = {name: same(name, backward.sets) for name in names.parameters}
+    return {name: attribute for name, attribute in found.items() if attribute}
 
 
 def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
@@ -84,7 +100,12 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
 
 
 def _class_gradients(
-    owner: Class, backward: Function, source: str, given: Call, names: Names
+    owner: Class,
+    backward: Function,
+    source: str,
+    given: Call,
+    names: Names,
+    stepped: Iterable[str] = (),
 ) -> list[str]:
     returned = backward.returns[0] if backward.returns else ()
     real = list(names.real)
@@ -106,7 +127,7 @@ def _class_gradients(
         text, _ = gradient_lines(backward, source, given, names)
         lines += text.splitlines()
         found = [n for n in real if f"d{n}" in text.replace("[", " ")]
-    lines += _stored(owner, [n for n in real if n not in found])
+    lines += _stored(owner, [n for n in real if n not in found and n not in set(stepped)])
     return lines
 
 

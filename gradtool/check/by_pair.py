@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from gradtool.check.arguments import Call, Names, call, same
+from gradtool.check.arguments import Call, Names, call, gradient_target, same
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
 from gradtool.check.inventory import Function
@@ -78,8 +79,28 @@ def _backward_call(
             fixed[parameter] = called.given[parameter]
         elif parameter not in fixed and (out := same(parameter, names.outputs)):
             fixed[parameter] = out
+    buffers: dict[str, str] = {}
+    for parameter in backward.params:
+        if parameter not in fixed and (of := _buffer_of(parameter, called, names)):
+            buffers[of] = parameter
+            fixed[parameter] = f"buffer_{of}"
     rest = [p for p in backward.params[: backward.required] if p not in fixed]
     matched = {p: m for p in rest if (m := same(p, [v.name for v in names.variables]))}
     arguments = call(backward, names, {**fixed, **matched}, [])
     source = f"{owner}{backward.name}({arguments.text})"
-    return (*gradient_lines(backward, source, called, names), "")
+    if not buffers:
+        return (*gradient_lines(backward, source, called, names), "")
+    made = [f"buffer_{n} = np.zeros({n}.shape)" for n in buffers]
+    left = replace(names, variables=tuple(v for v in names.variables if v.name not in buffers))
+    returned = backward.returns and left.real
+    text = gradient_lines(backward, source, called, left)[0] if returned else source
+    return "\n".join([*made, text, *(f"d{n} = buffer_{n}" for n in buffers)]), None, ""
+
+
+def _buffer_of(parameter: str, called: Call, names: Names) -> str | None:
+    """The variable whose gradient is added to an array that is given as this parameter."""
+    if parameter in called.given or is_cache(parameter):
+        return None
+    variable = gradient_target(parameter, called.given, names)
+    # A gradient's own name, not that of the variable: `dW`, not `W`.
+    return variable if variable and same(parameter, [variable]) is None else None

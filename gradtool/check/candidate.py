@@ -35,3 +35,17 @@ def is_derivative(candidate: Candidate) -> bool:
     words = set(split(backward.name))
     named = bool(words & DERIVATIVE_WORDS) or backward.name.startswith("d")
     return named and not is_upstream(backward.params[0]) and not is_cache(backward.params[0])
+
+
+def is_torch_function(owner: Class) -> bool:
+    """Whether a class is an operation of torch's autograd: static methods with a context."""
+    based = any(
+        b in ("Function", "autograd.Function", "torch.autograd.Function") for b in owner.bases
+    )
+    methods = [owner.method(name) for name in ("forward", "backward")]
+    return based and all(m is not None and m.params[:1] == ("ctx",) for m in methods)
+
+
+def is_custom_vjp(function: Function) -> bool:
+    """Whether a function is decorated to have a backward pass of its own in JAX."""
+    return any(name.rpartition(".")[2] == "custom_vjp" for name in function.decorators)

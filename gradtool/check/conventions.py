@@ -9,6 +9,8 @@ from gradtool.check.bind import Binding
 from gradtool.check.by_call import one_call
 from gradtool.check.by_class import class_with_methods
 from gradtool.check.by_derivative import derivative_only
+from gradtool.check.by_flat import flat_vector
+from gradtool.check.by_framework import jax_custom_vjp, torch_function
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
 from gradtool.check.columns import in_columns
@@ -16,8 +18,11 @@ from gradtool.check.columns import in_columns
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
 # kind, and raises NoMatch when it is but the names do not tell enough.
 CONVENTIONS: tuple[Callable[[Candidate, Names], list[Binding]], ...] = (
+    torch_function,
+    jax_custom_vjp,
     pair_of_functions,
     one_call,
+    flat_vector,
     class_with_methods,
     derivative_only,
 )

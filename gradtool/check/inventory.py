@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gradtool.check.cells import Cell
@@ -27,6 +27,8 @@ class Function:
         keys: the constant keys of the dictionaries that it fills, by the dictionary's name.
         sets: attributes of `self` that it assigns or fills.
         end: its last line.
+        reads: the constant keys that it reads from a name, by that name.
+        decorators: dotted names of what decorates it, or of what those are called with.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Function:
     keys: Mapping[str, tuple[str, ...]]
     sets: tuple[str, ...]
     end: int = 0
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    decorators: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         {str(k): tuple(map(str, v)) for k, v in data["keys"].items()},
         tuple(map(_name, data["sets"])),
         int(data["end"]),
+        {str(k): tuple(map(str, v)) for k, v in data["reads"].items()},
+        tuple(map(str, data["decorators"])),
     )
 
 
@@ -179,7 +185,28 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         _keys(inside),
         tuple(dict.fromkeys(_attributes(inside))),
         node.end_lineno or node.lineno,
+        _reads(inside),
+        tuple(_decorators(node)),
     )
+
+
+def _reads(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        match node:
+            case ast.Subscript(
+                value=ast.Name(id=name), slice=ast.Constant(value=str(key)), ctx=ast.Load()
+            ):
+                found.setdefault(name, []).append(key)
+    return {name: tuple(dict.fromkeys(keys)) for name, keys in found.items()}
+
+
+def _decorators(node: ast.FunctionDef) -> Iterable[str]:
+    for decorator in node.decorator_list:
+        yield _dotted(decorator)
+        if isinstance(decorator, ast.Call):  # functools.partial(jax.custom_vjp, …)
+            yield _dotted(decorator.func)
+            yield from map(_dotted, decorator.args)
 
 
 def _own_nodes(node: ast.AST) -> Iterable[ast.AST]:

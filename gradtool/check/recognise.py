@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, is_custom_vjp
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.reference import Reference
@@ -85,7 +85,8 @@ def candidates(found: Inventory) -> list[Candidate]:
         else:
             result.append(Candidate(None, backward))
     for function in found.functions:
-        if function.name not in paired and any(len(r) >= 2 for r in function.returns):
+        two = any(len(r) >= 2 for r in function.returns)
+        if is_custom_vjp(function) or (function.name not in paired and two):
             result.append(Candidate(function, None))
     for owner in found.classes:
         whole = whole_class(owner, found)

@@ -25,8 +25,22 @@ def gradient_lines(
             if variable:
                 lines.append(f'd{variable} = grads["{key}"]')
         return "\n".join(lines), None
-    targets = gradient_targets(returned, called, names)
-    return f"{', '.join(targets)} = {source}", None
+    flat = [name for entry in returned for name in _entries(entry)]
+    targets = iter(gradient_targets(flat, called, names))
+    # (dx, [dW, db]) is taken apart as it is put together.
+    groups = [[next(targets) for _ in _entries(entry)] for entry in returned]
+    texts = [
+        f"({', '.join(group)},)" if entry.startswith("[") else group[0]
+        for entry, group in zip(returned, groups, strict=True)
+    ]
+    return f"{', '.join(texts)} = {source}", None
+
+
+def _entries(returned: str) -> list[str]:
+    """The names in a returned value: several where it is a list."""
+    if returned.startswith("[") and returned.endswith("]"):
+        return returned[1:-1].split(",")
+    return [returned]
 
 
 def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> list[str]:

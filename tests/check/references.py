@@ -228,3 +228,22 @@ def regularised_softmax() -> HandReference:
         spec("softmax_classifier", *variables), ("loss",), {"loss": ()}, forward, backward,
         SETS, {"reg": 0.3},
     )  # fmt: skip
+
+
+def affine_loss() -> HandReference:
+    """Half the squared entries of ``X @ W + b``; X is no variable of the gradient."""
+    layer = spec(
+        "affine_loss",
+        variable("X", "input", "N", "D", constant=True),
+        variable("W", "parameter", "D", "C"),
+        variable("b", "parameter", "C"),
+    )
+
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"L": np.asarray(0.5 * np.sum((v["X"] @ v["W"] + v["b"]) ** 2))}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        Y = (v["X"] @ v["W"] + v["b"]) * up["L"]
+        return {"W": v["X"].T @ Y, "b": Y.sum(axis=0)}
+
+    return HandReference(layer, ("L",), {"L": ()}, forward, backward, SETS)

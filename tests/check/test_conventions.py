@@ -309,6 +309,125 @@ def cross_entropy_grad(logits, y):
         "\n",
         "S",
     ),
+    "function of a dictionary of parameters": (
+        "affine",
+        """
+def forward_propagation(X, parameters):
+    W, b = parameters["W"], parameters["b"]
+    return X @ W + b, (X, W)
+def backward_propagation(dY, cache):
+    X, W = cache
+    grads = {}
+    grads["dX"] = dY @ W.T
+    grads["dW"] = X.T @ dY
+    grads["db"] = dY.sum(axis=0)
+    return grads
+""",
+        "X.T @ dY",
+        "X.T @ abs(dY)",
+        "W",
+    ),
+    "gradients added to buffers that are given": (
+        "affine",
+        """
+def linear_forward(X, W, b):
+    return X @ W + b, (X, W)
+def linear_backward(dout, cache, dW, db):
+    X, W = cache
+    dW += X.T @ dout
+    db += dout.sum(axis=0)
+    return dout @ W.T
+""",
+        "db += ",
+        "db -= ",
+        "b",
+    ),
+    "input gradient and a list of the others": (
+        "affine",
+        """
+class Linear:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout):
+        dx = dout @ self.W.T
+        dW = self.x.T @ dout
+        db = dout.sum(axis=0)
+        return dx, [dW, db]
+""",
+        "dout @ self.W.T",
+        "dout @ self.W.T / 3",
+        "X",
+    ),
+    "backward that also updates": (
+        "affine",
+        """
+class Dense:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = np.zeros((n_in, n_out)), np.zeros(n_out)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, output_gradient, learning_rate):
+        dx = output_gradient @ self.W.T
+        self.W = self.W - learning_rate * (self.x.T @ output_gradient)
+        self.b = self.b - learning_rate * output_gradient.sum(axis=0)
+        return dx
+""",
+        "output_gradient.sum(axis=0)",
+        "2 * output_gradient.sum(axis=0)",
+        "b",
+    ),
+    "autograd operator": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def compute(self, a):
+        return 1 / (1 + np.exp(-a))
+    def gradient(self, out_grad, node):
+        a = node.inputs[0]
+        s = self.compute(a)
+        return out_grad * s * (1 - s)
+""",
+        "(1 - s)",
+        "(1 - a)",
+        "Z",
+    ),
+    "one flat vector of parameters": (
+        "affine_loss",
+        """
+def cost(theta, X):
+    D = X.shape[1]
+    C = len(theta) // (D + 1)
+    W, b = theta[:D * C].reshape(D, C), theta[D * C:]
+    Y = X @ W + b
+    dW, db = X.T @ Y, Y.sum(axis=0)
+    return 0.5 * np.sum(Y ** 2), np.concatenate([dW.ravel(), db.ravel()])
+""",
+        "Y.sum(axis=0)",
+        "Y.mean(axis=0)",
+        "b",
+    ),
+    "results left in attributes": (
+        "affine",
+        """
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+    def backward(self, dY):
+        self.dX = dY @ self.W.T
+        self.dW = self.X.T @ dY
+        self.db = dY.sum(axis=0)
+""",
+        "dY @ self.W.T",
+        "dY @ -self.W.T",
+        "X",
+    ),
 }
 
 
@@ -336,3 +455,191 @@ def test_wrong_code_fails_in_the_wrong_gradient_only(tmp_path: Path, name: str) 
     standing = {g.name: g.standing for g in verdict.gradients}
     assert standing.pop(gradient) == "wrong"
     assert set(standing.values()) <= {"ok"}
+
+
+# What no signature tells: two lines of a check: block, or three, say it.
+STATED: dict[str, tuple[dict[str, object], str, str, str, str]] = {
+    "module globals and straight-line code": (
+        {
+            "setup": "module.W, module.b = W, b",
+            "forward": "Y = predict(X)",
+            "backward": "dX, dW, db = learn(X, dY)",
+        },
+        """
+W, b = np.zeros((2, 2)), np.zeros(2)
+def predict(x):
+    return x @ W + b
+def learn(x, error):
+    return error @ W.T, x.T @ error, error.sum(axis=0)
+""",
+        "error.sum(axis=0)",
+        "error.sum(axis=0) * W[0, 0]",
+        "b",
+    ),
+    "dictionary of layer objects": (
+        {
+            "setup": 'net = Net(); net.layers["first"].W, net.layers["first"].b = W, b',
+            "forward": "Y = net.predict(X)",
+            "backward": 'dX = net.back(dY); dW, db = net.layers["first"].grads',
+        },
+        """
+class Linear:
+    def run(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def pull(self, d):
+        self.grads = self.x.T @ d, d.sum(axis=0)
+        return d @ self.W.T
+class Net:
+    def __init__(self):
+        self.layers = {"first": Linear()}
+    def predict(self, x):
+        for layer in self.layers.values():
+            x = layer.run(x)
+        return x
+    def back(self, d):
+        for layer in reversed(list(self.layers.values())):
+            d = layer.pull(d)
+        return d
+""",
+        "d @ self.W.T",
+        "d @ (self.W.T * 1.001)",
+        "X",
+    ),
+    "gradients on values": (
+        {
+            "setup": "x, w, c = Value(X), Value(W), Value(b)",
+            "forward": "out = add(matmul(x, w), c); Y = out.data",
+            "backward": "out.backward(dY); dX, dW, db = x.grad, w.grad, c.grad",
+        },
+        """
+class Value:
+    def __init__(self, data, parents=(), pull=None):
+        self.data, self.parents, self.pull, self.grad = data, parents, pull, 0
+    def backward(self, grad):
+        self.grad = self.grad + grad
+        for parent, part in zip(self.parents, self.pull(grad) if self.pull else ()):
+            parent.backward(part)
+def matmul(a, b):
+    return Value(a.data @ b.data, (a, b), lambda g: (g @ b.data.T, a.data.T @ g))
+def add(a, b):
+    return Value(a.data + b.data, (a, b), lambda g: (g, g.sum(axis=0)))
+""",
+        "(g, g.sum(axis=0))",
+        "(g, g.max(axis=0))",
+        "b",
+    ),
+    "elements updated in place, with a course's scale": (
+        {
+            "setup": "layer = Dense(W, b)",
+            "forward": "Y = layer.forward(X)",
+            "backward": "dX = layer.backward(dY, 0.5)",
+            "grads": {"W": "step(layer.W)", "b": "step(layer.b)"},
+            "scale": {"W": "2 * N", "b": "2 * N"},
+        },
+        """
+class Dense:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, d, rate):
+        dx = d @ self.W.T
+        for i in range(len(self.W)):
+            self.W[i] -= rate * self.x[:, i] @ d / len(d)
+        self.b -= rate * d.mean(axis=0)
+        return dx
+""",
+        "d @ self.W.T",
+        "d @ self.W.T / len(d)",
+        "X",
+    ),
+    "one sample at a time": (
+        {
+            "forward": "Y = np.stack([fire(x, W, b) for x in X])",
+            "backward": "parts = [blame(d, x, W) for d, x in zip(dY, X)]\n"
+            "dX = np.stack([p[0] for p in parts]); dW = sum(p[1] for p in parts)\n"
+            "db = sum(p[2] for p in parts)",
+        },
+        """
+def fire(x, W, b):
+    return W.T @ x + b
+def blame(d, x, W):
+    return W @ d, np.outer(x, d), d
+""",
+        "np.outer(x, d)",
+        "np.outer(x, d) ** 2",
+        "W",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_stated_conventions(tmp_path: Path, name: str) -> None:
+    block, text, right, wrong, gradient = STATED[name]
+    reference = references.affine().checked_by(**block)
+    verdict = judged(tmp_path, reference, text).verdict
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert text.count(right) == 1
+    verdict = judged(tmp_path, reference, text.replace(right, wrong)).verdict
+    standing = {g.name: g.standing for g in verdict.gradients}
+    assert standing.pop(gradient) == "wrong"
+    assert set(standing.values()) == {"ok"}
+
+
+def test_a_jacobian_is_contracted_in_the_line(tmp_path: Path) -> None:
+    text = """
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+def jacobian(z):
+    s = sigmoid(z.ravel())
+    return np.diag(s * (1 - s))
+"""
+    reference = references.sigmoid().checked_by(
+        forward="A = sigmoid(Z)", backward="dZ = (jacobian(Z) @ dA.ravel()).reshape(Z.shape)"
+    )
+    assert judged(tmp_path, reference, text).verdict.verdict == "pass"
+    assert judged(tmp_path, reference, text.replace("(1 - s)", "(1 + s)")).verdict.verdict == "fail"
+
+
+TORCH = """
+import torch
+class Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w, b):
+        ctx.save_for_backward(x, w)
+        return x @ w + b
+    @staticmethod
+    def backward(ctx, grad_output):
+        x, w = ctx.saved_tensors
+        return grad_output @ w.t(), x.t() @ grad_output, grad_output.sum(0)
+"""
+JAX = """
+import jax
+import jax.numpy as jnp
+@jax.custom_vjp
+def linear(x, w, b):
+    return x @ w + b
+def forward_rule(x, w, b):
+    return linear(x, w, b), (x, w)
+def backward_rule(saved, g):
+    x, w = saved
+    return g @ w.T, x.T @ g, g.sum(0)
+linear.defvjp(forward_rule, backward_rule)
+"""
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("text", "right", "wrong"),
+    [
+        (TORCH, "grad_output.sum(0)", "grad_output.mean(0)"),
+        (JAX, "g.sum(0)", "g.mean(0)"),
+    ],
+)
+def test_operations_of_frameworks(tmp_path: Path, text: str, right: str, wrong: str) -> None:
+    verdict = judged(tmp_path, references.affine(), text).verdict
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    verdict = judged(tmp_path, references.affine(), text.replace(right, wrong)).verdict
+    assert [g.standing for g in verdict.gradients] == ["ok", "ok", "wrong"]
