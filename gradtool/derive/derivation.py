@@ -110,12 +110,14 @@ def written_lines(
     staged: bool = False,
     label: Callable[[str], str] = cotangent_name,
     raising: Callable[[Poly, Sequence[Index]], Tree] = raised,
+    apart: Collection[str] = (),
 ) -> list[Line]:
     """The statements of a sweep as array expressions, in an order that can be run.
 
     Args:
         label: what the cotangent (or tangent) of a value is called.
         raising: from index notation to the tree that is printed.
+        apart: values whose lines are not written into others, however short that would be.
     """
     lines: list[Line] = []
     gradient_names = {d.name: name for name, d in closed.gradients.items()}
@@ -140,7 +142,7 @@ def written_lines(
     lines = solving(lines, found.graph)
     lines = _named(lines, found.graph, label)
     lines = reused(lines)
-    lines = _once(lines, staged)
+    lines = lines if staged else _once(lines, apart)
     lines = tidied(lines, found.graph)
     lines = shared_values(lines, found.graph)
     lines = [replace(line, tree=_prefixed(line.tree, found.graph)) for line in lines]
@@ -251,12 +253,10 @@ def _joins(tree: Tree) -> bool:
     return isinstance(tree, Call) and tree.op == "concatenate"
 
 
-def _once(lines: list[Line], staged: bool) -> list[Line]:
+def _once(lines: list[Line], apart: Collection[str]) -> list[Line]:
     """A cotangent that one line uses once is written there, when that stays short."""
-    if staged:
-        return lines
     result = list(lines)
-    for name in [line.name for line in lines if line.role == "cotangent"]:
+    for name in [p.name for p in lines if p.role == "cotangent" and p.of not in apart]:
         # The line as it is now: another one may have been written into it.
         line = next(current for current in result if current.name == name)
         users = [o for o in result if line.name in names(o.tree)]

@@ -9,8 +9,16 @@ from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
 from gradtool.derive.naming import telling_name, unlike
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, Graph, Scan, operands
-from gradtool.ir.index import Tensor
+from gradtool.ir.graph import (
+    AnyStatement,
+    Graph,
+    MatrixFunction,
+    Reshape,
+    Scan,
+    Statement,
+    operands,
+)
+from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names
 from gradtool.ops.build import renamed
 from gradtool.spec.lines import LineReader
@@ -53,16 +61,21 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
     taken = {*forward.tensors, *forward.constants, *forward.dimensions}
     taken |= {line.name for line in derivation.lines} | {t.name for t in given}
     lines: list[Line] = []
+    for place, statement in enumerate(statements):
+        inner = Line(statement.out.name, "", "cotangent", statement.out.shape, statement.tree)
+        if statement.hidden and not any(n.startswith("_") for n in names(statement.tree)):
+            name = _usual_name(inner, taken)
+            if name != inner.name:
+                statements = _renamed(statements, replace(statement.out, name=name), inner.name)
+                statements[place] = replace(statements[place], hidden=False)
+                lines.append(replace(inner, name=name, role="inner"))
+                taken.add(name)
     called: dict[str, Tree] = {}
     of: dict[str, str] = {}
     for line, tensor in zip(derivation.lines, made, strict=True):
         name = _usual_name(line, taken)
         if name != line.name:
-            new = replace(tensor, name=name)
-            statements = [
-                replace(s, out=new) if s.out.name == line.name else renamed(s, line.name, new)
-                for s in statements
-            ]
+            statements = _renamed(statements, replace(tensor, name=name), line.name)
             taken.add(name)
             called[line.name] = Name(name)
         lines.append(replace(line, name=name, tree=replace_names(line.tree, called)))
@@ -72,7 +85,7 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
         forward.name,
         (*forward.inputs, *given),
         forward.wanted,
-        tuple(_needed([*forward.statements, *statements], tuple(of.values()))),
+        tuple(_needed(_merged([*forward.statements, *statements]), tuple(of.values()))),
         tuple(of.values()),
         forward.constants,
         forward.assumptions,
@@ -81,6 +94,10 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
         forward.hints,
     )
     return Gradient(graph, of, tuple(lines))
+
+
+def _renamed(statements: Sequence[AnyStatement], new: Tensor, old: str) -> list[AnyStatement]:
+    return [replace(s, out=new) if s.out.name == old else renamed(s, old, new) for s in statements]
 
 
 def read_after(
@@ -94,6 +111,50 @@ def read_after(
     reader.build.counter = _highest(graph) + 1  # hidden names of both must not meet
     made = [reader.read(text) for text in texts]
     return made, list(reader.statements)
+
+
+def _merged(statements: Sequence[AnyStatement]) -> list[AnyStatement]:
+    """Inner values that the backward pass computes again are those of the forward pass."""
+    left = list(statements)
+    kept: list[AnyStatement] = []
+    seen: dict[str, Tensor] = {}
+    while left:
+        statement = left.pop(0)
+        key = _definition(statement)
+        known = None if key is None else seen.setdefault(key, statement.out)
+        if key is None or known is None or known is statement.out:
+            kept.append(statement)
+        elif statement.hidden:
+            left = [renamed(other, statement.out.name, known) for other in left]
+        elif any(s.out is known and s.hidden for s in kept):
+            # The inner value gets the name that the backward pass gave it.
+            kept = [
+                replace(s, out=statement.out, hidden=False)
+                if s.out is known
+                else renamed(s, known.name, statement.out)
+                for s in kept
+            ]
+            left = [renamed(other, known.name, statement.out) for other in left]
+            seen[key] = statement.out
+        else:
+            kept.append(statement)
+    return kept
+
+
+def _definition(statement: AnyStatement) -> str | None:
+    """A text that is equal for statements with equal values, names of indices aside."""
+    out = statement.out
+    head = f"{type(statement).__name__} {out.kind} {[str(d) for d in out.shape]}"
+    match statement:
+        case Statement(free=free, body=body, reduce=reduce, bound=bound):
+            places = {i: Affine.of(Index(f"@{k}", i.size)) for k, i in enumerate(free)}
+            inner = {i: Affine.of(Index(f"&{k}", i.size)) for k, i in enumerate(bound)}
+            return f"{head} {reduce} {body.substitute({**places, **inner}).key}"
+        case Reshape(operand=operand):
+            return f"{head} {operand.name}"
+        case MatrixFunction(function=function, operands=several):
+            return f"{head} {function} {several[0].name}"
+    return None
 
 
 def with_definitions(lines: Sequence[Line], gradient: Gradient) -> tuple[Line, ...]:

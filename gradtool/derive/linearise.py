@@ -53,7 +53,8 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
         graph.outputs,
         staged=staged,
         label=seeds.label,
-        raising=lambda body, free: reordered(raised(body, free), _by_tangents(found)),
+        raising=lambda body, free: reordered(raised(body, free), _by_tangents(found, seeds)),
+        apart={s.out.name for s in found.graph.statements if not s.hidden},
     )
     zero = tuple(name for name in graph.outputs if name not in closed.gradients)
     given = {name: (t.name, t.shape) for name, t in seeds.given.items()}
@@ -61,10 +62,16 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
     return Linearised(derivation, _results(lines), zero)
 
 
-def _by_tangents(found: Cotangents) -> Callable[[Tree], tuple[int, int]]:
-    """As people write a product rule: matrices before vectors, in the order of the forward pass."""
+def _by_tangents(found: Cotangents, seeds: Seeds) -> Callable[[Tree], tuple[int, int]]:
+    """As people write a product rule: ``W @ hdot + Wdot @ h + bdot``.
+
+    What comes from further back stands first; of the directions, matrices before vectors.
+    """
     place = {name: k for k, name in enumerate(found.graph.tensors)}
-    known = {t.name: (-len(t.shape), place[name]) for name, t in found.of.items()}
+    known = {
+        t.name: (-len(t.shape) if name in seeds.given else -99, place[name])
+        for name, t in found.of.items()
+    }
     return lambda tree: min((known[n] for n in names(tree) if n in known), default=(0, 0))
 
 

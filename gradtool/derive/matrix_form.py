@@ -45,7 +45,8 @@ def _with_diagonal(body: Poly, row: Index, column: Index) -> Tree | None:
         return None
     trees = [_diagonal(on_diagonal, row)]
     if rest.terms:
-        trees.append(raised(rest, (row, column)))
+        # A number is subtracted from every entry: eye(D) - 1 / D.
+        trees.append(raised(rest, (row, column) if rest.indices else ()))
     if any(_is_indexed(tree) for tree in trees):
         return indexed_tree(_factored(body), (row, column))
     result = trees[0] if len(trees) == 1 else _sum(*trees)
@@ -170,7 +171,7 @@ def _factored(body: Poly) -> Poly:
         product(t.coefficient, [f for f in t.factors if f not in shared], t.bound)
         for t in body.terms
     )
-    if len(rest.terms) < 2:
-        return body
+    if len(rest.terms) < 2 or any(t.bound for t in rest.terms):
+        return body  # a sum over indices stands by itself in index notation
     front = tuple(sorted(shared, key=lambda f: f[0].key))
     return poly_of((Term(Fraction(1), (*front, (Group(rest), Fraction(1)))),))

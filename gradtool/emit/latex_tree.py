@@ -236,13 +236,15 @@ class Printer:
     def product(self, left: Shown, right: Shown, strength: int) -> Shown:
         """HADAMARD, MATMUL or SCALAR; a minus in front and a Σ at the end need no brackets."""
         clash = strength == HADAMARD and left.strength == MATMUL
-        first = bracketed(left.text) if left.strength < strength or clash else left.text
+        inside = left.strength < strength or clash  # a minus within brackets leads no more
+        first = bracketed(left.text) if inside else left.text
         free = {HADAMARD: (BIG, SCALAR), MATMUL: (BIG,), SCALAR: (BIG, MATMUL, SCALAR)}[strength]
         fits = not right.minus and (right.strength >= POWER or right.strength in free)
         second = right.text if fits else bracketed(right.text)
         sign = " \\odot " if strength == HADAMARD else _between(first, second)
         reach = right.strength if fits and right.strength in (BIG, MATMUL) else strength
-        return Shown(f"{first}{sign}{second}", min(reach, strength), left.minus)
+        leads = left.minus and not inside
+        return Shown(f"{first}{sign}{second}", min(reach, strength), leads)
 
     def fraction(self, above: Shown, below: Shown, *, arrays: bool) -> Shown:
         """``\\frac{a}{b}``; a numerator that is tall itself stands behind ``\\frac{1}{b}``."""

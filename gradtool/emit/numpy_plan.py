@@ -170,9 +170,13 @@ class _Planner:
     # -- gradients ------------------------------------------------------------------------
 
     def _fields(self) -> Iterable[tuple[str, str, str]]:
-        for variable in self.spec.variables:
-            if variable.name in self.graph.wanted:
-                yield f"d{variable.name}", variable.name, shape_text(variable.shape)
+        asked = {line.of for line in self.derivation.lines if line.role == "gradient"}
+        asked |= set(self.derivation.zero)
+        variables = [v.name for v in self.spec.variables]
+        inner = [s.out.name for s in self.graph.statements]
+        for name in (*variables, *inner):
+            if name in asked:
+                yield f"d{name}", name, shape_text(self.graph.tensors[name].shape)
 
     def _results(self) -> frozenset[str]:
         return frozenset(self.module.python(field) for field, _, _ in self._fields())
@@ -309,11 +313,11 @@ class _Planner:
             else:
                 steps.append(simple(self.module, line.name, line.tree, own=own))
         for name in self.derivation.zero:
-            variable = next(v for v in self.spec.variables if v.name == name)
-            shape = tuple(dim_tree(d) for d in variable.shape)
+            whole = self.graph.tensors[name].shape
+            shape = tuple(dim_tree(d) for d in whole)
             tree: Tree = call("zeros", Items(shape)) if shape else integer(0)
             field = f"d{name}"
-            self.module.define(Tensor(field, variable.shape))
+            self.module.define(Tensor(field, whole))
             steps.append(simple(self.module, field, tree))
         return steps
 

@@ -20,6 +20,7 @@ class Values:
         sources: the tensor of the graph that a line defines.
         statements: the definition of every tensor.
         taken: every name that an index must differ from.
+        constants: named numbers.
     """
 
     def __init__(self, derivation: Derivation) -> None:
@@ -35,6 +36,7 @@ class Values:
             self.shown.setdefault(source or line.name, line.name)
         self.statements: dict[str, AnyStatement] = dict(graph.definitions)
         self.statements |= {s.out.name: s for s in derivation.closed.statements}
+        self.constants = graph.constants
         self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
 
     def statement(self, line: Line) -> AnyStatement | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from gradtool.ir.index import Affine, Label
+from gradtool.ir.index import Affine, Label, Tensor
 from gradtool.ir.poly import (
     Access,
     Atom,
@@ -95,6 +95,35 @@ def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
             partial = [_times(left, right) for left in partial for right in factor.terms]
         result += [product(t.coefficient, t.factors, t.bound) for t in partial]
     return poly_of(result)
+
+
+def with_tensor(body: Poly, old: str, new: Tensor) -> Poly:
+    """The expression with one tensor in the place of another, among the labels of indices too."""
+
+    def at(entry: Affine) -> Affine:
+        if not any(label.tensor.name == old for label in _labels(entry)):
+            return entry
+        result = Affine.of(entry.const)
+        for position, coefficient in entry.terms:
+            if isinstance(position, Label):
+                tensor = new if position.tensor.name == old else position.tensor
+                position = Label(tensor, tuple(at(e) for e in position.index))
+            result = result + Affine.of(position) * coefficient
+        return result
+
+    def change(base: Atom) -> Poly | None:
+        match base:
+            case Access(tensor=tensor, index=index):
+                own = new if tensor.name == old else tensor
+                moved = Access(own, tuple(at(e) for e in index))
+                return None if moved == base else atom(moved)
+            case Iverson(relation=relation, value=value):
+                return None if at(value) is value else atom(Iverson(relation, at(value)))
+            case Position(value=value):
+                return None if at(value) is value else atom(Position(at(value)))
+        return None
+
+    return replace_atoms(body, change)
 
 
 def _times(left: Term, right: Term) -> Term:

@@ -24,7 +24,7 @@ from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
 from gradtool.numeric.draw import draw
-from gradtool.numeric.grid import run
+from gradtool.numeric.grid import Setting, run
 from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.ops.errors import OpError
 from gradtool.spec.lines import LineReader
@@ -189,7 +189,7 @@ def _checked(
     scale = mp.mpf(0)
     directions: dict[str, Any] = {}
     for name in derivation_targets(derivation):
-        direction = np.asarray(exact(rng.standard_normal(values[name].shape)), dtype=object)
+        direction = np.asarray(exact(rng.standard_normal(np.shape(known[name]))), dtype=object)
         directions[name] = direction
         tensor = gradients.get(name)
         if tensor is not None:
@@ -198,8 +198,8 @@ def _checked(
             scale += sum((abs(p) for p in products), mp.mpf(0))
 
     def along(sign: int) -> Any:
-        moved = {n: values[n] + sign * step * d for n, d in directions.items()}
-        result = run(graph.statements, {**values, **moved}, setting)
+        moved = {n: sign * step * d for n, d in directions.items()}
+        result = _run_moved(graph.statements, values, moved, setting)
         total = mp.mpf(0)
         for output in graph.outputs:
             total += sum(np.asarray(result[output] * weights[output]).ravel(), mp.mpf(0))
@@ -208,6 +208,24 @@ def _checked(
     numeric = (along(1) - along(-1)) / (2 * step)
     difference = abs(numeric - analytic)
     return float(difference / max(abs(numeric), scale, mp.mpf(10) ** -3))
+
+
+def _run_moved(
+    statements: Sequence[AnyStatement],
+    values: Mapping[str, Any],
+    moved: Mapping[str, Any],
+    setting: Setting,
+) -> dict[str, Any]:
+    """A forward pass with something added to inputs, and to values as soon as they are computed."""
+    known = {**values, **{n: values[n] + d for n, d in moved.items() if n in values}}
+    if not moved.keys() - values.keys():
+        return run(statements, known, setting)
+    for statement in statements:
+        known = run((statement,), known, setting)
+        name = statement.out.name
+        if name in moved:
+            known[name] = known[name] + moved[name]
+    return known
 
 
 def derivation_targets(derivation: Derivation) -> tuple[str, ...]:

@@ -32,13 +32,19 @@ class Compiled:
     constants: tuple[str, ...]
 
 
-def compiled(text: str) -> Compiled:
-    """Execute the text of an emitted module."""
+def namespace_of(text: str) -> dict[str, Any]:
+    """Execute the text of an emitted module: its names."""
     # A name that is unique for the text lets tracebacks show its lines.
     file = f"<gradtool {sha256(text.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     namespace: dict[str, Any] = {"__name__": "gradtool_emitted"}
     exec(compile(text, file, "exec"), namespace)
+    return namespace
+
+
+def compiled(text: str) -> Compiled:
+    """Execute the text of an emitted module with ``forward`` and ``backward``."""
+    namespace = namespace_of(text)
     forward = namespace["forward"]
     named = [p for p in inspect.signature(forward).parameters.values() if p.kind is p.KEYWORD_ONLY]
     sizes = tuple(p.name for p in named if p.default is p.empty)

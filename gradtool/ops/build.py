@@ -16,9 +16,9 @@ from typing import NoReturn, Protocol, TypeAlias
 from gradtool.ir.dims import ONE, Dim, DimError, shape_text
 from gradtool.ir.graph import AnyStatement, MatrixFunction, Reduction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Kind, Label, Tensor
-from gradtool.ir.poly import Access, Atom, Poly, Position, access, atom, number, size
+from gradtool.ir.poly import Poly, Position, access, atom, number, size
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, replace_names
-from gradtool.ir.walk import replace_atoms
+from gradtool.ir.walk import with_tensor
 from gradtool.ops.errors import OpError
 
 Entries: TypeAlias = tuple[Affine, ...]
@@ -303,13 +303,7 @@ def renamed(statement: AnyStatement, old: str, new: Tensor) -> AnyStatement:
     tree = replace_names(statement.tree, {old: Name(new.name)})
     match statement:
         case Statement(body=body):
-
-            def change(base: Atom) -> Poly | None:
-                if isinstance(base, Access) and base.tensor.name == old:
-                    return atom(Access(new, base.index))
-                return None
-
-            return replace(statement, body=replace_atoms(body, change), tree=tree)
+            return replace(statement, body=with_tensor(body, old, new), tree=tree)
         case Reshape(operand=operand):
             return replace(statement, operand=new if operand.name == old else operand, tree=tree)
         case MatrixFunction(operands=several):

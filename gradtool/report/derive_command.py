@@ -175,7 +175,13 @@ def _derived(
         from gradtool.report.differential_sheet import differential_sheet
 
         return differential_sheet(spec, graph, order, staged, extras)
-    wanted = _wanted(spec, graph, wrt)
+    wanted = wanted_of(spec, graph, wrt)
+    inner = [name for name in wanted or () if name not in graph.wanted]
+    if inner and "steps" in extras:
+        raise UsageError(
+            f"--steps explains the gradients of inputs and parameters, not of {inner[0]}",
+            "leave --wrt out: the gradient of every value on the way is explained",
+        )
     sheet, derivation, certificate = make_sheet(spec, graph, wanted, staged)
     extra: dict[str, Any] = {}
     for name in extras:
@@ -183,19 +189,31 @@ def _derived(
     return replace(sheet, extra=extra)
 
 
-def _wanted(spec: LayerSpec, graph: Graph, wrt: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def wanted_of(spec: LayerSpec, graph: Graph, wrt: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The names of --wrt in the order of the spec; None for every differentiable variable.
+
+    Raises:
+        UsageError: a name that has no gradient, or whose gradient is given.
+    """
     if wrt is None:
         if not graph.wanted:
             raise UsageError(f"{spec.name} has no input or parameter that is differentiated")
         return None
+    inner = [
+        s.out.name
+        for s in graph.statements
+        if not s.hidden and s.out.kind == "real" and s.out.name not in graph.outputs
+    ]
+    known = (*graph.wanted, *inner)
     for name in wrt:
-        if name not in graph.wanted:
-            known = ", ".join(graph.wanted)
+        if name in graph.outputs:
+            raise UsageError(f"--wrt {name}: {name} is an output, so d{name} is given")
+        if name not in known:
             raise UsageError(
-                f"--wrt {name}: {spec.name} has no differentiable input or parameter '{name}'",
-                did_you_mean(name, graph.wanted) or f"there are: {known}",
+                f"--wrt {name}: {spec.name} has no differentiable value '{name}'",
+                did_you_mean(name, known) or f"there are: {', '.join(known)}",
             )
-    return tuple(name for name in graph.wanted if name in wrt)
+    return tuple(name for name in known if name in wrt)
 
 
 # -- other formats ------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) ->
     lines = _lines(derivation)
     gradients = {line["of"]: line for line in lines if line["role"] == "gradient"}
     order = [v.name for v in spec.variables if v.name in gradients]
+    order += [name for name in gradients if name not in order]  # values of the forward pass
     return {
         "layer": spec.name,
         "dims": list(derivation.graph.dimensions),

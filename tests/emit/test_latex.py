@@ -126,6 +126,8 @@ def parsed(text: str) -> Tree:
         ("W1[0, 0]", r"\left(W_{1}\right)_{0,0}"),
         ("T3.transpose((0, 2, 1))", r"\left[\left(T_{3}\right)_{m,n,d}\right]_{m,d,n}"),
         ("einsum('nd,md->nm', X, Z)", r"\left[\sum_{d} X_{n,d} \, Z_{m,d}\right]_{n,m}"),
+        # A minus within brackets is not said again in front of a fraction.
+        ("-X.sum(axis=0) * b / c", r"\frac{\left(-\sum_{n} X_{n,:}\right) \odot b}{c}"),
         # Conditions.
         ("X > 0", r"\mathbf{1}\left[X > 0\right]"),
         ("dZ * (X > 0)", DZ + r" \odot \mathbf{1}\left[X > 0\right]"),
