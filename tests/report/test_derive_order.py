@@ -145,7 +145,7 @@ def test_emitted_jacobian_and_hessian(capsys: pytest.CaptureFixture[str]) -> Non
 def test_gradients_of_values_on_the_way(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "two_layer_relu", "--wrt", "Z,W1")
     assert code == 0
-    assert "  dZ   (N, H)   dS @ W2.T * (Z > 0)" in out
+    assert "  dZ   (N, H)   (dS @ W2.T) * (Z > 0)" in out
     assert "  dW1  (D, H)   X.T @ ((Z > 0) * (dS @ W2.T))" in out
     _, text, _ = run(capsys, "two_layer_relu", "--wrt", "Z,W1", "--format", "numpy")
     made = compiled(text)
