@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -11,9 +13,12 @@ from typing import Any
 @cache
 def jax() -> Any:
     """JAX in double precision; imported only by a test that runs."""
+    # The layers here are small: what is optimised is compiled longer than it runs.  The flag
+    # halves the time of the tests; another release of JAX may not know it, and would stop.
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
     found = importlib.import_module("jax")
     found.config.update("jax_enable_x64", True)
-    # The layers here are small: what is optimised is compiled longer than it runs.
     found.config.update("jax_disable_most_optimizations", True)
     return found
 

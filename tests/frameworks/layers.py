@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.numeric.reference import DerivedReference, reference_for
@@ -18,7 +19,8 @@ from gradtool.spec.model import LayerSpec
 
 Array = np.ndarray[Any, Any]
 PATHS = bundled_specs()
-EVERY = sorted(PATHS)
+# All tests of a layer run in one process (`--dist loadgroup`), which derives it once.
+EVERY = [pytest.param(name, marks=pytest.mark.xdist_group(name), id=name) for name in PATHS]
 
 
 def find(name: str) -> LayerSpec | None:

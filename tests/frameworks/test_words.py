@@ -30,7 +30,11 @@ pytestmark = [
 
 TEXTS = {**SPECS, **{name: f"layer: {name}\n{text}" for name, text in INDEX_LAYERS.items()}}
 EVERY = sorted(TEXTS)
-_GROUP = 12  # layers that JAX compiles at once
+_GROUP = 12  # layers that JAX compiles at once, and that one process derives
+
+
+def _in_group(value: Any, number: int) -> Any:
+    return pytest.param(value, marks=pytest.mark.xdist_group(f"words{number // _GROUP}"))
 
 
 @cache
@@ -51,7 +55,7 @@ def _assert_equal(found: list[Any], expected: list[Any], name: str) -> None:
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=text)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [_in_group(name, k) for k, name in enumerate(EVERY)])
 def test_torch(name: str) -> None:
     one, t = _layer(name), torch()
     function = compiled_function(torch_module(one.spec, one.derivation), one.spec.name)
@@ -76,7 +80,7 @@ def _jax_results(one: Layer) -> Any:
     def results(values: dict[str, Any], upstream: Any) -> list[Any]:
         def of_wanted(*wanted: Any) -> Any:
             every = {**values, **dict(zip(one.wanted, wanted, strict=True))}
-            return function(*every.values(), **told)
+            return function(*(every[v.name] for v in one.spec.variables), **told)
 
         found, pull = jax().vjp(of_wanted, *(values[k] for k in one.wanted))
         outputs = found if isinstance(found, tuple) else (found,)
@@ -85,7 +89,7 @@ def _jax_results(one: Layer) -> Any:
     return results, one.values, given
 
 
-@pytest.mark.parametrize("start", range(0, len(EVERY), _GROUP))
+@pytest.mark.parametrize("start", [_in_group(k, k) for k in range(0, len(EVERY), _GROUP)])
 def test_jax(start: int) -> None:
     chosen = EVERY[start : start + _GROUP]
     several = [_jax_results(_layer(name)) for name in chosen]
