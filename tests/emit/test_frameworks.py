@@ -134,6 +134,12 @@ def test_a_gradient_that_is_left_out_is_refused_because_it_would_count_as_zero(
         EMITTERS[framework](spec, derive(graph_of(spec), ("W",)))
 
 
+@pytest.mark.parametrize("framework", EMITTERS)
+def test_a_loop_is_refused(framework: str) -> None:
+    with pytest.raises(UnsupportedError, match="a loop over an axis"):
+        EMITTERS[framework](*_bundled("discounted_returns"))
+
+
 def test_an_index_that_numpy_and_pytorch_order_differently_is_refused() -> None:
     spec = load_text(
         "layer: l\ninputs: {T: [M, N, D], y: {shape: [K], index: D}}\nforward: Y = T[0, :, y]\n",

@@ -25,6 +25,7 @@ from tests.frameworks.layers import (
     find,
     keywords,
     layer,
+    layer_of,
 )
 
 pytestmark = pytest.mark.frameworks
@@ -118,3 +119,55 @@ def test_emitted_code_passes_check_grads(name: str) -> None:
     check = importlib.import_module("jax.test_util").check_grads
     # The default step of 1e-4 leaves an error of the order of the tolerance, 1e-5.
     check(function, (vector,), order=2, modes=["rev"], eps=1e-5)
+
+
+# -- what a training loop relies on -------------------------------------------------------
+
+SMALL = ("affine", "batch_norm", "max_pool2d", "svm_hinge", "lstm_cell", "dropout", "huber")
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_float32_stays_float32(name: str) -> None:
+    one = layer(name)
+    small = [x.astype(np.float32) if x.dtype == np.float64 else x for x in _arrays(one)]
+    function = _emitted(one)
+    found, pull = jax().vjp(jax().jit(function), *small)
+    outputs = found if isinstance(found, tuple) else (found,)
+    assert {y.dtype for y in outputs} == {np.dtype(np.float32)}
+    given = tuple(np.asarray(g, np.float32) for g in one.upstream.values())
+    gradients = pull(given if len(given) > 1 else given[0])
+    derived = one.gradients()
+    for variable, gradient in zip(one.spec.variables, gradients, strict=True):
+        if variable.name in one.wanted:
+            assert gradient.dtype == np.float32, variable.name
+            np.testing.assert_allclose(gradient, derived[variable.name], rtol=1e-3, atol=1e-4)
+
+
+def test_labels_and_masks_have_no_gradient() -> None:
+    one = layer("svm_hinge")
+    scores, labels = _arrays(one)
+    _, pull = jax().vjp(_emitted(one), scores, labels)
+    _, of_labels = pull(np.asarray(1.0))
+    assert of_labels.dtype == jax().dtypes.float0
+
+
+def test_constants_and_sizes_are_static_keywords() -> None:
+    one = layer_of("layer: l\ninputs: {X: [N]}\nconstants: {a: 2.5, k: 2}\nforward: Y = a * X**k\n")
+    function = compiled_function(jax_module(one.spec, one.derivation), "l")
+    x = np.array([2.0])
+    assert jax().jit(function)(x) == 10
+    assert jax().jit(function, static_argnames=("a", "k"))(x, a=1.0, k=3) == 8
+    told = layer_of(
+        "layer: l\ninputs: {X: [N], y: {shape: [N], index: C}}\n"
+        "forward: Y = X[:, None] * onehot(y, C)\n"
+    )
+    gradients = _gradients(told, _emitted(told))
+    np.testing.assert_allclose(gradients["X"], told.gradients()["X"])
+
+
+def test_the_layer_is_mapped_over_a_batch() -> None:
+    one = layer("batch_norm")
+    x, gamma, beta = _arrays(one)
+    function = _emitted(one)
+    mapped = jax().vmap(function, (0, None, None))(np.stack([x, 2 * x]), gamma, beta)
+    np.testing.assert_allclose(mapped[0], function(x, gamma, beta), rtol=1e-12)

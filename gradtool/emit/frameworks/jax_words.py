@@ -160,7 +160,7 @@ class JaxWords(Words):
 
     def onehot(self, tree: Call) -> Typed:
         labels = self.position(tree.args[0])
-        return call("jax.nn.one_hot", labels, self.classes(tree), dtype=self.dtype()), "real"
+        return call("jax.nn.one_hot", labels, self.classes(tree, 1), dtype=self.dtype()), "real"
 
     rules: ClassVar[Mapping[str, Rule]]
 

@@ -311,7 +311,7 @@ class TorchWords(Words):
         labels = self.position(tree.args[0])
         if not (isinstance(labels, Call) and labels.op.startswith("arg")):
             labels = call("long", labels)
-        rows = call("torch.nn.functional.one_hot", labels, self.classes(tree))
+        rows = call("torch.nn.functional.one_hot", labels, self.classes(tree, 1))
         return call("to", rows, self.dtype()), "real"
 
     rules: ClassVar[Mapping[str, Rule]]

@@ -208,14 +208,18 @@ class Words:
         entries = index.items if isinstance(index, Items) else (index,)
         return call("getitem", operand, Items(tuple(map(self.position, entries)))), kind
 
-    def classes(self, tree: Call) -> Tree:
-        """The number of classes of ``onehot(labels)`` or ``onehot(labels, classes)``."""
-        if len(tree.args) > 1:
-            return self.position(tree.args[1])
+    def classes(self, tree: Call, place: int) -> Tree:
+        """The number of classes of the labels, given as the argument `place` or by themselves."""
+        if len(tree.args) > place:
+            return self.position(tree.args[place])
         size = self.names.classes(tree.args[0])
         if size is None:
-            raise UnsupportedError("onehot of labels whose number of classes is not known")
+            raise UnsupportedError(f"{tree.op} of labels whose number of classes is not known")
         return self.position(dim_tree(size))
+
+    def scatter_add(self, tree: Call) -> Typed:
+        labels, rows = self.position(tree.args[0]), self.real(tree.args[1])
+        return self.need("scatter_add", labels, rows, self.classes(tree, 2)), "real"
 
     def parts(self, tree: Call) -> Items:
         """The arrays that are joined."""
@@ -243,4 +247,5 @@ COMMON: Mapping[str, Rule] = {
     "matmul": Words.matmul,
     "where": lambda words, tree: words.picked(tree),
     "getitem": lambda words, tree: words.getitem(tree),
+    "scatter_add": Words.scatter_add,
 }
