@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 
-from gradtool.check.inventory import Inventory
+from gradtool.check.inventory import Inventory, bound_names
 from gradtool.check.result import Called
 from gradtool.spec.model import Check
 
@@ -69,7 +69,8 @@ class Binding:
     def missing(self, known: Iterable[str]) -> tuple[str, ...]:
         """Names that the snippets call and nobody defines."""
         there = {*known, *dir(builtins), "np", "cell", "step", "module"}
-        there |= {node.id for node in self._names() if isinstance(node.ctx, ast.Store)}
+        for tree in self._trees():
+            there |= bound_names(tree)
         calls = [
             node.func.id
             for tree in self._trees()

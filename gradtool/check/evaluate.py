@@ -45,7 +45,10 @@ class Program:
 
 @dataclass(slots=True)
 class Evaluation:
-    """One evaluation between its forward and its backward pass, and after."""
+    """One evaluation between its forward and its backward pass, and after.
+
+    `returned` are the user's own outputs, `outputs` what they were after the forward pass.
+    """
 
     namespace: dict[str, Any]
     pristine: Mapping[str, np.ndarray]
@@ -55,6 +58,7 @@ class Evaluation:
     cache: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     mutated: list[str] = field(default_factory=list)
     aliased: list[tuple[str, str]] = field(default_factory=list)
+    returned: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     grad_errors: dict[str, BaseException] = field(default_factory=dict)
@@ -131,8 +135,10 @@ def start(
     for code in (program.setup, program.forward):
         if code:
             exec(code, namespace)
-    evaluation.outputs = {n: namespace[n] for n in program.outputs if n in namespace}
-    evaluation.outputs |= {n: namespace[n] for n in program.read if n in namespace}
+    made = [n for n in (*program.outputs, *program.read) if n in namespace]
+    evaluation.returned = {n: namespace[n] for n in made}
+    # A backward pass may write into what the forward pass has returned.
+    evaluation.outputs = {n: _kept(value) for n, value in evaluation.returned.items()}
     if watch:
         _note_mutations(evaluation)
         new = [namespace[n] for n in namespace if n not in before_names]
@@ -172,6 +178,10 @@ def finish(program: Program, evaluation: Evaluation) -> None:
             _note_aliases(evaluation)
 
 
+def _kept(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
 def _given(array: np.ndarray) -> Any:
     # A scalar input is a NumPy scalar: it behaves like a Python number and cannot be changed.
     return array.copy() if array.ndim else array[()]
@@ -189,7 +199,7 @@ def _same(now: np.ndarray, then: np.ndarray) -> bool:
 
 
 def _note_aliases(evaluation: Evaluation) -> None:
-    results = {f"d{n}": v for n, v in evaluation.gradients.items()} | evaluation.outputs
+    results = {f"d{n}": v for n, v in evaluation.gradients.items()} | evaluation.returned
     arrays = {n: v for n, v in results.items() if isinstance(v, np.ndarray) and v.ndim}
     inputs = {n: v for n, v in evaluation.given.items() if isinstance(v, np.ndarray)}
     names = list(arrays)

@@ -280,3 +280,17 @@ def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
                 value=ast.Attribute(value=ast.Name(id="self"), attr=name), ctx=ast.Store()
             ):
                 yield name
+
+
+def bound_names(tree: ast.AST) -> set[str]:
+    """Every name that a piece of code gives a meaning; "*" where it imports unknown ones."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+    return names

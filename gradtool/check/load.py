@@ -19,8 +19,8 @@ from types import ModuleType
 from gradtool.check import modernise
 from gradtool.check.cells import Cell, FileProblem, read_cells
 from gradtool.check.definitions import definitions
+from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
-from gradtool.check.python2 import bound_names
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,

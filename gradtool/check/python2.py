@@ -9,6 +9,8 @@ import io
 import tokenize
 from collections.abc import Iterable
 
+from gradtool.check.inventory import bound_names
+
 # Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
 INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
 _OLD_STATEMENTS = frozenset({"print", "exec", "raise", "except"})
@@ -31,20 +33,6 @@ def is_python2(text: str, error: SyntaxError) -> bool:
     line = lines[error.lineno - 1] if error.lineno and error.lineno <= len(lines) else ""
     words = _tokens(line)
     return bool(words) and (words[0] in _OLD_STATEMENTS or "<>" in words or "`" in words)
-
-
-def bound_names(tree: ast.AST) -> set[str]:
-    """Every name that a piece of code gives a meaning; "*" where it imports unknown ones."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                names.add(name)
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                names |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
-    return names
 
 
 def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:

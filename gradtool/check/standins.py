@@ -11,7 +11,7 @@ import importlib.machinery
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType, GeneratorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gradtool.check.shims import NUMPY_ALIASES, SHIMS, SILENT
@@ -236,6 +236,7 @@ def install_numpy_aliases(tell: Tell) -> None:
 
     np.__dict__["__getattr__"] = lookup
     _accept_newshape(tell)
+    _sum_generators(tell)
 
 
 def _accept_newshape(tell: Tell) -> None:
@@ -251,6 +252,21 @@ def _accept_newshape(tell: Tell) -> None:
         return plain(a, *args, **keywords)
 
     np.__dict__["reshape"] = reshape
+
+
+def _sum_generators(tell: Tell) -> None:
+    """Let `np.sum` take a generator again, as the built-in sum does."""
+    import numpy as np
+
+    plain = np.sum
+
+    def add_up(a: Any, *args: Any, **keywords: Any) -> Any:
+        if isinstance(a, GeneratorType) and not args and not keywords:
+            tell("np.sum of a generator no longer exists in NumPy: read as sum")
+            return sum(a)
+        return plain(a, *args, **keywords)
+
+    np.__dict__["sum"] = add_up
 
 
 def _is_ours(frame: FrameType) -> bool:

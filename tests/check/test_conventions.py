@@ -588,6 +588,32 @@ def test_stated_conventions(tmp_path: Path, name: str) -> None:
     assert set(standing.values()) == {"ok"}
 
 
+def test_a_backward_that_writes_into_the_output_leaves_the_forward_right(tmp_path: Path) -> None:
+    text = """
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+def sigmoid_grad(f):
+    f *= 1 - f
+    return f
+"""
+    reference = references.sigmoid().checked_by(
+        forward="A = sigmoid(Z)", backward="dZ = dA * sigmoid_grad(A)"
+    )
+    verdict = judged(tmp_path, reference, text).verdict
+    assert verdict.verdict == "pass"
+    assert [remark.code for remark in verdict.conduct] == ["mutates"]
+
+
+def test_a_snippet_may_define_what_it_calls(tmp_path: Path) -> None:
+    reference = references.sigmoid().checked_by(
+        setup="class Half:\n    def __call__(self, x): return np.exp(x / 2)\n"
+        "def ratio(x): return 1 / (1 + Half()(-2 * x))",
+        forward="A = ratio(Z)",
+        backward="dZ = dA * slope(A)",
+    )
+    assert judged(tmp_path, reference, "def slope(a): return a * (1 - a)").verdict.verdict == "pass"
+
+
 def test_a_jacobian_is_contracted_in_the_line(tmp_path: Path) -> None:
     text = """
 def sigmoid(z):

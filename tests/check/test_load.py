@@ -43,6 +43,7 @@ def check(file: Path, reference: HandReference | None = None, seconds: float = 1
         ("from past.builtins import xrange\n", "past.builtins is not installed"),
         ("x = np.float(3)\n", "np.float no longer exists"),
         ("x = np.reshape(np.arange(4), newshape=(2, 2))\n", "np.reshape(newshape=…) no longer"),
+        ("x = np.sum(i for i in range(3))\n", "np.sum of a generator no longer exists"),
         ("from numpy.linalg import gone\n", "numpy.linalg.gone is not there"),
         ("data = np.load('train.npy')\n", "only the definitions"),
         ("data = open('train.csv').read()\nN = len(data)\n", "only the definitions"),
