@@ -262,6 +262,8 @@ class _Compact:
         if name in self.keep:
             return None
         own = self._own(statement)
+        if self.staged and self._named(name) and any(True for _ in accesses(own)):
+            return None  # one line for every line of the forward pass
         if self.direction == "whole":
             return self._written_out(body, replace(statement, body=own))
         if name in self.found.begun and len(own.terms) > 1:

@@ -270,6 +270,7 @@ def _begins_negative(parts: list[Product]) -> bool:
 def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
     """The greatest factor of all terms; denominators made of sizes are cleared too."""
     shared: dict[Unit, Fraction] = {}
+    sizes: dict[Unit, Fraction] = {}
     every = {unit for _, units in terms for unit in units}
     for unit in sorted(every, key=lambda u: u.key):
         exponents = [units.get(unit, Fraction(0)) for _, units in terms]
@@ -283,8 +284,22 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
         elif high < 0:
             shared[unit] = low if _is_scalar(unit) else high
         elif low < 0 and _is_size(unit) and sum(e == low for e in exponents) >= 2:
+            sizes[unit] = low
+    for unit, low in sizes.items():
+        # N * dY - … over N, but dmu / N + dxhat / std: no fraction above a fraction bar.
+        lacking = [units for _, units in terms if units.get(unit, Fraction(0)) > low]
+        if not any(_divided(units, shared) for units in lacking):
             shared[unit] = low
     return shared
+
+
+def _divided(units: dict[Unit, Fraction], shared: dict[Unit, Fraction]) -> bool:
+    """Whether a term has a denominator of its own."""
+    return any(
+        exponent < min(shared.get(unit, Fraction(0)), Fraction(0))
+        for unit, exponent in units.items()
+        if not _is_scalar(unit)
+    )
 
 
 def _is_size(unit: Unit) -> bool:

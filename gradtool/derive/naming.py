@@ -95,7 +95,7 @@ def wishes(graph: Graph, needed: Collection[str]) -> Mapping[str, str]:
         inner = tree.args[0] if tree.args else None
         if isinstance(inner, Name) and inner.id in needed and inner.id in hidden:
             source = hidden[inner.id].tree
-            if isinstance(source, Call) and source.op in _SUMS and inner.id not in graph.hints:
+            if isinstance(source, Call) and source.op in _SUMS:
                 owners[inner.id] = statement.out.name
     owners = {name: owner for name, owner in owners.items() if name not in found}
     return {**_numbered(owners, graph), **found}

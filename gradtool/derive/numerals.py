@@ -61,9 +61,9 @@ def scalar_fraction(
         top.append(numeral(size))
     else:
         if size.numerator != 1:
-            top.append(integer(size.numerator))
+            top.append(numeral(Fraction(size.numerator)))
         if size.denominator != 1:
-            bottom.append(integer(size.denominator))
+            bottom.append(numeral(Fraction(size.denominator)))
     root_top: list[Tree] = []
     root_bottom: list[Tree] = []
     for base, exponent in scalars:

@@ -18,6 +18,7 @@ from gradtool.derive.cotangents import Cotangents, Turned
 from gradtool.derive.indexform import declared, index_names, scalar_tree
 from gradtool.derive.turn import settled, turn, with_tapes
 from gradtool.ir.dims import ONE, ZERO
+from gradtool.ir.errors import at_line
 from gradtool.ir.graph import (
     AnyStatement,
     Graph,
@@ -154,8 +155,9 @@ def reverse(
             continue
         match statement:
             case Statement():
-                for name, arrival in _pull(statement, cotangent, needed, graph, place):
-                    gathered.setdefault(name, []).append(arrival)
+                with at_line(statement.line):
+                    for name, arrival in _pull(statement, cotangent, needed, graph, place):
+                        gathered.setdefault(name, []).append(arrival)
             case Reshape(operand=operand):
                 if operand.name in needed:
                     made = Tensor(f"{cotangent.name}:{operand.name}", operand.shape)

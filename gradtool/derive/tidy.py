@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gradtool.derive.chains import Signed, collected
 from gradtool.derive.line import Line
+from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph
-from gradtool.ir.tree import Call, Number, Tree, call, rebuild
+from gradtool.ir.tree import Call, Items, Name, Number, Tree, call, rebuild
+from gradtool.ops.shape import dim_tree
 
 
 def tidied(lines: Sequence[Line], graph: Graph) -> list[Line]:
@@ -16,10 +18,24 @@ def tidied(lines: Sequence[Line], graph: Graph) -> list[Line]:
     shapes = {t.name: t.shape for t in graph.tensors.values()}
     shapes |= {line.name: line.shape for line in lines}
     vectors = {name for name, shape in shapes.items() if len(shape) == 1}
-    return [
-        replace(line, tree=_with_sign_first(_collected(line.tree, len(line.shape), vectors)))
-        for line in lines
-    ]
+    result = []
+    for line in lines:
+        tree = _collected(line.tree, len(line.shape), vectors)
+        result.append(replace(line, tree=_reshaped_once(_with_sign_first(tree), shapes)))
+    return result
+
+
+def _reshaped_once(tree: Tree, shapes: Mapping[str, tuple[Dim, ...]]) -> Tree:
+    """A reshape of a reshape is one; a reshape to the shape that a value has is none."""
+    new = rebuild(tree, lambda child: _reshaped_once(child, shapes))
+    match new:
+        case Call(op="reshape", args=(Call(op="reshape", args=(inner, _)), shape)):
+            return _reshaped_once(call("reshape", inner, shape), shapes)
+        case Call(op="reshape", args=(Name(id=name), Items(items=(Number(value=count), last)))):
+            own = shapes.get(name, ())
+            if count == -1 and len(own) == 2 and dim_tree(own[1]) == last:
+                return new.args[0]
+    return new
 
 
 def _with_sign_first(tree: Tree) -> Tree:

@@ -19,7 +19,7 @@ from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Block, Line
 from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.text import line
-from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.errors import SingularError, UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
@@ -64,23 +64,30 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     worst = 0.0
     done: list[Mapping[str, int]] = []
     skipped: list[Mapping[str, int]] = []
+    line = 0
     for number, sizes in enumerate(size_sets(graph, spec.sizes)):
         try:
-            error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 60)
-            if error > REQUIRED:  # an ill-conditioned point needs more digits
-                error = _checked(spec, graph, derivation, statements, gradients, sizes, number, 160)
-        except ZeroDivisionError:
+            for digits in (60, 160, 640):  # an ill-conditioned point needs more digits
+                error = _checked(
+                    spec, graph, derivation, statements, gradients, sizes, number, digits
+                )
+                if error <= REQUIRED:
+                    break
+        except ZeroDivisionError as singular:
             skipped.append(sizes)
+            line = line or (singular.line if isinstance(singular, SingularError) else 0)
             continue
         if not error <= REQUIRED:
             raise CertificationError(_report(spec, derivation, sizes, error))
         worst = max(worst, error)
         done.append(sizes)
     if not done:
-        raise UnsupportedError(
+        refusal = UnsupportedError(
             f"{spec.name} is singular at every size that was tried (a division by zero)",
             "give inputs a domain, or pin sizes: under sizes:",
         )
+        refusal.line = line
+        raise refusal
     digits = 59 if worst == 0 else min(59, int(-math.log10(worst)))
     return Certificate(digits, tuple(done), tuple(skipped))
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradtool.ir.dims import Dim
-from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.errors import UnsupportedError, at_line
 from gradtool.ir.graph import AnyStatement, Loop, MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
@@ -98,7 +98,8 @@ def run(
             made = _result(statement, loops[id(loop)][statement.source], known, setting)
             known[statement.out.name] = _array(made)
         else:
-            known[statement.out.name] = _array(evaluate(statement, known, setting, fixed))
+            with at_line(statement.line):
+                known[statement.out.name] = _array(evaluate(statement, known, setting, fixed))
     return known
 
 

@@ -19,6 +19,7 @@ from gradtool.report.order import Order
 from gradtool.report.progress import Live, Nothing, Plain, progress
 from gradtool.report.sheet import Sheet
 from gradtool.spec.errors import SpecError
+from gradtool.spec.located import located
 from gradtool.spec.model import LayerSpec
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
@@ -64,7 +65,8 @@ def run(
     results: list[Sheet] = []
     with _bar(len(loaded)) as bar:
         for spec in loaded:
-            results.append(sheet_of(spec, wrt, staged, _wants(form, steps), order))
+            with located(spec):
+                results.append(sheet_of(spec, wrt, staged, _wants(form, steps), order))
             bar.step(spec.name, True)
     if len(loaded) > 1:
         print(_summary(results, time.monotonic() - started), file=sys.stderr)
@@ -285,9 +287,10 @@ def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
     from gradtool.spec.forward import graph_of
 
     for spec in loaded:
-        graph = graph_of(spec, finder(spec))
-        refuse_loops(graph, "--at")
-        _print_plain(at_point_lines(spec, graph, at, _width(out)), out)
+        with located(spec):
+            graph = graph_of(spec, finder(spec))
+            refuse_loops(graph, "--at")
+            _print_plain(at_point_lines(spec, graph, at, _width(out)), out)
     return 0
 
 

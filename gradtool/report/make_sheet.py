@@ -8,16 +8,19 @@ from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.line import Line, Tape
 from gradtool.emit.loops import block_lines, tape_note
 from gradtool.emit.text import line, text
-from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.dims import Dim
 from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
 from gradtool.ir.walk import accesses, atoms
 from gradtool.numeric.certify import Certificate, certify
+from gradtool.report.notes import shape_words, summed_words
 from gradtool.report.sheet import Row, Sheet
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
+
+_SHORT = 50  # characters of a shape that a note repeats
 
 
 def make_sheet(
@@ -49,7 +52,7 @@ def make_sheet(
                 entry.role,
                 entry.name,
                 entry.of,
-                shape_text(entry.shape),
+                shape_words(entry.shape),
                 line(entry.name, entry.tree) if _is_indexed(entry.tree) else text(entry.tree),
                 note,
                 _is_indexed(entry.tree),
@@ -59,8 +62,8 @@ def make_sheet(
         layer=spec.name,
         about=spec.about,
         reference=spec.reference,
-        variables=tuple((v.name, shape_text(v.shape)) for v in spec.variables),
-        outputs=tuple((n, shape_text(graph.tensors[n].shape)) for n in graph.outputs),
+        variables=tuple((v.name, shape_words(v.shape)) for v in spec.variables),
+        outputs=tuple((n, shape_words(graph.tensors[n].shape)) for n in graph.outputs),
         dims=graph.dimensions,
         forward=tuple(part.rstrip() for part in spec.forward.text.split("\n") if part.strip()),
         rows=tuple(rows),
@@ -77,7 +80,7 @@ def make_sheet(
 
 
 def _tape_row(tape: Tape, derivation: Derivation) -> Row:
-    shape = shape_text(derivation.graph.tensors[tape.name].shape)
+    shape = shape_words(derivation.graph.tensors[tape.name].shape)
     name = f"{tape.name}[{tape.index}]"
     return Row("inner", name, "", shape, text(tape.tree), tape_note(tape))
 
@@ -114,15 +117,17 @@ def _note(entry: Line, derivation: Derivation, reader: LineReader) -> str:
     if not isinstance(tree, Call):
         return ""
     if tree.op == "matmul":
-        shapes = [shape_text(reader.shape(a)) for a in tree.args]
+        shapes = [shape_words(reader.shape(a)) for a in tree.args]
         return f"{shapes[0]} @ {shapes[1]}"
     if tree.op == "sum":
         shape = reader.shape(tree.args[0])
         summed = [shape[k] for k in _axes(tree, len(shape))]
-        over = ", ".join(str(dim) for dim in summed)
-        note = f"{shape_text(shape)} summed over {over}"
+        over, sizes = summed_words(shape, _axes(tree, len(shape)))
+        text = shape_words(shape)
+        shown = text if len(text) <= _SHORT else ""
+        note = f"{shown} summed over {over}".strip()
         if entry.role == "gradient" and _broadcast_over(entry.of, derivation.graph, summed):
-            note += f": {entry.of} was broadcast over {over}"
+            note += f": {entry.of} was broadcast over {over if sizes else 'them'}"
         return note
     return ""
 
