@@ -16,7 +16,7 @@ from gradtool.ir.dims import Dim, shape_text
 Role = Literal["output", "gradient"]
 
 SINGLE = ("float32", "float16", "bfloat16")
-_DOUBT = 1e7  # times its bound: what is further out is no matter of rounding
+_DOUBT = 1e3  # times its bound: what is further out is no matter of rounding
 
 _KINDS = {
     "none": "is None: nothing was computed for it",

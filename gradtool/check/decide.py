@@ -8,6 +8,7 @@ from dataclasses import replace
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
+from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
 from gradtool.check.single import is_single
@@ -46,7 +47,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     stress = Stress()
     if right and gradients and measured.trouble is None:
         stress = under_stress(case, by_course)
-        remarks += stress.remarks
+        remarks += [*stress.remarks, *at_kinks(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, from_check, not_found
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
 from gradtool.check.judge import Judgement, failed, judge
-from gradtool.check.live import Live
-from gradtool.check.matching import Layers, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, recognise
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.wanted import EVERYTHING, Wanted
+
+if TYPE_CHECKING:
+    from gradtool.check.live import Live
 
 _SECONDS = 10.0
 _RUN = 40  # candidates that are run where names do not tell
@@ -153,6 +155,8 @@ def _by_running(
     reference: Reference, session: Session, wanted: Wanted, seed: int
 ) -> tuple[Binding, ...]:
     """The bindings of the only candidate whose forward gives the layer's numbers."""
+    from gradtool.check.matching import Layers, match
+
     layers = Layers([reference], seed)
     chosen = [c for c in candidates(session.inventory) if wanted.keeps(c)]
     found = [one for c in chosen[:_RUN] if (one := match(session, c, layers)).layer]

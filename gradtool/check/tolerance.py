@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -21,14 +21,15 @@ from gradtool.numeric.shake import Arrays, Shake
 EPS = float(np.finfo(np.float64).eps)
 _UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
-_SHAKES = 3
+_SHAKES = 2
 _FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
 _PER_ROOT = 0.5  # a long sum, added up one by one: a random walk
 _TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
 _FLOOR = 32.0  # units in the last place of a typical entry
 _ZERO = 4.0  # for a gradient that is zero: units of the largest upstream gradient
 
-Pair = tuple[Arrays, Arrays]
+Pair: TypeAlias = tuple[Arrays, Arrays]
+Moved: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def unit(dtype: str) -> float:
@@ -60,6 +61,7 @@ class Expected:
     seed: int
     work: int
     double: Bounded
+    _moves: Moved
     _made: dict[str, Bounded] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -85,13 +87,13 @@ class Expected:
         """
         if dtype not in self._made:
             eps = unit(dtype)
-            moved = list(_moved(self, eps))
+            right = self.outputs, self.gradients
+            most = _most(right, self._shaken(eps))
             rounded = self._in("float32")
             if rounded is not None:
-                moved.append(_stretched(self.double, rounded, eps / _UNITS["float32"]))
-            self._made[dtype] = _bounded(
-                (self.outputs, self.gradients), moved, self.upstream, eps, self.work
-            )
+                more = [_stretched(self.double, rounded, eps / _UNITS["float32"])]
+                most = _most(right, more, most)
+            self._made[dtype] = _bounded(right, most, self.upstream, eps, self.work)
         return self._made[dtype]
 
     def careful(self) -> Bounded:
@@ -99,12 +101,17 @@ class Expected:
         if "careful" not in self._made:
             longer = self._in(_LONGER) if _LONGER else None
             right: Pair = longer or (self.outputs, self.gradients)
-            moved = [*_moved(self, EPS), (self.outputs, self.gradients)]
+            most = _most(right, [(self.outputs, self.gradients)], self._moves)
             rounded = self._in("float32")
             if rounded is not None:
-                moved.append(_stretched(self.double, rounded, EPS / _UNITS["float32"]))
-            self._made["careful"] = _bounded(right, moved, self.upstream, EPS, self.work)
+                most = _most(
+                    right, [_stretched(self.double, rounded, EPS / _UNITS["float32"])], most
+                )
+            self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work)
         return self._made["careful"]
+
+    def _shaken(self, eps: float) -> Iterable[Pair]:
+        return _shaken(self.reference, self.values, self.upstream, self.sizes, self.seed, eps)
 
     def _in(self, dtype: str) -> Pair | None:
         """The reference in another type; None where it has no such arithmetic."""
@@ -156,17 +163,23 @@ def expected(
     """
     with np.errstate(all="ignore"):
         right = reference.evaluate(values, upstream, sizes)
-        nothing = Bounded(*right, {}, {})
-        made = Expected(reference, values, upstream, sizes, seed, work, nothing)
-        double = _bounded(right, _moved(made, EPS), upstream, EPS, work)
-    return Expected(reference, values, upstream, sizes, seed, work, double)
+    most = _most(right, _shaken(reference, values, upstream, sizes, seed, EPS))
+    double = _bounded(right, most, upstream, EPS, work)
+    return Expected(reference, values, upstream, sizes, seed, work, double, most)
 
 
-def _moved(point: Expected, eps: float) -> Iterable[Pair]:
-    with np.errstate(all="ignore"):
-        for number in range(_SHAKES):
-            shake = Shake(point.seed * _SHAKES + number, eps)
-            yield point.reference.evaluate(point.values, point.upstream, point.sizes, shake=shake)
+def _shaken(
+    reference: Reference,
+    values: Arrays,
+    upstream: Arrays,
+    sizes: Mapping[str, int | float],
+    seed: int,
+    eps: float,
+) -> Iterable[Pair]:
+    for number in range(_SHAKES):
+        shake = Shake(seed * _SHAKES + number, eps)
+        with np.errstate(all="ignore"):
+            yield reference.evaluate(values, upstream, sizes, shake=shake)
 
 
 def _stretched(double: Bounded, rounded: Pair, by: float) -> Pair:
@@ -181,17 +194,20 @@ def _stretched(double: Bounded, rounded: Pair, by: float) -> Pair:
     return moved(double.outputs, rounded[0]), moved(double.gradients, rounded[1])
 
 
-def _bounded(
-    right: Pair, moved: Iterable[Pair], upstream: Arrays, eps: float, work: int
-) -> Bounded:
-    """Bounds out of what the moves change; the moves are taken one by one, to save memory."""
-    most: list[dict[str, np.ndarray]] = [{}, {}]
+def _most(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> Moved:
+    """The largest move of every entry; the moves are taken one by one, to save memory."""
+    most: Moved = (dict(before[0]), dict(before[1])) if before else ({}, {})
     with np.errstate(all="ignore"):
         for pair in moved:
             for found, centre, other in zip(most, right, pair, strict=True):
                 for name, value in centre.items():
                     move = np.abs(other[name] - value)
                     found[name] = np.maximum(found[name], move) if name in found else move
+    return most
+
+
+def _bounded(right: Pair, most: Moved, upstream: Arrays, eps: float, work: int) -> Bounded:
+    with np.errstate(all="ignore"):
         zero = _ZERO * eps * max((_largest(u) for u in upstream.values()), default=1.0)
         zero = max([zero, *(eps * rms(g) for g in right[1].values())])
         return Bounded(

@@ -251,3 +251,28 @@ def centred_backward(dout, shape):
     assert remarks(right) == {"zero"}
     wrong = checked(tmp_path, "centred", centred.replace("DB", "dout.sum(axis=0)"))
     assert wrong.gradients[1].standing == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("mask", "remarked"),
+    [
+        ("(x > 0)", set()),
+        ("(x >= 0)", set()),
+        ("np.where(x == 0, 0.5, x > 0)", set()),
+        ("np.maximum(x, 0) / x", {"kink"}),
+        ("np.where(x == 0, 9.0, x > 0)", {"kink"}),
+    ],
+)
+def test_any_choice_at_a_kink_is_right_and_what_is_no_choice_is_told(
+    tmp_path: Path, mask: str, remarked: set[str]
+) -> None:
+    text = f"""
+import numpy as np
+def relu_forward(x):
+    return np.maximum(x, 0), x
+def relu_backward(dout, x):
+    return dout * {mask}
+"""
+    verdict = checked(tmp_path, "relu", text)
+    assert verdict.verdict == "pass"
+    assert remarks(verdict) == remarked
