@@ -128,7 +128,8 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
             left.remove(parameter)
     texts = {**fixed, **given}
     for parameter in list(left):
-        match = _number(parameter, names) or _configuration(parameter, names)
+        keys = function.reads.get(parameter, ())
+        match = _number(parameter, names) or _configuration(parameter, keys, names)
         if match and match not in given.values():
             texts[parameter] = match
             left.remove(parameter)
@@ -177,8 +178,11 @@ def _number(parameter: str, names: Names) -> str | None:
     return parameter if parameter in names.numbers else same(parameter, names.constants)
 
 
-def _configuration(parameter: str, names: Names) -> str | None:
-    """A dictionary of the spec's constants, for arguments such as ``conv_param``."""
+def _configuration(parameter: str, keys: Sequence[str], names: Names) -> str | None:
+    """A flag, or a dictionary of the spec's constants, for arguments such as ``conv_param``.
+
+    `keys` are those that the function reads; without any the dictionary has all constants.
+    """
     plain = folded(parameter)
     if plain == "mode":
         return '"train"'
@@ -188,13 +192,22 @@ def _configuration(parameter: str, names: Names) -> str | None:
         return "True"
     if not plain.endswith(("param", "params", "config", "hparameters", "hparams", "options")):
         return None
-    spelled = {"pad": ("pad", "padding")}
-    entries = [
-        f'"{key}": {name}'
-        for name in names.constants
-        for key in spelled.get(canonical(name), (name,))
-    ]
-    return "{" + ", ".join(['"mode": "train"', *entries]) + "}"
+    entries = {"mode": '"train"'}
+    for key in keys:
+        if constant := _constant(key, names):
+            entries[key] = constant
+    if not keys:
+        spelled = {"pad": ("pad", "padding")}
+        for name in names.constants:
+            entries |= dict.fromkeys(spelled.get(canonical(name), (name,)), name)
+    return "{" + ", ".join(f'"{key}": {value}' for key, value in entries.items()) + "}"
+
+
+def _constant(key: str, names: Names) -> str | None:
+    """The constant that an entry of a configuration means; a window is as high as it is wide."""
+    found = same(key, names.constants)
+    windows = ("poolheight", "poolwidth", "poolsize", "kernelsize", "f", "hh", "ww")
+    return found or ("size" if folded(key) in windows and "size" in names.constants else None)
 
 
 def sizes_for(parameter: str, names: Names) -> str | None:

@@ -247,3 +247,20 @@ def affine_loss() -> HandReference:
         return {"W": v["X"].T @ Y, "b": Y.sum(axis=0)}
 
     return HandReference(layer, ("L",), {"L": ()}, forward, backward, SETS)
+
+
+def window_sum() -> HandReference:
+    """Sums of `size` rows, `stride` apart."""
+    layer = spec("sum_pool", variable("X", "input", "2*N + 1", "D"))
+
+    def forward(v: Arrays, s: Sizes) -> dict[str, np.ndarray]:
+        return {"Y": np.stack([v["X"][2 * i : 2 * i + 3].sum(0) for i in range(s["N"])])}
+
+    def backward(v: Arrays, up: Arrays, s: Sizes) -> dict[str, np.ndarray]:
+        rows = [np.repeat(up["Y"][i : i + 1], 3, axis=0) for i in range(s["N"])]
+        padded = [np.pad(r, ((2 * i, 2 * (s["N"] - 1 - i)), (0, 0))) for i, r in enumerate(rows)]
+        return {"X": np.sum(padded, axis=0)}
+
+    return HandReference(
+        layer, ("Y",), {"Y": shape("N", "D")}, forward, backward, SETS, {"size": 3, "stride": 2}
+    )

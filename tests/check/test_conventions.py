@@ -410,6 +410,25 @@ def cost(theta, X):
         "Y.mean(axis=0)",
         "b",
     ),
+    "settings in a dictionary": (
+        "window_sum",
+        """
+def sum_pool_forward(x, pool_param):
+    k, s = pool_param["pool_width"], pool_param["stride"]
+    starts = range(0, len(x) - k + 1, s)
+    return np.stack([x[i:i + k].sum(0) for i in starts]), (x, pool_param)
+def sum_pool_backward(dout, cache):
+    x, pool_param = cache
+    k, s = pool_param["pool_width"], pool_param["stride"]
+    dx = np.zeros_like(x)
+    for j, d in enumerate(dout):
+        dx[s * j:s * j + k] += d
+    return dx
+""",
+        "] += d",
+        "] = d",
+        "X",
+    ),
     "results left in attributes": (
         "affine",
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,10 @@ def load_data(path, n):
 KNOWN = {"affine": references.affine, "sigmoid": references.sigmoid}
 
 
-def verdicts(folder: Path, text: str = FILE, wanted: Wanted = EVERYTHING) -> list[Verdict]:
-    file = folder / "layers.py"
+def verdicts(
+    folder: Path, text: str = FILE, wanted: Wanted = EVERYTHING, name: str = "layers.py"
+) -> list[Verdict]:
+    file = folder / name
     file.write_text(text)
     layers = Layers([make() for make in KNOWN.values()], seed=0)
     worker = Worker(folder, 10)
@@ -108,6 +111,15 @@ def test_a_candidate_that_ends_the_process_spoils_no_other(tmp_path: Path) -> No
 def test_a_name_or_a_line_chooses(tmp_path: Path, wanted: Wanted) -> None:
     (only,) = verdicts(tmp_path, wanted=wanted)
     assert only.layer == "sigmoid"
+
+
+@pytest.mark.parametrize("wanted", [Wanted(cell=2), Wanted(cell=2, line=5)])
+def test_one_cell_of_a_notebook(tmp_path: Path, wanted: Wanted) -> None:
+    texts = ["import numpy as np\n%matplotlib inline", FILE.partition("def thing")[0], FILE]
+    texts[2] = "def thing" + FILE.partition("def thing")[2]
+    cells = [{"cell_type": "code", "source": text} for text in texts]
+    (only,) = verdicts(tmp_path, json.dumps({"cells": cells}), wanted, "homework.ipynb")
+    assert (only.layer, only.verdict) == ("affine", "pass")
 
 
 def test_a_line_without_a_function_says_so(tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ from gradtool.numeric.reference import reference_for
 from gradtool.report import check_text, library
 from gradtool.spec.load import load_path
 
-
 _SECONDS = 60.0  # importing a framework on a busy machine takes its time
 
 
