@@ -25,6 +25,7 @@ from gradtool.ir.poly import (
     atom,
     number,
 )
+from gradtool.ir.walk import accesses, labels
 from gradtool.ops.scalar import FUNCTIONS
 
 
@@ -53,9 +54,18 @@ def partial(term: Term, access: Access) -> Poly:
     return table.back(derivative)
 
 
-@lru_cache(maxsize=1024)
 def cancelled(body: Poly) -> Poly | None:
     """A sum without reductions as one cancelled fraction, expanded; None when it has sums."""
+    # Expressions compare by their texts, which name indices and tensors without their sizes: those
+    # of another layer, or of another variable, must not come back.
+    sizes = frozenset((index.name, index.size) for index in body.indices)
+    shapes = frozenset((a.tensor.name, a.tensor.shape, a.tensor.kind) for a in accesses(body))
+    named = frozenset((x.tensor.name, x.tensor.shape, x.tensor.labels) for x in labels(body))
+    return _cancelled(body, (sizes, shapes, named))
+
+
+@lru_cache(maxsize=1024)
+def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     if any(term.bound for term in body.terms):
         return None
     table = _Table()

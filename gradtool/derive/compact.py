@@ -106,6 +106,10 @@ class _Compact:
         self.order = {s.out.name: k for k, s in enumerate(found.statements)}
         self.forward = {d.name: f for f, d in found.of.items()}
         self.targets = self._targets()
+        # Values of the forward pass whose own cotangents are wanted.
+        self.asked = {
+            found.of[n].name for n in wanted if n in found.of and n in self.graph.definitions
+        }
         self.kept: dict[str, AnyStatement] = {}
         self.owned: dict[str, Poly] = {}
 
@@ -261,6 +265,8 @@ class _Compact:
             return None
         if name in self.keep:
             return None
+        if name in self.asked:
+            return None  # it is printed anyway
         own = self._own(statement)
         if self.staged and self._named(name) and any(True for _ in accesses(own)):
             return None  # one line for every line of the forward pass

@@ -24,12 +24,15 @@ def shared_values(lines: list[Line], graph: Graph) -> list[Line]:
     while True:
         known = {t for t in graph.tensors if not t.startswith("_")}
         known |= {line.name for line in result if line.role == "inner"}
-        known |= set(graph.dimensions) | set(graph.constants) | {"pi"}
+        numbers = set(graph.dimensions) | set(graph.constants) | {"pi"}
+        known |= numbers
         counts: Counter[Tree] = Counter()
         for line in result:
             if isinstance(line.tree, Call) and line.tree.op == "indexed":
                 continue
-            counts.update(_candidates(line.tree, known))
+            # A size must be written out where it is a size: reshape(X, (N, 2*H)).
+            found = _candidates(line.tree, known)
+            counts.update(tree for tree in found if not names(tree) <= numbers)
         worth = [
             (count * size_of(tree), size_of(tree), tree)
             for tree, count in counts.items()

@@ -148,6 +148,9 @@ def allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
         loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
         if not all(allowed(loop.body, whole) for loop in loops):
             return False
+        best = [s for s in graph.statements if isinstance(s, Statement) and s.reduce != "sum"]
+        if any(index.size.evaluate(whole) < 1 for s in best for index in s.bound):
+            return False  # there is no largest of nothing
         return all(
             dim.evaluate(whole) >= 1 for tensor in graph.tensors.values() for dim in tensor.shape
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text
-from gradtool.ir.index import Affine
+from gradtool.ir.index import Affine, nonnegative
 from gradtool.ir.tree import Call, Items, Literal, Slice, Tree
 from gradtool.ops.build import Builder, Entries, Operand, fail, view
 from gradtool.ops.errors import OpError
@@ -168,7 +168,8 @@ def _chosen(build: Builder, tree: Tree, axis: int, size: Dim) -> _Step:
         )
     if operand.position is None:
         fail("an index must be an integer, a slice, None, ... or labels", tree)
-    if operand.labels is not None and operand.labels != size:
+    # Labels of a shorter axis reach no entry that is not there: X[X[:D - 1].argmax(axis=0)].
+    if operand.labels is not None and not nonnegative(size - operand.labels):
         fail(
             f"the labels index an axis of size {operand.labels}, this axis has the size {size}",
             tree,

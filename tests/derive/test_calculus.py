@@ -1,11 +1,15 @@
-"""Derivatives hold where a quotient would be 0/0: the power rule at zero."""
+"""Derivatives hold where a quotient would be 0/0; what was found for one layer stays there."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from gradtool.derive.calculus import cancelled
 from gradtool.derive.derivation import derive
+from gradtool.ir.dims import Dim
+from gradtool.ir.index import Index, Tensor
+from gradtool.ir.poly import access
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.certify import read_back
 from gradtool.numeric.grid import run
@@ -31,3 +35,13 @@ def test_a_power_with_a_named_exponent_has_its_slope_at_zero(line: str) -> None:
         for v in x
     ]
     np.testing.assert_allclose(found, slopes, atol=1e-8, rtol=1e-6)
+
+
+def test_expressions_of_another_layer_are_not_mistaken_for_this_one() -> None:
+    # Equal texts, other sizes: what is found for one must not be given for the other.
+    for size in ("N", "M"):
+        index = Index("i", Dim.of(size))
+        x = access(Tensor("x", (Dim.of(size),)), (index,))
+        found = cancelled(x * x.power(-1) * x + x)
+        assert found is not None
+        assert {i.size for i in found.indices} == {Dim.of(size)}

@@ -1,0 +1,17 @@
+"""Directions and second derivatives of random programs are right or refused with a typed error."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.programs.generate import generate
+from tests.programs.second import prove_second
+
+
+# 12 and 18 once failed: winners of a shorter axis, and a size that had been given a name.
+@pytest.mark.parametrize("seed", [0, 4, 9, 12, 18, 27])
+def test_random_programs_differentiated_twice(seed: int) -> None:
+    for kind, outcome in prove_second(generate(random.Random(seed)), seed).items():
+        assert outcome.status in ("agrees", "refused", "undefined"), f"{kind}: {outcome.detail}"
