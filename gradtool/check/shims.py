@@ -41,6 +41,14 @@ SHIMS: dict[str, str] = {
         "    return lambda function: function\n"
         "njit = vectorize = autojit = jit\nprange = range\n"
     ),
+    # The same functions on another device.
+    "cupy": (
+        "from numpy import *\nfrom numpy import fft, linalg, random\n"
+        "from types import SimpleNamespace as _Names\n"
+        "asnumpy = asarray\n"
+        "cuda = _Names(set_allocator=lambda *_: None, is_available=lambda: False,\n"
+        "              MemoryPool=lambda: _Names(malloc=None))\n"
+    ),
     "tqdm": (
         "class tqdm:\n"
         "    def __init__(self, iterable=(), *args, **options):\n"

@@ -40,6 +40,7 @@ def check(file: Path, reference: HandReference | None = None, seconds: float = 1
         ("import torch\n@torch.no_grad()\ndef f(): pass\n", "torch is not there"),
         ("from .fast_layers import conv_fast\n", "fast_layers is not there"),
         ("from im2col_cython import col2im_cython\n", "im2col_cython is not there"),
+        ("import cupy as np\nnp.cuda.set_allocator(np.cuda.MemoryPool().malloc)\n", "cupy is not"),
         ("from past.builtins import xrange\n", "past.builtins is not installed"),
         ("x = np.float(3)\n", "np.float no longer exists"),
         ("x = np.reshape(np.arange(4), newshape=(2, 2))\n", "np.reshape(newshape=…) no longer"),
@@ -216,6 +217,7 @@ def test_a_spec_may_say_that_a_file_is_python_2(tmp_path: Path) -> None:
     ("before", "converted"),
     [
         ("", True),
+        ("import cupy as np\nnp.cuda.set_allocator(np.cuda.MemoryPool().malloc)\n", "cupy is not"),
         ("from past.builtins import xrange\n", False),
         ("from six.moves import *\n", False),
         ("try:\n    xrange\nexcept NameError:\n    xrange = range\n", False),

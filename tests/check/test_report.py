@@ -130,3 +130,14 @@ def test_several_specs_are_checked_each() -> None:
     assert "spec batch_norm" in text
     assert "spec affine" in text
     assert "all 3 gradients are right" in text
+
+
+def test_annotations_stand_at_the_line_of_the_mistake() -> None:
+    code, text = run(BATCH_NORM, "batch_norm", form="github")
+    assert code == 1
+    (line,) = text.splitlines()
+    assert line.startswith("::error file=layers.py,line=")
+    assert "title=batch_norm::dx is wrong; dx[" in line
+    assert "should be" in line
+    hidden = run(BATCH_NORM, "batch_norm", form="github", hide_expected=True)[1]
+    assert "should be" not in hidden
