@@ -19,6 +19,39 @@ _FORMULA = {
 }
 
 
+def differential_schema() -> dict[str, Any]:
+    """Of `derive --format json` with --jvp, --jacobian, --hvp or --hessian."""
+    line = {"name": _TEXT, "shape": _TENSOR["shape"], "text": _TEXT, "index": _TEXT, "latex": _TEXT}
+    result = {
+        **_TENSOR,
+        "of": {
+            **_TEXT,
+            "description": "the output, or the variable with the gradient, that changes",
+        },
+        "wrt": {**_TEXT, "description": "the variable that is varied; empty along directions"},
+        "zero": {"type": "boolean"},
+        "symmetric": {"type": "boolean"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gradtool derive --format json, for directions and second derivatives",
+        "type": "array",
+        "items": _object(
+            {
+                "layer": _TEXT,
+                "kind": {"enum": ["jvp", "jacobian", "hvp", "hessian"]},
+                "dims": {"type": "array", "items": _TEXT},
+                "directions": _array(_TENSOR),
+                "upstream": _array(_TENSOR),
+                "results": _array(result),
+                "lines": _array(line),
+                "certified": _CERTIFIED,
+                "version": _TEXT,
+            }
+        ),
+    }
+
+
 def derive_schema() -> dict[str, Any]:
     """Draft 2020-12; later versions may add keys, so unknown ones are allowed."""
     return {
@@ -34,13 +67,7 @@ def derive_schema() -> dict[str, Any]:
                 "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
                 "kept": _array({"name": _TEXT, "text": _TEXT}),
                 "zero": {"type": "array", "items": _TEXT},
-                "certified": _object(
-                    {
-                        "digits": {"type": "integer", "minimum": 30},
-                        "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
-                        "skipped": {"type": "array", "items": _SIZES},
-                    }
-                ),
+                "certified": _CERTIFIED,
                 "version": _TEXT,
             }
         ),
@@ -53,3 +80,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _array(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": _object(properties)}
+
+
+_CERTIFIED = _object(
+    {
+        "digits": {"type": "integer", "minimum": 30},
+        "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
+        "skipped": {"type": "array", "items": _SIZES},
+    }
+)

@@ -1,4 +1,4 @@
-"""Directional and second derivatives of random programs, judged by 60-digit differences.
+"""Directions, Jacobians and second derivatives of random programs, judged by 60-digit differences.
 
     python -m tests.programs.second 300 [--first 0]
 
@@ -16,8 +16,9 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 
-from gradtool.derive.second import Differential, hvp, jvp
+from gradtool.derive.second import Differential, hessian, hvp, jacobian, jvp
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph
@@ -30,21 +31,27 @@ from gradtool.spec.model import LayerSpec
 from tests.programs.generate import Program, generate
 from tests.programs.prove import Outcome, prove
 
+KINDS: dict[str, Callable[[Graph], Differential]] = {
+    "jvp": lambda graph: jvp(graph, graph.wanted),
+    "hvp": lambda graph: hvp(graph, graph.wanted, line),
+    "jacobian": lambda graph: jacobian(graph, [(graph.outputs[0], graph.wanted[0])]),
+    "hessian": lambda graph: hessian(graph, graph.wanted[0], graph.wanted[-1], line),
+}
+
 
 def prove_second(program: Program, seed: int = 0) -> dict[str, Outcome]:
-    """The outcome of both derivatives; never raises for a fault of the engine."""
+    """The outcome of each kind of derivative; never raises for a fault of the engine."""
     try:
         spec = load_text(program.yaml, "program.yaml")
         graph = graph_of(spec)
     except (SpecError, UnsupportedError) as error:
         return {"jvp": Outcome("refused", str(error).splitlines()[0])}
-    return {kind: _judged(kind, spec, graph, program, seed) for kind in ("jvp", "hvp")}
+    return {kind: _judged(kind, spec, graph, program, seed) for kind in KINDS}
 
 
 def _judged(kind: str, spec: LayerSpec, graph: Graph, program: Program, seed: int) -> Outcome:
-    found: Differential | None = None
     try:
-        found = jvp(graph, graph.wanted) if kind == "jvp" else hvp(graph, graph.wanted, line)
+        found = KINDS[kind](graph)
         certify_differential(spec, graph, found)
         return Outcome("agrees")
     except UnsupportedError as error:
@@ -93,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if outcome.status != "refused":
                     print(program.yaml, file=sys.stderr, flush=True)
     for (kind, status), number in sorted(counts.items()):
-        print(f"{kind:<4} {status:<10} {number:>6}")
+        print(f"{kind:<8} {status:<10} {number:>6}")
     print(f"{given.count} programs in {time.process_time() - started:.0f} s of the processor")
     return int(any(status in ("wrong", "crashed") for _, status in counts))
 
