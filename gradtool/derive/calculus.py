@@ -15,10 +15,13 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.poly import (
     Access,
     Atom,
+    Compare,
     Function,
     Group,
+    Iverson,
     Number,
     Poly,
+    Position,
     Size,
     Symbol,
     Term,
@@ -68,6 +71,8 @@ def cancelled(body: Poly) -> Poly | None:
 def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     if any(term.bound for term in body.terms):
         return None
+    if _is_cancelled(body):
+        return body
     table = _Table()
     # x**(g - 1) as x**g / x, so that powers with a name in the exponent meet.
     powers: dict[Any, Any] = {}
@@ -80,6 +85,17 @@ def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     whole = table.poly(body).replace(lambda e: e.is_Pow and not e.exp.is_number, split)
     flat = sympy.expand(sympy.cancel(sympy.together(whole)))
     return table.back(flat.xreplace({symbol: power for power, symbol in powers.items()}))
+
+
+def _is_cancelled(body: Poly) -> bool:
+    """A polynomial of plain entries, or one fraction of them, is in that form already."""
+    return all(
+        isinstance(base, Access | Symbol | Size | Iverson | Compare | Position)
+        and exponent.denominator == 1
+        and (len(body.terms) < 2 or exponent > 0)
+        for term in body.terms
+        for base, exponent in term.factors
+    )
 
 
 _Monomials = tuple[tuple[Fraction, tuple[int, ...]], ...]

@@ -43,7 +43,7 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
-from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.ir.walk import replace_atoms
 
 _MAX_TERMS = 30
 _NAME = 1.2  # what writing a named tangent in place must save
@@ -99,7 +99,7 @@ class _Compact:
         self.found = found
         self.keep = keep
         self.graph: Graph = found.graph
-        self.knowledge = Knowledge(found.graph)
+        self.knowledge = Knowledge.of_graph(found.graph)
         self.staged = staged
         self.wanted = wanted
         self.raw = {s.out.name: s for s in found.statements}
@@ -254,7 +254,7 @@ class _Compact:
 
     def _latest(self, body: Poly, settled: set[str]) -> str | None:
         """The cotangent nearest to the inputs that is not decided yet."""
-        present = {a.tensor.name for a in accesses(body) if a.tensor.name in self.raw}
+        present = [name for name in body.mentions if name in self.raw]
         open_names = [n for n in present if n not in settled]
         return max(open_names, key=lambda n: self.order[n], default=None)
 
@@ -268,7 +268,7 @@ class _Compact:
         if name in self.asked:
             return None  # it is printed anyway
         own = self._own(statement)
-        if self.staged and self._named(name) and any(True for _ in accesses(own)):
+        if self.staged and self._named(name) and own.mentions:
             return None  # one line for every line of the forward pass
         if self.direction == "whole":
             return self._written_out(body, replace(statement, body=own))
@@ -442,4 +442,4 @@ def _substituted(body: Poly, name: str, statement: Statement) -> Poly:
             return None
         return defined_at(statement.body, statement.free, base.index)
 
-    return replace_atoms(body, change)
+    return replace_atoms(body, change, (name,))

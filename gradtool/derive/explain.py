@@ -281,7 +281,7 @@ class _Explainer:
         total = NOTHING
         for term in body.terms:
             total = total + partial(term, entry)
-        short = simplified(total, Knowledge(stage.graph))
+        short = simplified(total, Knowledge.of_graph(stage.graph))
         free = stage.statement.free
         if len(entry.index) > len(free):  # only axes of size one have no index
             free = tuple(Index(f"@{k}", ONE) for k in range(len(entry.index)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
+from gradtool.derive.calculus import cancelled
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
@@ -54,7 +55,18 @@ class Knowledge:
     folded: dict[str, Poly | None] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     opened: dict[str, Poly] = field(default_factory=dict)
+    short: dict[str, Poly] = field(default_factory=dict)
+    fractions: dict[str, Poly | None] = field(default_factory=dict)
     solved: dict[str, list[tuple[Statement, Access, Poly]]] = field(default_factory=dict)
+
+    @staticmethod
+    def of_graph(graph: Graph) -> Knowledge:
+        """What is known of a graph, kept with it for everything that is derived from it."""
+        known = graph.memory.get(Knowledge)
+        if known is None:
+            known = graph.memory[Knowledge] = Knowledge(graph)
+        assert isinstance(known, Knowledge)
+        return known
 
     @cached_property
     def definitions(self) -> Mapping[str, Statement]:
@@ -81,7 +93,7 @@ class Knowledge:
     @cached_property
     def _patterns(self) -> list[tuple[Statement, Term, frozenset[str]]]:
         """The products, with the tensors that a term must mention to contain them."""
-        return [(s, term, _tensors(term)) for s, term in self._monomials]
+        return [(s, term, term.mentions) for s, term in self._monomials]
 
     @cached_property
     def _unnamed_products(self) -> frozenset[str]:
@@ -115,7 +127,7 @@ class Knowledge:
             entry = defined_at(statement.body, statement.free, base.index)
             return self.open_products(entry)
 
-        return replace_atoms(body, change)
+        return replace_atoms(body, change, self._unnamed_products)
 
     @cached_property
     def order(self) -> Mapping[str, int]:
@@ -246,7 +258,7 @@ class Knowledge:
         signs = _without_signs(term)
         if signs is not None:
             yield signs
-        present = _tensors(term)
+        present = term.mentions
         for statement, pattern, needed in self._patterns:
             if not needed <= present:
                 continue
@@ -499,7 +511,7 @@ class Knowledge:
         for term in body.terms:
             replaced: Poly | None = None
             if term.bound:
-                present = _tensors(term)
+                present = term.mentions
                 for statement, pattern, needed in self._patterns:
                     if pattern.bound and needed <= present:
                         replaced = self._product_reading(statement, pattern, term)
@@ -525,7 +537,7 @@ class Knowledge:
                 return None
             return defined_at(statement.body, statement.free, base.index)
 
-        return replace_atoms(body, change)
+        return replace_atoms(body, change, (name,))
 
     def is_product(self, name: str) -> bool:
         """A named product without a sum, such as ``h = o * tanh(c)``."""
@@ -540,6 +552,12 @@ class Knowledge:
         return term is not None and any(
             isinstance(base, Function) and base.name == "pow" for base, _ in term.factors
         )
+
+    def cancelled(self, body: Poly) -> Poly | None:
+        """An expression as one cancelled fraction; None when it has sums."""
+        if body.key not in self.fractions:
+            self.fractions[body.key] = cancelled(body)
+        return self.fractions[body.key]
 
     def is_quotient(self, name: str) -> bool:
         """Defined as one product with a denominator, such as ``A = Z / u``."""
@@ -657,11 +675,6 @@ def _component(
     chosen = {id(f) for f in inside}
     outside = tuple(f for f in term.factors if id(f) not in chosen)
     return tuple(inside), outside, tuple(i for i in term.bound if i in bound)
-
-
-def _tensors(term: Term) -> frozenset[str]:
-    """Names of all tensors in a product, those inside functions included."""
-    return frozenset(a.tensor.name for a in accesses(Poly((term,))))
 
 
 def _without_signs(term: Term) -> Poly | None:

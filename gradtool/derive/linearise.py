@@ -113,7 +113,7 @@ def _symmetric(derivation: Derivation, of: str, wrt: str) -> bool:
     rows, columns = statement.free[:count], statement.free[count:]
     swapped = _exchanged(statement.body, rows, columns)
     difference = statement.body - swapped
-    return not difference.terms or not simplified(difference, Knowledge(graph)).terms
+    return not difference.terms or not simplified(difference, Knowledge.of_graph(graph)).terms
 
 
 def _exchanged(body: Poly, rows: Sequence[Index], columns: Sequence[Index]) -> Poly:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradtool.derive.calculus import cancelled
 from gradtool.derive.knowledge import Knowledge
 from gradtool.ir.poly import Access, Atom, Function, Poly
-from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.ir.walk import replace_atoms
 
 _MAX_TERMS = 40
 _MANY = 8  # a longer sum is searched greedily
@@ -24,6 +23,12 @@ def simplified(body: Poly, knowledge: Knowledge) -> Poly:
 
     A small beam search: a definition may have to be opened before another one closes.
     """
+    if body.key not in knowledge.short:
+        knowledge.short[body.key] = _searched(body, knowledge)
+    return knowledge.short[body.key]
+
+
+def _searched(body: Poly, knowledge: Knowledge) -> Poly:
     start = knowledge.fold(knowledge.open_products(body))
     best, least = start, knowledge.cost(start)
     width = _WIDTH if len(start.terms) <= _MANY else 1
@@ -52,7 +57,7 @@ def simplified(body: Poly, knowledge: Knowledge) -> Poly:
 def _opened_products(body: Poly, knowledge: Knowledge) -> Poly:
     """Named products written out where that is easier: ``o * (1 - t**2)`` for ``o - t * h``."""
     best, least = body, knowledge.cost(body)
-    for name in sorted({a.tensor.name for a in accesses(body)}):
+    for name in sorted(body.mentions):
         if not knowledge.is_product(name):
             continue
         opened = knowledge.expand(best, name)
@@ -64,7 +69,7 @@ def _opened_products(body: Poly, knowledge: Knowledge) -> Poly:
 
 def _candidates(body: Poly, knowledge: Knowledge) -> Iterator[Poly]:
     """Expressions one or a few definitions away."""
-    present = {a.tensor.name for a in accesses(body)}
+    present = body.mentions
     additive = [name for name in present if _additive(name, body, knowledge)]
     additive.sort(key=lambda n: -knowledge.order[n])
     for name in additive:
@@ -87,10 +92,10 @@ def _candidates(body: Poly, knowledge: Knowledge) -> Iterator[Poly]:
         for name in present:
             if knowledge.is_power(name):
                 whole = knowledge.expand(whole, name)
-        for name in sorted({a.tensor.name for a in accesses(whole)}):
+        for name in sorted(whole.mentions):
             if knowledge.hidden(name) and _additive(name, whole, knowledge):
                 whole = knowledge.expand(whole, name)
-        united = cancelled(whole)
+        united = knowledge.cancelled(whole)
         if united is not None and _denominators(united) <= _denominators(body):
             yield united
     if any(knowledge.hidden(name) for name in present):
@@ -117,7 +122,7 @@ def _in_named_values(body: Poly, knowledge: Knowledge) -> Poly | None:
     whole = body
     for _ in range(8):
         present = sorted(
-            {a.tensor.name for a in accesses(whole) if knowledge.hidden(a.tensor.name)},
+            (name for name in whole.mentions if knowledge.hidden(name)),
             key=lambda n: -knowledge.order.get(n, 0),
         )
         for name in present:
@@ -129,7 +134,7 @@ def _in_named_values(body: Poly, knowledge: Knowledge) -> Poly | None:
             break
         if len(whole.terms) > _MAX_TERMS:
             return None
-    return cancelled(whole)
+    return knowledge.cancelled(whole)
 
 
 def _opened(name: str, body: Poly, knowledge: Knowledge) -> Poly | None:
@@ -186,4 +191,4 @@ def _through(body: Poly, target: Access, value: Poly) -> Poly:
         for base, exponent in term.factors
     ):
         return body
-    return replace_atoms(body, change)
+    return replace_atoms(body, change, (target.tensor.name,))

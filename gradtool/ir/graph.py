@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.errors import UnsupportedError
@@ -163,6 +163,8 @@ class Graph:
         remarks: what the reader should know of the names.
         hints: names that a used spec gave to inner values.
         distributions: constant inputs that sum to one over their last axis, by their domain.
+        memory: what later stages found out about this graph, under keys of their own; a changed
+            graph begins with an empty one.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Graph:
     remarks: tuple[str, ...] = ()
     distributions: frozenset[str] = frozenset()
     hints: Mapping[str, str] = field(default_factory=dict)
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

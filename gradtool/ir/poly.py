@@ -39,6 +39,11 @@ class _ByKey:
         """Names of indices that are summed inside; an outer sum must not use them."""
         return frozenset()
 
+    @property
+    def mentions(self) -> frozenset[str]:
+        """Names of the tensors whose entries occur, inside functions too; labels do not count."""
+        return frozenset()
+
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, _ByKey) and self.key == other.key)
 
@@ -56,6 +61,10 @@ class Access(_ByKey):
     @lazy
     def key(self) -> str:
         return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
+
+    @lazy
+    def mentions(self) -> frozenset[str]:
+        return frozenset((self.tensor.name,))
 
     @lazy
     def indices(self) -> frozenset[Index]:
@@ -204,6 +213,10 @@ class Compare(_ByKey):
     def inner_sums(self) -> frozenset[str]:
         return _summed_inside(self.left, self.right)
 
+    @lazy
+    def mentions(self) -> frozenset[str]:
+        return self.left.mentions | self.right.mentions
+
     def substitute(self, values: Mapping[Index, Affine]) -> Compare:
         if self.indices.isdisjoint(values):
             return self
@@ -258,6 +271,10 @@ class Function(_ByKey):
     def inner_sums(self) -> frozenset[str]:
         return _summed_inside(*self.args)
 
+    @lazy
+    def mentions(self) -> frozenset[str]:
+        return frozenset[str]().union(*(a.mentions for a in self.args))
+
     def substitute(self, values: Mapping[Index, Affine]) -> Function:
         if self.indices.isdisjoint(values):
             return self
@@ -281,6 +298,10 @@ class Group(_ByKey):
     @lazy
     def inner_sums(self) -> frozenset[str]:
         return _summed_inside(self.poly)
+
+    @property
+    def mentions(self) -> frozenset[str]:
+        return self.poly.mentions
 
     def substitute(self, values: Mapping[Index, Affine]) -> Group:
         if self.poly.indices.isdisjoint(values):
@@ -320,6 +341,10 @@ class Term(_ByKey):
         found = frozenset[Index]().union(*(a.indices for a, _ in self.factors))
         return found - frozenset(self.bound)
 
+    @lazy
+    def mentions(self) -> frozenset[str]:
+        return frozenset[str]().union(*(a.mentions for a, _ in self.factors))
+
     def freshened(self) -> Term:
         """The same term with bound indices that nothing else uses (not canonical)."""
         if not self.bound:
@@ -343,6 +368,10 @@ class Poly(_ByKey):
     @lazy
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(t.indices for t in self.terms))
+
+    @lazy
+    def mentions(self) -> frozenset[str]:
+        return frozenset[str]().union(*(t.mentions for t in self.terms))
 
     def __add__(self, other: Poly) -> Poly:
         return poly_of((*self.terms, *other.terms))

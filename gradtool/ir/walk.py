@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 
 from gradtool.ir.index import Affine, Label, Tensor
@@ -70,10 +70,20 @@ def _labels(entry: Affine) -> Iterator[Label]:
             yield from _labels(inner)
 
 
-def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
-    """Replace atoms by expressions, outermost first; None keeps an atom and looks inside it."""
+def replace_atoms(
+    body: Poly, change: Callable[[Atom], Poly | None], among: Collection[str] | None = None
+) -> Poly:
+    """Replace atoms by expressions, outermost first; None keeps an atom and looks inside it.
+
+    `among`: names of tensors, when only their entries change.
+    """
+    if among is not None and body.mentions.isdisjoint(among):
+        return body
     result: list[Term] = []
     for original in body.terms:
+        if among is not None and original.mentions.isdisjoint(among):
+            result.append(original)
+            continue
         # A replacement is written in the term's own indices: they must not look like its sums.
         term = original.freshened()
         changes: list[tuple[Poly, Fraction]] = []
@@ -81,7 +91,7 @@ def replace_atoms(body: Poly, change: Callable[[Atom], Poly | None]) -> Poly:
         for base, exponent in term.factors:
             new = change(base)
             if new is None:
-                new = _inner(base, change)
+                new = _inner(base, change, among)
             if new is None:
                 kept.append((base, exponent))
             else:
@@ -136,11 +146,13 @@ def _times(left: Term, right: Term) -> Term:
     )
 
 
-def _inner(base: Atom, change: Callable[[Atom], Poly | None]) -> Poly | None:
+def _inner(
+    base: Atom, change: Callable[[Atom], Poly | None], among: Collection[str] | None
+) -> Poly | None:
     parts = inside(base)
     if not parts:
         return None
-    new = tuple(replace_atoms(part, change) for part in parts)
+    new = tuple(replace_atoms(part, change, among) for part in parts)
     if all(a is b or a == b for a, b in zip(new, parts, strict=True)):
         return None
     match base:

@@ -26,7 +26,9 @@ def _reduction(
         axes, inside = list(range(x.rank)), []
     else:
         axes = w.axes(x)
-        inside = [("axis=" if w.chance(0.8) else "") + _axes_text(w, x, axes)]
+        # The second argument of a bare max could be a number: the language asks for axis=.
+        named = w.chance(0.8) or word in ("max", "min")
+        inside = [("axis=" if named else "") + _axes_text(w, x, axes)]
     if extra:
         inside.append(extra)
     if keep:
