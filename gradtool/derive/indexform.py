@@ -31,6 +31,7 @@ from gradtool.ops.shape import dim_tree
 def index_names(free: Sequence[Index], body: Poly, taken: Iterable[str] = ()) -> dict[Index, str]:
     """A short name for every index: n for N, d for D, then i, j, k …"""
     used = set(taken) | {a.tensor.name for a in accesses(body)}
+    used |= {label.tensor.name for label in labels(body)}
     names: dict[Index, str] = {}
     every = [*free]
     for term in body.terms:

@@ -26,8 +26,10 @@ from gradtool.ir.tree import (
     Tree,
     call,
     integer,
+    loop_tree,
     names,
     rebuild,
+    replace_names,
 )
 from gradtool.ops.shape import dim_tree
 
@@ -52,8 +54,8 @@ def with_blocks(
         known = _known(result[places[0]], loop)
         writing = _Writing(found.turned[loop], several, graph, known, taken, step_lines)
         block = writing.block()
-        tree = call("loop", *map(Name, sorted(block.reads)))
         for k in places:
+            tree = loop_tree(sorted(block.reads), result[k].name)
             result[k] = replace(result[k], tree=tree, block=block)
         others = [x for k, x in enumerate(result) if k > places[0] and k not in places]
         result = [*result[: places[0]], *(result[k] for k in places), *others]
@@ -99,6 +101,8 @@ class _Writing:
         own = {target for target in self._results()}
         local: dict[str, Tree] = {}
         for line in lines:
+            if line.role == "inner" and line.of in self.entries:
+                continue  # kept by the forward loop
             if line.name in own or line.name in self.taken:
                 fresh = unlike(f"{line.name}_{loop.index}", self.taken | own)
                 self.taken.add(fresh)
@@ -127,7 +131,7 @@ class _Writing:
                     steps.append(Step(target, operator, tree, line.shape, inner, source))
         for hand in self.turned.handed:
             if hand.of not in found.of:
-                shape = found.graph.tensors[hand.of].shape
+                shape = loop.shape_of(hand.of)
                 handing.append(Step(Name(hand.name), "=", _zeros(shape), shape, _zeros(shape)))
         steps += self._in_turn(handing)
         return Block(
@@ -203,12 +207,21 @@ class _Writing:
         return _replaced(tree, table)
 
     def _written(self, tree: Tree) -> Tree:
-        return _replaced(tree, self.entries)
+        return _replaced(_apart(tree, self._outside(tree)), self.entries)
+
+    def _outside(self, tree: Tree) -> frozenset[str]:
+        """Names that entries bring into an expression: no index of it may be called so."""
+        found = {self.turned.forward.index}
+        for name in names(tree):
+            if name in self.entries:
+                found |= names(self.entries[name])
+        return frozenset(found)
 
     # -- what becomes of the values of a step ----------------------------------------------------
 
     def _inner(self, tree: Tree) -> Tree:
-        return _replaced(tree, {k: v for k, v in self.entries.items() if isinstance(v, Name)})
+        renamed = {k: v for k, v in self.entries.items() if isinstance(v, Name)}
+        return _replaced(_apart(tree, self._outside(tree)), renamed)
 
     def _values(self) -> dict[str, Tensor]:
         """The tensors that are written as entries."""
@@ -293,7 +306,7 @@ class _Writing:
                 shape = scan.out.shape
                 steps.append(_plain(scan.out.name, _zeros(shape), shape))
         for hand in self.turned.handed:
-            shape = self.turned.found.graph.tensors[hand.of].shape
+            shape = self.turned.forward.shape_of(hand.of)
             initial = hand.initial
             begin = (
                 _zeros(shape)
@@ -324,7 +337,7 @@ class _Writing:
         statements: list[AnyStatement] = []
         for statement in reversed(body.statements):
             if statement.out.name in wanted:
-                wanted |= operands(statement)
+                wanted |= operands(statement) | names(statement.tree)
                 statements.append(statement)
         new = replace(
             old,
@@ -363,6 +376,32 @@ def _zeros(shape: Sequence[Dim]) -> Tree:
         return integer(0)
     items = tuple(dim_tree(dim) for dim in shape)
     return Call("zeros", (Items(items) if len(items) > 1 else items[0],))
+
+
+def _apart(tree: Tree, outside: frozenset[str]) -> Tree:
+    """Index notation whose indices have other names than what it is about to mention."""
+    if not isinstance(tree, Call):
+        return rebuild(tree, lambda child: _apart(child, outside))
+    declared: tuple[Tree, ...] = ()
+    for group in (tree.args[0] if tree.op == "indexed" else None, tree.keyword("over")):
+        if isinstance(group, Items):
+            declared += group.items
+    bound = {n for one in declared for n in _indices(one)}
+    present = names(tree) | outside
+    table: dict[str, Tree] = {}
+    for name in sorted(bound & outside):
+        fresh = next(c for c in "ijklmnpqrsuvwabcdefgh" if c not in present)
+        present |= {fresh}
+        table[name] = Name(fresh)
+    if table:
+        tree = replace_names(tree, table)
+    return rebuild(tree, lambda child: _apart(child, outside))
+
+
+def _indices(tree: Tree) -> frozenset[str]:
+    """The index that ``n`` or ``n < N`` declares."""
+    first = tree.args[0] if isinstance(tree, Call) else tree
+    return frozenset((first.id,)) if isinstance(first, Name) else frozenset()
 
 
 def _replaced(tree: Tree, table: Mapping[str, Tree]) -> Tree:

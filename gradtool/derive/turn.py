@@ -28,7 +28,7 @@ from gradtool.ir.graph import (
 )
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import NOTHING, Access, Number, Poly, Size, Symbol, access
-from gradtool.ir.tree import Call, Name, Tree
+from gradtool.ir.tree import Call, loop_tree
 from gradtool.ir.walk import atoms, replace_atoms
 
 
@@ -74,7 +74,7 @@ def tape(statement: Scan, source: str, name: str) -> list[AnyStatement]:
     if value is None:
         return []
     out = Tensor(name, (loop.first + loop.size, *value.shape), value.kind, value.labels)
-    tree: Tree = Call("loop", tuple(map(Name, loop.sources)))
+    tree = loop_tree(loop.sources, name)
     return [Scan(out, loop, source, "slices", tree, line=statement.line)]
 
 
@@ -116,6 +116,7 @@ class _Turning:
         names = set(self.loop.body.tensors) | set(graph.tensors)
         self.taken = names | {f"d{name}" for name in names}
         self.slices: dict[str, Sliced] = {}
+        self.reached: set[str] = set()
         self.active = self._active()
 
     def _unlike(self, wish: str) -> str:
@@ -139,6 +140,7 @@ class _Turning:
                 if statement.out.kind == "real" and operands(statement) & reached:
                     reached.add(statement.out.name)
             more = {c.name for c in loop.carried if c.result in reached} - active
+            self.reached = reached
             if not more:
                 break
             active |= more
@@ -165,7 +167,7 @@ class _Turning:
                 fixed.setdefault(scan.source, []).append(seed)
             else:
                 initial[scan.source] = cotangent
-        carried = [c for c in loop.carried if c.name in self.active]
+        carried = [c for c in loop.carried if c.result in self.reached]
         hands = {
             c.name: Tensor(
                 self._unlike(f"d{c.label or c.result}_next"), loop.body.tensors[c.result].shape
@@ -185,7 +187,8 @@ class _Turning:
         if not found.of:
             return None
         handed = tuple(Handed(hands[c.name].name, c.name, initial.get(c.result)) for c in live)
-        return self._assembled(found, handed, tuple(seeds))
+        made = self._assembled(found, handed, tuple(seeds))
+        return made if made.statements else None
 
     def _reversed(self, begins: Mapping[str, list[Tensor | Poly]]) -> Cotangents:
         body = replace(self.loop.body, wanted=self.active, outputs=tuple(begins))
@@ -200,7 +203,7 @@ class _Turning:
         for hand in handed:
             made = found.of.get(hand.of)
             if made is None:
-                shape = loop.body.tensors[hand.of].shape
+                shape = self._shape(hand)
                 free = tuple(Index(f"i{k}:{hand.of}", d) for k, d in enumerate(shape))
                 made = Tensor(f"d{hand.of}", shape)
                 zeros.append(Statement(made, free, NOTHING, Call("zeros", ())))
@@ -239,7 +242,7 @@ class _Turning:
             offset: Dim | None = None,
         ) -> None:
             out = Tensor(f"d{source.name}:{len(made_of)}:{id(turned)}", source.shape)
-            tree: Tree = Call("loop", tuple(map(Name, turned.sources)))
+            tree = loop_tree(turned.sources, out.name)
             made_of.append(
                 Scan(
                     out,
@@ -270,7 +273,10 @@ class _Turning:
         return Turned(loop, found, tuple(wanted), handed, seeds, tuple(made_of), tuple(arrivals))
 
     def _hand_tensors(self, handed: Sequence[Handed]) -> list[Tensor]:
-        return [Tensor(h.name, self.loop.body.tensors[h.of].shape) for h in handed]
+        return [Tensor(h.name, self._shape(h)) for h in handed]
+
+    def _shape(self, hand: Handed) -> tuple[Dim, ...]:
+        return self.loop.shape_of(hand.of)
 
 
 def _numbers(statements: Sequence[AnyStatement]) -> dict[str, Poly]:

@@ -177,6 +177,9 @@ class Arrays:
         self, term: Term, index: Index, entry: Affine, size: Dim | None, drop: frozenset[Atom]
     ) -> Term | None:
         """Replace `index` by the value of `entry`, which lies in ``0 .. size-1`` (None: is 0)."""
+        others = [b for b, _ in term.factors if b not in drop and index in b.indices]
+        if size is None and not others:
+            return None  # a count of entries: no array of zeros would say where there are none
         slope = entry.coefficient(index)
         rest = entry - Affine.of(index) * slope  # h + pad, without the index
         fresh = Index(f"{index.name}~", size if size is not None else ONE)

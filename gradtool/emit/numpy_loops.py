@@ -52,6 +52,7 @@ def forward_loop(module: ModuleNames, loop: Loop, scans: Sequence[Scan], plan: P
     for tensor in body.tensors.values():
         module.define(tensor)
         module.spell(tensor.name)
+        module.taken.add(tensor.name)
     hidden = _hidden_results(module, loop, body)
     names_of = {**names_of, **hidden}
     steps = plan(body, hidden)
@@ -158,11 +159,21 @@ def _in_index(tree: Tree) -> bool:
 
 def _written(module: ModuleNames, step: Printed, tree: Tree, reads: set[str]) -> list[str]:
     """One printed line as code."""
-    if isinstance(step.target, Name) and step.operator == "=" and _in_index(tree):
-        found = line_steps(module, step.target.id, tree)
+    if _in_index(tree):
+        plain = isinstance(step.target, Name) and step.operator == "="
+        name = target_name(step.target)
+        if not plain:
+            name = module.fresh(f"{name}_part")
+            module.define(Tensor(name, step.shape))
+        found = line_steps(module, name, tree)
+        code = [line for one in found for line in one.code]
         for one in found:
             reads |= one.reads
-        return [line for one in found for line in one.code]
+        reads -= {one.defines for one in found}
+        if plain:
+            return code
+        target = position_tree(step.target, module)
+        return [*code, f"{numpy_text(target)} {step.operator} {name}"]
     made = numpy_tree(tree, module)
     target = position_tree(step.target, module)
     reads |= names(made) | names(target)
@@ -203,6 +214,7 @@ def _hidden_results(module: ModuleNames, loop: Loop, body: Graph) -> dict[str, s
 def _index(module: ModuleNames, name: str, size: Dim) -> str:
     module.define(Tensor(name, (), "index", size))
     module.spell(name)
+    module.counters.add(name)
     return module.python(name)
 
 

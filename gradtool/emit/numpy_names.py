@@ -34,6 +34,7 @@ class ModuleNames:
         needs: helpers, ``math`` and ``erf`` that the code has asked for.
         windows: names of arrays of overlapping windows, which have no memory of their own.
         made: arrays that index notation needs and array words do not say, by what they are.
+        counters: the steps of loops, which are plain integers of Python.
         selectors: names of winners of a maximum, with the statement that finds them.
     """
 
@@ -44,6 +45,7 @@ class ModuleNames:
         graph = derivation.graph
         self.graph: Graph = graph
         self.needs: set[str] = set()
+        self.counters: set[str] = set()
         self.selectors: dict[str, Statement] = {}
         self.windows: set[str] = set()
         self.made: dict[Tree, str] = {}
@@ -115,7 +117,7 @@ class ModuleNames:
 
     def kind(self, name: str) -> Kind:
         operand = self.reader.build.scope.get(name)
-        if name == self.seed or operand is None:
+        if name == self.seed or operand is None or name in self.counters:
             return "size"
         if operand.kind == "index":
             return "int"

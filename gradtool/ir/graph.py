@@ -118,6 +118,11 @@ class Loop:
         own = {s.name for s in self.sliced} | {c.name for c in self.carried} | {self.index}
         return tuple(t for t in self.body.inputs if t.name not in own)
 
+    def shape_of(self, name: str) -> tuple[Dim, ...]:
+        """The shape of a carried value, which the body need not read."""
+        result = next(c.result for c in self.carried if c.name == name)
+        return self.body.tensors[result].shape
+
     @cached_property
     def sources(self) -> Mapping[str, Tensor]:
         """The tensors around the loop that it reads."""

@@ -7,7 +7,7 @@ the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
@@ -146,6 +146,11 @@ def size_of(tree: Tree) -> int:
 
 def call(op: str, *args: Tree, **kwargs: Tree) -> Call:
     return Call(op, args, tuple(kwargs.items()))
+
+
+def loop_tree(reads: Iterable[str], result: str) -> Call:
+    """What stands for a result of a loop: the names that the loop reads, and which result it is."""
+    return Call("loop", tuple(map(Name, reads)), (("result", Literal(result)),))
 
 
 def integer(value: int) -> Number:

@@ -156,7 +156,7 @@ def _result(
     for position, value in zip(positions(statement.loop, setting), values, strict=True):
         place = position + setting.size(statement.offset)
         index: tuple[Any, ...] = (*[slice(None)] * statement.axis, place)
-        result[index] = value
+        result[index] = value if np.ndim(value) else np.asarray(value)[()]
     return result
 
 
@@ -351,7 +351,7 @@ class _Grid:
                 return arithmetic.number(value), None
             case Position(value=value):
                 entry = self._entry(value)
-                numbers = np.vectorize(arithmetic.number, otypes=[object])(entry)
+                numbers = np.vectorize(lambda v: arithmetic.number(int(v)), otypes=[object])(entry)
                 return _like(arithmetic, numbers), None
             case Iverson(relation=relation, value=value):
                 entry = self._entry(value)

@@ -63,6 +63,10 @@ class Unreadable(Operand):
 class Frame(Protocol):
     """The loop whose body is being lowered."""
 
+    @property
+    def step(self) -> Tensor:
+        """The step, as a label."""
+
     def slice(self, build: Builder, x: Operand, entries: Sequence[Tree]) -> Sliced | None:
         """What an index with the step in it reads: a slice, and the entries left to apply."""
 

@@ -101,6 +101,14 @@ class IndexNotation:
 
     def _declared(self, entry: Tree) -> str:
         """``i`` or ``i < M``; records a stated range."""
+        frame = self.build.frame
+        first = entry.args[0] if isinstance(entry, Call) and entry.args else entry
+        if frame is not None and isinstance(first, Name) and first.id == frame.step.name:
+            raise OpError(
+                f"'{first.id}' is the step of the loop, it cannot be an index",
+                span_of(entry),
+                hint="choose another letter",
+            )
         if isinstance(entry, Name):
             return entry.id
         if isinstance(entry, Call) and entry.op in ("lt", "le") and isinstance(entry.args[0], Name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -66,6 +66,11 @@ class LoopFrame:
             made += f"_{self.header.index}"
         self.reserved.add(made)
         return made
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The slices that the body reads, and the step."""
+        yield from (o.tensor for o in self._operands.values() if o.tensor is not None)
+        yield self.step
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -180,6 +185,9 @@ class LoopFrame:
         self._inside(Tensor(name, shape), axis, offset, entries[axis])
         wanted = (*shape[:axis], *shape[axis + 1 :])
         value = build.operand(tree)
+        if value.kind == "index" and value.tensor is None:  # the step itself
+            free = build.indices(value.shape)
+            value = build.define(free, build.entry(value, free), value.tree)
         if value.kind == "bool" or value.kind == "index":
             raise OpError("a collected value must be real", tree.span, "multiply it by 1.0")
         if value.shape != wanted:

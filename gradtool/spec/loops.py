@@ -26,7 +26,7 @@ from gradtool.ir.graph import (
 )
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import NOTHING, Access, access
-from gradtool.ir.tree import Call, Name, Span, Tree
+from gradtool.ir.tree import Call, Name, Span, Tree, loop_tree, names
 from gradtool.ir.walk import accesses
 from gradtool.ops.build import Builder, Operand, Unreadable, of_tensor, renamed
 from gradtool.ops.errors import OpError
@@ -229,7 +229,8 @@ class _Lowering:
             source = _copy_of(definition)
             if source is None:
                 break
-            tensor = copied = source
+            tensor = source
+            copied = copied if source.name.startswith("_") else source
         return copied
 
     def _target(self, name: str) -> tuple[Dim, ...]:
@@ -305,7 +306,8 @@ class _Lowering:
         saved = build.statements, build.shared, build.frame, build.line
         inside = dict(self.outer)
         inside |= {name: of_tensor(start.input) for name, start in starts.items()}
-        inside[self.header.index] = of_tensor(frame.step)
+        # The step counts as a number too, as the entries of arange do.
+        inside[self.header.index] = replace(of_tensor(frame.step), tensor=None, labels=None)
         for name in frame.targets:
             inside[name] = Unreadable(
                 (), lambda _: NOTHING, Name(name), why=f"the loop collects into '{name}': its "
@@ -379,6 +381,7 @@ class _Lowering:
         outputs += [cast(Tensor, inside[n].tensor).name for n in carried]
         statements = _alive(statements, outputs)
         read = {t.name: t for t in inputs_of(statements)}
+        read |= self._written(frame, starts, statements)
         body = Graph(
             f"step {self.header.index}",
             tuple(read.values()),
@@ -418,6 +421,20 @@ class _Lowering:
                 hint=f"assign it before the loop too, or collect it:  {kept_by}",
             )  # fmt: skip
 
+    def _written(
+        self,
+        frame: LoopFrame,
+        starts: Mapping[str, _Start],
+        statements: list[AnyStatement],
+    ) -> dict[str, Tensor]:
+        """Tensors that stand in the text of the body and cancel in its meaning: ``0 * u``."""
+        known = {o.tensor.name: o.tensor for o in self.outer.values() if o.tensor is not None}
+        known |= {t.name: t for t in frame.tensors()}
+        known |= {start.input.name: start.input for start in starts.values()}
+        own = {s.out.name for s in statements}
+        mentioned = frozenset[str]().union(*(names(s.tree) for s in statements))
+        return {name: known[name] for name in sorted(mentioned & set(known) - own)}
+
     def _scan(
         self,
         name: str,
@@ -436,7 +453,7 @@ class _Lowering:
         label = name if free else self._unlike(name)
         out = Tensor(label, shape)
         read = [*loop.sources, *([initial.name] if initial is not None else [])]
-        tree: Tree = Call("loop", tuple(map(Name, dict.fromkeys(read))))
+        tree = loop_tree(dict.fromkeys(read), label)
         build.statements.append(
             Scan(
                 out,
@@ -470,7 +487,7 @@ def _alive(statements: list[AnyStatement], wanted: list[str]) -> list[AnyStateme
     needed, kept = set(wanted), []
     for statement in reversed(statements):
         if statement.out.name in needed:
-            needed |= operands(statement)
+            needed |= operands(statement) | names(statement.tree)
             kept.append(statement)
     return kept[::-1]
 

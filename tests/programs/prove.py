@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.emit.text import line as printed
+from gradtool.derive.line import target_name
+from gradtool.emit.loops import printed
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.numeric.arithmetic import Double, HighPrecision
@@ -176,8 +177,8 @@ def _prove(program: Program, rng: random.Random, size_sets: int) -> Outcome:
 
 def _written(derivation: Derivation) -> tuple[object, ...]:
     """All that is printed and judged of a derivation."""
-    lines = [(printed(e.name, e.tree), e.of, e.role, e.shape) for e in derivation.lines]
-    return lines, derivation.zero
+    lines = [(e.name, e.of, e.role, e.shape) for e in derivation.lines]
+    return printed(derivation.lines), lines, derivation.zero
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,9 @@ _PREFIX = "g_"
 
 def _renamed(text: str, names: set[str]) -> str:
     """The same text with a prefix on some names, character for character otherwise."""
-    result, end, before = "", 0, ""
+    inner = text.lstrip()  # a line of a loop
+    result, end, before = text[: len(text) - len(inner)], 0, ""
+    text = inner
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME and token.string in names and before != ".":
             result += text[end : token.start[1]] + _PREFIX + token.string
@@ -210,7 +213,10 @@ def _reread(program: Program, spec: LayerSpec, derivation: Derivation) -> _Backw
     # The language keeps the names of gradients for gradients; here they are plain values.
     upstream = [name for name, _ in derivation.upstream.values()]
     kept = {*upstream, *(e.name for e in derivation.lines if e.role != "inner")}
-    lines = [_renamed(printed(entry.name, entry.tree), kept) for entry in derivation.lines]
+    blocks = dict.fromkeys(e.block for e in derivation.lines if e.block is not None)
+    for block in blocks:
+        kept |= {target_name(s.target) for s in (*block.before, *block.steps, *block.after)}
+    lines = [_renamed(text, kept) for text in printed(derivation.lines)]
     gradients = {e.of: _PREFIX + e.name for e in derivation.lines if e.role == "gradient"}
     here = Place(1, 1)
     given = [
@@ -324,7 +330,7 @@ def _compare_forward(
     double = run(graph.statements, point, setting_for(graph, sizes, Double()))
     assigned = [line.name for line in program.lines]
     declared = {d.name for d in program.declared}
-    pairs = [(n, n) for n in assigned if assigned.count(n) == 1 and n not in declared]
+    pairs = [(n, n) for n in assigned if n and assigned.count(n) == 1 and n not in declared]
     pairs += list(zip(program.outputs, graph.outputs, strict=True))
     for written, tensor in pairs:
         if tensor not in known:

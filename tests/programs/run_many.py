@@ -1,11 +1,12 @@
 """The long run: many random programs, judged in several processes.
 
-    python -m tests.programs.run_many 20000 --jobs 2 [--first 0] [--record FILE] [--shrink FOLDER]
+    python -m tests.programs.run_many 20000 --jobs 2 [--first 0] [--loops] [--record FILE]
+                                      [--shrink FOLDER]
 
-Program k is made from the seed k, so a failure is reproduced by its number.  With a record, every
-outcome is written down at once: a run that was stopped goes on where it was, and the same command
-prints the table of what is there.  Progress goes to stderr, the table to stdout.  Exit code 1
-when a program was wrong or crashed, else 0.
+Program k is made from the seed k, with loops when it is negative, so a failure is reproduced by
+its number.  With a record, every outcome is written down at once: a run that was stopped goes on
+where it was, and the same command prints the table of what is there.  Progress goes to stderr, the
+table to stdout.  Exit code 1 when a program was wrong or crashed, else 0.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.programs.generate import Program, generate
+from tests.programs.looping import generate_loop
 from tests.programs.prove import Outcome, prove
 from tests.programs.shrink import shrink
 
@@ -86,12 +88,17 @@ def _limited(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+def made(seed: int) -> Program:
+    """Program `seed`; the negative ones have loops."""
+    return generate(random.Random(seed)) if seed >= 0 else generate_loop(random.Random(seed))
+
+
 def judge(seed: int) -> Judged:
     """Make and judge program `seed`."""
     started = time.process_time()
     try:
         with _limited(PATIENCE):
-            outcome = prove(generate(random.Random(seed)), seed)
+            outcome = prove(made(seed), seed)
     except TimeoutError as error:
         outcome = Outcome("crashed", "TimeoutError", str(error))
     return Judged(seed, outcome, time.process_time() - started)
@@ -99,7 +106,7 @@ def judge(seed: int) -> Judged:
 
 def small(seed: int, seconds: int = 60) -> tuple[Program, Outcome]:
     """The smallest program found that fails as program `seed` does."""
-    program = generate(random.Random(seed))
+    program = made(seed)
     first = prove(program, seed)
     until = time.process_time() + seconds
 
@@ -159,10 +166,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("count", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--loops", action="store_true", help="programs with loops")
     parser.add_argument("--record", type=Path, help="write every outcome here, and go on from it")
     parser.add_argument("--shrink", type=Path, help="write the small form of failures here")
     given = parser.parse_args(arguments)
     seeds = range(given.first, given.first + given.count)
+    if given.loops:
+        seeds = range(-1 - given.first, -1 - given.first - given.count, -1)
     results = [] if given.record is None else recorded(given.record, seeds)
     done = {one.seed for one in results}
     if done:

@@ -23,7 +23,7 @@ from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 from tests.programs.generate import Declared, Line, Program, generate
 from tests.programs.prove import prove
-from tests.programs.run_many import small
+from tests.programs.run_many import made, small
 
 BATCHES, EACH = 20, 10
 
@@ -39,6 +39,20 @@ def test_random_programs_agree_or_are_refused(batch: int) -> None:
         )
         refused += outcome.status == "refused"
     assert refused <= 1
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_random_loops_agree_or_are_refused(batch: int) -> None:
+    refused = 0
+    for number in range(batch * 8, (batch + 1) * 8):
+        seed = -1000 - number
+        program = made(seed)
+        outcome = prove(program, seed, size_sets=2)
+        assert outcome.status in ("agrees", "refused", "undefined"), (
+            f"program {seed}: {outcome.status}: {outcome.reason}\n{program.yaml}\n{outcome.detail}"
+        )
+        refused += outcome.status == "refused"
+    assert refused <= 2
 
 
 @given(st.integers(10**6, 10**9))
