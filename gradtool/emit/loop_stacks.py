@@ -52,12 +52,18 @@ def stacked(module: ModuleNames, block: Block) -> Block:
                 module.define(Tensor(kept[name], shape))
     steps: list[Step] = []
     for number, step in enumerate(block.steps):
-        if number not in late:
+        if number in late:
+            continue
+        if not isinstance(step.target, Name) or step.target.id not in kept:
             steps.append(step)
-        if isinstance(step.target, Name) and step.target.id in kept:
-            place = call("getitem", Name(kept[step.target.id]), Items((Name(block.index),)))
-            here = Name(step.target.id)
-            steps.append(Step(place, "=", here, step.shape, here))
+            continue
+        place = call("getitem", Name(kept[step.target.id]), Items((Name(block.index),)))
+        if isinstance(step.inner, Call) and step.inner.op == "concatenate":
+            # Joined where it is kept, without a copy.
+            inner = replace(step.inner, kwargs=(*step.inner.kwargs, ("out", place)))
+            steps.append(replace(step, tree=inner, inner=inner))
+            continue
+        steps += [step, Step(place, "=", step.target, step.shape, step.target)]
     begins = {target_name(s.target): s for s in block.before}
     gone: set[str] = set()
     after: list[Step] = []

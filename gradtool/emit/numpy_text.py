@@ -448,7 +448,8 @@ class _Translation:
         (parts,) = tree.args
         items = parts.items if isinstance(parts, Items) else (parts,)
         shown = Items(tuple(self._array(i) for i in items))
-        return Call(_JOINED[tree.op], (shown,), tree.kwargs), "real"
+        kwargs = tuple((k, self.typed(v)[0] if k == "out" else v) for k, v in tree.kwargs)
+        return Call(_JOINED[tree.op], (shown,), kwargs), "real"
 
     def _array(self, tree: Tree) -> Tree:
         return self.real(tree)

@@ -36,7 +36,8 @@ _ONE_THREAD = {
     )
 }
 # No import of NumPy here: how many threads it has is decided when it is loaded.
-_NAMES = ("affine", "batch_norm", "layer_norm", "softmax_ce", "conv2d", "attention", "max_pool")
+_NAMES = ("affine", "batch_norm", "layer_norm", "softmax_ce", "conv2d", "attention", "max_pool",
+          "lstm")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -66,6 +66,22 @@ def _max_pool(X: Any, *, size: int, stride: int) -> Any:
     return np.max(X.reshape(n, c, height // stride, size, width // stride, size), axis=(3, 5))
 
 
+def _sigmoid(X: Any) -> Any:
+    return 1 / (1 + np.exp(-X))
+
+
+def _lstm(X: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    size = h0.shape[1]
+    h, c, steps = h0, np.zeros_like(h0), []
+    for t in range(X.shape[1]):
+        a = X[:, t] @ Wx + h @ Wh + b
+        i, f, o = (_sigmoid(a[:, k * size : (k + 1) * size]) for k in range(3))
+        c = f * c + i * np.tanh(a[:, 3 * size :])
+        h = o * np.tanh(c)
+        steps.append(h)
+    return np.stack(steps, axis=1)
+
+
 LAYERS: Mapping[str, Layer] = {
     "affine": _affine,
     "batch_norm": _norm(0),
@@ -74,4 +90,5 @@ LAYERS: Mapping[str, Layer] = {
     "conv2d": _conv2d,
     "attention": _attention,
     "max_pool": _max_pool,
+    "lstm": _lstm,
 }

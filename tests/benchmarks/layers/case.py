@@ -21,6 +21,7 @@ class Case:
         labels: integer inputs after them: shape and number of classes.
         constants: keywords of the layer.
         title: for the table.
+        scale: of what is drawn.
     """
 
     title: str
@@ -28,11 +29,13 @@ class Case:
     shapes: Mapping[str, tuple[int, ...]]
     labels: Mapping[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     constants: Mapping[str, int] = field(default_factory=dict)
+    scale: float = 1.0
 
     def draw(self, dtype: str) -> list[Array]:
         """Values of the inputs, the same at every call."""
         rng = np.random.default_rng(0)
-        real = [rng.standard_normal(shape).astype(dtype) for shape in self.shapes.values()]
+        drawn = (rng.standard_normal(shape) for shape in self.shapes.values())
+        real = [(self.scale * values).astype(dtype) for values in drawn]
         return real + [rng.integers(0, n, shape) for shape, n in self.labels.values()]
 
 
@@ -92,5 +95,11 @@ CASES: Mapping[str, Case] = {
         "max_pool2d",
         {"X": (32, 32, 32, 32)},
         constants={"size": 2, "stride": 2},
+    ),
+    "lstm": Case(
+        "LSTM, 32 steps of 64x256, state 256",
+        "lstm",
+        {"X": (64, 32, 256), "h0": (64, 256), "Wx": (256, 1024), "Wh": (256, 1024), "b": (1024,)},
+        scale=1 / 16,
     ),
 }

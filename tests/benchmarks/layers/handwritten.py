@@ -75,27 +75,29 @@ def softmax_ce(S: Array, y: Array) -> tuple[Array, Backward]:
 
 
 def conv2d(X: Array, F: Array, b: Array, *, stride: int, pad: int) -> tuple[Array, Backward]:
-    """By im2col: the windows are copied once, in the forward pass, and kept for the backward."""
+    """By im2col, image by image: the windows are copied once and kept for the backward pass.
+
+    The gradient of the images is added place by place of the filter, one small product each, so
+    that no array of all windows is needed.
+    """
     n, c, height, width = X.shape
     k, _, r, s = F.shape
     padded = np.pad(X, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     windows = sliding_window_view(padded, (r, s), (2, 3))[:, :, ::stride, ::stride]
     rows, columns = windows.shape[2:4]
-    patches = windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * rows * columns, c * r * s)
-    filters = F.reshape(k, -1)
-    Y = (patches @ filters.T + b).reshape(n, rows, columns, k).transpose(0, 3, 1, 2)
+    patches = windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, c * r * s, rows * columns)
+    Y = (F.reshape(k, -1) @ patches).reshape(n, k, rows, columns) + b[:, None, None]
 
     def backward(dY: Array) -> tuple[Array, ...]:
-        flat = dY.transpose(0, 2, 3, 1).reshape(-1, k)
-        dF = (flat.T @ patches).reshape(F.shape)
-        dpatches = (flat @ filters).reshape(n, rows, columns, c, r, s).transpose(0, 3, 4, 5, 1, 2)
+        flat = dY.reshape(n, k, -1)
+        dF = (flat @ patches.transpose(0, 2, 1)).sum(axis=0).reshape(F.shape)
         dpadded = np.zeros_like(padded)
         for i in range(r):
             for j in range(s):
                 place = dpadded[
                     :, :, i : i + stride * rows : stride, j : j + stride * columns : stride
                 ]
-                place += dpatches[:, :, i, j]
+                place += (F[:, :, i, j].T @ flat).reshape(n, c, rows, columns)
         return dpadded[:, :, pad : pad + height, pad : pad + width], dF, dY.sum(axis=(0, 2, 3))
 
     return Y, backward
@@ -121,16 +123,73 @@ def attention(Q: Array, K: Array, V: Array) -> tuple[Array, Backward]:
 
 
 def max_pool(X: Array, *, size: int, stride: int) -> tuple[Array, Backward]:
-    """Windows that do not overlap: the array in blocks, and a mask of the largest entries."""
+    """The place of the winner of every window is kept; windows do not overlap here."""
     n, c, height, width = X.shape
-    blocks = X.reshape(n, c, height // stride, size, width // stride, size)
-    Y = blocks.max(axis=(3, 5))
-    largest = blocks == Y[:, :, :, None, :, None]
+    rows, columns = height // stride, width // stride
+    blocks = X.reshape(n, c, rows, size, columns, size).transpose(0, 1, 2, 4, 3, 5)
+    best = blocks.reshape(n, c, rows, columns, size * size).argmax(axis=-1)
+    down, right = np.divmod(best, size)
+    i, j = np.ogrid[:rows, :columns]
+    images = np.arange(n * c).reshape(n, c, 1, 1)
+    winners = ((images * height + i * stride + down) * width + j * stride + right).ravel()
+    Y = X.ravel()[winners].reshape(best.shape)
 
     def backward(dY: Array) -> tuple[Array, ...]:
-        return ((largest * dY[:, :, :, None, :, None]).reshape(X.shape),)
+        dX = np.zeros(X.size, dY.dtype)
+        dX[winners] = dY.ravel()
+        return (dX.reshape(X.shape),)
 
     return Y, backward
+
+
+def lstm(X: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Backward]:
+    """Time first in what is kept; one product for all steps where the recurrence allows it."""
+    n, steps, d = X.shape
+    size = h0.shape[1]
+    inputs = np.ascontiguousarray(X.transpose(1, 0, 2)).reshape(steps * n, d)
+    gates = (inputs @ Wx + b).reshape(steps, n, 4 * size)
+    hs = np.empty((steps + 1, n, size), X.dtype)
+    cs = np.zeros((steps + 1, n, size), X.dtype)
+    tanh_c = np.empty((steps, n, size), X.dtype)
+    hs[0] = h0
+    for t in range(steps):
+        a = gates[t]
+        a += hs[t] @ Wh
+        sigmoids, g = a[:, : 3 * size], a[:, 3 * size :]
+        sigmoids[...] = 1 / (1 + np.exp(-sigmoids))
+        np.tanh(g, out=g)
+        i, f, o = np.split(sigmoids, 3, axis=1)
+        cs[t + 1] = f * cs[t] + i * g
+        np.tanh(cs[t + 1], out=tanh_c[t])
+        np.multiply(o, tanh_c[t], out=hs[t + 1])
+
+    def backward(dY: Array) -> tuple[Array, ...]:
+        da = np.empty_like(gates)
+        dh = np.zeros((n, size), X.dtype)
+        dc = np.zeros((n, size), X.dtype)
+        for t in reversed(range(steps)):
+            i, f, o, g = np.split(gates[t], 4, axis=1)
+            di, df, do, dg = np.split(da[t], 4, axis=1)
+            dh += dY[:, t]
+            np.multiply(dh, tanh_c[t], out=do)
+            do *= o * (1 - o)
+            dh *= o
+            dh *= 1 - tanh_c[t] ** 2
+            dc += dh
+            np.multiply(dc, g, out=di)
+            di *= i * (1 - i)
+            np.multiply(dc, cs[t], out=df)
+            df *= f * (1 - f)
+            np.multiply(dc, i, out=dg)
+            dg *= 1 - g**2
+            dc *= f
+            dh = da[t] @ Wh.T
+        flat = da.reshape(steps * n, -1)
+        dX = (flat @ Wx.T).reshape(steps, n, d).transpose(1, 0, 2)
+        dWh = hs[:-1].reshape(steps * n, -1).T @ flat
+        return dX, dh, inputs.T @ flat, dWh, flat.sum(axis=0)
+
+    return hs[1:].transpose(1, 0, 2), backward
 
 
 LAYERS: Mapping[str, Callable[..., tuple[Array, Backward]]] = {
@@ -141,4 +200,5 @@ LAYERS: Mapping[str, Callable[..., tuple[Array, Backward]]] = {
     "conv2d": conv2d,
     "attention": attention,
     "max_pool": max_pool,
+    "lstm": lstm,
 }
