@@ -53,8 +53,12 @@ from gradtool.ir.walk import accesses, inside
 from gradtool.ops.shape import dim_tree
 
 
-def raised(body: Poly, free: Sequence[Index]) -> Tree:
-    """The array expression of a statement: one axis for each free index, in this order."""
+def raised(body: Poly, free: Sequence[Index], *, arrays: bool = False) -> Tree:
+    """The array expression of a statement: one axis for each free index, in this order.
+
+    Args:
+        arrays: an array expression wherever there is one, however hard to read.
+    """
     slots = [None if i.size.as_int == 1 else i for i in free]
     try:
         if not body.terms:
@@ -62,7 +66,7 @@ def raised(body: Poly, free: Sequence[Index]) -> Tree:
         tree = exact(sum_piece(nested(body), slots), slots)
     except NotRaisable:
         return indexed_tree(body, free)
-    if _positions(tree) > 1:
+    if not arrays and _positions(tree) > 1:
         # Comparisons of positions are easier to read in index notation.
         indexed = indexed_tree(body, free)
         if width_of(indexed) < width_of(tree):

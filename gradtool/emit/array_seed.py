@@ -120,6 +120,8 @@ def _degree(tree: Tree, carriers: set[str]) -> _Degree:
             if any(names(r) & carriers for r in rest):
                 return "other"
             return _degree(first, carriers)
+        case Call(op="scatter_add", args=(labels, rows, *_)):
+            return "other" if names(labels) & carriers else _degree(rows, carriers)
         case Call(op="_scatter" | "_add_at", args=(shape, index, value)):
             if names(shape) & carriers or names(index) & carriers:
                 return "other"

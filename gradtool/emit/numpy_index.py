@@ -233,10 +233,10 @@ def _tree(arrays: Arrays, body: Poly, free: Sequence[Index]) -> Tree:
     # Raising brings in sympy, which layers without index notation do not need here.
     from gradtool.derive.raising import raised
 
-    tree = raised(arrays.plain(body), free)
+    tree = raised(arrays.plain(body), free, arrays=True)
     if not needs_index(tree):
         return tree
-    tree = raised(arrays.gathered(body), free)
+    tree = raised(arrays.gathered(body), free, arrays=True)
     if needs_index(tree):
         raise UnsupportedError("an index expression that NumPy code cannot be written for")
     return tree

@@ -8,7 +8,7 @@ the kind of every subexpression and casts exactly where that would change a valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal as Choice
 from typing import Protocol, TypeAlias
 
@@ -471,16 +471,23 @@ class _Translation:
         return call("np.arange", self.integral(tree.args[0])[0]), "int"
 
     def onehot(self, tree: Call) -> Typed:
-        labels = tree.args[0]
-        if len(tree.args) > 1:
-            classes = tree.args[1]
-        else:
-            size = self.names.classes(labels)
-            if size is None:
-                raise UnsupportedError("the number of classes of onehot is not known")
-            classes = dim_tree(size)
-        shown = self.integral(labels)[0], self.integral(classes)[0], self._dtype()
+        classes = self._classes(tree.args[0], tree.args[1:])
+        shown = self.integral(tree.args[0])[0], classes, self._dtype()
         return self._helper("onehot", *shown), "real"
+
+    def scatter_add(self, tree: Call) -> Typed:
+        labels, rows, *classes = tree.args
+        shown = self.integral(labels)[0], self.real(rows), self._classes(labels, classes)
+        return self._helper("scatter_add", *shown), "real"
+
+    def _classes(self, labels: Tree, given: Sequence[Tree]) -> Tree:
+        """The number of classes, given or known from the labels."""
+        if given:
+            return self.integral(given[0])[0]
+        size = self.names.classes(labels)
+        if size is None:
+            raise UnsupportedError("the number of classes of the labels is not known")
+        return self.integral(dim_tree(size))[0]
 
 
 _Rule: TypeAlias = Callable[[_Translation, Call], Typed]
@@ -514,4 +521,5 @@ _RULES: Mapping[str, _Rule] = {
     "einsum": _T.einsum, "solve": _T.solve, "inverse_cholesky": _T.inverse_cholesky,
     "logdet": _T.logdet, "getitem": _T.getitem, "rot180": _T.rot180,
     "broadcast_to": _T.broadcast_to, "full": _T.full, "arange": _T.arange, "onehot": _T.onehot,
+    "scatter_add": _T.scatter_add,
 }  # fmt: skip
