@@ -15,9 +15,9 @@ from gradtool.emit.numpy_steps import Step, assign
 from gradtool.emit.numpy_text import known_words, position_tree
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
-from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, product
+from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, poly_of, product
 from gradtool.ir.tree import Items, Literal, Name, Slice, Tree, call, integer
-from gradtool.ir.walk import replace_atoms
+from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.ops.shape import dim_tree
 
 
@@ -41,7 +41,25 @@ class Arrays:
 
     def gathered(self, body: Poly) -> Poly:
         """The same with every access gathered entry by entry: the last resort."""
-        return replace_atoms(body, lambda a: self._gathered(a) if isinstance(a, Access) else None)
+        made: set[str] = set()
+
+        def entry(base: Atom, fill: int) -> Poly | None:
+            if not isinstance(base, Access) or base.tensor.name in made:
+                return None
+            found = self._gathered(base, fill)
+            made.update(access.tensor.name for access in accesses(found))
+            return found
+
+        # What is divided by must not be zero outside, where another factor is.
+        terms: list[Term] = []
+        for term in body.terms:
+            factors: list[Factor] = []
+            for base, exponent in term.factors:
+                found = entry(base, 1) if exponent < 0 else None
+                single = None if found is None else found.single
+                factors.append((single.factors[0][0] if single else base, exponent))
+            terms.append(product(term.coefficient, factors, term.bound))
+        return replace_atoms(poly_of(terms), lambda base: entry(base, 0))
 
     def _plain(self, base: Atom) -> Poly | None:
         if not isinstance(base, Access) or not base.index:
@@ -55,7 +73,7 @@ class Arrays:
                 if known_words(piece.tree):
                     return None
         if any(True for e in base.index for _ in e.labels()):
-            return self._gathered(base)
+            return self._gathered(base, 0)
         return self._windows(base)
 
     def _windows(self, base: Access) -> Poly:
@@ -119,9 +137,9 @@ class Arrays:
     def _fresh(self, wish: str) -> str:
         return self.module.fresh(wish if not wish[0].isdigit() else f"t{wish}")
 
-    def _gathered(self, base: Access) -> Poly:
-        """Entries taken one by one, zero outside."""
-        key = f"gathered {base.key}"
+    def _gathered(self, base: Access, fill: int) -> Poly:
+        """Entries taken one by one, `fill` outside."""
+        key = f"gathered {base.key} {fill}"
         if key not in self._made:
             order = sorted(base.indices, key=lambda i: i.name)
             index = [positions(self.module, e, order) for e in base.index]
@@ -130,7 +148,8 @@ class Arrays:
                 tree: Tree = call("getitem", source, Items(tuple(index)))
             else:
                 self.module.need("entries")
-                tree = call("_entries", source, *index)
+                outside = {"fill": integer(fill)} if fill else {}
+                tree = call("_entries", source, *index, **outside)
             name = self._fresh(f"{base.tensor.name.strip('_')}_at")
             self.module.define(Tensor(name, tuple(i.size for i in order)))
             self.steps.append(assign(name, tree))

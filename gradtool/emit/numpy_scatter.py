@@ -58,6 +58,9 @@ class Scatter:
     def whole(self, module: ModuleNames, free: Sequence[Index], value: Tree) -> Tree:
         """The scattered value as an array of the shape of the result."""
         shape = _shape(module, free)
+        if not self.order:  # a number, which may be Python's
+            module.need("dtype")
+            value = call("np.asarray", value, Name("dtype"))
         if self.flat is not None:
             module.need("add_at")
             return call("_add_at", shape, self.flat, value)

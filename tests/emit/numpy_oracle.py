@@ -12,6 +12,7 @@ from gradtool.derive.reverse import reverse
 from gradtool.ir.graph import Graph
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import run
+from gradtool.numeric.reference import DerivedReference
 from gradtool.numeric.sample import setting_for
 
 Arrays = Mapping[str, Any]
@@ -52,3 +53,8 @@ def distance(found: Any, expected: Any) -> float:
     if not np.all(np.isfinite(b)):
         return 0.0
     return float(np.max(np.abs(a - b), initial=0) / max(np.max(np.abs(b), initial=0), 1e-3))
+
+
+def small_sets(reference: DerivedReference) -> list[dict[str, int]]:
+    """The size sets that can be evaluated entry by entry; the others show what holds at scale."""
+    return [s for s in reference.size_sets() if max(s.values(), default=1) <= 8]
