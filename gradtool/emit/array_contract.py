@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import position_tree
+from gradtool.emit.numpy_words import position_tree
 from gradtool.ir.dims import Dim, total
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, integer, rebuild

@@ -12,7 +12,7 @@ from gradtool.derive.pieces import NotRaisable, access_piece
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, assign
-from gradtool.emit.numpy_text import known_words, position_tree
+from gradtool.emit.numpy_words import known_words, position_tree
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
 from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, poly_of, product

@@ -12,8 +12,9 @@ from dataclasses import replace
 from gradtool.derive.derivation import derive
 from gradtool.derive.gradient_graph import read_after
 from gradtool.derive.second import Differential
+from gradtool.emit.numpy_functions import Function, described
 from gradtool.emit.numpy_module import function_text, module_docstring, whole_module
-from gradtool.emit.numpy_plan import Function, described, plan_of
+from gradtool.emit.numpy_plan import plan_of
 from gradtool.emit.text import line
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.graph import Graph

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gradtool.emit.numpy_access import Arrays, Found, backwards
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import position_tree
+from gradtool.emit.numpy_words import position_tree
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.poly import Access, Atom, Factor, Poly, Term, poly_of, product

@@ -13,7 +13,7 @@ from gradtool.emit.numpy_fold import Fold, folded
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
 from gradtool.emit.numpy_steps import Step, Write, assign, owned, simple, written
-from gradtool.emit.numpy_text import known_words, numpy_tree
+from gradtool.emit.numpy_words import known_words, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Reshape, Statement

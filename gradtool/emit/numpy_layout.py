@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from gradtool.emit.numpy_text import numpy_text
+from gradtool.emit.numpy_printer import numpy_text
 from gradtool.ir.tree import Call, Items, Name, Tree, call
 
 Show: TypeAlias = Callable[[Tree], str]

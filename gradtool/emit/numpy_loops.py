@@ -15,8 +15,9 @@ from gradtool.emit.loop_stacks import stacked
 from gradtool.emit.numpy_index import line_steps, needs_index
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_printer import numpy_text
 from gradtool.emit.numpy_steps import Step, is_new
-from gradtool.emit.numpy_text import numpy_text, numpy_tree, position_tree
+from gradtool.emit.numpy_words import numpy_tree, position_tree
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.graph import Graph, Loop, Scan
 from gradtool.ir.index import Tensor

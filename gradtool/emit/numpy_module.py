@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from gradtool import __version__
 from gradtool.emit.helpers import helper, helper_names
-from gradtool.emit.numpy_plan import Function, plan_of
+from gradtool.emit.numpy_functions import Function
+from gradtool.emit.numpy_plan import plan_of
 from gradtool.emit.text import line as spec_line
 from gradtool.ir.graph import Scan
 from gradtool.ir.tree import Call

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gradtool.emit.numpy_text import Kind
+from gradtool.emit.numpy_words import Kind
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
@@ -27,7 +27,7 @@ _RESERVED = frozenset(
 
 
 class ModuleNames:
-    """The names of one emitted module; implements `gradtool.emit.numpy_text.Names`.
+    """The names of one emitted module; implements `gradtool.emit.numpy_words.Names`.
 
     Attributes:
         reserved: names that the module uses for itself.

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.array_inplace import is_inexact
 from gradtool.emit.array_seed import seeded
+from gradtool.emit.numpy_closed import ClosedLines
+from gradtool.emit.numpy_functions import Function, Signature, backward_function, forward_function
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
 from gradtool.emit.numpy_loops import backward_loop, forward_loop
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_optimise import optimised
+from gradtool.emit.numpy_sizes import read_sizes
 from gradtool.emit.numpy_steps import Step, once, ordered, shared, simple, with_products
-from gradtool.emit.numpy_text import numpy_text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,
     Graph,
@@ -28,7 +28,6 @@ from gradtool.ir.graph import (
     Scan,
     Statement,
     operands,
-    tensors_in,
 )
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
@@ -45,21 +44,11 @@ from gradtool.ir.tree import (
     size_of,
 )
 from gradtool.ops.shape import dim_tree
-from gradtool.spec.model import LayerSpec, Variable
+from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
     from gradtool.derive.derivation import Derivation
     from gradtool.derive.line import Block, Line
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of the module: parameters as written, docstring lines, body lines."""
-
-    name: str
-    parameters: tuple[str, ...]
-    doc: tuple[str, ...]
-    body: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +111,15 @@ class _Planner:
         backward = _reached(optimised(self.module, backward, self._inexact(forward)),
                             self._results())  # fmt: skip
         forward, backward = self._early(forward, backward)
-        forward, backward, cache, dims, keywords = self._meet(forward, backward)
+        forward, backward, cache, keywords = self._meet(forward, backward)
+        results = tuple(self.module.python(field) for field, _, _ in self._fields())
+        signature = Signature(
+            self.module, self.graph, self.inputs, self._upstream_names(), self._outputs(), results,
+            self.folded,
+        )  # fmt: skip
         return Plan(
-            self._forward(forward, cache, dims, keywords),
-            self._backward(backward, cache),
+            forward_function(signature, forward, cache, keywords),
+            backward_function(signature, backward, cache),
             tuple(self._fields()),
             frozenset(self.module.needs),
         )
@@ -298,6 +292,7 @@ class _Planner:
     def _backward_steps(self, lines: Sequence[Line]) -> list[Step]:
         steps: list[Step] = []
         blocks: set[Block] = set()
+        closed = ClosedLines(self.module, self.derivation, self.named, self.cotangents)
         for line in lines:
             own = line.role == "gradient"
             if line.block is not None:
@@ -307,7 +302,7 @@ class _Planner:
                     steps += backward_loop(self.module, line.block, results)
                 continue
             if needs_index(line.tree) or names(line.tree) & set(self.module.selectors):
-                steps += self._closed_steps(line)
+                steps += closed.steps(line)
             elif _scatters(line.tree):
                 steps += line_steps(self.module, line.name, line.tree)
             else:
@@ -321,82 +316,11 @@ class _Planner:
             steps.append(simple(self.module, field, tree))
         return steps
 
-    def _closed_steps(self, line: Line) -> list[Step]:
-        """The lines of a cotangent in index notation, from the statement that it was printed from.
-
-        What that statement reads and no line defines gets a name: a reshaped cotangent here, an
-        inner value in the forward pass.
-        """
-        closed = {s.out.name: s for s in self.derivation.closed.statements}
-        cotangent = self.derivation.cotangents.of[line.of]
-        statement = closed[cotangent.name]
-        assert isinstance(statement, Statement)
-        defined = self.cotangents
-        before: list[Step] = []
-        known: dict[str, str] = {}
-        body = statement.body
-        for name in sorted(tensors_in(body)):
-            if name in defined:
-                known[name] = defined[name]
-            elif name in closed:
-                known[name] = self._cotangent(name, closed, defined, before)
-            elif self._hidden(name):
-                known[name] = self._kept(name)
-        steps = statement_steps(self.module, line.name, replace(statement, body=body), known)
-        return [*before, *steps]
-
-    def _cotangent(
-        self,
-        name: str,
-        closed: dict[str, AnyStatement],
-        defined: dict[str, str],
-        before: list[Step],
-    ) -> str:
-        """The name of a cotangent that was written in place, or is reshaped; made when needed."""
-        if name in defined or name not in closed:
-            return defined.get(name, name)
-        statement = closed[name]
-        fresh = self.module.fresh(f"d{_bare(name)}")
-        self.module.define(Tensor(fresh, statement.out.shape))
-        if isinstance(statement, Reshape):
-            operand = self._cotangent(statement.operand.name, closed, defined, before)
-            shape = Items(tuple(dim_tree(d) for d in statement.out.shape))
-            before.append(simple(self.module, fresh, call("reshape", Name(operand), shape)))
-        elif isinstance(statement, Statement):
-            known = {
-                n: self._cotangent(n, closed, defined, before)
-                if n in closed or n in defined
-                else self._kept(n)
-                for n in sorted(tensors_in(statement.body))
-                if n in closed or n in defined or self._hidden(n)
-            }
-            before += statement_steps(self.module, fresh, statement, known)
-        else:
-            raise UnsupportedError(f"the cotangent {name} in index notation")
-        defined[name] = fresh
-        return fresh
-
-    def _hidden(self, name: str) -> bool:
-        return name in self.graph.definitions and self.graph.definitions[name].hidden
-
-    def _kept(self, hidden: str) -> str:
-        """The name of an inner value that the forward pass keeps for the backward pass."""
-        if hidden not in self.named:
-            statement = self.graph.definitions[hidden]
-            name = telling_name(statement.tree, self.module.taken)
-            self.module.taken.add(name)
-            out = statement.out
-            self.module.define(Tensor(name, out.shape, out.kind, out.labels))
-            self.named[hidden] = name
-            if isinstance(statement, Statement) and statement.reduce in ("argmax", "argmin"):
-                self.module.selectors[name] = statement
-        return self.named[hidden]
-
     # -- the cache ------------------------------------------------------------------------
 
     def _meet(
         self, forward: list[Step], backward: list[Step]
-    ) -> tuple[list[Step], list[Step], tuple[str, ...], dict[str, Tree], tuple[str, ...]]:
+    ) -> tuple[list[Step], list[Step], tuple[str, ...], tuple[str, ...]]:
         """What backward needs from forward; sizes are taken from shapes where possible."""
         given = self._upstream_names()
         own = {step.defines for step in backward}
@@ -407,7 +331,7 @@ class _Planner:
         sizes = [n for n in map(self.module.python, self.sizes) if n in needed]
         shapes = [(name, shape) for name, shape in given.items()]
         shapes += [(name, self._shape_of(name)) for name in arrays]
-        found = _read_sizes(sizes, shapes)
+        found = read_sizes(sizes, shapes)
         if "dtype" in needed:
             real = [n for n, shape in shapes if shape and self._is_real(n)]
             if real:
@@ -420,7 +344,7 @@ class _Planner:
         # The shapes of inputs give the sizes that the forward pass needs.
         input_shapes = [(n, v.shape) for n, v in self.inputs.items()]
         asked = [n for n in map(self.module.python, self.sizes) if n in wanted and n not in made]
-        head = _read_sizes(asked, input_shapes)
+        head = read_sizes(asked, input_shapes)
         if "dtype" in wanted:
             source = next((n for n, v in self.inputs.items()
                            if v.shape and v.dtype == "real"), None)  # fmt: skip
@@ -428,7 +352,7 @@ class _Planner:
             head.append(Step("dtype", (text,), frozenset()))
         got = {name for step in head for name in step.defines.split(", ")}
         keywords = tuple(n for n in asked if n not in got)
-        return [*head, *forward], [*found, *backward], tuple(cache), {}, keywords
+        return [*head, *forward], [*found, *backward], tuple(cache), keywords
 
     def _shape_of(self, spelled: str) -> tuple[Dim, ...]:
         for name, operand in self.module.reader.build.scope.items():
@@ -452,79 +376,6 @@ class _Planner:
     def _outputs(self) -> tuple[str, ...]:
         return tuple(self.module.python(name) for name in self.graph.outputs)
 
-    # -- text -----------------------------------------------------------------------------
-
-    def _forward(
-        self, steps: list[Step], cache: tuple[str, ...], _: object, keywords: tuple[str, ...]
-    ) -> Function:
-        parameters = list(self.inputs)
-        named = [*keywords] + [
-            f"{self.module.python(n)}={default_text(v)}" for n, v in self.graph.constants.items()
-        ]
-        if named:
-            parameters += ["*", *named]
-        outputs = self._outputs()
-        doc = ["Compute " + " and ".join(outputs) + ".", "", "Args:"]
-        doc += [f"    {name}: {described(v)}." for name, v in self.inputs.items()]
-        doc += [f"    {name}: the size {name}." for name in keywords]
-        doc += ["", "Returns:"]
-        shapes = [
-            f"{self.module.python(n)} {shape_text(self.graph.tensors[n].shape)}"
-            for n in self.graph.outputs
-        ]
-        several = len(outputs) > 1
-        doc.append(f"    {', '.join(shapes)}, and the cache that `backward` reads.")
-        body = [line for step in steps for line in step.code]
-        shown = f"({', '.join(outputs)})" if several else outputs[0]
-        body.append(f"return {shown}, {_tuple(cache)}")
-        return Function("forward", tuple(parameters), tuple(doc), tuple(body))
-
-    def _backward(self, steps: list[Step], cache: tuple[str, ...]) -> Function:
-        given = self._upstream_names()
-        seed = self.module.seed
-        outputs = self.graph.outputs
-        body: list[str] = []
-        if seed is not None:
-            first = f"{self.module.python(seed)}=1.0"
-            parameters: tuple[str, ...] = (first, "cache=()")
-            note = f"{self.module.python(seed)}: the gradient of what follows by {outputs[0]}."
-        elif len(given) == 1:
-            (name,) = given
-            parameters = (name, "cache")
-            note = f"{name}: the upstream gradient of {outputs[0]}, {shape_text(given[name])}."
-        else:
-            parameters = ("upstream", "cache")
-            shown = ", ".join(f"{n} {shape_text(s)}" for n, s in given.items())
-            note = f"upstream: the upstream gradients {shown}, in a tuple."
-            used = {n for step in steps for n in step.reads}
-            body.append(f"{', '.join(n if n in used else '_' for n in given)} = upstream")
-        doc = [
-            "Compute the gradients from the upstream gradient.", "", "Args:", f"    {note}",
-            "    cache: the second result of `forward`.",
-        ]  # fmt: skip
-        if cache:
-            body.append(f"{', '.join(cache)}{',' if len(cache) == 1 else ''} = cache")
-            if len(cache) == 1:
-                body[-1] = f"({cache[0]},) = cache"
-        for step in steps:
-            body += step.code
-        results = [self.module.python(field) for field, _, _ in self._fields()]
-        if seed is not None and not self.folded:
-            spelled = self.module.python(seed)
-            results = [f"{spelled} * {r}" for r in results]
-        line = f"return Gradients({', '.join(results)})"
-        if len(line) > 84:
-            body += ["return Gradients(", *(f"    {r}," for r in results), ")"]
-        else:
-            body.append(line)
-        return Function("backward", parameters, tuple(doc), tuple(body))
-
-
-def _bare(name: str) -> str:
-    """A readable part of the name of a cotangent: ``dY:_7`` gives ``Y``, ``d_12`` ``t``."""
-    bare = name.split(":")[0].removeprefix("d").removesuffix("_total")
-    return f"{bare}_parts" if bare and not bare.startswith("_") else "parts"
-
 
 def _scatters(tree: Tree) -> bool:
     """Whether an expression is a dense array of mostly zeros: a one-hot, a chosen position."""
@@ -543,10 +394,6 @@ def _words(tree: Tree) -> frozenset[str]:
     return own.union(*(_words(child) for child in children(tree)))
 
 
-def _tuple(items: Sequence[str]) -> str:
-    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
-
-
 def _reached(steps: list[Step], wanted: frozenset[str]) -> list[Step]:
     """The steps that the wanted names need."""
     needed = set(wanted)
@@ -556,65 +403,3 @@ def _reached(steps: list[Step], wanted: frozenset[str]) -> list[Step]:
             needed |= step.reads
             kept.append(step)
     return kept[::-1]
-
-
-def _read_sizes(sizes: Iterable[str], shapes: Sequence[tuple[str, tuple[Dim, ...]]]) -> list[Step]:
-    """Lines such as ``N, D = X.shape`` or ``N = X.shape[0]`` for as many sizes as possible."""
-    wanted = list(sizes)
-    steps: list[Step] = []
-    for name, shape in shapes:
-        here = [(a, d.as_symbol) for a, d in enumerate(shape) if d.as_symbol in wanted]
-        first = {symbol: axis for axis, symbol in reversed(here) if symbol is not None}
-        if not first:
-            continue
-        if len(first) == 1:
-            ((symbol, axis),) = first.items()
-            text = f"{symbol} = {name}.shape[{axis}]"
-            steps.append(Step(symbol, (text,), frozenset({name})))
-        else:
-            place = {axis: symbol for symbol, axis in first.items()}
-            parts = [place.get(axis, "_") for axis in range(len(shape))]
-            text = f"{', '.join(parts)} = {name}.shape"
-            steps.append(Step(", ".join(place.values()), (text,), frozenset({name})))
-        wanted = [w for w in wanted if w not in first]
-    for symbol in wanted:
-        solved = _solved(symbol, shapes)
-        if solved is not None:
-            steps.append(solved)
-    return steps
-
-
-def _solved(symbol: str, shapes: Sequence[tuple[str, tuple[Dim, ...]]]) -> Step | None:
-    """A size that occurs only inside an expression such as ``2*H + 1``."""
-    for name, shape in shapes:
-        for axis, dim in enumerate(shape):
-            if dim.symbols != {symbol}:
-                continue
-            rest = dim.substitute({symbol: Dim.of(0)})
-            slope = (dim - rest).divided_by(Dim.of(symbol))
-            if slope is None or slope.as_int is None or rest.as_int is None:
-                continue
-            tree: Tree = Name(f"{name}.shape[{axis}]")
-            if rest.as_int:
-                tree = call("sub", tree, integer(rest.as_int))
-            if slope.as_int != 1:
-                tree = call("floordiv", tree, integer(slope.as_int))
-            return Step(symbol, (f"{symbol} = {numpy_text(tree)}",), frozenset({name}))
-    return None
-
-
-def default_text(value: int | Fraction) -> str:
-    """A constant as a short Python literal."""
-    if isinstance(value, int):
-        return str(value)
-    if value.denominator == 1:
-        return f"{value.numerator}.0"
-    return repr(float(value)).replace("e-0", "e-").replace("e+0", "e+")
-
-
-def described(variable: Variable) -> str:
-    """``(N, D)`` with what the values are."""
-    shape = shape_text(variable.shape)
-    if variable.dtype == "index":
-        return f"{shape}, integers from 0 to {variable.index} - 1"
-    return f"{shape}, booleans" if variable.dtype == "bool" else shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gradtool.emit.numpy_access import positions
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import position_tree
+from gradtool.emit.numpy_words import position_tree
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Label

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from gradtool.emit.array_contract import contracted
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import factor_tree, numpy_text, numpy_tree, position_tree
+from gradtool.emit.numpy_printer import numpy_text
+from gradtool.emit.numpy_words import factor_tree, numpy_tree, position_tree
 from gradtool.ir.tree import Call, Items, Name, Tree, call, children, names, rebuild, size_of
 
 # NumPy calls whose result is a new array of its own; other calls may return a view.

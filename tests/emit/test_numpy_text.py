@@ -22,7 +22,7 @@ HEAD = "layer: l\ninputs: {X: [N, D], Z: [N, D], y: {shape: [N], index: D}}\nfor
         ("X[:, 1:]", "Y = X[:, 1:]"),
         ("X[:, :D - 1] / sqrt(D)", "Y = X[:, : D - 1] / math.sqrt(D)"),
         ("relu(X) @ Z.T", "Y = np.maximum(X, 0) @ Z.T"),
-        ("einsum('nd,md->nm', X, Z)", 'Y = np.einsum("nd,md->nm", X, Z, optimize=True)'),
+        ("einsum('nd,md->nm', X, Z)", "Y = X @ Z.T"),
         ("softmax(X)", "Y = _softmax(X, axis=1)"),
         ("X[arange(N), y]", "Y = X[np.arange(N), y]"),
         ("X * arange(D)", "Y = X * np.arange(D, dtype=dtype)"),

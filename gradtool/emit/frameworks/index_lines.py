@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_text import Kind
+from gradtool.emit.numpy_words import Kind
 from gradtool.emit.text import line
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.errors import UnsupportedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradtool.emit.frameworks.sliding import Sliding, each, sliding
 from gradtool.emit.frameworks.words import Words, as_items
-from gradtool.emit.numpy_text import Typed
+from gradtool.emit.numpy_words import Typed
 from gradtool.ir.tree import Call, Items, Literal, Name, Slice, Tree, call, integer
 from gradtool.ops.shape import dim_tree
 

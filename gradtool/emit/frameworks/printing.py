@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradtool.emit.numpy_layout import assignment
-from gradtool.emit.numpy_text import _NumPyPrinter
+from gradtool.emit.numpy_printer import NumPyPrinter
 from gradtool.emit.text import _CALL
 from gradtool.ir.tree import Call, Tree
 
@@ -13,7 +13,7 @@ _METHODS = ("amax", "amin", "clamp", "to", "long", "permute", "unsqueeze", "sque
 _WIDTH = 80  # the lines stand in a method of a class
 
 
-class _Printer(_NumPyPrinter):
+class _Printer(NumPyPrinter):
     def call(self, tree: Call) -> tuple[str, int]:
         if tree.op in _METHODS:
             rest = Call(tree.op, tree.args[1:], tree.kwargs)

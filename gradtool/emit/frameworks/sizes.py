@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gradtool.emit.numpy_text import numpy_text
+from gradtool.emit.numpy_printer import numpy_text
 from gradtool.ir.dims import Dim
 from gradtool.ir.tree import Name, Tree, call, integer
 

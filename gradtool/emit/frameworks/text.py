@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gradtool import __version__
 from gradtool.emit.frameworks.plan import Line, Plan
 from gradtool.emit.frameworks.printing import assigned
+from gradtool.emit.numpy_functions import default_text, described
 from gradtool.emit.numpy_module import _written
-from gradtool.emit.numpy_plan import default_text, described
 from gradtool.ir.dims import shape_text
 from gradtool.spec.model import LayerSpec
 

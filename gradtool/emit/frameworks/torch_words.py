@@ -18,7 +18,7 @@ from gradtool.emit.frameworks.torch_sliding import (
     windows,
 )
 from gradtool.emit.frameworks.words import COMMON, HALF, Rule, Words, as_items, several
-from gradtool.emit.numpy_text import Kind, Typed
+from gradtool.emit.numpy_words import Kind, Typed
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer
 

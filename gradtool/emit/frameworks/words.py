@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, ClassVar, TypeAlias
 
-from gradtool.emit.numpy_text import Kind, Names, Typed
+from gradtool.emit.numpy_words import Kind, Names, Typed
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.tree import (
     Call,
