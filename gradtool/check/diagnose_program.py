@@ -168,10 +168,19 @@ def derived(graph: Graph) -> Derived:
         grain = _grain(name, staged, statements)
         if all(g.statements != grain.statements for g in grains):
             grains.append(grain)
-    grains += _cuts(closed.graph, staged)
+    grains += _cuts(_forward(closed), staged)
     grains += _without(staged)
     grains.append(_paths(grains[0], staged))
-    return Derived(closed.graph, tuple(grains))
+    return Derived(_forward(closed), tuple(grains))
+
+
+def _forward(derivation: Derivation) -> Graph:
+    """The forward pass with what its backward pass in index notation reads.
+
+    A step of a loop there computes its values again; the printed one keeps them.
+    """
+    found = derivation.cotangents
+    return found.graph if found.turned else derivation.graph
 
 
 def _cuts(graph: Graph, staged: Derivation) -> Iterable[Grain]:
@@ -302,7 +311,7 @@ def _expanded(body: Poly, raw: Mapping[str, Statement]) -> Poly | None:
 
 
 def _grain(name: str, derivation: Derivation, backward: Iterable[AnyStatement]) -> Grain:
-    graph = derivation.graph
+    graph = _forward(derivation)
     gradients = {n: t.name for n, t in derivation.cotangents.of.items() if n in graph.wanted}
     return Grain(
         name,

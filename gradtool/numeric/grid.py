@@ -185,6 +185,8 @@ def evaluate(
     match statement:
         case Reshape(operand=operand):
             return known[operand.name].reshape(shape)
+        case Scan():
+            return run((statement,), known, setting)[statement.out.name]
         case MatrixFunction(function=function, operands=operands):
             return setting.arithmetic.matrix(function, known[operands[0].name])
         case Statement(reduce="sum"):

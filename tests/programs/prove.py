@@ -21,7 +21,7 @@ from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.line import target_name
 from gradtool.emit.loops import printed
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, Graph
+from gradtool.ir.graph import AnyStatement, Graph, Scan
 from gradtool.numeric.arithmetic import Double, HighPrecision
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
@@ -306,7 +306,12 @@ def _at_sizes(
 
 
 def _added(graph: Graph, before: Graph) -> list[AnyStatement]:
-    """The inner values that a derivation added to the forward pass; it must change no other."""
+    """The inner values that a derivation added to the forward pass; it must change no other.
+
+    A loop that keeps more is another loop: then everything is computed again.
+    """
+    if any(isinstance(s, Scan) for s in graph.statements):
+        return list(graph.statements)
     old = {s.out.name: s for s in before.statements}
     added = [s for s in graph.statements if s.out.name not in old]
     assert all(s is old[s.out.name] for s in graph.statements if s.out.name in old)
