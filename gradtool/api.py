@@ -27,6 +27,7 @@ from gradtool.derive.second import Differential as _Differential
 from gradtool.emit.differential import subscript_forms, with_lines
 from gradtool.emit.latex import derivation_notation, latex_line
 from gradtool.emit.latex_differential import latex_lines
+from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.subscripts import subscripts
 from gradtool.emit.text import line as line_text
 from gradtool.emit.text import text as tree_text
@@ -179,8 +180,8 @@ class Formula:
         role: "gradient" (a result), "cotangent" (a value on the way) or "inner" (of the forward
             pass).
         shape: sizes as texts: ("D", "C").
-        text: the right side in the spec language: ``X.T @ dY``.
-        line: the whole assignment; parts of a loop stand in its block.
+        text: the right side in the spec language: ``X.T @ dY``; "" for a result of a loop.
+        line: the whole assignment, or the loop that computes it.
         index: in subscripts: ``dW[d,c] = Σ_n X[n,d] dY[n,c]``; "" where there is no such form.
         latex: an equation for math mode; "" where there is none.
     """
@@ -241,7 +242,11 @@ class Derived:
         index = _or_empty(lambda: subscripts(derivation))
         notation = derivation_notation(derivation)
         latex = _or_empty(
-            lambda: {p.name: latex_line(p.name, p.tree, notation) for p in derivation.lines}
+            lambda: {
+                p.name: latex_line(p.name, p.tree, notation)
+                for p in derivation.lines
+                if p.block is None
+            }
         )
         named = {n for n in derivation.graph.tensors if not n.startswith("_")}
         return tuple(
@@ -287,7 +292,7 @@ class Derived:
         return module_text(self.spec, self.derivation)
 
     def __str__(self) -> str:
-        return "\n".join(f.line for f in self.lines)
+        return "\n".join(printed(self.derivation.lines))
 
     def _repr_latex_(self) -> str:
         return _aligned(f.latex for f in self.lines if f.latex)
@@ -400,7 +405,9 @@ def _formula(
         role,
         tuple(map(str, line.shape)),
         text,
-        line_text(line.name, line.tree),
+        line_text(line.name, line.tree)
+        if line.block is None
+        else "\n".join(block_lines(line.block)),
         index.get(line.name, ""),
         latex.get(line.name, ""),
         lambda: sympy_form(line, derivation, given),

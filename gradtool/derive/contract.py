@@ -395,7 +395,8 @@ def _batched(
     first = exact(left.piece, [*lead, inner])
     second = exact(right.piece, [inner] if column is None else [inner, column])
     axes = (*lead,) if column is None else (*lead, column)
-    return _Part(Piece(call("matmul", first, second), axes))
+    # Marked: a product with two axes is otherwise one of two matrices, and transposed as such.
+    return _Part(Piece(Call("matmul", (first, second), method=column is None), axes))
 
 
 def is_condition(tree: Tree) -> bool:

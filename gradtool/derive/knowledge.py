@@ -321,9 +321,13 @@ class Knowledge:
                 return poly_of((product(term.coefficient, kept, term.bound),))
             for condition in conditions:
                 meant = self._opened_condition(condition)
+                # A condition on what m sums over is another one, though its index may be called
+                # like an index of this product.
                 if body.terms and all(
                     any(
-                        isinstance(b, Compare) and self._opened_condition(b) == meant
+                        isinstance(b, Compare)
+                        and b.indices.isdisjoint(t.bound)
+                        and self._opened_condition(b) == meant
                         for b, _ in t.factors
                     )
                     for t in body.terms

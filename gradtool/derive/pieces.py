@@ -139,8 +139,9 @@ def transposed(tree: Tree, places: list[int]) -> Tree:
     if places == list(reversed(range(len(places)))):
         if isinstance(tree, Call) and tree.op == "transpose" and len(tree.args) == 1:
             return tree.args[0]
-        if len(places) == 2 and isinstance(tree, Call) and tree.op == "matmul":
-            # (A @ B).T is B.T @ A.T: the product of two matrices, since it has two axes.
+        if len(places) == 2 and isinstance(tree, Call) and tree.op == "matmul" and not tree.method:
+            # (A @ B).T is B.T @ A.T: the product of two matrices, since it has two axes, unless
+            # it is marked as the product of a stack of matrices and a vector.
             left, right = tree.args
             return call("matmul", transposed(right, places), transposed(left, places))
         return call("transpose", tree)

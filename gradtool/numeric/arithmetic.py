@@ -29,7 +29,7 @@ class HighPrecision:
     def number(self, value: Fraction | int) -> Any:
         if value not in self._cache:
             exact = Fraction(value)
-            self._cache[value] = self.mp.mpf(exact.numerator) / exact.denominator
+            self._cache[value] = self.mp.mpf(int(exact.numerator)) / int(exact.denominator)
         return self._cache[value]
 
     def to_fixed(self, array: Any) -> Any:
