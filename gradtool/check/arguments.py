@@ -55,6 +55,12 @@ _OUT = frozenset(
 )
 
 
+_WINDOWS = frozenset(
+    {"poolheight", "poolwidth", "poolsize", "poolh", "poolw", "kernelsize", "kernel"}
+    | {"kh", "kw", "f", "hh", "ww", "filtersize", "windowsize"}
+)
+
+
 class NoMatch(Exception):
     """An argument that nothing in the spec fits, in words."""
 
@@ -129,6 +135,12 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
     texts = {**fixed, **given}
     for parameter in list(left):
         keys = function.reads.get(parameter, ())
+        weights = weights_of(names, given.values()) if canonical(parameter) == "w" else None
+        if weights in wanted:
+            given[parameter] = str(weights)
+            left.remove(parameter)
+            texts[parameter] = str(weights)
+            continue
         match = _number(parameter, names) or _configuration(parameter, keys, names)
         if match and match not in given.values():
             texts[parameter] = match
@@ -194,7 +206,7 @@ def _configuration(parameter: str, keys: Sequence[str], names: Names) -> str | N
         return None
     entries = {"mode": '"train"'}
     for key in keys:
-        if constant := _constant(key, names):
+        if constant := constant_for(key, names):
             entries[key] = constant
     if not keys:
         spelled = {"pad": ("pad", "padding")}
@@ -203,11 +215,17 @@ def _configuration(parameter: str, keys: Sequence[str], names: Names) -> str | N
     return "{" + ", ".join(f'"{key}": {value}' for key, value in entries.items()) + "}"
 
 
-def _constant(key: str, names: Names) -> str | None:
+def constant_for(key: str, names: Names) -> str | None:
     """The constant that an entry of a configuration means; a window is as high as it is wide."""
     found = same(key, names.constants)
-    windows = ("poolheight", "poolwidth", "poolsize", "kernelsize", "f", "hh", "ww")
-    return found or ("size" if folded(key) in windows and "size" in names.constants else None)
+    return found or ("size" if folded(key) in _WINDOWS and "size" in names.constants else None)
+
+
+def weights_of(names: Names, given: Iterable[str]) -> str | None:
+    """The only matrix or filter among the parameters, for what code calls W."""
+    taken = set(given)
+    large = [v.name for v in names.variables if v.role == "parameter" and len(v.shape) > 1]
+    return large[0] if len(large) == 1 and large[0] not in taken else None
 
 
 def sizes_for(parameter: str, names: Names) -> str | None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same, sizes_for
+from gradtool.check.arguments import (
+    Call,
+    Names,
+    NoMatch,
+    call,
+    constant_for,
+    gradient_target,
+    same,
+    sizes_for,
+    weights_of,
+)
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
-from gradtool.check.words import folded, of_gradient
+from gradtool.check.words import canonical, folded, of_gradient
 
 _RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 
@@ -69,7 +79,14 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
         if match := same(parameter, [n for n in names.parameters if n not in passed]):
             texts[parameter] = match
             passed.append(match)
-        elif number := sizes_for(parameter, names) or same(parameter, names.numbers):
+        elif canonical(parameter) == "w" and (filters := weights_of(names, passed)):
+            texts[parameter] = filters
+            passed.append(filters)
+        elif number := (
+            sizes_for(parameter, names)
+            or same(parameter, names.numbers)
+            or constant_for(parameter, names)
+        ):
             texts[parameter] = number
     if init:
         missing = [p for p in init.params[: init.required] if p not in texts]
@@ -86,7 +103,10 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
     for name in names.parameters:
         if name in passed:
             continue
-        if attribute := same(name, attributes):
+        attribute = same(name, attributes)
+        if attribute is None and name == weights_of(names, passed):
+            attribute = next((a for a in attributes if canonical(a) == "w"), None)
+        if attribute:
             lines.append(f"layer.{attribute} = {name}")
             passed.append(name)
             continue
@@ -127,17 +147,19 @@ def _class_gradients(
         text, _ = gradient_lines(backward, source, given, names)
         lines += text.splitlines()
         found = [n for n in real if f"d{n}" in text.replace("[", " ")]
-    lines += _stored(owner, [n for n in real if n not in found and n not in set(stepped)])
+    lines += _stored(owner, names, [n for n in real if n not in found and n not in set(stepped)])
     return lines
 
 
-def _stored(owner: Class, wanted: Sequence[str]) -> list[str]:
+def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
     """Lines that read gradients which the backward left in the object."""
     attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))
     keyed = {n: k for m in owner.methods for n, k in m.keys.items() if n.startswith("self.")}
     lines: list[str] = []
     for name in wanted:
         stored = next((a for a in attributes if _is_gradient_of(a, name)), None)
+        if stored is None and name == weights_of(names, ()):
+            stored = next((a for a in attributes if _is_gradient_of(a, "w")), None)
         if stored:
             lines.append(f"d{name} = layer.{stored}")
             continue

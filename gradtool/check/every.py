@@ -16,6 +16,7 @@ from gradtool.check.result import Called, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import of_gradient, split
+from gradtool.spec.model import LayerSpec
 
 _LOSS_WORDS = frozenset({"loss", "cost", "objective", "entropy", "grad", "gradient", "grads"})
 
@@ -23,7 +24,7 @@ _LOSS_WORDS = frozenset({"loss", "cost", "objective", "entropy", "grad", "gradie
 def check_every(
     file: Path,
     layers: Layers,
-    reference_for: Callable[[str], Reference],
+    reference_for: Callable[[LayerSpec], Reference],
     wanted: Wanted,
     *,
     seed: int,
@@ -35,8 +36,8 @@ def check_every(
     """One verdict for each pair of a file, in the file's order.
 
     A pair that is none of the layers has the verdict "error" with a trouble at the stage
-    "match", which says what was tried.  `reference_for` gives the layer of a name with its
-    backward pass; `worker` is closed at the end.
+    "match", which says what was tried.  `reference_for` gives a layer with its backward
+    pass; `worker` is closed at the end.
     """
     name = str(file)
     with Session(file, seconds=seconds, worker=worker) as session:
@@ -90,7 +91,7 @@ def _matched(session: Session, candidate: Candidate, layers: Layers) -> Match:
 def _judged(
     session: Session,
     found: Match,
-    reference_for: Callable[[str], Reference],
+    reference_for: Callable[[LayerSpec], Reference],
     file: str,
     seed: int,
     version: str,
@@ -102,7 +103,7 @@ def _judged(
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same: what is wrong with it is unknown.
-        tried = Tried(found.layer, "its forward is nearly the layer's, but not the same")
+        tried = Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
         return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
     if explain and any(g.standing != "ok" for g in verdict.gradients):
         # Only here: code that is right must not wait for the derivation.

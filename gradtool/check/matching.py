@@ -7,8 +7,8 @@ never called wrong because it was taken for something that it is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,11 +20,17 @@ from gradtool.check.probes import Probe, make_probe
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.spec.model import LayerSpec
 
-_NEAR = 1e-5  # of the largest entry; the judge asks for more, and knows float32
+# Of the largest entry.  The judge asks for more, and knows float32; a forward that is only near
+# may be the layer with another eps.
+_SAME, _NEAR = 1e-9, 1e-5
+_SINGLE = 1e-4
 _TOLD = 4  # reasons for one candidate
 _LOSSES = 2  # lost workers before a candidate is given up
 _NOTHING = Binding("", None)
+_NUMBERS = "other numbers"
+_OTHER = f"its forward gives {_NUMBERS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +46,34 @@ class Match:
     """What a candidate is, and how it is called; or None, and what was tried."""
 
     candidate: Candidate
-    layer: str | None
+    layer: LayerSpec | None
     bindings: tuple[Binding, ...]
     tried: tuple[Tried, ...]
 
 
 class Layers:
-    """Layers to choose from; the numbers of each are computed once."""
+    """Layers to choose from; the numbers of each are computed once.
 
-    def __init__(self, references: Iterable[Reference], seed: int) -> None:
+    `vary` gives variants of a layer with other values of a constant that code mostly writes out
+    itself, such as eps.
+    """
+
+    def __init__(
+        self,
+        references: Iterable[Reference],
+        seed: int,
+        vary: Callable[[Reference], Iterable[Reference]] = lambda _: (),
+    ) -> None:
         self.references = tuple(references)
         self.seed = seed
+        self.vary = vary
         self.names = {r.spec.name: Names.of(r) for r in self.references}
-        self._points: dict[str, list[tuple[Probe, dict[str, np.ndarray]]]] = {}
+        # By identity; the reference is kept, so that no other gets its place.
+        self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
 
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
         """Every size set with the right outputs there."""
-        known = self._points.setdefault(reference.spec.name, [])
+        _, known = self._points.setdefault(id(reference), (reference, []))
         for number, setting in enumerate(reference.settings()):
             if number == len(known):
                 probe = make_probe(reference, _NOTHING, setting, number, self.seed)
@@ -77,30 +94,77 @@ def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
         related = score(candidate, reference.spec.name)[0] > 0
         try:
             ways = bindings(candidate, layers.names[reference.spec.name])
-        except NoMatch as reason:
+        except NoMatch as unlike:
             if related:
-                tried.append(Tried(reference.spec.name, str(reason)))
+                tried.append(Tried(reference.spec.name, str(unlike)))
             continue
-        reasons: list[str] = []
-        for way in ways:
-            try:
-                reasons.append(difference(session, reference, way, layers))
-            except CheckTrouble as trouble:
-                lost += 1
-                reasons.append(trouble.trouble.message)
-                if lost > _LOSSES:
-                    raise
-                session.again()
-            if not reasons[-1]:
-                others = tuple(other for other in ways if other is not way)
-                return Match(candidate, reference.spec.name, (way, *others), ())
-        if related:  # the first way is the likeliest
-            tried.append(Tried(reference.spec.name, reasons[0]))
+        try:
+            found, reason = _as_layer(session, candidate, reference, ways, layers)
+        except CheckTrouble as trouble:
+            lost += 1
+            if lost > _LOSSES:
+                raise
+            session.again()
+            found, reason = None, trouble.trouble.message
+        if found is not None:
+            return found
+        if related:
+            tried.append(Tried(reference.spec.name, reason))
     return Match(candidate, None, (), tuple(tried[:_TOLD]))
 
 
-def difference(session: Session, reference: Reference, way: Binding, layers: Layers) -> str:
+def _as_layer(
+    session: Session,
+    candidate: Candidate,
+    reference: Reference,
+    ways: Sequence[Binding],
+    layers: Layers,
+) -> tuple[Match | None, str]:
+    """The candidate as one layer, or why it is not: for the first way, which is the likeliest."""
+    reasons = []
+    for way in ways:
+        reasons.append(difference(session, reference, way, layers, _SAME))
+        if not reasons[-1]:
+            others = tuple(other for other in ways if other is not way)
+            return Match(candidate, reference.spec, (way, *others), ()), ""
+    if any(reason.startswith(_OTHER) for reason in reasons):
+        found = _variant(session, candidate, reference, ways, layers)
+        if found is not None:
+            return found, ""
+        for way in ways:
+            if not difference(session, reference, way, layers, _NEAR):
+                return Match(candidate, reference.spec, (way,), ()), ""
+    return None, reasons[0]
+
+
+def _variant(
+    session: Session,
+    candidate: Candidate,
+    reference: Reference,
+    ways: Sequence[Binding],
+    layers: Layers,
+) -> Match | None:
+    """The candidate as the layer with another constant, where it does not take that constant."""
+    for variant in layers.vary(reference):
+        changed = {
+            n: v for n, v in variant.spec.constants.items() if v != reference.spec.constants[n]
+        }
+        for way in ways:
+            if any(way.mentions(name) for name in changed):
+                continue
+            if not difference(session, variant, way, layers, _SAME):
+                said = ", ".join(f"{n} is {float(v):g}" for n, v in changed.items())
+                remark = f"{said} in your code, another number than in the layer of that name"
+                return Match(candidate, variant.spec, (replace(way, remark=remark),), ())
+    return None
+
+
+def difference(
+    session: Session, reference: Reference, way: Binding, layers: Layers, near: float
+) -> str:
     """Why a binding's forward is not the layer's; "" when it is, at every size set.
+
+    `near` is what counts as the same, as a share of the largest entry.
 
     Raises:
         CheckTrouble: the worker was lost.
@@ -120,13 +184,14 @@ def difference(session: Session, reference: Reference, way: Binding, layers: Lay
             value = run.outputs.get(name)
             if value is None or value.array is None:
                 return f"its forward gives no array for {name}"
-            reason = _unlike(value.array, right[name])
+            close = near if value.dtype == "float64" else max(near, _SINGLE)
+            reason = _unlike(value.array, right[name], close)
             if reason:
                 return f"its forward gives {reason}"
     return ""
 
 
-def _unlike(got: np.ndarray, right: np.ndarray) -> str:
+def _unlike(got: np.ndarray, right: np.ndarray, near: float) -> str:
     if got.size != right.size or _squeezed(got.shape) != _squeezed(right.shape):
         return f"the shape {got.shape} where the layer has {right.shape}"
     got = got.reshape(right.shape)
@@ -134,7 +199,7 @@ def _unlike(got: np.ndarray, right: np.ndarray) -> str:
         return "numbers that are not finite"
     largest = float(np.max(np.abs(right), initial=0.0)) or 1.0
     error = float(np.max(np.abs(got - right), initial=0.0)) / largest
-    return "" if error <= _NEAR else f"other numbers (off by {error:.0e} of the largest)"
+    return "" if error <= near else f"{_NUMBERS} (off by {error:.0e} of the largest)"
 
 
 def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:

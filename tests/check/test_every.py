@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING, Wanted
 from gradtool.report import check_text
+from gradtool.report.check_command import Request, run
 from gradtool.report.watch import on_save
 from tests.check import references
 
@@ -64,7 +66,7 @@ def verdicts(
         check_every(
             file,
             layers,
-            lambda name: KNOWN[name](),
+            lambda spec: KNOWN[spec.name](),
             wanted,
             seed=0,
             version="",
@@ -127,6 +129,30 @@ def test_a_line_without_a_function_says_so(tmp_path: Path) -> None:
     assert only.trouble is not None
     assert "no function at line 2" in only.trouble.message
     assert "affine_forward" in only.trouble.message
+
+
+def test_bundled_layers_and_an_eps_that_is_written_out(tmp_path: Path) -> None:
+    (tmp_path / "layers.py").write_text("""
+import numpy as np
+class BatchNormalization:
+    def __init__(self, gamma, beta):
+        self.gamma, self.beta = gamma, beta
+    def forward(self, x):
+        centred = x - x.mean(axis=0)
+        self.std = np.sqrt((centred ** 2).mean(axis=0) + 1e-8)
+        self.xhat = centred / self.std
+        return self.gamma * self.xhat + self.beta
+    def backward(self, d):
+        self.dgamma, self.dbeta = (d * self.xhat).sum(axis=0), d.sum(axis=0)
+        inner = d - d.mean(axis=0) - self.xhat * (d * self.xhat).mean(axis=0)
+        return self.gamma * inner / self.std
+def helper(a, b):
+    return a, b
+""")
+    out = io.StringIO()
+    assert run(Request(tmp_path / "layers.py"), out) == 0, out.getvalue()
+    assert "spec batch_norm" in out.getvalue()
+    assert "eps is 1e-08 in your code" in out.getvalue()
 
 
 def test_watching_checks_again_when_a_file_is_saved(tmp_path: Path) -> None:
