@@ -23,6 +23,7 @@ TITLE = "finite differences instead of a formula"
 
 _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
 _LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
+_NOISE, _CLEAR = 1e-12, 30.0  # of the scale, and in units of the bound: rounding stays below
 _FITS = 0.05  # of the error: what a step that is the user's leaves
 _ENTRIES = 2
 _MOST_WORK = 50_000  # scalar operations of a forward pass that is run a hundred times
@@ -69,6 +70,9 @@ def _fit(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
 
 def _noise(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
     assert outcome.array is not None
+    worst = outcome.worst
+    if worst is None or worst.error < _CLEAR * worst.bound or (outcome.error or 0.0) < _NOISE:
+        return None
     if _is_noise(case, point, name, outcome.array - point.expected.gradients[name]):
         text = (
             f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "

@@ -24,6 +24,8 @@ _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
 _FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
 _PER_ROOT = 0.5  # a long sum, added up one by one: a random walk
+_PER_TERM = 0.25  # equal terms, added up one by one: they round the same way each time
+_SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself was looked at
 _TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
 _FLOOR = 32.0  # units in the last place of a typical entry
 _ZERO = 4.0  # for a gradient that is zero: units of the largest upstream gradient
@@ -93,7 +95,9 @@ class Expected:
             if rounded is not None:
                 more = [_stretched(self.double, rounded, eps / _UNITS["float32"])]
                 most = _most(right, more, most)
-            self._made[dtype] = _bounded(right, most, self.upstream, eps, self.work)
+            self._made[dtype] = _bounded(
+                right, most, self.upstream, eps, self.work, self._long, _SINGLE
+            )
         return self._made[dtype]
 
     def careful(self) -> Bounded:
@@ -107,8 +111,13 @@ class Expected:
                 most = _most(
                     right, [_stretched(self.double, rounded, EPS / _UNITS["float32"])], most
                 )
-            self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work)
+            self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work, self._long)
         return self._made["careful"]
+
+    @property
+    def _long(self) -> float:
+        """How many equal terms one entry may be the sum of, added up one by one."""
+        return float(max((n for n in self.sizes.values() if isinstance(n, int)), default=1))
 
     def _shaken(self, eps: float) -> Iterable[Pair]:
         return _shaken(self.reference, self.values, self.upstream, self.sizes, self.seed, eps)
@@ -206,24 +215,46 @@ def _most(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> Mo
     return most
 
 
-def _bounded(right: Pair, most: Moved, upstream: Arrays, eps: float, work: int) -> Bounded:
+def _bounded(
+    right: Pair,
+    most: Moved,
+    upstream: Arrays,
+    eps: float,
+    work: int,
+    terms: float = 0.0,
+    share: float = 1.0,
+) -> Bounded:
     with np.errstate(all="ignore"):
         zero = _ZERO * eps * max((_largest(u) for u in upstream.values()), default=1.0)
         zero = max([zero, *(eps * rms(g) for g in right[1].values())])
         return Bounded(
             *right,
-            {n: _bound(v, most[0].get(n), eps, eps, work) for n, v in right[0].items()},
-            {n: _bound(v, most[1].get(n), eps, zero, work) for n, v in right[1].items()},
+            {
+                n: _bound(v, most[0].get(n), eps, eps, work, terms, share)
+                for n, v in right[0].items()
+            },
+            {
+                n: _bound(v, most[1].get(n), eps, zero, work, terms, share)
+                for n, v in right[1].items()
+            },
         )
 
 
 def _bound(
-    value: np.ndarray, most: np.ndarray | None, eps: float, zero: float, work: int
+    value: np.ndarray,
+    most: np.ndarray | None,
+    eps: float,
+    zero: float,
+    work: int,
+    terms: float,
+    share: float,
 ) -> np.ndarray:
-    floor = _FLOOR * eps * rms(value) + zero
+    floor = share * _FLOOR * eps * rms(value) + zero
     if most is None:
         return np.full(value.shape, floor)
-    factor = _FACTOR + _PER_ROOT * float(np.sqrt(work / max(value.size, 1)))
+    factor = (
+        share * _FACTOR + _PER_ROOT * float(np.sqrt(work / max(value.size, 1))) + _PER_TERM * terms
+    )
     bound: np.ndarray = factor * np.maximum(most, _TYPICAL * rms(most)) + floor
     return bound
 
