@@ -38,6 +38,7 @@ from gradtool.ir.store import StoreError, classes_of, pack, unpack
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
 _SHARED = 0.4
 _POINTS = 4  # the small ones lead
+_TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _PLAIN = 1.16  # a mistake as plain as this needs no further search
 
@@ -85,7 +86,10 @@ def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
     Other constants than the spec's are not what the derivation is evaluated with.
     """
     plain = [p for p in points if not p.probe.setting.constants and name in p.gradients]
-    few = plain[:_POINTS]
+    if not plain:
+        return ()
+    most = max(_TIMES * plain[0].probe.setting.work, _SMALL_WORK)
+    few = [p for p in plain if p.probe.setting.work <= most][:_POINTS]
     wrong = [p for p in plain if not p.gradients[name].right]
     if wrong and all(p.gradients[name].right for p in few):
         smallest = min(wrong, key=lambda p: p.probe.setting.work)

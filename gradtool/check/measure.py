@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,8 +21,10 @@ from gradtool.spec.model import Domain, Variable
 
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32
 _STEP_ROUNDING = 8.0
-_PATIENCE = 2.0  # seconds that one probe may take
-_SEEN = 0.05  # seconds: below, starting and talking is what takes the time
+_SHARE = 0.25  # of the time that a file has, for all probes: differences and repetitions follow
+_LITTLE = 1000  # scalar operations: below, starting and talking is what takes the time
+_DEAR, _POINTS = 0.05, 2  # of that time; points at which everything is wrong
+_LONG = 0.5  # seconds: what takes that long is slow however little it does
 _MOST_PROBES = 1000
 
 
@@ -100,11 +102,14 @@ def measure(
     trouble_at: Mapping[str, int] = {}
     left_out: list[str] = []
     refused: list[str] = []
-    pace, least = 0.0, np.inf  # seconds for a unit of work, and for any probe
+    pace = spent = 0.0  # seconds for a unit of work; for all probes
+    budget = session.seconds * _SHARE
     for probe in points:
         work = probe.setting.work
-        if pace * work > _PATIENCE:
-            left_out.append(f"{probe.varies}: your code would take about {pace * work:.0f} s")
+        if work > _LITTLE and spent + pace * work > budget:
+            left_out.append(f"{probe.varies}: your code would take about {pace * work:.1f} s")
+            continue
+        if work > _LITTLE and pace * work > _DEAR * budget and _all_wrong(done):
             continue
         start = time.perf_counter()
         try:
@@ -119,9 +124,9 @@ def measure(
             break
         except ScaleProblem as problem:
             return Measured((), Trouble("binding", str(problem)), probe.sizes)
-        least = min(least, seconds)
-        if seconds - least > _SEEN:  # starting and talking take their time, too
-            pace = max(pace, (seconds - least) / work)
+        spent += seconds
+        if work > _LITTLE or seconds > _LONG:
+            pace = max(pace, seconds / work)
         if run.trouble and probe.setting.constants:
             refused.append(f"with {probe.varies} it raises {run.trouble.message}")
             continue
@@ -129,6 +134,15 @@ def measure(
             trouble, trouble_at = run.trouble, probe.sizes
         done.append(point)
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused))
+
+
+def _all_wrong(points: Sequence[Point]) -> bool:
+    """Whether slow code has shown already that it gives no right gradient."""
+    return bool(points) and all(
+        outcome.array is not None and not outcome.right
+        for point in points[:_POINTS]
+        for outcome in point.gradients.values()
+    )
 
 
 def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:

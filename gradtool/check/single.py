@@ -25,7 +25,8 @@ _POWER = 2.0**-7
 _SPREAD = 0.1  # rounding is everywhere; an error in a few entries is none
 _TRIALS = 2
 _FEWEST = 3  # numbers that could be float32 by chance are no evidence
-_PROOFS = 5  # points at which the pattern is looked at
+_MOST_WORK = 2000  # scalar operations of a point that is evaluated many times
+_PROOFS = 3  # points at which the pattern is looked at
 
 
 def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool:
@@ -42,7 +43,8 @@ def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool
             return False
     if _are_representable(case, role, name):
         return True
-    telling = sorted(wrong, key=lambda p: -_size(p, role, name))[:_PROOFS]
+    cheap = [p for p in wrong if p.probe.setting.work <= _MOST_WORK] or wrong[:1]
+    telling = sorted(cheap, key=lambda p: -_size(p, role, name))[:_PROOFS]
     if all(_has_single_forward(point) for point in wrong):
         return all(not _is_noise(case, role, name, point) for point in telling)
     # Saturated, a layer has errors that stand still whatever they come from.

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gradtool.check import stepped
 from gradtool.check.bind import BindingProblem
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
@@ -108,7 +109,6 @@ class Desk:
         self._worker: Boxed | None = None
         self._session: Session | None = None
         self._imports: object = {}
-        self._single = False
         self._looked = False
         self._unloadable: tuple[CheckTrouble, End | None] | None = None
 
@@ -209,7 +209,6 @@ class Desk:
         except WorkerLost as lost:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
-        self._single = reply.get("single") is True
 
     def _ask(self, header: dict[str, Any]) -> dict[str, Any]:
         assert self._worker is not None
@@ -218,9 +217,12 @@ class Desk:
     def _means(
         self, reference: Reference, session: Session, judgement: Judgement
     ) -> tuple[Finding, ...]:
-        """Run once more with calls counted, where something is right at all."""
+        """Run once more with calls counted, where something is right to some digits at all."""
         verdict, assignment = judgement.verdict, self._assignment
-        right = any(gradient.standing == "ok" for gradient in verdict.gradients)
+        right = any(
+            gradient.standing == "ok" or (gradient.cause and gradient.cause.code == stepped.CODE)
+            for gradient in verdict.gradients
+        )
         if not right or not judgement.points or judgement.binding is None or self._end():
             return ()
         line = verdict.called[-1].line if verdict.called else 0
@@ -244,7 +246,7 @@ class Desk:
         found: tuple[Finding, ...] = ()
         if "numeric-differentiation" in assignment.forbidden:
             found += means.counted(reply, point, line)
-            found += means.noisy(judgement, self._single, line)
+            found += means.differenced(judgement, line)
         if "frameworks" in assignment.forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
+from gradtool.check import stepped
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point
 from gradtool.lint.result import Finding
@@ -36,8 +37,6 @@ FRAMEWORKS = frozenset(
     | {"sympy", "numdifftools", "gradtool", "needle", "tangent", "adept", "algopy", "pyadolc"}
 )
 _FEWEST = 3  # calls of the forward pass that no backward pass has another reason for
-# Between the rounding of float64 and what a difference of two forward passes is good for.
-_NOISE = (5e-13, 1e-9)
 
 
 def imports(found: object) -> tuple[Finding, ...]:
@@ -84,27 +83,10 @@ def _counts(rows: object) -> dict[str, int]:
     }
 
 
-def noisy(judgement: Judgement, single: bool, line: int) -> tuple[Finding, ...]:
-    """Findings on gradients that are right to some digits only, with noise in the others.
-
-    `single`: the file has a word of single precision in it, which explains as much.
-    """
-    found = []
-    low, high = _NOISE
-    for gradient in judgement.verdict.gradients:
-        inexact = any(
-            not point.gradients[gradient.name].right and not point.gradients[gradient.name].single
-            for point in judgement.points
-            if gradient.name in point.gradients
-        )
-        error = gradient.error
-        if gradient.standing != "ok" or not inexact or error is None or error < low:
-            continue
-        if single and error > high:
-            continue
-        message = (
-            f"d{gradient.name} is right to {error:.0e} only, with noise below, "
-            "as a difference of two forward passes is"
-        )
-        found.append(Finding("GT402", message, line, f"d{gradient.name}"))
-    return tuple(found)
+def differenced(judgement: Judgement, line: int) -> tuple[Finding, ...]:
+    """Findings on gradients that the judge has found to be differences of the forward pass."""
+    return tuple(
+        Finding("GT402", f"d{gradient.name}: {gradient.cause.message}", line, f"d{gradient.name}")
+        for gradient in judgement.verdict.gradients
+        if gradient.cause is not None and gradient.cause.code == stepped.CODE
+    )

@@ -30,8 +30,6 @@ from gradtool.lint.isolation import frames as pipes
 
 _FORWARD = "check: forward"
 _MOST_NAMES = 200
-_SINGLE = frozenset({"float32", "float16", "bfloat16", "single", "half"})
-_SINGLE_CODES = frozenset({"f", "e", "f4", "f2", "<f4", "<f2", ">f4"})
 
 
 def serve(read_fd: int, write_fd: int) -> None:
@@ -124,16 +122,15 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def look(path: Path) -> dict[str, Any]:
-    """What a file says about itself: imported modules with lines, words of single precision.
+    """What a file says about itself: imported modules with lines.
 
     A file that cannot be parsed imports nothing; loading it will tell why.
     """
     imports: dict[str, int] = {}
-    single = False
     try:
         cells, _ = read_cells(path)
     except FileProblem:
-        return {"imports": {}, "single": False}
+        return {"imports": {}}
     for cell in cells:
         try:
             tree = ast.parse(cell.text)
@@ -142,8 +139,7 @@ def look(path: Path) -> dict[str, Any]:
         for node in ast.walk(tree):
             for name in imported(node):
                 imports.setdefault(name, getattr(node, "lineno", 0))
-            single = single or _is_single(node)
-    return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "single": single}
+    return {"imports": dict(list(imports.items())[:_MOST_NAMES])}
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -159,12 +155,3 @@ def imported(node: ast.AST) -> list[str]:
         ):
             return [module]
     return []
-
-
-def _is_single(node: ast.AST) -> bool:
-    match node:
-        case ast.Attribute(attr=word) | ast.Name(id=word):
-            return word in _SINGLE
-        case ast.Constant(value=str(word)):
-            return word in _SINGLE | _SINGLE_CODES
-    return False
