@@ -14,7 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from gradtool.derive.derivation import Derivation
-    from gradtool.ir.graph import Graph
+    from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, Statement
     from gradtool.ir.index import Index
     from gradtool.ir.poly import Poly
     from gradtool.spec.model import LayerSpec
@@ -112,34 +112,90 @@ def kinks_text(spec: LayerSpec, derivation: Derivation, erf: str) -> tuple[str, 
 
 def _compared(graph: Graph) -> tuple[Graph, tuple[Site, ...]]:
     """The forward graph with what is compared as its outputs."""
-    from gradtool.derive.raising import raised
-    from gradtool.ir.graph import AnyStatement, Statement
-    from gradtool.ir.index import Tensor
+    from gradtool.ir.graph import Scan
 
+    found = _Sites()
     statements: list[AnyStatement] = []
-    sites: list[Site] = []
-
-    def made(body: Poly, free: tuple[Index, ...]) -> str:
-        out = Tensor(f"kink_{len(statements)}", tuple(index.size for index in free))
-        statements.append(Statement(out, free, body, raised(body, free)))
-        return out.name
-
+    outputs: list[str] = []
+    loops = dict.fromkeys(s.loop for s in graph.statements if isinstance(s, Scan))
+    for loop in loops:
+        loops[loop] = found.inside(loop)
+    last = {s.loop: s for s in graph.statements if isinstance(s, Scan)}
     for statement in graph.statements:
-        if not isinstance(statement, Statement):
+        changed = loops[statement.loop] if isinstance(statement, Scan) else None
+        if changed is None or not isinstance(statement, Scan):
+            statements.append(statement)
             continue
-        where = f"line {statement.line}" if statement.line else statement.out.name
-        if statement.reduce != "sum":
-            names = (made(statement.body, (*statement.free, *statement.bound)),)
-            best = "max" if statement.reduce in ("max", "argmax") else "min"
-            words = f"the two best candidates of the {best} in {where}"
-            sites.append(Site(names, best, len(statement.bound), words))
-        for left, right in _switches(statement.body):
-            free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
-            sides = (made(left, free), made(right, free))
-            sites.append(Site(sides, "", 0, f"the two sides of a comparison in {where}"))
-    outputs = tuple(statement.out.name for statement in statements)
-    whole = replace(graph, wanted=(), statements=(*graph.statements, *statements), outputs=outputs)
-    return whole, tuple(sites)
+        statements.append(replace(statement, loop=changed[0]))
+        if last[statement.loop] is statement:
+            statements += changed[1]
+            outputs += [scan.out.name for scan in changed[1]]
+    own = found.of(graph.statements)
+    outputs += [statement.out.name for statement in own]
+    whole = replace(graph, wanted=(), statements=(*statements, *own), outputs=tuple(outputs))
+    return whole, tuple(found.sites)
+
+
+class _Sites:
+    """The values that are compared, made into tensors of their own."""
+
+    def __init__(self) -> None:
+        self.sites: list[Site] = []
+        self.count = 0
+
+    def of(self, statements: Sequence[AnyStatement]) -> list[Statement]:
+        """Statements for what some statements compare."""
+        from gradtool.derive.raising import raised
+        from gradtool.ir.graph import Statement
+        from gradtool.ir.index import Tensor
+
+        found: list[Statement] = []
+
+        def made(body: Poly, free: tuple[Index, ...]) -> str:
+            out = Tensor(f"kink_{self.count}", tuple(index.size for index in free))
+            self.count += 1
+            found.append(Statement(out, free, body, raised(body, free)))
+            return out.name
+
+        for statement in statements:
+            if not isinstance(statement, Statement):
+                continue
+            where = f"line {statement.line}" if statement.line else statement.out.name
+            if statement.reduce != "sum":
+                names = (made(statement.body, (*statement.free, *statement.bound)),)
+                best = "max" if statement.reduce in ("max", "argmax") else "min"
+                words = f"the two best candidates of the {best} in {where}"
+                self.sites.append(Site(names, best, len(statement.bound), words))
+            for left, right in _switches(statement.body):
+                free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
+                sides = (made(left, free), made(right, free))
+                self.sites.append(Site(sides, "", 0, f"the two sides of a comparison in {where}"))
+        return found
+
+    def inside(self, loop: Loop) -> tuple[Loop, list[Scan]] | None:
+        """The loop that collects what its steps compare; None when they compare nothing."""
+        from gradtool.ir.graph import Scan
+        from gradtool.ir.index import Tensor
+        from gradtool.ir.tree import loop_tree
+
+        made = self.of(loop.body.statements)
+        if not made:
+            return None
+        body = replace(loop.body, statements=(*loop.body.statements, *made))
+        new = replace(loop, body=body)
+        scans: list[Scan] = []
+        for statement in made:
+            # Under a name of its own: the value of a step is one thing, those of all another.
+            shape = (loop.first + loop.size, *statement.out.shape)
+            out = Tensor(f"{statement.out.name}_steps", shape)
+            tree = loop_tree(new.sources, out.name)
+            scans.append(Scan(out, new, statement.out.name, "slices", tree))
+        names = {s.source: s.out.name for s in scans}
+        self.sites = [
+            replace(site, names=tuple(names.get(name, name) for name in site.names))
+            for site in self.sites
+        ]
+        return new, scans
 
 
 def _switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:

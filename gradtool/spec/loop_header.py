@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import nonnegative
+from gradtool.ir.tree import Call, Items, Tree
 from gradtool.ops.build import Builder
 from gradtool.ops.errors import OpError
 from gradtool.spec.parse import ParseError, Reader
@@ -43,7 +44,7 @@ def header_of(build: Builder, reader: Reader, node: ast.For) -> Header:
     assert isinstance(inner, ast.Call)
     if inner.keywords or not 1 <= len(inner.args) <= 3:
         raise ParseError("range takes one, two or three sizes", span, _FORMS)
-    ends = [build.dim(reader.expression(a), "an end of a range") for a in inner.args]
+    ends = [_end(build, reader.expression(a)) for a in inner.args]
     step = ends[2].as_int if len(ends) == 3 else 1
     start, stop = (ZERO, ends[0]) if len(ends) == 1 else (ends[0], ends[1])
     if step == -1:
@@ -58,6 +59,19 @@ def header_of(build: Builder, reader: Reader, node: ast.For) -> Header:
             raise OpError(f"this range has {max(size.as_int, 0)} steps", span)
         build.assume(size - ONE)
     return Header(node.target.id, start, size, backwards)
+
+
+def _end(build: Builder, tree: Tree) -> Dim:
+    """A size, or ``X.shape[1]``."""
+    if isinstance(tree, Call) and tree.op == "getitem":
+        whole, index = tree.args
+        if isinstance(whole, Call) and whole.op == "shape" and isinstance(index, Items):
+            shape = build.operand(whole.args[0]).shape
+            axis = build.integer(index.items[0], "an axis") if len(index.items) == 1 else None
+            if axis is None or not -len(shape) <= axis < len(shape):
+                raise OpError(f"this array has {len(shape)} axes", tree.span)
+            return shape[axis]
+    return build.dim(tree, "an end of a range")
 
 
 def _is_call(node: ast.expr, name: str) -> bool:
