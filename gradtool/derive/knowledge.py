@@ -401,7 +401,7 @@ class Knowledge:
             return None
         for bindings, rest in matches(pattern.factors, variables, term.factors):
             summed = self._summed(pattern, bindings, rest, term)
-            entry = entry_of(statement, bindings)
+            entry = entry_of(statement, bindings, rest)
             if summed is None or entry is None:
                 continue
             folded = product(
@@ -645,8 +645,14 @@ def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] |
     return target, (access(statement.out, statement.free) - others) * inverse
 
 
-def entry_of(statement: Statement, bindings: Mapping[Index, Affine]) -> Access | None:
-    """The statement's tensor at the matched indices; None when one is not determined."""
+def entry_of(
+    statement: Statement, bindings: Mapping[Index, Affine], beside: tuple[Factor, ...] = ()
+) -> Access | None:
+    """The statement's tensor at the matched indices; None when one is not determined.
+
+    A shifted index may leave the range for which the definition speaks.  Where another factor,
+    one of `beside`, is an array that ends at the same place, the product is zero there anyway.
+    """
     entries: list[Affine] = []
     for index in statement.free:
         if index.size.as_int == 1:
@@ -656,13 +662,26 @@ def entry_of(statement: Statement, bindings: Mapping[Index, Affine]) -> Access |
         else:
             return None
     for index, entry in zip(statement.free, entries, strict=True):
-        # A shifted match could leave the range for which the definition speaks.
         if entry.as_index is None and not entry.within(index.size):
-            return None
+            if not _ends_there(entry, index, beside):
+                return None
+            continue
         bare = entry.as_index
-        if bare is not None and bare.size != index.size:
+        if bare is not None and bare.size != index.size and not _ends_there(entry, index, beside):
             return None
     return Access(statement.out, tuple(entries))
+
+
+def _ends_there(entry: Affine, index: Index, factors: tuple[Factor, ...]) -> bool:
+    return any(
+        isinstance(base, Access)
+        and exponent > 0
+        and any(
+            axis == index.size and other == entry
+            for axis, other in zip(base.tensor.shape, base.index, strict=True)
+        )
+        for base, exponent in factors
+    )
 
 
 def _component(
