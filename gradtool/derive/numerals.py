@@ -17,13 +17,13 @@ def numeral(value: Fraction) -> Tree:
     """One number: an integer, an exact short decimal, or a fraction."""
     if value.denominator == 1:
         return Numeral(value, _scientific(value) or str(value.numerator))
-    decimal = _decimal(value)
-    if decimal is not None:
-        return Numeral(value, decimal)
+    short = decimal(value)
+    if short is not None:
+        return Numeral(value, short)
     return call("div", integer(value.numerator), integer(value.denominator))
 
 
-def _decimal(value: Fraction) -> str | None:
+def decimal(value: Fraction) -> str | None:
     """An exact short decimal, or None."""
     rest = value.denominator
     for prime in (2, 5):
@@ -57,7 +57,7 @@ def scalar_fraction(
     top: list[Tree] = []
     bottom: list[Tree] = []
     size = abs(coefficient)
-    if size.denominator > _LARGEST_DIVISOR and _decimal(size) is not None:
+    if size.denominator > _LARGEST_DIVISOR and decimal(size) is not None:
         top.append(numeral(size))
     else:
         if size.numerator != 1:

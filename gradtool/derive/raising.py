@@ -401,7 +401,7 @@ _FLIPPED = {">": "lt", ">=": "le", "==": "eq", "!=": "ne"}
 def _compare_piece(unit: Compare, slots: Slots) -> Piece:
     """``Z > 0``: what has no array in it stands on the right."""
     own = _natural(unit, slots)
-    unit = _simplest(unit)
+    unit = simplest(unit)
     left, right = (aligned(_poly_piece(p, own), own) for p in (unit.left, unit.right))
     axes = joint_axes((left, right))
     if not any(True for _ in accesses(unit.left)):
@@ -409,7 +409,7 @@ def _compare_piece(unit: Compare, slots: Slots) -> Piece:
     return Piece(Call(_WORDS[unit.relation], (left.tree, right.tree)), axes)
 
 
-def _simplest(unit: Compare) -> Compare:
+def simplest(unit: Compare) -> Compare:
     """``3 + Z > 6`` as ``Z > 3``: a bound on one value."""
     numbers = sum((t.coefficient for t in unit.left.terms if not t.factors), Fraction(0))
     left = unit.left - number(numbers)

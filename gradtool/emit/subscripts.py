@@ -14,6 +14,8 @@ from fractions import Fraction
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
 from gradtool.derive.line import Line
+from gradtool.derive.numerals import decimal
+from gradtool.derive.raising import simplest
 from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.emit.values import Values
@@ -35,6 +37,8 @@ from gradtool.ir.poly import (
     Term,
 )
 from gradtool.ir.walk import accesses
+
+_LARGEST_DIVISOR = 16  # a larger one is written as a decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Printer:
 
     def line(self, line: Line) -> str:
         statement = self.values.statement(line)
+        self.values.current = line.name
         if isinstance(statement, Statement):
             free = self.renamed(statement.free, ())
             used = frozenset(i.name for i in free.values())
@@ -164,13 +169,27 @@ class Printer:
         above: list[str] = []
         below: list[str] = []
         sums: list[str] = []
+        for sign, group in ((1, above), (-1, below)):
+            roots = [
+                self.unit(u, used)
+                for u, e in part.factors
+                if isinstance(u, Number | Symbol | Size) and e == Fraction(sign, 2)
+            ]
+            if roots:
+                group.append(f"sqrt({_joined(roots)})")
         for unit, exponent in part.factors:
             if isinstance(unit, Contraction) and exponent == 1:
                 sums.append(self.contraction(unit, used))
                 below += self.counts(unit)
+            elif isinstance(unit, Number | Symbol | Size) and abs(exponent) == Fraction(1, 2):
+                continue
             else:
                 (above if exponent > 0 else below).append(self.power(unit, abs(exponent), used))
         size = abs(part.coefficient)
+        short = decimal(size) if size.denominator > _LARGEST_DIVISOR else None
+        if short is not None:
+            above.insert(0, short)
+            size = Fraction(1)
         if size.numerator != 1:
             above.insert(0, _integer(size.numerator))
         if size.denominator != 1:
@@ -249,7 +268,7 @@ class Printer:
             case Access(tensor=tensor, index=index):
                 inner = self.values.written(base)
                 if inner is not None:
-                    return f"({self.poly(inner, used)})"
+                    return self.tight(inner, used)
                 return self.entries(self.values.base(tensor.name), index)
             case Symbol(name=name):
                 return self.style.pi if name == "pi" else name
@@ -280,6 +299,7 @@ class Printer:
                 return f"({self.poly(poly, used)})"
 
     def condition(self, base: Compare, used: frozenset[str]) -> str:
+        base = simplest(base)
         sides, relation = (base.left, base.right), str(base.relation)
         if base.left.constant is not None and relation in _MIRRORED:  # 0 > x: rather x < 0
             sides, relation = (base.right, base.left), _MIRRORED[relation]

@@ -21,6 +21,7 @@ class Values:
         statements: the definition of every tensor.
         taken: every name that an index must differ from.
         constants: named numbers.
+        lines: the line that defines an array expression; `current` is the one under way.
     """
 
     def __init__(self, derivation: Derivation) -> None:
@@ -31,12 +32,16 @@ class Values:
         self.sources: dict[str, str] = {}
         for line in derivation.lines:
             cotangent = of.get(line.of)
-            source = line.of if line.role == "inner" or cotangent is None else cotangent.name
+            source = line.of if line.role == "inner" else line.name  # a block of a cotangent
+            if line.role != "inner" and cotangent is not None:
+                source = cotangent.name
             self.sources[line.name] = source
             self.shown.setdefault(source or line.name, line.name)
         self.statements: dict[str, AnyStatement] = dict(graph.definitions)
         self.statements |= {s.out.name: s for s in derivation.closed.statements}
         self.constants = graph.constants
+        self.current = ""
+        self.lines = {line.tree: line.name for line in derivation.lines if line.role != "inner"}
         self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
 
     def statement(self, line: Line) -> AnyStatement | None:
@@ -77,7 +82,9 @@ class Values:
 
     def base(self, name: str) -> str:
         """What stands before the brackets of an entry: a name, or an array expression."""
-        return operand(self.array(Name(name)))
+        tree = self.array(Name(name))
+        line = self.lines.get(tree, self.current)
+        return operand(tree if line == self.current else Name(line))
 
     def array(self, tree: Tree) -> Tree:
         """Every hidden name replaced by its name in the lines, or by what it is."""
