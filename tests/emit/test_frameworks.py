@@ -134,10 +134,35 @@ def test_a_gradient_that_is_left_out_is_refused_because_it_would_count_as_zero(
         EMITTERS[framework](spec, derive(graph_of(spec), ("W",)))
 
 
-@pytest.mark.parametrize("framework", EMITTERS)
-def test_a_loop_is_refused(framework: str) -> None:
-    with pytest.raises(UnsupportedError, match="a loop over an axis"):
-        EMITTERS[framework](*_bundled("discounted_returns"))
+def test_a_loop_is_a_loop_over_the_steps_and_the_code_does_not_grow_with_them() -> None:
+    spec, derivation = _bundled("discounted_returns")
+    text = torch_module(spec, derivation)
+    assert (
+        """\
+        for t in reversed(range(T)):
+            g_prev[t] = g
+            g = r[:, t] + gamma * g
+            G[:, t] = g
+        return G, g_prev
+"""
+        in text
+    )
+    text = jax_module(spec, derivation)
+    assert (
+        """\
+    def step(state, t):
+        dr, dgamma, dg_next = state
+        dg = dG[:, t] + dg_next
+        dr = dr.at[:, t].set(dg)
+        dgamma = dgamma + (dg * g_prev[t]).sum()
+        dg_next = gamma * dg
+        return (dr, dgamma, dg_next), None
+
+    (dr, dgamma, dg_next), _ = jax.lax.scan(step, (dr, dgamma, dg_next), jnp.arange(T))
+    return dr, dgamma
+"""
+        in text
+    )
 
 
 def test_an_index_that_numpy_and_pytorch_order_differently_is_refused() -> None:

@@ -17,7 +17,10 @@ Find = Callable[[str], LayerSpec | None]
 
 
 class _Functions(ast.NodeTransformer):
-    """Methods as functions, and ``onehot(y)`` told what its labels index."""
+    """Methods as functions, ``onehot(y)`` told what its labels index, and no array written to.
+
+    ``H[:, t] = h`` becomes ``H = put(H, at[:, t], h)``.
+    """
 
     def __init__(self, spec: LayerSpec) -> None:
         self.classes = {v.name: str(v.index) for v in spec.variables if v.index is not None}
@@ -33,6 +36,25 @@ class _Functions(ast.NodeTransformer):
             name = ast.Name(node.func.attr, ast.Load())
             return ast.Call(name, [node.func.value, *node.args], node.keywords)
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        (target,) = node.targets
+        if not isinstance(target, ast.Subscript):
+            return node
+        name = target.value
+        assert isinstance(name, ast.Name)
+        array = ast.Name(name.id, ast.Load())
+        place = ast.Subscript(ast.Name("at", ast.Load()), target.slice, ast.Load())
+        put = ast.Call(ast.Name("put", ast.Load()), [array, place, node.value], [])
+        return ast.Assign([ast.Name(name.id, ast.Store())], put)
+
+
+class _At:
+    """``at[:, t]`` is the index itself."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return index
 
 
 def run_forward(
@@ -51,14 +73,15 @@ def run_forward(
         find: the specs that a forward pass may call.
     """
     module = ast.fix_missing_locations(_Functions(spec).visit(ast.parse(spec.forward.text)))
+    built_in = {"range": range, "reversed": reversed, "at": _At()}
     called = {node.func.id for node in ast.walk(module)
               if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
     known = dict(functions)
-    for name in called - functions.keys():
+    for name in called - functions.keys() - built_in.keys():
         other = find(name)
         assert other is not None, f"{spec.name}: nobody knows {name}"
         known[name] = _layer(other, functions, find)
-    scope: dict[str, Any] = {"__builtins__": {}, **known, **numbers, **values}
+    scope: dict[str, Any] = {"__builtins__": {}, **built_in, **known, **numbers, **values}
     exec(compile(module, spec.name, "exec"), scope)  # the text of a bundled spec
     return scope
 

@@ -86,6 +86,8 @@ def functions() -> Mapping[str, Callable[..., Any]]:
     )}  # fmt: skip
     return {
         **same,
+        "put": lambda x, index, value: x.at[index].set(value),
+        "zeros": jnp.zeros,
         "erf": lax.erf,
         "sigmoid": nn.sigmoid,
         "relu": nn.relu,

@@ -58,6 +58,11 @@ def functions() -> Mapping[str, Callable[..., Any]]:
         rows = nn.unfold(x, size)
         return rows.transpose(1, 2).reshape(-1, rows.shape[1])
 
+    def put(x: Any, index: Any, value: Any) -> Any:
+        x = x.clone()
+        x[index] = value
+        return x
+
     def softmax(x: Any, axis: int = -1) -> Any:
         return t.softmax(x, dim=axis)
 
@@ -81,6 +86,8 @@ def functions() -> Mapping[str, Callable[..., Any]]:
         "where": lambda c, x, y: t.where(c, array(x), array(y)),
         "arange": t.arange,
         "onehot": lambda y, classes: nn.one_hot(y.long(), classes).double(),
+        "put": put,
+        "zeros": lambda shape: t.zeros(shape, dtype=t.float64),
         "eye": lambda n: t.eye(n, dtype=t.float64),
         "einsum": t.einsum,
         "reshape": reshape,

@@ -6,10 +6,13 @@ so that derivatives of the gradient go through them and need no care.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gradtool.emit.frameworks.jax_words import JaxWords
+from gradtool.emit.frameworks.loops import Assignment, LoopCode
 from gradtool.emit.frameworks.plan import Plan, plan_of
+from gradtool.emit.frameworks.printing import assigned, shown
 from gradtool.emit.frameworks.text import (
     docstring,
     head,
@@ -21,6 +24,7 @@ from gradtool.emit.frameworks.text import (
     parameters,
     written,
 )
+from gradtool.ir.tree import Call, Name, call
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 _RESERVED = frozenset(
     {"jax", "jnp", "math", "partial", "layer", "residuals", "upstream", "enumerate", "zip",
-     "range", "len", "tuple", "abs", "sum"}
+     "range", "len", "tuple", "abs", "sum", "step", "state", "int"}
 )  # fmt: skip
 _NUMBER = "a plain number, static under jax.jit; no gradient"
 
@@ -106,7 +110,7 @@ class _Writer:
         plan = self.plan
         body = [read.line(f"{read.source}.shape") for read in plan.forward_sizes]
         for line in plan.forward:
-            body += written(line)
+            body += written(line, _loop)
         results = self.results[0] if len(self.results) == 1 else f"({joined(self.results)})"
         handed = joined(self.residuals) if self.residuals else "()"
         handed = handed if handed.startswith("(") else f"({handed})"
@@ -126,7 +130,7 @@ class _Writer:
             body.append(f"{', '.join(n if n in read else '_' for n in upstream)} = upstream")
         body += [read.line(f"{read.source}.shape") for read in plan.backward_sizes]
         for line in plan.backward:
-            body += written(line)
+            body += written(line, _loop)
         gradients = [one.gradient for one in plan.inputs]
         if plan.is_loss:
             shown = [f"{upstream[0]} * {g}" if g else "None" for g in gradients]
@@ -141,3 +145,40 @@ class _Writer:
         lines = head("_backward", [*self.numbers, "residuals", given])
         doc = '    """The gradient of every argument; None where there is none."""'
         return [*lines, doc, *indented(body)]
+
+
+def _loop(loop: LoopCode) -> list[str]:
+    """A `jax.lax.scan` that hands on what the next step reads or what is collected."""
+    begun = _lines(loop.before)
+    state = joined(loop.carried)
+    steps = call("jnp.arange", *([] if loop.first is None else [loop.first]), loop.stop)
+    given = state if state.startswith("(") else f"({state})"
+    reverse = ", reverse=True" if loop.backwards else ""
+    scanned = [f"{given}, _ = jax.lax.scan(step, {given}, {shown(steps)}{reverse})"]
+    if len(scanned[0]) > 84:
+        inner = f"    step, {given}, {shown(steps)}{reverse}"
+        scanned = [f"{given}, _ = jax.lax.scan(", inner, ")"]
+    return [
+        *begun,
+        "",
+        f"def step(state, {loop.index}):",
+        f"    {state} = state",
+        *indented(_lines(loop.steps)),
+        f"    return {given}, None",
+        "",
+        *scanned,
+        *_lines(loop.after),
+    ]
+
+
+def _lines(several: Iterable[Assignment]) -> list[str]:
+    """Assignments, where one to a part of an array makes a new array."""
+    found: list[str] = []
+    for one in several:
+        tree = one.tree
+        if isinstance(one.target, Call):
+            source, index = one.target.args
+            assert isinstance(source, Name)
+            tree = call("set", call("getitem", Name(f"{source.id}.at"), index), tree)
+        found += assigned(one.name, tree)
+    return found

@@ -61,6 +61,14 @@ class JaxWords(Words):
     def number_array(self, value: Tree) -> Tree:
         return call("jnp.array", value, self.dtype())
 
+    step_kind: ClassVar[Kind] = "int"
+
+    def of_integers(self, zeros: Tree) -> Tree:
+        return call("astype", zeros, Name("int"))
+
+    def fresh_copy(self, tree: Tree) -> Tree:
+        return tree  # arrays are never written to
+
     # -- choices ---------------------------------------------------------------------------
 
     def picked(self, tree: Call) -> Typed:

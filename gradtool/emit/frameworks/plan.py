@@ -8,23 +8,26 @@ see the modules that write the text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from gradtool.derive.line import Block
 from gradtool.derive.naming import telling_name
 from gradtool.emit.frameworks.index_lines import index_lines
+from gradtool.emit.frameworks.loops import LoopCode, backward_loop, forward_loop
 from gradtool.emit.frameworks.sizes import Read, reads
 from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import refuse_loops
+from gradtool.ir.graph import Loop, Scan
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import (
     Call,
     Name,
     Tree,
+    call,
     children,
     count_name,
     names,
@@ -44,16 +47,30 @@ Shapes = Sequence[tuple[str, tuple[Dim, ...]]]
 class Line:
     """``target = tree``, in the words of the framework.
 
-    `serves`: positions of the inputs whose gradients need it; empty in the forward pass.
+    A loop is a line of its own, and a line that reads it for each result.
+
+    Attributes:
+        serves: positions of the inputs whose gradients need it; empty in the forward pass.
+        loop: the loop's code; its tree is a Call of "loop" on the names that it reads.
     """
 
     target: str
     tree: Tree
     serves: frozenset[int] = frozenset()
+    loop: LoopCode | None = None
 
     @property
     def reads(self) -> frozenset[str]:
         return frozenset(name.split(".")[0] for name in names(self.tree))
+
+    @property
+    def of_loop(self) -> str | None:
+        """The loop that it is a result of."""
+        if isinstance(self.tree, Call) and self.tree.op == "loop" and self.loop is None:
+            (loop,) = self.tree.args
+            assert isinstance(loop, Name)
+            return loop.id
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,8 @@ class _Planner:
         self.derivation = derivation
         self.dialect = dialect
         self.graph = derivation.graph
-        refuse_loops(self.graph, f"{dialect.framework} code")
+        self.loops = 0
+        self.blocks = {x.name: x.block for x in derivation.lines if x.block is not None}
         gradients = {line.of for line in derivation.lines if line.role == "gradient"}
         left_out = [n for n in self.graph.wanted if n not in gradients | {*derivation.zero}]
         if left_out:
@@ -173,6 +191,8 @@ class _Planner:
             if s.out.name in self.graph.outputs or (not s.hidden and s.out.name in read)
         })  # fmt: skip
         trees = {s.out.name: s.tree for s in self.graph.statements if s.out.name in live}
+        looped = {n for s in self.graph.statements if isinstance(s, Scan) and s.out.name in live
+                  for n in names(s.tree)}  # fmt: skip
         uses = {n: sum(count_name(tree, n) for tree in trees.values()) for n in live}
         written: dict[str, Tree] = {}
         lines: list[tuple[str, Tree]] = []
@@ -182,7 +202,8 @@ class _Planner:
             if name not in live:
                 continue
             tree = replace_names(trees[name], written)
-            if not statement.hidden:
+            # What a loop reads keeps its name.
+            if not statement.hidden or isinstance(statement, Scan) or name in looped:
                 lines.append((name, tree))
                 continue
             if name in inner:
@@ -214,7 +235,20 @@ class _Planner:
     ) -> list[Line]:
         words = self.dialect(self.module, like)
         found: list[Line] = []
+        lines = list(lines)
+        done: dict[Loop | Block, str] = {}
         for name, tree in lines:
+            loop = self._loop_of(name, backward)
+            if loop is not None:
+                if loop not in done:
+                    code = self._loop(words, loop, [other for other, _ in lines])
+                    self.loops += 1
+                    done[loop] = f"<loop {self.loops}>"
+                    reads = sorted(name for name in code.reads)
+                    tree = call("loop", *map(Name, reads))
+                    found.append(Line(done[loop], tree, loop=code))
+                found.append(Line(self.module.python(name), call("loop", Name(done[loop]))))
+                continue
             if not words.knows(tree):
                 made = index_lines(self.module, words, name, tree)
                 found += [Line(target, right) for target, right in made]
@@ -223,6 +257,21 @@ class _Planner:
             right = words.position(tree) if whole else words.real(tree)
             found.append(Line(self.module.python(name), right))
         return found
+
+    def _loop_of(self, name: str, backward: bool) -> Loop | Block | None:
+        if backward:
+            return self.blocks.get(name)
+        statement = self.graph.definitions.get(name)
+        return statement.loop if isinstance(statement, Scan) else None
+
+    def _loop(self, words: Words, loop: Loop | Block, wanted: Sequence[str]) -> LoopCode:
+        """The code of a loop, for those of its results that are wanted."""
+        if isinstance(loop, Block):
+            results = [name for name in wanted if self.blocks.get(name) is loop]
+            return backward_loop(self.module, words, loop, results)
+        scans = [s for s in self.graph.statements
+                 if isinstance(s, Scan) and s.loop is loop and s.out.name in wanted]  # fmt: skip
+        return forward_loop(self.module, words, loop, scans)
 
     # -- backward --------------------------------------------------------------------------
 
@@ -236,7 +285,7 @@ class _Planner:
         for line in reversed(ordered):
             for name in line.reads:
                 serves.setdefault(name, set()).update(serves.get(line.target, ()))
-        return [Line(x.target, x.tree, frozenset(serves[x.target])) for x in ordered
+        return [replace(x, serves=frozenset(serves[x.target])) for x in ordered
                 if serves.get(x.target)]  # fmt: skip
 
     def _meet(self, forward: list[Line], backward: list[Line]) -> Plan:

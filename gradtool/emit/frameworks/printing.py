@@ -9,7 +9,7 @@ from gradtool.ir.tree import Call, Tree
 
 # Words that are written as methods of their first argument, beside those of NumPy code.
 _METHODS = ("amax", "amin", "clamp", "to", "long", "permute", "unsqueeze", "squeeze", "moveaxis",
-            "flip", "flatten", "repeat_interleave")  # fmt: skip
+            "flip", "flatten", "repeat_interleave", "clone", "set")  # fmt: skip
 _WIDTH = 80  # the lines stand in a method of a class
 
 

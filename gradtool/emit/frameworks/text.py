@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradtool import __version__
+from gradtool.emit.frameworks.loops import LoopCode
 from gradtool.emit.frameworks.plan import Line, Plan
 from gradtool.emit.frameworks.printing import assigned
 from gradtool.emit.numpy_functions import default_text, described
@@ -89,8 +90,11 @@ def head(name: str, arguments: Iterable[str], indent: str = "", width: int = 88)
     return [f"def {name}(", *(f"    {a}," for a in every), "):"]
 
 
-def written(line: Line) -> tuple[str, ...]:
-    return assigned(line.target, line.tree)
+def written(line: Line, loop: Callable[[LoopCode], list[str]]) -> list[str]:
+    """The text of a line; `loop` writes a loop, whose results have no text of their own."""
+    if line.loop is not None:
+        return loop(line.loop)
+    return [] if line.of_loop is not None else [*assigned(line.target, line.tree)]
 
 
 def joined(names: Iterable[str]) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from gradtool.emit.frameworks.loops import Assignment, LoopCode
 from gradtool.emit.frameworks.plan import Plan, plan_of
+from gradtool.emit.frameworks.printing import assigned, shown
 from gradtool.emit.frameworks.text import (
     docstring,
     head,
@@ -80,7 +82,7 @@ class _Writer:
     def _forward(self) -> list[str]:
         body = [read.line(f"{read.source}.shape") for read in self.plan.forward_sizes]
         for line in self.plan.forward:
-            body += written(line)
+            body += written(line, _loop)
         body.append(f"return {', '.join([*self.results, *self.plan.kept])}")
         return ["@staticmethod", *head("forward", self.arguments, "    "), *indented(body)]
 
@@ -141,15 +143,19 @@ class _Writer:
         plan = self.plan
         results = [one.gradient for one in plan.inputs]
         every = frozenset(k for k, gradient in enumerate(results) if gradient is not None)
-        targets = {line.target for line in plan.backward if line.serves != every}
+        partly = {
+            line.target for line in plan.backward if line.serves != every and not line.of_loop
+        }
+        targets = partly | {x.target for x in plan.backward if x.of_loop in partly}
         missing = [g for g in results if g is not None and g in targets]
         body: list[str] = []
         if missing:
             body.append(f"{' = '.join(missing)} = None")
         if targets:
             body.append("needed = ctx.needs_input_grad")
-        for serves, group in groupby(plan.backward, key=lambda line: line.serves):
-            lines = [text for line in group for text in written(line)]
+        coded = (line for line in plan.backward if not line.of_loop)
+        for serves, group in groupby(coded, key=lambda line: line.serves):
+            lines = [text for line in group for text in written(line, _loop)]
             if serves == every:
                 body += lines
             else:
@@ -173,6 +179,19 @@ class _Writer:
             applied += "[0]" if len(self.results) == 1 else f"[:{len(self.results)}]"
         doc = docstring(layer_docstring(plan, _NUMBER), "    ")
         return [*lines, f"    {doc}", f"    return {applied}"]
+
+
+def _loop(loop: LoopCode) -> list[str]:
+    """A Python loop over the steps."""
+    ends = (loop.stop,) if loop.first is None else (loop.first, loop.stop)
+    steps = f"range({', '.join(map(shown, ends))})"
+    steps = f"reversed({steps})" if loop.backwards else steps
+
+    def lines(several: Iterable[Assignment]) -> list[str]:
+        return [text for a in several for text in assigned(shown(a.target), a.tree)]
+
+    return [*lines(loop.before), f"for {loop.index} in {steps}:", *indented(lines(loop.steps)),
+            *lines(loop.after)]  # fmt: skip
 
 
 def _condition(serves: Iterable[int]) -> str:

@@ -58,6 +58,15 @@ class TorchWords(Words):
     def number_array(self, value: Tree) -> Tree:
         return self.made("torch.tensor", value)
 
+    step_kind: ClassVar[Kind] = "size"
+
+    def of_integers(self, zeros: Tree) -> Tree:
+        return call("long", zeros)
+
+    def fresh_copy(self, tree: Tree) -> Tree:
+        new = isinstance(tree, Call) and tree.op in ("torch.zeros", "torch.ones", "torch.full")
+        return tree if new else call("clone", tree)
+
     # -- choices ---------------------------------------------------------------------------
 
     def picked(self, tree: Call) -> Typed:

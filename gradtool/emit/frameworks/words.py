@@ -61,6 +61,7 @@ class Words:
         self.names = names
         self.like = like
         self.whole = False  # inside a comparison or an index: integers stay integers
+        self.steps: set[str] = set()  # the numbers of loops' steps
 
     # -- what a dialect says ---------------------------------------------------------------
 
@@ -75,6 +76,16 @@ class Words:
     def picked(self, tree: Call) -> Typed:
         """``where(condition, x, y)``."""
         raise NotImplementedError
+
+    def of_integers(self, zeros: Tree) -> Tree:
+        """An array of zeros, of integers instead."""
+        raise NotImplementedError
+
+    def fresh_copy(self, tree: Tree) -> Tree:
+        """An array that may be written to."""
+        raise NotImplementedError
+
+    step_kind: ClassVar[Kind]  # of the number of a loop's step
 
     # -- kinds -----------------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class Words:
                 return self._call(tree)
 
     def _name(self, name: str) -> Typed:
-        kind = self.names.kind(name)
+        kind = self.step_kind if name in self.steps else self.names.kind(name)
         if name == "pi" and kind == "size":
             self.names.need("math")
             return Name("math.pi"), "size"
