@@ -110,6 +110,8 @@ def outputs_of(spec: LayerSpec) -> tuple[str, ...]:
 
 def _last_name(spec: LayerSpec) -> str:
     last = ast.parse(spec.forward.text).body[-1]
+    while isinstance(last, ast.For):
+        last = last.body[-1]
     assert isinstance(last, ast.Assign)
     (target,) = last.targets
     name = target.value if isinstance(target, ast.Subscript) else target
