@@ -112,8 +112,8 @@ def _last_name(spec: LayerSpec) -> str:
     last = ast.parse(spec.forward.text).body[-1]
     while isinstance(last, ast.For):
         last = last.body[-1]
-    assert isinstance(last, ast.Assign)
-    (target,) = last.targets
+    assert isinstance(last, ast.Assign | ast.AugAssign)
+    target = last.targets[0] if isinstance(last, ast.Assign) else last.target
     name = target.value if isinstance(target, ast.Subscript) else target
     assert isinstance(name, ast.Name)
     return name.id
