@@ -56,13 +56,19 @@ class _Stop(Exception):
         self.outcome = Outcome(status, reason, detail)
 
 
-def prove(program: Program, seed: int = 0, size_sets: int = 4) -> Outcome:
+KINDS = ("compact", "staged")
+
+
+def prove(
+    program: Program, seed: int = 0, size_sets: int = 4, kinds: tuple[str, ...] = KINDS
+) -> Outcome:
     """The outcome of one program; never raises for a fault of the engine.
 
     `size_sets`: how many sets of sizes are tried; with fewer than 4 they are drawn by the seed.
+    `kinds`: the printed forms that are judged.
     """
     try:
-        return _prove(program, random.Random(seed), size_sets)
+        return _prove(program, random.Random(seed), size_sets, kinds)
     except _Stop as stop:
         return stop.outcome
     except SpecError as error:
@@ -145,14 +151,12 @@ def _value(v: Variable, sizes: Mapping[str, int], rng: np.random.Generator) -> A
     return np.asarray(rng.standard_normal(shape))
 
 
-def _prove(program: Program, rng: random.Random, size_sets: int) -> Outcome:
+def _prove(program: Program, rng: random.Random, size_sets: int, kinds: tuple[str, ...]) -> Outcome:
     spec = load_text(program.yaml, "program.yaml")
     graph = graph_of(spec)
-    derivations = {
-        "compact": derive(graph),
-        "staged": derive(graph, staged=True),
-    }
-    if _written(derivations["staged"]) == _written(derivations["compact"]):
+    derivations = {kind: derive(graph, staged=kind == "staged") for kind in kinds}
+    written = [_written(derivation) for derivation in derivations.values()]
+    if len(written) == 2 and written[0] == written[1]:
         del derivations["staged"]  # the same text has the same values
     backward = {kind: _reread(program, spec, d) for kind, d in derivations.items()}
     tried = 0

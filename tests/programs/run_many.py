@@ -1,7 +1,11 @@
 """The long run: many random programs, judged in several processes.
 
-    python -m tests.programs.run_many 20000 --jobs 2 [--first 0] [--loops] [--record FILE]
-                                      [--shrink FOLDER]
+    python -m tests.programs.run_many 20000 --jobs 2 [--first 0] [--loops] [--wide]
+                                      [--record FILE] [--shrink FOLDER]
+
+Every program is derived in closed and in staged form and judged at four sets of sizes; --wide
+judges one of the two forms at two of the four sets, by the program's number, so that twice as many
+programs are judged in the same time.
 
 Program k is made from the seed k, with loops when it is negative, so a failure is reproduced by
 its number.  With a record, every outcome is written down at once: a run that was stopped goes on
@@ -22,13 +26,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 
 from tests.programs.generate import Program, generate
 from tests.programs.looping import generate_loop
-from tests.programs.prove import Outcome, prove
+from tests.programs.prove import KINDS, Outcome, prove
 from tests.programs.shrink import shrink
 
 PATIENCE = 60  # seconds of the processor for one program: a busy machine is no reason to give up
@@ -93,12 +98,15 @@ def made(seed: int) -> Program:
     return generate(random.Random(seed)) if seed >= 0 else generate_loop(random.Random(seed))
 
 
-def judge(seed: int) -> Judged:
+def judge(seed: int, wide: bool = False) -> Judged:
     """Make and judge program `seed`."""
     started = time.process_time()
     try:
         with _limited(PATIENCE):
-            outcome = prove(made(seed), seed)
+            if wide:
+                outcome = prove(made(seed), seed, 2, (KINDS[seed % 2],))
+            else:
+                outcome = prove(made(seed), seed)
     except TimeoutError as error:
         outcome = Outcome("crashed", "TimeoutError", str(error))
     return Judged(seed, outcome, time.process_time() - started)
@@ -167,6 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--loops", action="store_true", help="programs with loops")
+    parser.add_argument("--wide", action="store_true", help="less work on more programs")
     parser.add_argument("--record", type=Path, help="write every outcome here, and go on from it")
     parser.add_argument("--shrink", type=Path, help="write the small form of failures here")
     given = parser.parse_args(arguments)
@@ -178,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     if done:
         print(f"{len(done)} of {len(seeds)} programs were judged before", file=sys.stderr)
     try:
-        for one in _judged([s for s in seeds if s not in done], given.jobs):
+        for one in _judged([s for s in seeds if s not in done], given.jobs, given.wide):
             results.append(one)
             if given.record is not None:
                 with given.record.open("a") as file:
@@ -194,11 +203,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _judged(seeds: list[int], jobs: int) -> Iterator[Judged]:
+def _judged(seeds: list[int], jobs: int, wide: bool) -> Iterator[Judged]:
     commit = _commit()
     # A worker is replaced now and then: the caches of the derivation would grow without end.
     with get_context("fork").Pool(jobs, maxtasksperchild=125) as pool:
-        for one in pool.imap_unordered(judge, seeds, chunksize=4):
+        for one in pool.imap_unordered(partial(judge, wide=wide), seeds, chunksize=4):
             yield replace(one, commit=commit)
 
 
