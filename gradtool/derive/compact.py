@@ -117,7 +117,8 @@ class _Compact:
         gradients = {name: self.found.of[name] for name in self.wanted if name in self.found.of}
         for cotangent in gradients.values():
             self._keep(cotangent.name)
-        self._named_again()
+        if self.direction != "whole":
+            self._named_again()
         used = {cotangent.name for cotangent in gradients.values()}
         frontier = set(used)
         while frontier:

@@ -23,9 +23,9 @@ from gradtool.ops.shape import dim_tree
 
 def raised_derivative(body: Poly, free: Sequence[Index]) -> Tree:
     """The tree of a Jacobian or Hessian, one axis for each free index, in this order."""
-    axes = [i for i in free if i.size.as_int != 1]
-    if len(axes) > 2:
+    if len(free) > 2:
         return indexed_tree(_factored(body), free)
+    axes = [i for i in free if i.size.as_int != 1]
     inner = _gathered(body, frozenset(free))
     if len(axes) == len(free) == 2 and axes[0].size == axes[1].size:
         tree = _with_diagonal(inner, axes[0], axes[1])

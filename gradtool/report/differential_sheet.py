@@ -159,7 +159,7 @@ def _note(result: Result) -> str:
             count = count * dim
         if count.as_int != 1:
             parts.append(f"{count} entries")
-    if result.symmetric:
+    if result.symmetric and result.shape:
         parts.append("symmetric")
     return ", ".join(parts)
 
