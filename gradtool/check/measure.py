@@ -75,6 +75,12 @@ def is_zero(expected: Expected, name: str) -> bool:
     return bool(np.all(np.abs(gradient) <= bound))
 
 
+def is_finite(expected: Expected) -> bool:
+    """Whether the right outputs and gradients are finite."""
+    arrays = (*expected.outputs.values(), *expected.gradients.values())
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
 def bind(session: Session, reference: Reference, binding: Binding) -> None:
     """Give the worker a binding; raises `CheckTrouble` where a snippet is no Python."""
     session.bind(
@@ -124,6 +130,8 @@ def measure(
             break
         except ScaleProblem as problem:
             return Measured((), Trouble("binding", str(problem)), probe.sizes)
+        if not is_finite(point.expected) and not run.trouble and done:
+            continue  # where the layer itself overflows there is nothing to compare
         spent += seconds
         if work > _LITTLE or seconds > _LONG:
             pace = max(pace, seconds / work)

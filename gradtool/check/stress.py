@@ -16,7 +16,7 @@ import numpy as np
 
 from gradtool.check.compare import arrays_of
 from gradtool.check.facts import Case, again
-from gradtool.check.measure import Point, measure
+from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import Probe, scaled, stressed
 from gradtool.check.result import Remark, Worst
 
@@ -56,7 +56,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
                 break  # the worker may be lost
             continue
         point = measured.points[0]
-        if not _is_finite(point):
+        if not is_finite(point.expected):
             continue
         count += 1
         if measured.trouble is not None:
@@ -83,13 +83,6 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
 
 def _raises(probe: Probe, message: str) -> Remark:
     return Remark("overflow", f"at {probe.varies} the code raises {message}")
-
-
-def _is_finite(point: Point) -> bool:
-    """Whether the reference is: where it is not, nothing can be said."""
-    expected = point.expected
-    arrays = (*expected.outputs.values(), *expected.gradients.values())
-    return all(np.all(np.isfinite(array)) for array in arrays)
 
 
 def _clipped(point: Point, name: str) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from gradtool.ir.errors import UnsupportedError
@@ -62,12 +63,26 @@ def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting
     Raises:
         UnsupportedError: no sizes satisfy the spec.
     """
-    from gradtool.numeric.sample import size_sets, work
+    from gradtool.numeric.sample import size_sets
 
     found: list[Setting] = []
     for sizes in size_sets(graph, rules):
-        found.append(Setting(sizes, _kind(sizes, found), work(graph, sizes)))
+        found.append(Setting(sizes, _kind(sizes, found), _work(graph, sizes)))
     return tuple(found)
+
+
+def _work(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Scalar operations of one evaluation, those of matrix functions included."""
+    from gradtool.ir.graph import MatrixFunction
+    from gradtool.numeric.sample import work
+
+    integers = {n: v for n, v in graph.constants.items() if isinstance(v, int)}
+    total = work(graph, sizes)
+    for statement in graph.statements:
+        if isinstance(statement, MatrixFunction):
+            axes = [dim.evaluate({**sizes, **integers}) for dim in statement.operands[0].shape]
+            total += prod(axes) * axes[-1]
+    return total
 
 
 def _kind(sizes: Mapping[str, int], before: list[Setting]) -> str:
@@ -85,7 +100,7 @@ def _free(graph: Graph, rules: Mapping[str, SizeRule]) -> list[str]:
 
 def _ones(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) -> Iterator[Setting]:
     """Each axis of size one while the others are not."""
-    from gradtool.numeric.sample import allowed, work
+    from gradtool.numeric.sample import allowed
 
     for name in _free(graph, rules)[:_MOST_ALONE]:
         if name in rules and rules[name].minimum > 1:
@@ -93,24 +108,24 @@ def _ones(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) -> 
         for base in found[:2]:
             sizes = {**base.sizes, name: 1}
             if allowed(graph, sizes):
-                yield Setting(sizes, f"{name} is 1", work(graph, sizes))
+                yield Setting(sizes, f"{name} is 1", _work(graph, sizes))
                 break
 
 
 def _large(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) -> Iterator[Setting]:
-    from gradtool.numeric.sample import allowed, work
+    from gradtool.numeric.sample import allowed
 
     free, base = _free(graph, rules), found[0].sizes
 
     def setting(sizes: Mapping[str, int], varies: str, most: int) -> Setting | None:
-        cost = work(graph, sizes) if allowed(graph, sizes) else most + 1
+        cost = _work(graph, sizes) if allowed(graph, sizes) else most + 1
         return Setting(dict(sizes), varies, cost) if cost <= most else None
 
     every = {**base, **{n: _LARGER * base[n] for n in free}}
     together = setting(every, f"all sizes {_LARGER} times larger", _LARGER_WORK)
     if together is not None:
         yield together
-    small = min((s.sizes for s in found), key=lambda sizes: work(graph, sizes))
+    small = min((s.sizes for s in found), key=lambda sizes: _work(graph, sizes))
     for name in free[:_MOST_ALONE]:
         if together is None:
             larger = {**base, name: _LARGER * base[name]}
@@ -127,7 +142,7 @@ def _large(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) ->
 
 def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> Iterator[Setting]:
     """Whole constants (a stride) one smaller and larger, then all real ones other than stated."""
-    from gradtool.numeric.sample import size_sets, work
+    from gradtool.numeric.sample import size_sets
 
     for name, value in graph.constants.items():
         if not isinstance(value, int):
@@ -140,7 +155,7 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
                 sizes = size_sets(changed, rules)[0]
             except UnsupportedError:
                 continue
-            cost = work(changed, sizes)
+            cost = _work(changed, sizes)
             if cost <= _LARGER_WORK:
                 yield Setting(sizes, f"{name} is {other}", cost, {name: other})
     real = {n: float(v) * _OTHER_REAL for n, v in graph.constants.items() if not isinstance(v, int)}

@@ -1,0 +1,70 @@
+"""Every setting of a layer is one at which its gradient is its forward's, other constants too."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.numeric.settings import Setting
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.load import load_path
+
+NAMES = ("affine", "conv2d", "max_pool2d", "batch_norm", "svm_hinge", "group_norm", "determinant")
+_STEP = 1e-6
+
+
+@cache
+def layer(name: str) -> DerivedReference:
+    return reference_for(load_path(bundled_specs()[name]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_is_that_of_the_forward_at_every_setting(name: str) -> None:
+    reference = layer(name)
+    assert len(reference.settings()) == len({str(s) for s in reference.settings()})
+    for setting in reference.settings():
+        given = {**setting.sizes, **setting.constants}
+        rng = np.random.default_rng(1)
+        values = reference.sample(given, rng)
+        (output,) = reference.outputs
+        shape = reference.forward(values, given)[output].shape
+        upstream = {output: np.asarray(rng.standard_normal(shape))}
+        gradients = reference.evaluate(values, upstream, given)[1]
+        ways = {n: rng.standard_normal(g.shape) for n, g in gradients.items()}
+
+        def projected(sign: float) -> float:
+            moved = {**values, **{n: values[n] + sign * _STEP * w for n, w in ways.items()}}  # noqa: B023
+            return float(np.vdot(upstream[output], reference.forward(moved, given)[output]))  # noqa: B023
+
+        slope = (projected(1) - projected(-1)) / (2 * _STEP)
+        claimed = sum(float(np.vdot(g, ways[n])) for n, g in gradients.items())
+        size = float(np.sqrt(sum(np.vdot(g, g) for g in gradients.values())))
+        assert abs(slope - claimed) <= 1e-5 * size + 1e-7, setting
+
+
+def varied(settings: tuple[Setting, ...]) -> set[str]:
+    return {s.varies for s in settings}
+
+
+def test_what_is_varied() -> None:
+    assert {
+        "distinct sizes",
+        "equal sizes",
+        "every size is 1",
+        "N is 1",
+        "all sizes 6 times larger",
+        "N is 1000",
+        "D is 1000",
+        "C is 1000",
+    } <= varied(layer("affine").settings())
+    assert {"stride is 1", "stride is 3", "size is 3"} <= varied(layer("max_pool2d").settings())
+    assert {"another eps"} <= varied(layer("batch_norm").settings())
+
+
+def test_the_work_stays_small_where_it_grows_with_a_cube() -> None:
+    for name in NAMES:
+        for setting in layer(name).settings():
+            assert setting.work <= 120_000, (name, setting)
