@@ -99,7 +99,8 @@ def _bar(count: int) -> AbstractContextManager[Plain | Live | Nothing]:
 def _summary(sheets: Sequence[Sheet], seconds: float) -> str:
     """``122 layers, 436 gradients: all certified, to 1e-37 or better (softmax); 45 s``."""
     least = min(sheets, key=lambda sheet: sheet.digits)
-    gradients = sum(row.role == "gradient" for sheet in sheets for row in sheet.rows)
+    rows = [row for sheet in sheets for row in sheet.rows if row.role in ("gradient", "loop")]
+    gradients = sum(len(row.of.split(", ")) for row in rows)
     return (
         f"{len(sheets)} layers, {gradients} gradients: all certified, "
         f"to 1e-{least.digits} or better ({least.layer}); {seconds:.1f} s"

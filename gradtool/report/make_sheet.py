@@ -43,7 +43,8 @@ def make_sheet(
                 blocks.add(id(entry.block))
                 shown = "\n".join(block_lines(entry.block))
                 reader.read_block(shown)
-                rows.append(Row("loop", "", "", "", shown))
+                found = (p.of for p in derivation.lines if p.block is entry.block)
+                rows.append(Row("loop", "", ", ".join(filter(None, found)), "", shown))
             continue
         note = "" if _is_indexed(entry.tree) else _note(entry, derivation, reader)
         reader.read(line(entry.name, entry.tree))

@@ -14,7 +14,8 @@ class Row:
     Attributes:
         role: "inner" (a value of the forward pass), "cotangent", "gradient", or "loop": `text` is
             a whole loop then, line by line.
-        name, of: what it is called, and the variable that it is the gradient of.
+        name, of: what it is called, and the variable that it is the gradient of; a loop has no
+            name and is the gradient of several, with commas between them.
         shape: as NumPy prints it.
         text: the formula, or the whole index statement when `indexed`.
         note: the shapes that meet in it, or what a sum is over and why.
