@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from gradtool.derive.factor import Choice, Contraction, Sum, Unit, nested
-from gradtool.derive.knowledge import Knowledge, entry_of
+from gradtool.derive.definitions import entry_of
+from gradtool.derive.factor import nested
+from gradtool.derive.knowledge import Knowledge
 from gradtool.derive.match import matches
 from gradtool.derive.reverse import Cotangents, is_joined
 from gradtool.derive.simplify import simplified
+from gradtool.derive.units import Choice, Contraction, Sum, Unit
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,

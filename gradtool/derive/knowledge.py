@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from gradtool.derive.calculus import cancelled
-from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
+from gradtool.derive.definitions import Definitions, entry_of
 from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
@@ -25,39 +24,30 @@ from gradtool.ir.poly import (
     Compare,
     Factor,
     Function,
-    Group,
-    Iverson,
     Number,
     Poly,
     Size,
     Symbol,
     Term,
-    access,
     atom,
     defined_at,
     poly_of,
     product,
 )
-from gradtool.ir.tree import Call, Name, Tree, children
-from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.ir.walk import accesses
 
 _MAX_EXPANSIONS = 12
-_KNOWN_PATTERN = 2.5  # everybody reads a * (1 - a) as one thing
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class Knowledge(Definitions):
     """The definitions of a forward graph, ready for use on products of its entries."""
 
-    graph: Graph
     proved: dict[str, Poly | None] = field(default_factory=dict)
     # What was found out before, by the canonical text of the expression.
     folded: dict[str, Poly | None] = field(default_factory=dict)
-    costs: dict[str, float] = field(default_factory=dict)
     opened: dict[str, Poly] = field(default_factory=dict)
     short: dict[str, Poly] = field(default_factory=dict)
-    fractions: dict[str, Poly | None] = field(default_factory=dict)
-    solved: dict[str, list[tuple[Statement, Access, Poly]]] = field(default_factory=dict)
 
     @staticmethod
     def of_graph(graph: Graph) -> Knowledge:
@@ -67,155 +57,6 @@ class Knowledge:
             known = graph.memory[Knowledge] = Knowledge(graph)
         assert isinstance(known, Knowledge)
         return known
-
-    @cached_property
-    def definitions(self) -> Mapping[str, Statement]:
-        return {
-            s.out.name: s
-            for s in self.graph.statements
-            if isinstance(s, Statement) and s.reduce == "sum" and s.out.kind == "real"
-        }
-
-    @cached_property
-    def _monomials(self) -> list[tuple[Statement, Term]]:
-        """Statements whose body is one product, latest first (the most telling names)."""
-        found: list[tuple[Statement, Term]] = []
-        for statement in reversed(list(self.definitions.values())):
-            term = statement.body.single
-            if term is None or all(isinstance(a, Symbol | Size | Number) for a, _ in term.factors):
-                continue
-            found.append((statement, term))
-            opened = self.open_products(statement.body, but=statement.out.name).single
-            if opened is not None and opened != term:
-                found.append((statement, opened))
-        return found
-
-    @cached_property
-    def _patterns(self) -> list[tuple[Statement, Term, frozenset[str]]]:
-        """The products, with the tensors that a term must mention to contain them."""
-        return [(s, term, term.mentions) for s, term in self._monomials]
-
-    @cached_property
-    def _unnamed_products(self) -> frozenset[str]:
-        """Inner values that are plain products: writing the factors may share more."""
-        return frozenset(
-            s.out.name
-            for s in self.definitions.values()
-            if s.hidden
-            and s.out.name not in self.graph.hints
-            and (term := s.body.single) is not None
-            and not term.bound
-            and (len(term.factors) > 1 or term.coefficient != 1)
-            and not self._telling(s)
-        )
-
-    @staticmethod
-    def _telling(statement: Statement) -> bool:
-        """A product that one word names (softmax) is better than its factors."""
-        tree = statement.tree
-        return not (isinstance(tree, Call) and tree.op in ("mul", "div", "pow", "neg"))
-
-    def open_products(self, body: Poly, but: str = "") -> Poly:
-        """Write unnamed products as their factors, everywhere."""
-
-        def change(base: Atom) -> Poly | None:
-            if not isinstance(base, Access) or base.tensor.name not in self._unnamed_products:
-                return None
-            if base.tensor.name == but:
-                return None
-            statement = self.definitions[base.tensor.name]
-            entry = defined_at(statement.body, statement.free, base.index)
-            return self.open_products(entry)
-
-        return replace_atoms(body, change, self._unnamed_products)
-
-    @cached_property
-    def order(self) -> Mapping[str, int]:
-        return {name: k for k, name in enumerate(self.graph.tensors)}
-
-    # -- readability ----------------------------------------------------------------------
-
-    @cached_property
-    def _hidden(self) -> frozenset[str]:
-        return frozenset(s.out.name for s in self.graph.statements if s.hidden)
-
-    def hidden(self, name: str) -> bool:
-        return name in self._hidden
-
-    @cached_property
-    def _weights(self) -> dict[str, float]:
-        return {}
-
-    def weight_of(self, name: str) -> float:
-        """1 for a value with a name; an inner value counts as what must be written for it."""
-        if name not in self._hidden:
-            return 1.0
-        if name in self.graph.hints:
-            return 1.2  # a used spec named it, so it has a name already
-        known = self._weights
-        if name not in known:
-            statement = self.graph.definitions[name]
-            known[name] = min(12.0, 0.5 + self._tree_weight(statement.tree, name))
-        return known[name]
-
-    def _tree_weight(self, tree: Tree, own: str) -> float:
-        if isinstance(tree, Name):
-            return 1.0 if tree.id == own else self.weight_of(tree.id)
-        inner = sum(self._tree_weight(child, own) for child in children(tree))
-        return 0.5 + inner
-
-    def weight(self, base: Atom) -> float:
-        match base:
-            case Access(tensor=tensor, index=index):
-                plain = sum(1 for e in index if e.as_index is None and e.as_dim is None)
-                return self.weight_of(tensor.name) + 0.5 * plain
-            case Symbol() | Number():
-                return 0.6
-            case Size():
-                return 1.2
-            case Function(args=args):
-                return 1.0 + sum(self.cost(a) for a in args)
-            case Compare(left=left, right=right):
-                return 1.0 + self.cost(left) + self.cost(right)
-            case Group(poly=poly):
-                return 0.5 + self.cost(poly)
-            case Iverson():
-                return 1.2
-        return 1.0
-
-    def term_cost(self, term: Term) -> float:
-        cost = 0.4 + 0.7 * len(term.bound)
-        for base, exponent in term.factors:
-            cost += self.weight(base) + (0.0 if exponent in (1, -1) else 0.3)
-        if abs(term.coefficient) != 1:
-            cost += 0.3
-        return cost
-
-    def cost(self, body: Poly) -> float:
-        """What an expression costs a reader when common factors are pulled out."""
-        if body.key not in self.costs:
-            self.costs[body.key] = self._sum_cost(nested(body)) if body.terms else 0.0
-        return self.costs[body.key]
-
-    def _sum_cost(self, total: Sum) -> float:
-        return sum(self._product_cost(p) for p in total.products) + 0.6 * (len(total.products) - 1)
-
-    def _product_cost(self, factors: Product) -> float:
-        cost = 0.4 if abs(factors.coefficient) == 1 else 0.7
-        for unit, exponent in factors.factors:
-            cost += self._unit_cost(unit) + (0.0 if exponent in (1, -1) else 0.3)
-        return cost - _KNOWN_PATTERN * _is_slope(factors)
-
-    def _unit_cost(self, unit: Unit) -> float:
-        match unit:
-            case Sum():
-                return self._sum_cost(unit)
-            case Choice(condition=condition, yes=yes, no=no):
-                return self.weight(condition) + self._sum_cost(yes) + self._sum_cost(no)
-            case Contraction(term=term):
-                return self.term_cost(term)
-            case _:
-                return self.weight(unit)
 
     # -- identities -----------------------------------------------------------------------
 
@@ -523,165 +364,6 @@ class Knowledge:
                             break
             result.extend(replaced.terms if replaced is not None else (term,))
         return poly_of(result)
-
-    # -- definitions forwards and backwards -----------------------------------------------
-
-    def expand(self, body: Poly, name: str) -> Poly:
-        """Replace every entry of a tensor by its definition."""
-        statement = self.definitions[name]
-        if any(t.bound for t in statement.body.terms) and any(
-            isinstance(b, Access) and b.tensor.name == name and (e < 0 or e.denominator != 1)
-            for t in body.terms
-            for b, e in t.factors
-        ):
-            return body  # a sum under a root or a fraction stays a value of its own
-
-        def change(base: Atom) -> Poly | None:
-            if not isinstance(base, Access) or base.tensor.name != name:
-                return None
-            return defined_at(statement.body, statement.free, base.index)
-
-        return replace_atoms(body, change, (name,))
-
-    def is_product(self, name: str) -> bool:
-        """A named product without a sum, such as ``h = o * tanh(c)``."""
-        statement = self.definitions.get(name)
-        term = None if statement is None or self.hidden(name) else statement.body.single
-        return term is not None and not term.bound and len(term.factors) > 1
-
-    def is_power(self, name: str) -> bool:
-        """An inner value ``x**gamma``."""
-        statement = self.definitions.get(name)
-        term = None if statement is None or not self.hidden(name) else statement.body.single
-        return term is not None and any(
-            isinstance(base, Function) and base.name == "pow" for base, _ in term.factors
-        )
-
-    def cancelled(self, body: Poly) -> Poly | None:
-        """An expression as one cancelled fraction; None when it has sums."""
-        if body.key not in self.fractions:
-            self.fractions[body.key] = cancelled(body)
-        return self.fractions[body.key]
-
-    def is_quotient(self, name: str) -> bool:
-        """Defined as one product with a denominator, such as ``A = Z / u``."""
-        statement = self.definitions.get(name)
-        term = None if statement is None else statement.body.single
-        return (
-            term is not None
-            and not term.bound
-            and len(term.factors) > 1
-            and any(e < 0 and isinstance(b, Access) for b, e in term.factors)
-        )
-
-    def has_shorter_power(self, name: str) -> bool:
-        """Whether a power of this inner value has a name of its own, or it has one itself."""
-        return not self.hidden(name) or any(
-            not s.hidden
-            and len(term.factors) == 1
-            and not term.bound
-            and isinstance(term.factors[0][0], Access)
-            and term.factors[0][0].tensor.name == name
-            for s, term in self._monomials
-        )
-
-    def solutions(self, name: str) -> Iterator[tuple[Statement, Access, Poly]]:
-        """Ways to write a tensor's entry through a later sum that contains it.
-
-        From ``xc = X - mu`` follows ``X = xc + mu``: the statement, the entry solved for, and the
-        expression for it.
-        """
-        if name not in self.solved:
-            self.solved[name] = [
-                (statement, *solution)
-                for statement in self.definitions.values()
-                if len(statement.body.terms) > 1 and not any(t.bound for t in statement.body.terms)
-                for term in statement.body.terms
-                if (solution := _solve(statement, term, name)) is not None
-            ]
-        yield from self.solved[name]
-
-
-def _is_slope(factors: Product) -> bool:
-    """Whether a product holds ``a * (1 - a)``, the slope of a sigmoid."""
-    units = {unit for unit, exponent in factors.factors if exponent == 1}
-    return any(
-        isinstance(unit, Sum)
-        and len(unit.products) == 2
-        and not unit.products[0].factors
-        and unit.products[1].coefficient == -unit.products[0].coefficient
-        and len(unit.products[1].factors) == 1
-        and unit.products[1].factors[0][0] in units
-        and unit.products[1].factors[0][1] == 1
-        for unit in units
-    )
-
-
-def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
-    own = [
-        (base, exponent)
-        for base, exponent in term.factors
-        if isinstance(base, Access) and base.tensor.name == name
-    ]
-    if len(own) != 1 or own[0][1] != 1:
-        return None
-    target = own[0][0]
-    indices = [entry.as_index for entry in target.index if entry.as_dim is None]
-    live = {i for i in statement.free if i.size.as_int != 1}
-    if None in indices or len(set(indices)) != len(indices) or set(indices) != live:
-        return None
-    rest = tuple((b, e) for b, e in term.factors if b is not target)
-    if any(isinstance(b, Compare | Iverson) for b, _ in rest):
-        return None
-    if any(
-        isinstance(b, Access) and b.tensor.name == name
-        for t in statement.body.terms
-        if t is not term
-        for b, _ in t.factors
-    ):
-        return None
-    others = Poly(tuple(t for t in statement.body.terms if t is not term))
-    inverse = poly_of((product(1 / term.coefficient, tuple((b, -e) for b, e in rest)),))
-    return target, (access(statement.out, statement.free) - others) * inverse
-
-
-def entry_of(
-    statement: Statement, bindings: Mapping[Index, Affine], beside: tuple[Factor, ...] = ()
-) -> Access | None:
-    """The statement's tensor at the matched indices; None when one is not determined.
-
-    A shifted index may leave the range for which the definition speaks.  Where another factor,
-    one of `beside`, is an array that ends at the same place, the product is zero there anyway.
-    """
-    entries: list[Affine] = []
-    for index in statement.free:
-        if index.size.as_int == 1:
-            entries.append(Affine.of(0))
-        elif index in bindings:
-            entries.append(bindings[index])
-        else:
-            return None
-    for index, entry in zip(statement.free, entries, strict=True):
-        if entry.as_index is None and not entry.within(index.size):
-            if not _ends_there(entry, index, beside):
-                return None
-            continue
-        bare = entry.as_index
-        if bare is not None and bare.size != index.size and not _ends_there(entry, index, beside):
-            return None
-    return Access(statement.out, tuple(entries))
-
-
-def _ends_there(entry: Affine, index: Index, factors: tuple[Factor, ...]) -> bool:
-    return any(
-        isinstance(base, Access)
-        and exponent > 0
-        and any(
-            axis == index.size and other == entry
-            for axis, other in zip(base.tensor.shape, base.index, strict=True)
-        )
-        for base, exponent in factors
-    )
 
 
 def _component(

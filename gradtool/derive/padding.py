@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit
 from gradtool.derive.pieces import Piece, Slots, slice_range
+from gradtool.derive.units import Choice, Contraction, Product, Sum, Unit
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Access, Function, Iverson, Poly, Term, poly_of

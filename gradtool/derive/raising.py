@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from gradtool.derive.chains import collected
 from gradtool.derive.contract import contracted, is_condition
-from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
+from gradtool.derive.factor import nested
 from gradtool.derive.indexform import indexed_tree
 from gradtool.derive.numerals import numeral, scalar_fraction
 from gradtool.derive.padding import divides_outside, padded, shifted
@@ -25,13 +25,12 @@ from gradtool.derive.pieces import (
     entrywise,
     exact,
     joint_axes,
-    label_piece,
     transposed,
 )
+from gradtool.derive.places import in_order, iverson_piece, position_piece
+from gradtool.derive.units import Choice, Contraction, Product, Sum, Unit
 from gradtool.derive.width import width_of
-from gradtool.ir.dims import Dim
-from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.index import Affine, Index
+from gradtool.ir.index import Index
 from gradtool.ir.poly import (
     Access,
     Atom,
@@ -371,23 +370,10 @@ def atom_piece(unit: Atom, slots: Slots) -> Piece:
         case Compare():
             return _compare_piece(unit, slots)
         case Iverson():
-            return _iverson_piece(unit, slots)
-        case Position(value=value):
-            order = _order(unit.indices, slots)
-            if any(True for _ in value.labels()):
-                return _label_number(value, order)
-            return Piece(_affine_tree(value, order), tuple(order))
+            return iverson_piece(unit, slots)
+        case Position():
+            return position_piece(unit, slots)
     raise NotRaisable
-
-
-def _label_number(value: Affine, order: Sequence[Index]) -> Piece:
-    """A label as a number: ``arange(C)[y]``."""
-    label = value.as_label
-    if label is None or label.tensor.labels is None:
-        raise UnsupportedError("arithmetic on labels as numbers")
-    piece = label_piece(label)
-    positions = call("arange", dim_tree(label.tensor.labels))
-    return Piece(Call("getitem", (positions, Items((piece.tree,)))), piece.axes)
 
 
 def _poly_piece(body: Poly, slots: Slots) -> Piece:
@@ -438,93 +424,4 @@ def _natural(unit: Atom, slots: Slots) -> list[Index | None]:
                 best = [*found]
     if frozenset(i for i in best if i is not None) == unit.indices:
         return best
-    return [*_order(unit.indices, slots)]
-
-
-def _order(indices: frozenset[Index], slots: Slots) -> list[Index]:
-    known = [i for i in slots if i is not None and i in indices]
-    return known + sorted((i for i in indices if i not in known), key=lambda i: i.name)
-
-
-def _iverson_piece(unit: Iverson, slots: Slots) -> Piece:
-    """``onehot(y)``, ``eye(N)``, or a comparison of positions."""
-    if unit.relation == "eq":
-        special = _onehot(unit) or _eye(unit)
-        if special is not None:
-            return special
-    triangle = _triangle(unit)
-    if triangle is not None:
-        return triangle
-    order = _order(unit.indices, slots)
-    positive = Affine(
-        tuple((p, c) for p, c in unit.value.terms if not _minus(c)),
-        unit.value.const if not _minus(unit.value.const) else Dim.of(0),
-    )
-    negative = positive - unit.value
-    op = "eq" if unit.relation == "eq" else "ge"
-    trees = (_affine_tree(positive, order), _affine_tree(negative, order))
-    return Piece(Call(op, trees), tuple(order))
-
-
-def _minus(dim: Dim) -> bool:
-    return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
-
-
-def _onehot(unit: Iverson) -> Piece | None:
-    if len(unit.value.terms) != 2 or unit.value.const.terms:
-        return None
-    labels = list(unit.value.labels())
-    indices = [p for p, _ in unit.value.terms if isinstance(p, Index)]
-    if len(labels) != 1 or len(indices) != 1:
-        return None
-    if {c.as_int for _, c in unit.value.terms} != {1, -1}:
-        return None
-    label, index = labels[0], indices[0]
-    piece = label_piece(label)
-    if index in piece.axes:
-        return None  # [i == best[i]] is a comparison along one axis
-    if label.tensor.labels is None or index.size != label.tensor.labels:
-        return None
-    return Piece(call("onehot", piece.tree), (*piece.axes, index))
-
-
-def _triangle(unit: Iverson) -> Piece | None:
-    """``[i - j + k >= 0]`` is a lower triangle of ones."""
-    plus = [p for p, c in unit.value.terms if isinstance(p, Index) and c.as_int == 1]
-    minus = [p for p, c in unit.value.terms if isinstance(p, Index) and c.as_int == -1]
-    shift = unit.value.const.as_int
-    if unit.relation != "ge" or len(unit.value.terms) != 2 or shift is None:
-        return None
-    if len(plus) != 1 or len(minus) != 1 or plus[0].size != minus[0].size:
-        return None
-    size = dim_tree(plus[0].size)
-    kwargs: tuple[tuple[str, Tree], ...] = (("k", numeral(Fraction(shift))),) if shift else ()
-    ones = call("ones", Items((size, size)))
-    return Piece(Call("tril", (ones,), kwargs), (plus[0], minus[0]))
-
-
-def _eye(unit: Iverson) -> Piece | None:
-    indices = [p for p, _ in unit.value.terms if isinstance(p, Index)]
-    if len(indices) != 2 or len(unit.value.terms) != 2 or unit.value.const.terms:
-        return None
-    if {c.as_int for _, c in unit.value.terms} != {1, -1} or indices[0].size != indices[1].size:
-        return None
-    return Piece(call("eye", dim_tree(indices[0].size)), (indices[0], indices[1]))
-
-
-def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
-    """An index expression as an integer array over the axes it uses."""
-    result: Tree | None = None
-    for position, coefficient in value.terms:
-        if isinstance(position, Index):
-            piece = Piece(call("arange", dim_tree(position.size)), (position,))
-        else:
-            piece = label_piece(position)
-        tree = aligned(piece, order).tree
-        if coefficient.as_int != 1:
-            tree = call("mul", dim_tree(coefficient), tree)
-        result = tree if result is None else call("add", result, tree)
-    if value.const.terms or result is None:
-        constant = dim_tree(value.const)
-        result = constant if result is None else call("add", result, constant)
-    return result
+    return [*in_order(unit.indices, slots)]

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.derive.derivation import Derivation
-from gradtool.derive.factor import Choice, Contraction, Product, Sum, Unit, nested
+from gradtool.derive.factor import nested
 from gradtool.derive.line import Line
 from gradtool.derive.numerals import decimal
 from gradtool.derive.raising import simplest
+from gradtool.derive.units import Choice, Contraction, Product, Sum, Unit
 from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.emit.values import Values
