@@ -185,7 +185,7 @@ def _unfinished(case: Case) -> list[Remark]:
 def _conduct(case: Case) -> list[Remark]:
     points = case.measured.points
     found = conduct.of_runs(p.run for p in points)
-    if len(case.drawn) > 1 and case.measured.trouble is None:
-        first, other = case.drawn[:2]
-        found += conduct.of_repetition(case.session, first, other, points[0].run, case.seed)
+    if len(points) > 1 and case.measured.trouble is None:
+        first, other = points[:2]
+        found += conduct.of_repetition(case.session, first.probe, other.probe, first.run, case.seed)
     return found

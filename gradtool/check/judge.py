@@ -118,6 +118,10 @@ def _judge_one(
 
     measured = measure(session, reference, binding, kept(), seed)
     measured = _livened(measured, session, reference, binding, seed)
+    if drawn and not measured.points and measured.trouble is None:
+        text = "the numbers of the spec itself are not finite at any size: nothing can be compared"
+        trouble = Trouble("reference", text)
+        measured = replace(measured, trouble=trouble, trouble_at=drawn[0].sizes)
     compared_any = any(
         outcome.array is not None or outcome.message
         for point in measured.points

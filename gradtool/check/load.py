@@ -21,6 +21,7 @@ from gradtool.check.cells import Cell, FileProblem, read_cells
 from gradtool.check.definitions import definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
+from gradtool.check.python2 import missing_names
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,
@@ -99,7 +100,24 @@ def load(path: Path, options: Options) -> Loaded:
     with importing():
         for cell, tree in trees:
             _run_cell(module, cell, tree, options.only_definitions, tell)
+        trees = [_converted(module, cell, tree, tell) for cell, tree in trees]
     return Loaded(module, tuple(trees), notes, home.root)
+
+
+def _converted(
+    module: ModuleType, cell: Cell, tree: ast.Module, tell: Tell
+) -> tuple[Cell, ast.Module]:
+    """A cell with its definitions converted, where only now it is seen to be Python 2.
+
+    ``from layers import *`` may have brought what it lacks; when it has not, nothing else will.
+    """
+    if not missing_names(tree, {*module.__dict__, *bound_names(tree)}):
+        return cell, tree
+    text, tree = modernise.parsed(cell.text, cell.place, True, tell)
+    cell = Cell(cell.place, text)
+    for statement in definitions(tree)[0]:
+        _run_definition(module.__dict__, cell, statement, tell)
+    return cell, tree
 
 
 def _parsed(

@@ -140,6 +140,9 @@ def measure(
             continue
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
+        if not _is_known(point.expected):
+            left_out.append(f"{probe.varies}: the numbers of the spec itself are not finite there")
+            continue
         done.append(point)
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused))
 
@@ -151,6 +154,12 @@ def _all_wrong(points: Sequence[Point]) -> bool:
         for point in points[:_POINTS]
         for outcome in point.gradients.values()
     )
+
+
+def _is_known(expected: Expected) -> bool:
+    """Whether the reference has numbers: a spec may overflow where careful code does not."""
+    arrays = (*expected.outputs.values(), *expected.gradients.values())
+    return all(bool(np.all(np.isfinite(array))) for array in arrays)
 
 
 def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:

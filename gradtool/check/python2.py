@@ -41,15 +41,23 @@ def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
     `bound` are names that have a meaning from elsewhere, such as other cells of a notebook.
     """
     known = {*bound, *bound_names(tree)}
-    if "*" in known:
+    if "*" in known:  # told when the file has run, by `missing_names`
         return False
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Load()) if name in _OLD_NAMES - known:
-                return True
-            case ast.Call(func=ast.Attribute(attr=name), args=[]) if name in _OLD_METHODS:
-                return True
-    return False
+    if missing_names(tree, known):
+        return True
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _OLD_METHODS
+        and not node.args
+        for node in ast.walk(tree)
+    )
+
+
+def missing_names(tree: ast.AST, known: Iterable[str]) -> set[str]:
+    """The names that only Python 2 has, are read, and nobody has given a meaning."""
+    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return (read & _OLD_NAMES) - set(known)
 
 
 def converter_installed() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from gradtool.check.judge import Judgement
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
 from tests.check import references
-from tests.check.references import HandReference, affine, batch_norm, softmax_loss, spec, variable
+from tests.check.references import (
+    Arrays,
+    HandReference,
+    Sizes,
+    affine,
+    batch_norm,
+    softmax_loss,
+    spec,
+    variable,
+)
 
 FORWARD = """
 import numpy as np
@@ -341,3 +351,24 @@ def affine_backward(d, c):
 """
     )
     assert judged(tmp_path, text).verdict.trouble is None
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_where_the_specs_own_numbers_overflow_nothing_is_judged(
+    tmp_path: Path, everywhere: bool
+) -> None:
+    plain = affine()
+    first = plain.sets[0]
+
+    def overflowing(values: Arrays, sizes: Sizes) -> dict[str, np.ndarray]:
+        bad = everywhere or dict(sizes) == first
+        return {n: v * np.inf if bad else v for n, v in plain.run_forward(values, sizes).items()}
+
+    text = FORWARD + "def affine_backward(d, c):\n    return d @ c[1].T, c[0].T @ d, d.sum(0)\n"
+    verdict = judged(tmp_path, text, replace(plain, run_forward=overflowing)).verdict
+    if everywhere:
+        assert verdict.trouble is not None
+        assert verdict.trouble.stage == "reference"
+    else:
+        assert (verdict.verdict, verdict.conduct) == ("pass", ())
+        assert any("not finite there" in note for note in verdict.notes)
