@@ -33,10 +33,20 @@ class HighPrecision:
         return self._cache[value]
 
     def to_fixed(self, array: Any) -> Any:
-        """Integers ``round(x * 2**fixed_bits)``."""
-        bits = self.fixed_bits
-        to_fixed = self._to_fixed
-        return np.frompyfunc(lambda x: to_fixed(x._mpf_, bits), 1, 1)(array)
+        """Integers ``x * 2**fixed_bits``; None when a small entry would lose digits."""
+        bits, to_fixed = self.fixed_bits, self._to_fixed
+        least = self.mp.prec - bits
+
+        def fixed(x: Any) -> int:
+            _, mantissa, exponent, length = x._mpf_
+            if (not mantissa and exponent) or (mantissa and exponent + length < least):
+                raise OverflowError  # not finite, or too small
+            return int(to_fixed(x._mpf_, bits))
+
+        try:
+            return np.frompyfunc(fixed, 1, 1)(array)
+        except OverflowError:
+            return None
 
     def from_fixed(self, array: Any, factors: int) -> Any:
         """Back from a product of `factors` integers."""

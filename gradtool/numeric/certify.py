@@ -9,8 +9,8 @@ they share only the forward pass with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,16 @@ from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Block, Line
 from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.text import line
-from gradtool.ir.errors import SingularError, UnsupportedError
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
-from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.arithmetic import Double, HighPrecision
+from gradtool.numeric.certify_at import Certified, Seen
+from gradtool.numeric.coverage import conditions, sides
 from gradtool.numeric.draw import draw
-from gradtool.numeric.grid import Setting, run
+from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for, size_sets
+from gradtool.numeric.samples import Sample, in_precision
 from gradtool.ops.errors import OpError
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
@@ -42,11 +45,15 @@ class Certificate:
         digits: the agreement is 1e-digits or better, relative, in every size set.
         size_sets: the sizes used.
         skipped: sizes at which the layer itself is singular (a standard deviation of one value).
+        unseen: lines with a condition of which no sample showed both sides.
+        zero: inputs whose gradient was zero at every sample, though its formula is not.
     """
 
     digits: int
     size_sets: tuple[Mapping[str, int], ...]
     skipped: tuple[Mapping[str, int], ...] = ()
+    unseen: tuple[int, ...] = ()
+    zero: tuple[str, ...] = ()
 
 
 class CertificationError(Exception):
@@ -61,35 +68,111 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
         UnsupportedError: the layer is singular at every size set.
     """
     statements, gradients = read_back(derivation)
-    worst = 0.0
-    done: list[Mapping[str, int]] = []
-    skipped: list[Mapping[str, int]] = []
-    line = 0
+    targets = derivation_targets(derivation)
+    asked = conditions(graph)
+    whole = Certified(spec, graph, derivation, statements, gradients, targets, asked)
+    trials = _Trials(whole)
     for number, sizes in enumerate(size_sets(graph, spec.sizes)):
-        try:
-            for digits in (60, 160, 640):  # an ill-conditioned point needs more digits
-                error = _checked(
-                    spec, graph, derivation, statements, gradients, sizes, number, digits
-                )
-                if error <= REQUIRED:
-                    break
-        except ZeroDivisionError as singular:
-            skipped.append(sizes)
-            line = line or (singular.line if isinstance(singular, SingularError) else 0)
-            continue
-        if not error <= REQUIRED:
-            raise CertificationError(_report(spec, derivation, sizes, error))
-        worst = max(worst, error)
-        done.append(sizes)
-    if not done:
-        refusal = UnsupportedError(
+        trials.must(Sample(sizes, number, moved=number == 1))
+    if not trials.done:
+        raise UnsupportedError(
             f"{spec.name} is singular at every size that was tried (a division by zero)",
             "give inputs a domain, or pin sizes: under sizes:",
         )
-        refusal.line = line
-        raise refusal
-    digits = 59 if worst == 0 else min(59, int(-math.log10(worst)))
-    return Certificate(digits, tuple(done), tuple(skipped))
+    first = trials.done[0]
+    trials.may(Sample(first, 10, zeros=True))
+    for sample in trials.wanted(first):
+        trials.may(sample)
+    unseen = {
+        condition.line
+        for number, condition in enumerate(asked)
+        if not trials.sides >= {(number, True), (number, False)}
+    }
+    return Certificate(
+        59 if trials.worst == 0 else min(59, int(-math.log10(trials.worst))),
+        tuple(trials.done),
+        tuple(trials.skipped),
+        tuple(sorted(unseen)),
+        tuple(name for name in gradients if name not in trials.alive),
+    )
+
+
+class _Trials:
+    """Samples that were looked at, and what they showed together."""
+
+    def __init__(self, whole: Certified) -> None:
+        self.whole = whole
+        self.worst = 0.0
+        self.done: list[Mapping[str, int]] = []
+        self.skipped: list[Mapping[str, int]] = []
+        self.sides: frozenset[tuple[int, bool]] = frozenset()
+        self.alive: frozenset[str] = frozenset()
+
+    def must(self, sample: Sample) -> None:
+        """A sample that the derivation has to fit, or whose sizes are skipped."""
+        try:
+            seen = self._seen(sample, (60, 160))
+        except (ZeroDivisionError, UnsupportedError):
+            if sample.moved:  # other constants may lead out of a domain
+                self.must(replace(sample, moved=False))
+                return
+            if min(sample.sizes.values(), default=1) < 1:
+                raise
+            self.skipped.append(sample.sizes)
+            return
+        if seen.error == math.inf and min(sample.sizes.values(), default=1) == 1:
+            self.skipped.append(sample.sizes)  # a standard deviation of one value
+            return
+        if sample.moved and not seen.error <= REQUIRED and not seen.smooth:
+            self.must(replace(sample, moved=False))
+            return
+        if not seen.error <= REQUIRED:
+            raise CertificationError(_report(self.whole, sample, seen.error))
+        self._add(seen)
+        self.done.append(sample.sizes)
+
+    def may(self, sample: Sample) -> None:
+        """A sample at the edge: it counts only where the forward pass has a slope."""
+        try:
+            seen = self._seen(sample, (60, 160, 400))
+        except (ZeroDivisionError, UnsupportedError):
+            return
+        if seen.error <= REQUIRED:
+            self._add(seen)
+        elif seen.smooth:
+            raise CertificationError(_report(self.whole, sample, seen.error))
+
+    def _seen(self, sample: Sample, digits: tuple[int, ...]) -> Seen:
+        for precision in digits:  # an ill-conditioned point needs more digits
+            seen = self.whole.at(sample, precision)
+            if seen.error <= REQUIRED or seen.error == math.inf:
+                break
+        return seen
+
+    def _add(self, seen: Seen) -> None:
+        self.worst = max(self.worst, seen.error)
+        self.sides |= seen.sides
+        self.alive |= seen.alive
+
+    def wanted(self, sizes: Mapping[str, int]) -> Iterator[Sample]:
+        """Samples with larger or smaller inputs, while they show a side that none showed."""
+        asked = self.whole.conditions
+        every = frozenset((n, side) for n in range(len(asked)) for side in (True, False))
+        for number, factor in enumerate((4.0, 0.1, 16.0, 0.001, 64.0)):
+            if every <= self.sides:
+                return
+            sample = Sample(sizes, 20 + number, factor)
+            if not self._rough_sides(sample) <= self.sides:
+                yield sample
+
+    def _rough_sides(self, sample: Sample) -> frozenset[tuple[int, bool]]:
+        """The sides that a sample shows, in double precision."""
+        graph, spec = self.whole.graph, self.whole.spec
+        setting = setting_for(graph, sample.sizes, Double())
+        drawn = sample.drawn(spec, np.random.default_rng(sample.seed))
+        with np.errstate(all="ignore"):
+            known = run(graph.statements, drawn, setting)
+            return sides(self.whole.conditions, known, setting)
 
 
 def read_back(derivation: Derivation) -> tuple[tuple[AnyStatement, ...], dict[str, Tensor]]:
@@ -142,97 +225,11 @@ def exact_values(
     arithmetic: HighPrecision,
 ) -> dict[str, Any]:
     """A sample of every input and parameter, real ones in high precision."""
-    exact = np.frompyfunc(arithmetic.mp.mpf, 1, 1)
-    values: dict[str, Any] = {}
-    drawn = draw(spec, sizes, rng)
-    for variable in spec.variables:
-        array = drawn[variable.name]
-        values[variable.name] = (
-            np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
-        )
-        if variable.domain.kind == "probabilities":
-            # Exactly one in this precision too: a derivation may rely on it.
-            total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
-            values[variable.name] = values[variable.name] / total
-    return values
+    return in_precision(spec, draw(spec, sizes, rng), arithmetic)
 
 
 def _block(block: Block) -> str:
     return "\n".join(block_lines(block))
-
-
-def _checked(
-    spec: LayerSpec,
-    graph: Graph,
-    derivation: Derivation,
-    statements: tuple[AnyStatement, ...],
-    gradients: Mapping[str, Tensor],
-    sizes: Mapping[str, int],
-    seed: int,
-    digits: int,
-) -> float:
-    """The relative difference between the two derivatives along one random direction."""
-    arithmetic = HighPrecision(digits)
-    mp = arithmetic.mp
-    rng = np.random.default_rng(seed)
-    setting = setting_for(graph, sizes, arithmetic)
-    exact = np.frompyfunc(mp.mpf, 1, 1)
-    values = exact_values(spec, sizes, rng, arithmetic)
-    # What the loops of the forward pass keep is in the graph of the derivation only.
-    forward = derivation.graph if derivation.tapes else graph
-    known = run(forward.statements, values, setting)
-    upstream: dict[str, Any] = {}
-    weights: dict[str, Any] = {}
-    for output in graph.outputs:
-        shape = np.shape(known[output])
-        if derivation.is_loss:
-            weights[output] = np.asarray(mp.mpf(1), dtype=object)
-        else:
-            weights[output] = np.asarray(exact(rng.standard_normal(shape)), dtype=object)
-            upstream[derivation.upstream[output][0]] = weights[output]
-    backward = run(statements, {**known, **upstream}, setting)
-    step = mp.mpf(10) ** -(digits // 3)
-    analytic = mp.mpf(0)
-    scale = mp.mpf(0)
-    directions: dict[str, Any] = {}
-    for name in derivation_targets(derivation):
-        direction = np.asarray(exact(rng.standard_normal(np.shape(known[name]))), dtype=object)
-        directions[name] = direction
-        tensor = gradients.get(name)
-        if tensor is not None:
-            products = np.asarray(backward[tensor.name] * direction).ravel()
-            analytic += sum(products, mp.mpf(0))
-            scale += sum((abs(p) for p in products), mp.mpf(0))
-
-    def along(sign: int) -> Any:
-        moved = {n: sign * step * d for n, d in directions.items()}
-        result = _run_moved(graph.statements, values, moved, setting)
-        total = mp.mpf(0)
-        for output in graph.outputs:
-            total += sum(np.asarray(result[output] * weights[output]).ravel(), mp.mpf(0))
-        return total
-
-    numeric = (along(1) - along(-1)) / (2 * step)
-    difference = abs(numeric - analytic)
-    return float(difference / max(abs(numeric), scale, mp.mpf(10) ** -3))
-
-
-def _run_moved(
-    statements: Sequence[AnyStatement],
-    values: Mapping[str, Any],
-    moved: Mapping[str, Any],
-    setting: Setting,
-) -> dict[str, Any]:
-    """A forward pass with something added to inputs, and to values as soon as they are computed."""
-    known = {**values, **{n: values[n] + d for n, d in moved.items() if n in values}}
-    if not moved.keys() - values.keys():
-        return run(statements, known, setting)
-    for statement in statements:
-        known = run((statement,), known, setting)
-        name = statement.out.name
-        if name in moved:
-            known[name] = known[name] + moved[name]
-    return known
 
 
 def derivation_targets(derivation: Derivation) -> tuple[str, ...]:
@@ -241,10 +238,17 @@ def derivation_targets(derivation: Derivation) -> tuple[str, ...]:
     return (*named, *derivation.zero)
 
 
-def _report(spec: LayerSpec, derivation: Derivation, sizes: Mapping[str, int], error: float) -> str:
-    lines = "\n".join("    " + text for text in printed(derivation.lines))
-    shown = ", ".join(f"{k}={v}" for k, v in sizes.items())
+def _report(whole: Certified, sample: Sample, error: float) -> str:
+    lines = "\n".join("    " + text for text in printed(whole.derivation.lines))
+    shown = ", ".join(f"{k}={v}" for k, v in sample.sizes.items())
+    how = f"relative difference {error:.1e} at {shown}"
+    if error == math.inf:
+        how = f"it divides by zero, where the forward pass is smooth, at {shown}"
+    if sample.zeros:
+        how += ", some inputs being zero"
+    if sample.factor != 1:
+        how += f", inputs {sample.factor:g} times as large as usual"
     return (
-        f"the derived gradient of '{spec.name}' does not agree with 60-digit differences "
-        f"(relative difference {error:.1e} at {shown})\n{lines}\n\nthe spec:\n{spec.text}"
+        f"the derived gradient of '{whole.spec.name}' does not agree with 60-digit differences "
+        f"({how})\n{lines}\n\nthe spec:\n{whole.spec.text}"
     )

@@ -272,6 +272,8 @@ class _Grid:
                 if exponent.denominator != 1 or exponent < 0:
                     return None
                 integers, inside = self._gather(base, fixed=True)
+                if integers is None:
+                    return None
                 for _ in range(int(exponent)):
                     value = integers if value is None else value * integers
                     count += 1
@@ -377,9 +379,11 @@ class _Grid:
         array = np.asarray(self.known[name])
         if fixed:
             if name not in self.fixed:
-                integers = self.setting.arithmetic.to_fixed(self._numbers(array))
-                self.fixed[name] = np.asarray(integers, dtype=object)
+                made = self.setting.arithmetic.to_fixed(self._numbers(array))
+                self.fixed[name] = None if made is None else np.asarray(made, dtype=object)
             array = self.fixed[name]
+            if array is None:
+                return None, None
         if any(True for e in base.index for _ in e.labels()):
             value, mask = self._chosen(array, base.index)
         else:

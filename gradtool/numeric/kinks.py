@@ -166,7 +166,7 @@ class _Sites:
                 best = "max" if statement.reduce in ("max", "argmax") else "min"
                 words = f"the two best candidates of the {best} in {where}"
                 self.sites.append(Site(names, best, len(statement.bound), words))
-            for left, right in _switches(statement.body):
+            for left, right in switches(statement.body):
                 free = tuple(sorted(left.indices | right.indices, key=lambda i: i.name))
                 sides = (made(left, free), made(right, free))
                 self.sites.append(Site(sides, "", 0, f"the two sides of a comparison in {where}"))
@@ -198,7 +198,7 @@ class _Sites:
         return new, scans
 
 
-def _switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:
+def switches(body: Poly) -> Iterator[tuple[Poly, Poly]]:
     """The pairs of values at whose equality an expression changes its formula."""
     from gradtool.ir.poly import NOTHING, Compare, Function, number
     from gradtool.ir.walk import atoms

@@ -11,9 +11,10 @@ An array with one object for each spec:
     kept        values of the steps of a loop that its backward pass needs, [{name, text}]; each is
                 an array with the step on its first axis
     zero        variables whose gradient is zero, because no output depends on them
-    certified   {digits, size_sets, skipped}: the agreement with 60-digit differences is
-                1e-digits or better, at each of these sizes; skipped are sizes at which the layer
-                itself is singular
+    certified   {digits, size_sets, skipped, unseen, zero}: the agreement with 60-digit
+                differences is 1e-digits or better, at each of these sizes; skipped are sizes at
+                which the layer itself is singular, unseen the lines with a condition of which no
+                sample showed both sides, zero the variables whose gradient was zero at every sample
     version     of gradtool
 
 `of` is the variable that a gradient is the gradient of; "" for an inner value, and for the
@@ -69,6 +70,8 @@ def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) ->
             "digits": certificate.digits,
             "size_sets": [dict(sizes) for sizes in certificate.size_sets],
             "skipped": [dict(sizes) for sizes in certificate.skipped],
+            "unseen": list(certificate.unseen),
+            "zero": list(certificate.zero),
         },
         "version": __version__,
     }

@@ -67,7 +67,7 @@ def derive_schema() -> dict[str, Any]:
                 "lines": _array({"role": {"enum": ["inner", "cotangent", "gradient"]}, **_FORMULA}),
                 "kept": _array({"name": _TEXT, "text": _TEXT}),
                 "zero": {"type": "array", "items": _TEXT},
-                "certified": _CERTIFIED,
+                "certified": _CERTIFIED_GRADIENTS,
                 "version": _TEXT,
             }
         ),
@@ -82,10 +82,16 @@ def _array(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": _object(properties)}
 
 
-_CERTIFIED = _object(
+_MEASURED = {
+    "digits": {"type": "integer", "minimum": 30},
+    "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
+    "skipped": {"type": "array", "items": _SIZES},
+}
+_CERTIFIED = _object(_MEASURED)
+_CERTIFIED_GRADIENTS = _object(
     {
-        "digits": {"type": "integer", "minimum": 30},
-        "size_sets": {"type": "array", "items": _SIZES, "minItems": 1},
-        "skipped": {"type": "array", "items": _SIZES},
+        **_MEASURED,
+        "unseen": {"type": "array", "items": {"type": "integer"}},
+        "zero": {"type": "array", "items": {"type": "string"}},
     }
 )

@@ -23,6 +23,16 @@ from gradtool.spec.model import LayerSpec
 _SHORT = 50  # characters of a shape that a note repeats
 
 
+def _unshown(certificate: Certificate) -> list[str]:
+    """What the samples of a certificate do not tell."""
+    found = [f"d{name} was 0 at every sample that was tried" for name in certificate.zero]
+    if certificate.unseen:
+        lines = ", ".join(map(str, certificate.unseen))
+        which = "line" if len(certificate.unseen) == 1 else "lines"
+        found.append(f"no sample showed both sides of a condition in {which} {lines}")
+    return found
+
+
 def make_sheet(
     spec: LayerSpec, graph: Graph, wanted: tuple[str, ...] | None, staged: bool
 ) -> tuple[Sheet, Derivation, Certificate]:
@@ -69,7 +79,7 @@ def make_sheet(
         forward=tuple(part.rstrip() for part in spec.forward.text.split("\n") if part.strip()),
         rows=tuple(rows),
         zero=derivation.zero,
-        remarks=graph.remarks,
+        remarks=(*graph.remarks, *_unshown(certificate)),
         conventions=tuple(_conventions(derivation.graph)),
         digits=certificate.digits,
         size_sets=certificate.size_sets,

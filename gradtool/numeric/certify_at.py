@@ -1,0 +1,149 @@
+"""Both derivatives at one sample, along one random direction of all inputs at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradtool.derive.derivation import Derivation
+from gradtool.ir.graph import AnyStatement, Graph
+from gradtool.ir.index import Tensor
+from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.coverage import Condition, sides
+from gradtool.numeric.grid import Setting, run
+from gradtool.numeric.places import Array
+from gradtool.numeric.sample import setting_for
+from gradtool.numeric.samples import Sample, in_precision
+from gradtool.spec.model import LayerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one sample showed.
+
+    Attributes:
+        error: the relative difference of the two derivatives; infinite when the printed formula
+            divides by zero where the forward pass is smooth.
+        smooth: whether the forward pass has a slope here; False where it is not finite.
+        sides: the conditions of the forward pass that were seen, see `coverage.sides`.
+        alive: inputs whose gradient is not zero everywhere.
+    """
+
+    error: float
+    smooth: bool
+    sides: frozenset[tuple[int, bool]]
+    alive: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A derivation and its printed lines, read back.
+
+    Attributes:
+        statements: the printed lines as statements.
+        gradients: the tensor of each gradient that is printed.
+        targets: every input that was asked for, those with a zero gradient included.
+    """
+
+    spec: LayerSpec
+    graph: Graph
+    derivation: Derivation
+    statements: tuple[AnyStatement, ...]
+    gradients: Mapping[str, Tensor]
+    targets: tuple[str, ...]
+    conditions: Sequence[Condition]
+
+    def at(self, sample: Sample, digits: int) -> Seen:
+        """Compare at one sample.
+
+        Raises:
+            ZeroDivisionError: the forward pass, or a derivative that does not exist here.
+        """
+        return _Point(self, sample, HighPrecision(digits)).seen()
+
+
+class _Point:
+    def __init__(self, of: Certified, sample: Sample, arithmetic: HighPrecision) -> None:
+        self.of = of
+        self.arithmetic = arithmetic
+        self.mp = arithmetic.mp
+        self.rng = np.random.default_rng(sample.seed)
+        self.setting: Setting = sample.setting(setting_for(of.graph, sample.sizes, arithmetic))
+        self.values = in_precision(of.spec, sample.drawn(of.spec, self.rng), arithmetic)
+        # What the loops of the forward pass keep is in the graph of the derivation only.
+        forward = of.derivation.graph if of.derivation.tapes else of.graph
+        self.known = run(forward.statements, self.values, self.setting)
+        self.step = self.mp.mpf(10) ** -(arithmetic.digits // 3)
+        self.weights = {
+            output: self._exact(
+                1.0 if of.derivation.is_loss else self.rng.standard_normal(np.shape(value))
+            )
+            for output in of.graph.outputs
+            for value in [self.known[output]]
+        }
+        self.directions = {
+            name: self._exact(self.rng.standard_normal(self.values[name].shape))
+            for name in of.targets
+        }
+
+    def _exact(self, array: Any) -> Array:
+        return np.asarray(np.frompyfunc(self.mp.mpf, 1, 1)(array), dtype=object)
+
+    def seen(self) -> Seen:
+        asked = sides(self.of.conditions, self.known, self.setting)
+        try:
+            found = self._gradients()
+        except ZeroDivisionError:
+            if not self._smooth():
+                raise
+            return Seen(math.inf, True, asked, frozenset())
+        products: dict[str, list[Any]] = {}
+        for name, gradient in found.items():
+            parts = np.asarray(gradient * self.directions[name], dtype=object).ravel()
+            weight = sum((abs(p) for p in parts), self.mp.mpf(0))
+            # Every input counts alike: a large gradient must not drown a wrong small one.
+            if weight > 1 and self.mp.isfinite(weight):
+                self.directions[name] = self.directions[name] / weight
+                parts = parts / weight
+            products[name] = list(parts)
+        every = [p for parts in products.values() for p in parts]
+        analytic = sum(every, self.mp.mpf(0))
+        scale = sum((abs(p) for p in every), self.mp.mpf(0))
+        numeric = (self._along(1) - self._along(-1)) / (2 * self.step)
+        gap = abs(numeric - analytic) / max(abs(numeric), scale, self.mp.mpf(10) ** -3)
+        error = float(gap)
+        alive = frozenset(n for n, parts in products.items() if any(parts))
+        smooth = error < 1e-20 or self._smooth()
+        return Seen(error, smooth, asked, alive)
+
+    def _gradients(self) -> dict[str, Array]:
+        upstream = {
+            self.of.derivation.upstream[output][0]: weight
+            for output, weight in self.weights.items()
+            if not self.of.derivation.is_loss
+        }
+        backward = run(self.of.statements, {**self.known, **upstream}, self.setting)
+        return {name: backward[t.name] for name, t in self.of.gradients.items()}
+
+    def _along(self, sign: int) -> Any:
+        moved = {n: self.values[n] + sign * self.step * d for n, d in self.directions.items()}
+        result = run(self.of.graph.statements, {**self.values, **moved}, self.setting)
+        return self._total(result)
+
+    def _total(self, known: Mapping[str, Array]) -> Any:
+        total = self.mp.mpf(0)
+        for output, weight in self.weights.items():
+            total += sum(np.asarray(known[output] * weight).ravel(), self.mp.mpf(0))
+        return total
+
+    def _smooth(self) -> bool:
+        """Whether the slopes from both sides are finite and meet: at a kink they do not."""
+        here = self._total(self.known)
+        right = (self._along(1) - here) / self.step
+        left = (here - self._along(-1)) / self.step
+        finite = self.mp.isfinite(right) and self.mp.isfinite(left)
+        return bool(finite and abs(right - left) <= 1e-8 * max(1, abs(right)))

@@ -1,0 +1,64 @@
+"""Which sides of the conditions of a forward pass a sample shows.
+
+A formula under a condition that never holds is not tested by any number of digits: ``hard_swish``
+changes at 3, where hardly any normal number lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.index import Index, Tensor
+from gradtool.ir.poly import Poly
+from gradtool.ir.tree import Name
+from gradtool.numeric.grid import Setting, evaluate
+from gradtool.numeric.kinks import switches
+from gradtool.numeric.places import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Two expressions of which the larger one decides which formula holds; `line` is 1-based."""
+
+    left: Poly
+    right: Poly
+    line: int
+
+
+def conditions(graph: Graph) -> tuple[Condition, ...]:
+    """The conditions of a forward pass, those inside loops left out."""
+    found: dict[str, Condition] = {}
+    for statement in graph.statements:
+        if isinstance(statement, Statement):
+            for pair in switches(statement.body):
+                # A condition and its opposite are one.
+                left, right = sorted(pair, key=lambda side: (not side.indices, side.key))
+                key = f"{statement.out.name} {left.key} {right.key}"
+                found.setdefault(key, Condition(left, right, statement.line))
+    return tuple(found.values())
+
+
+def sides(
+    asked: Sequence[Condition], known: Mapping[str, Array], setting: Setting
+) -> frozenset[tuple[int, bool]]:
+    """The number of each condition with True where left is larger somewhere, False where right."""
+    seen: set[tuple[int, bool]] = set()
+    for number, condition in enumerate(asked):
+        indices = condition.left.indices | condition.right.indices
+        free = tuple(sorted(indices, key=lambda i: i.name))
+        a, b = (_values(side, free, known, setting) for side in (condition.left, condition.right))
+        for side, holds in ((True, a > b), (False, a < b)):
+            if np.any(np.asarray(holds, dtype=bool)):
+                seen.add((number, side))
+    return frozenset(seen)
+
+
+def _values(
+    body: Poly, free: tuple[Index, ...], known: Mapping[str, Array], setting: Setting
+) -> Array:
+    out = Tensor("side", tuple(index.size for index in free))
+    return evaluate(Statement(out, free, body, Name(out.name)), known, setting)

@@ -1,0 +1,75 @@
+"""The samples of a certification: ordinary ones, and those that a mistake could hide in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.draw import draw
+from gradtool.numeric.grid import Setting
+from gradtool.spec.model import LayerSpec, Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A point at which both derivatives are compared.
+
+    Attributes:
+        seed: of the values, the upstream gradient and the direction.
+        factor: by which inputs without bounds are larger than usual.
+        zeros: whether some entries of inputs without a domain are exactly zero.
+        moved: whether real constants have other values than the spec says; a formula prints
+            their names, so it holds for all.
+    """
+
+    sizes: Mapping[str, int]
+    seed: int
+    factor: float = 1.0
+    zeros: bool = False
+    moved: bool = False
+
+    def drawn(self, spec: LayerSpec, rng: np.random.Generator) -> dict[str, Any]:
+        """Values in double precision."""
+        values: dict[str, Any] = dict(draw(spec, self.sizes, rng))
+        for variable in spec.variables:
+            if variable.dtype == "real":
+                values[variable.name] = self._changed(variable, values[variable.name], rng)
+        return values
+
+    def _changed(self, variable: Variable, values: Any, rng: np.random.Generator) -> Any:
+        kind = variable.domain.kind
+        if self.factor != 1 and kind in ("real", "positive", "nonnegative"):
+            values = values * self.factor
+        if self.zeros and kind == "real" and values.size > 1:
+            values = np.where(rng.random(values.shape) < 0.3, 0.0, values)
+        return values
+
+    def setting(self, setting: Setting) -> Setting:
+        """The setting with the constants of this sample."""
+        if not self.moved or not setting.numbers:
+            return setting
+        numbers = {n: v * Fraction(3, 4) or Fraction(1, 4) for n, v in setting.numbers.items()}
+        return replace(setting, numbers=numbers)
+
+
+def in_precision(
+    spec: LayerSpec, drawn: Mapping[str, Any], arithmetic: HighPrecision
+) -> dict[str, Any]:
+    """Drawn values with the real ones in high precision."""
+    exact = np.frompyfunc(arithmetic.mp.mpf, 1, 1)
+    values: dict[str, Any] = {}
+    for variable in spec.variables:
+        array = drawn[variable.name]
+        values[variable.name] = (
+            np.asarray(exact(array), dtype=object) if variable.dtype == "real" else array
+        )
+        if variable.domain.kind == "probabilities":
+            # Exactly one in this precision too: a derivation may rely on it.
+            total = np.asarray(values[variable.name].sum(axis=-1, keepdims=True), dtype=object)
+            values[variable.name] = values[variable.name] / total
+    return values

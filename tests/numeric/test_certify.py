@@ -1,0 +1,80 @@
+"""A certificate is not given to formulas that are wrong where ordinary samples do not look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gradtool.derive.derivation import derive
+from gradtool.ir.tree import Call, Name, integer
+from gradtool.numeric.certify import Certificate, CertificationError, certify
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
+
+
+def _certified(
+    line: str, other: str = "", constants: str = "", inputs: str = "x: [N]"
+) -> Certificate:
+    """Certify the derivation of `other` (default: of the line itself) for a line."""
+    texts = [
+        f"layer: t\ninputs: {{{inputs}}}\n{constants}forward: |\n  {text}\n"
+        for text in (line, other)
+    ]
+    spec = load_text(texts[0], "t")
+    graph = graph_of(spec)
+    derived = derive(graph_of(load_text(texts[1 if other else 0], "t")))
+    return certify(spec, graph, derived)
+
+
+def test_a_mistake_under_a_condition_that_hardly_ever_holds() -> None:
+    with pytest.raises(CertificationError, match="64 times as large"):
+        _certified("Y = where(x > 9, x**2, x)", "Y = where(x > 9, x**3, x)")
+
+
+def test_a_mistake_near_zero_only() -> None:
+    positive = "x: {shape: [N], domain: positive}"
+    with pytest.raises(CertificationError, match=r"0.001 times as large"):
+        _certified("Y = where(x > 0.005, x, 2*x)", "Y = where(x > 0.005, x, 3*x)", inputs=positive)
+
+
+def test_a_constant_is_no_literal() -> None:
+    lam = "constants: {lam: 0.5}\n"
+    assert _certified("L = lam * sum(x**2)", constants=lam).digits >= 30
+    with pytest.raises(CertificationError):
+        _certified("L = lam * sum(x**2)", "L = 0.5 * sum(x**2)", constants=lam)
+
+
+def test_a_regulariser_of_zero_does_not_hide_its_gradient() -> None:
+    lam = "constants: {lam: 0.0}\n"
+    with pytest.raises(CertificationError):
+        _certified("L = sum(x) + lam * sum(x**2)", "L = sum(x) + lam * sum(x**3)", constants=lam)
+
+
+def test_a_large_gradient_does_not_drown_a_small_one() -> None:
+    both = "x: [N], z: [N]"
+    with pytest.raises(CertificationError):
+        _certified("L = 10**40 * sum(x) + sum(z)", "L = 10**40 * sum(x) + 2*sum(z)", inputs=both)
+
+
+def test_a_formula_that_divides_by_zero_where_the_forward_pass_is_smooth() -> None:
+    spec = load_text("layer: t\ninputs: {x: [N]}\nforward: |\n  Y = x**2\n", "t")
+    graph = graph_of(spec)
+    whole = derive(graph)
+    (line,) = whole.lines
+    # 2 * dY * Y / x: right wherever x is not zero.
+    product = Call("mul", (Call("mul", (integer(2), Name("dY"))), Name("Y")))
+    quotient = replace(line, tree=Call("div", (product, Name("x"))))
+    with pytest.raises(CertificationError, match="divides by zero"):
+        certify(spec, graph, replace(whole, lines=(quotient,)))
+
+
+def test_what_no_sample_shows_is_told() -> None:
+    assert _certified("Y = relu(x - 1000)").zero == ("x",)
+    assert _certified("Y = relu(x - 1000)").unseen == (1,)
+    assert not _certified("Y = relu(x)").unseen
+
+
+def test_tiny_sums_keep_their_digits() -> None:
+    # exp(-400) has no digits left as an integer multiple of 2**-399.
+    assert _certified("Y = log(sum(exp(x - 400)))").digits >= 30
