@@ -29,7 +29,13 @@ from gradtool.spec.load import load_path, load_text
 from gradtool.spec.model import LayerSpec
 from tests.conftest import RunPython
 from tests.emit.examples import SPECS
-from tests.emit.numpy_oracle import backward_of, distance, forward_of, small_sets
+from tests.emit.numpy_oracle import (
+    backward_of,
+    distance,
+    forward_of,
+    run_locked,
+    small_sets,
+)
 
 BUNDLED = bundled_specs()
 
@@ -77,6 +83,7 @@ def test_forward_and_backward_equal_the_graph(name: str) -> None:
             assert distance(gradients[wanted], expected) < 1e-9, (wanted, sizes)
         for variable, value in before.items():
             assert np.array_equal(values[variable], value), f"{variable} was changed"
+    run_locked(reference, small_sets(reference)[0])
 
 
 @pytest.mark.parametrize("name", EVERY)
