@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
+from gradtool.derive.entries import places, same_entry
 from gradtool.derive.reverse import Cotangents, reached, selector, with_selectors
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.errors import UnsupportedError
@@ -161,7 +162,7 @@ def _tangent(
         case Reshape(operand=operand):
             if operand.name not in found and operand.name not in seeds.names:
                 return []
-            free = _places(statement.out.shape)
+            free = places(statement.out.shape)
             if not seeds.axes:
                 # The entries stay in their order: the tangent is reshaped like the value.
                 whole = Tensor(f"{found[operand.name].name}:{statement.out.name}", out.shape)
@@ -169,13 +170,13 @@ def _tangent(
                 tree = Call("reshape", (Name(found[operand.name].name), shape))
                 copy = Statement(out, free, access(whole, free), Name(out.name), hidden=hidden)
                 return [Reshape(whole, found[operand.name], tree, hidden=True), copy]
-            inner = _places(operand.shape, "o")
+            inner = places(operand.shape, "o")
             entry = _tangent_at(operand.name, tuple(map(Affine.of, inner)), found, seeds)
-            body = (entry * _same_entry(free, inner)).over(inner)
+            body = (entry * same_entry(free, inner)).over(inner)
         case MatrixFunction(function=function):
             if function not in RULES:
                 return []  # a helper: the rule of the function that it helps says all
-            free = _places(statement.out.shape)
+            free = places(statement.out.shape)
             body = _transposed_rule(statement, free, found, seeds)
         case _:
             raise UnsupportedError(
@@ -259,7 +260,7 @@ def _transposed_rule(
     given = Tensor("~", statement.out.shape)
     total = NOTHING
     for position, source in enumerate(statement.operands):
-        place = _places(source.shape, f"p{position}")
+        place = places(source.shape, f"p{position}")
         tangent = _tangent_at(source.name, tuple(map(Affine.of, place)), found, seeds)
         if not tangent.terms:
             continue
@@ -272,39 +273,3 @@ def _transposed_rule(
                 map_ = map_ * atom(Iverson("eq", Affine.of(index) - entry))
             total = total + (map_ * tangent).over((*place, *apart.bound))
     return total
-
-
-def _places(shape: Iterable[Dim], letter: str = "f") -> tuple[Index, ...]:
-    return tuple(Index(f"{letter}{k}:", size) for k, size in enumerate(shape))
-
-
-def _same_entry(new: tuple[Index, ...], old: tuple[Index, ...]) -> Poly:
-    """1 where an entry of a reshaped array is the entry of the original.
-
-    Both count their entries row by row.  Axes are compared in the smallest groups of equal size
-    (``(N, C*H)`` and ``(N, C, H)`` share N), so that most comparisons are of bare indices.
-    """
-    counts = [_counts(side) for side in (new, old)]
-    cuts = [(0, 0)]
-    for i in range(1, len(new)):
-        same = (j for j in range(cuts[-1][1], len(old) + 1) if counts[1][j] == counts[0][i])
-        j = next(same, None)
-        if j is not None:
-            cuts.append((i, j))
-    cuts.append((len(new), len(old)))
-    result = UNIT
-    for (i, j), (k, m) in itertools.pairwise(cuts):
-        result = result * atom(Iverson("eq", _flat(new[i:k]) - _flat(old[j:m])))
-    return result
-
-
-def _counts(group: Iterable[Index]) -> list[Dim]:
-    """How many entries the first 0, 1, 2, … axes have."""
-    return list(itertools.accumulate((i.size for i in group), lambda a, b: a * b, initial=ONE))
-
-
-def _flat(group: Iterable[Index]) -> Affine:
-    flat = Affine.of(0)
-    for index in group:
-        flat = flat * index.size + index
-    return flat
