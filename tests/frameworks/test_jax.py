@@ -92,7 +92,7 @@ def _length(size: int) -> int:
 
 def _gradients(one: Layer, function: Callable[..., Any]) -> dict[str, Any]:
     of_wanted, wanted = _of_wanted(one, function)
-    given = tuple(one.upstream.values())
+    given = tuple(map(jax().numpy.asarray, one.upstream.values()))
 
     def gradient(*arrays: Any) -> Any:
         _, pull = jax().vjp(of_wanted, *arrays)
