@@ -294,9 +294,10 @@ class Words:
         yield from self._subscripts(use)
         labels = [label for e in entry.index for label in e.labels()]
         chosen = listed(dict.fromkeys(label.tensor.name for label in labels))
+        written = next((w for w in ("scatter_add", "onehot") if w in text(use.tree)), "")
         yield say(
             f"Only the entries of {use.of} that {chosen} picks were used. They get a "
-            "gradient, all others get 0: that is what onehot writes."
+            "gradient, all others get 0" + (f": that is what {written} writes." if written else ".")
         )
         rows = any(not label.index for label in labels) or len(labels) < len(entry.index)
         if rows and not entry.indices - {i for label in labels for i in label.index_set}:
