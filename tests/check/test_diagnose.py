@@ -63,9 +63,7 @@ def test_the_path_through_the_mean(tmp_path: Path) -> None:
     assert cause is not None
     assert cause.code == "missing-path"
     assert cause.message == "the path through the mean (mu) is missing"
-    assert cause.proof == (
-        "your dX equals the right one without - dY.sum(axis=0) * gamma / (N * std)"
-    )
+    assert cause.proof == ("your dX equals the right one without - dY.mean(axis=0) * gamma / std")
     assert cause.explains == 1.0
     assert cause.measure.startswith("explains all ")
     assert found["X"].line == 17
@@ -173,7 +171,7 @@ def test_the_report_shows_cause_and_place(tmp_path: Path, monkeypatch: pytest.Mo
     flat = " ".join(text.split())
     assert (
         "cause the path through the mean (mu) is missing: your dX equals the right one without "
-        "- dY.sum(axis=0) * gamma / (N * std) (explains all " in flat
+        "- dY.mean(axis=0) * gamma / std (explains all " in flat
     )
     assert "where line 17: dx = (N * dxhat - xhat" in flat
     assert max(map(len, text.splitlines())) <= 110
@@ -204,7 +202,7 @@ def test_json_hides_the_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (hidden,) = json.loads(report(tmp_path, monkeypatch, form="json", hide_expected=True))
     causes = [v["gradients"][0]["cause"] for v in (full, hidden)]
     assert [c["code"] for c in causes] == ["missing-path"] * 2
-    assert "dY.sum" in causes[0]["message"]
+    assert "dY.mean" in causes[0]["message"]
     assert causes[1]["message"] == "a path is missing"
     assert full["gradients"][0]["line"] == 17
 
