@@ -33,14 +33,18 @@ class HighPrecision:
         return self._cache[value]
 
     def to_fixed(self, array: Any) -> Any:
-        """Integers ``x * 2**fixed_bits``; None when a small entry would lose digits."""
+        """Integers ``x * 2**fixed_bits``.
+
+        None when an entry is too small to keep its digits, so large that the integer would fill
+        the memory (``exp(exp(50))``), or not finite.
+        """
         bits, to_fixed = self.fixed_bits, self._to_fixed
-        least = self.mp.prec - bits
+        least, most = self.mp.prec - bits, 10 * bits
 
         def fixed(x: Any) -> int:
             _, mantissa, exponent, length = x._mpf_
-            if (not mantissa and exponent) or (mantissa and exponent + length < least):
-                raise OverflowError  # not finite, or too small
+            if exponent and not (mantissa and least <= exponent + length <= most):
+                raise OverflowError  # zero is the only number without mantissa and exponent
             return int(to_fixed(x._mpf_, bits))
 
         try:

@@ -75,6 +75,8 @@ def test_what_no_sample_shows_is_told() -> None:
     assert not _certified("Y = relu(x)").unseen
 
 
-def test_tiny_sums_keep_their_digits() -> None:
-    # exp(-400) has no digits left as an integer multiple of 2**-399.
+def test_tiny_and_huge_sums_keep_their_digits() -> None:
+    # exp(-400) has no digits left as an integer multiple of 2**-399, and exp(exp(30)) as one
+    # has 10**13 binary digits.
     assert _certified("Y = log(sum(exp(x - 400)))").digits >= 30
+    assert _certified("Y = log(sum(exp(exp(30 + x))))").digits >= 30
