@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradtool.ir.dims import Dim
+from gradtool.ir.graph import Loop
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, names
 
@@ -65,6 +66,7 @@ class Block:
         after: what its last values are called.
         entries: how slices and values of a step are written: ``X[:, t]`` for the body's X_t.
         values: the tensors of the step that are written so.
+        loop: the loop of the forward pass.
         lines, closed, found: one step alone, as a backward pass of its own.
     """
 
@@ -77,6 +79,7 @@ class Block:
     after: tuple[Step, ...]
     entries: Mapping[str, Tree]
     values: Mapping[str, Tensor]
+    loop: Loop
     lines: tuple[Line, ...]
     closed: Closed
     found: Cotangents

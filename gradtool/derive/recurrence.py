@@ -136,7 +136,7 @@ class _Writing:
         steps += self._in_turn(handing)
         return Block(
             loop.index, loop.first, loop.size, not loop.backwards, self._before(), tuple(steps),
-            self._after(), dict(self.entries), self._values(),
+            self._after(), dict(self.entries), self._values(), loop,
             tuple(lines), closed, found,
         )  # fmt: skip
 

@@ -263,6 +263,11 @@ def _steps(spec: LayerSpec, derivation: Any, certificate: Any) -> Any:
     from gradtool.report.steps import steps, steps_text
     from gradtool.spec.forward import graph_of
 
+    if any(line.block is not None for line in derivation.lines):
+        from gradtool.report.steps_loops import loop_steps
+
+        graph = graph_of(spec, finder(spec))
+        return steps_text(loop_steps(spec, graph, derivation), _STEPS_WIDTH)
     refuse_loops(derivation.graph, "--steps")
     return steps_text(steps(spec, graph_of(spec, finder(spec)), derivation), _STEPS_WIDTH)
 

@@ -37,12 +37,12 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
     """
     told = explain(graph, derivation)
     certificate = certify(spec, told.graph, told.derivation)
-    words = Words(told, _reader(told))
+    words = Words(told, reader_of(told))
     sections = [
         Section(f"{spec.name}: the forward pass", tuple(_forward(spec, told))),
         Section(
             "The backward pass, from the last stage to the first",
-            tuple(_backward(told, derivation, words)),
+            tuple(backward_pieces(told, derivation, words)),
         ),
     ]
     short = tuple(_closed(graph, told, derivation))
@@ -64,7 +64,7 @@ def steps(spec: LayerSpec, graph: Graph, derivation: Derivation) -> list[Section
     return sections
 
 
-def _reader(told: Explanation) -> LineReader:
+def reader_of(told: Explanation) -> LineReader:
     """A reader that knows every name of the explanation."""
     given = [Tensor(n, s) for n, s in told.derivation.upstream.values()]
     reader = LineReader(told.graph, given)
@@ -77,6 +77,12 @@ def _reader(told: Explanation) -> LineReader:
 
 
 def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
+    yield from given_pieces(spec)
+    yield from stage_pieces(told)
+
+
+def given_pieces(spec: LayerSpec) -> Iterator[Piece]:
+    """Inputs, parameters and constants."""
     yield Piece("head", "Given")
     for variable in spec.variables:
         kind = "parameter" if variable.role == "parameter" else "input"
@@ -88,6 +94,10 @@ def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
     for name, value in spec.constants.items():
         yield Piece("stage", name, f"{_decimal(value)}   constant")
     yield from _counted(spec)
+
+
+def stage_pieces(told: Explanation) -> Iterator[Piece]:
+    """The named values of a forward pass, numbered."""
     yield Piece("head", "Stages")
     for number, stage in enumerate(told.stages, 1):
         yield Piece("stage", f"{number}. {stage_text(told, stage)}", shape_text(stage.shape))
@@ -148,7 +158,7 @@ def _grouped(count: Dim) -> str:
 # -- backward -----------------------------------------------------------------------------
 
 
-def _backward(told: Explanation, derivation: Derivation, words: Words) -> Iterator[Piece]:
+def backward_pieces(told: Explanation, derivation: Derivation, words: Words) -> Iterator[Piece]:
     yield from _conventions(told)
     number = 0
     for step in told.steps:
