@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from gradtool.derive.numerals import numeral
 from gradtool.derive.pieces import Piece, Slots, aligned, label_piece
-from gradtool.ir.dims import Dim
+from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Iverson, Position
@@ -115,8 +115,23 @@ def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
 def _label_number(value: Affine, order: Sequence[Index]) -> Piece:
     """A label as a number: ``arange(C)[y]``."""
     label = value.as_label
+    if label is None and not value.indices:
+        return Piece(_scalar_number(value), ())
     if label is None or label.tensor.labels is None:
         raise UnsupportedError("arithmetic on labels as numbers")
     piece = label_piece(label)
     positions = call("arange", dim_tree(label.tensor.labels))
     return Piece(Call("getitem", (positions, Items((piece.tree,)))), piece.axes)
+
+
+def _scalar_number(value: Affine) -> Tree:
+    """``arange(T)[t] + 1``, from labels without axes."""
+    tree: Tree | None = None
+    for position, coefficient in value.terms:
+        number = _label_number(Affine.of(position), ()).tree
+        if coefficient != ONE:
+            number = call("mul", dim_tree(coefficient), number)
+        tree = number if tree is None else call("add", tree, number)
+    if tree is None:
+        return dim_tree(value.const)
+    return tree if value.const == ZERO else call("add", tree, dim_tree(value.const))

@@ -207,6 +207,7 @@ class _Writing:
         return _replaced(tree, table)
 
     def _written(self, tree: Tree) -> Tree:
+        tree = _counted(tree, self.turned.forward.index)
         return _replaced(_apart(tree, self._outside(tree)), self.entries)
 
     def _outside(self, tree: Tree) -> frozenset[str]:
@@ -221,6 +222,7 @@ class _Writing:
 
     def _inner(self, tree: Tree) -> Tree:
         renamed = {k: v for k, v in self.entries.items() if isinstance(v, Name)}
+        tree = _counted(tree, self.turned.forward.index)
         return _replaced(_apart(tree, self._outside(tree)), renamed)
 
     def _values(self) -> dict[str, Tensor]:
@@ -376,6 +378,15 @@ def _zeros(shape: Sequence[Dim]) -> Tree:
         return integer(0)
     items = tuple(dim_tree(dim) for dim in shape)
     return Call("zeros", (Items(items) if len(items) > 1 else items[0],))
+
+
+def _counted(tree: Tree, index: str) -> Tree:
+    """The step as a number by its name: ``t`` for ``arange(T)[t]``."""
+    if isinstance(tree, Call) and tree.op == "getitem" and tree.args[1] == Items((Name(index),)):
+        base = tree.args[0]
+        if isinstance(base, Call) and base.op == "arange":
+            return Name(index)
+    return rebuild(tree, lambda child: _counted(child, index))
 
 
 def _apart(tree: Tree, outside: frozenset[str]) -> Tree:

@@ -95,7 +95,14 @@ def scattered(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
     if selected is not None:
         return selected
     places: dict[Index, Affine] = {}
-    current = term
+    # The places name bound indices: nothing may rename these, as a canonical term would.
+    table = {index: Index(f"lifted {k}", index.size) for k, index in enumerate(term.bound)}
+    moved = {old: Affine.of(new) for old, new in table.items()}
+    current = Term(
+        term.coefficient,
+        tuple((base.substitute(moved), e) for base, e in term.factors),
+        tuple(table.values()),
+    )
     while True:
         found = _determined(current, free, places)
         if found is None:
@@ -104,7 +111,7 @@ def scattered(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
         places = {i: e.substitute({index: place}) for i, e in places.items()}
         places[index] = place
         factors = tuple((a.substitute({index: place}), e) for a, e in current.factors if a != base)
-        current = product(current.coefficient, factors, current.bound)
+        current = Term(current.coefficient, factors, current.bound)
     if not places:
         return None
     used = frozenset[Index]().union(*(e.indices for e in places.values()))
@@ -232,7 +239,11 @@ def _source(statement: Statement) -> Access | None:
 
 def _winners(module: ModuleNames, label: Label, bound: Sequence[Index]) -> dict[Index, Tree]:
     """For each index of a window, its value at the winner."""
-    source = Name(module.python(label.tensor.name))
+    source: Tree = Name(module.python(label.tensor.name))
+    shape = label.tensor.shape
+    if ONE in shape:  # such axes have no index: they must not broadcast against the others
+        places = (integer(0) if size == ONE else Slice(None, None, None) for size in shape)
+        source = call("getitem", source, Items(tuple(places)))
     if len(bound) == 1:
         return {bound[0]: source}
     sizes = Items(tuple(position_tree(dim_tree(i.size), module) for i in bound))

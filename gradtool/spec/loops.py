@@ -370,7 +370,7 @@ class _Lowering:
             tensor = cast(Tensor, inside[name].tensor)
             kept = {c.source.name for c in frame.collected.values()}
             kept |= {cast(Tensor, inside[n].tensor).name for n in starts if n != name}
-            found = _added(self.build, statements, start.input, tensor, kept)
+            found = _added(self.build, statements, start.input, tensor, kept, name)
             if found is not None:
                 statements, source = found
                 sums[name] = start, source
@@ -498,6 +498,7 @@ def _added(
     before: Tensor,
     after: Tensor,
     kept: Collection[str],
+    name: str,
 ) -> tuple[list[AnyStatement], str] | None:
     """The body without ``after = before + x``, and the name of x, when x alone is added."""
     place = next(k for k, s in enumerate(statements) if s.out.name == after.name)
@@ -524,7 +525,7 @@ def _added(
         return [s for k, s in enumerate(statements) if k != place], tree.id
     build.counter += 1
     out = Tensor(f"_{build.counter}", after.shape)
-    build.hints.setdefault(out.name, f"{after.name}_step")
+    build.hints.setdefault(out.name, f"{name}_step")
     changed = list(statements)
     changed[place] = replace(total, out=out, body=rest, tree=tree, hidden=True)
     return changed, out.name

@@ -119,6 +119,43 @@ def test_sums_and_backward_loops_are_certified(text: str) -> None:
     derived(text)
 
 
+RUNNING_MEANS = """
+layer: running_means
+inputs: {X: [N, T, D], y: {shape: [N, T], index: D}}
+parameters: {g: [D]}
+outputs: [H, picked]
+forward: |
+  H = zeros((N, T, D))
+  s = zeros((N, D))
+  picked = 0
+  for t in range(T):
+      s = s + relu(X[:, t]) * g
+      picked += sum(s[arange(N), y[:, t]])
+      H[:, t] = s / (t + 1)
+"""
+
+
+def test_the_step_is_a_number_and_labels_are_read_step_by_step() -> None:
+    lines = lines_of(RUNNING_MEANS)
+    assert "    dX[:, t] = ds * g * (X[:, t] > 0)" in lines
+    assert any("dH[:, t] / (t + 1)" in line and "onehot(y[:, t])" in line for line in lines)
+
+
+LAST_ONLY = """
+layer: last_only
+inputs: {X: [N, T]}
+parameters: {w: []}
+forward: |
+  h = zeros(N)
+  for t in range(T):
+      h = tanh(w * X[:, t])
+"""
+
+
+def test_a_value_that_no_step_reads_hands_back_the_gradient_of_its_last_value() -> None:
+    assert "    dh_next = zeros(N)" in lines_of(LAST_ONLY)
+
+
 def test_a_backward_loop_is_turned_forwards() -> None:
     assert "for t in range(T):" in lines_of(RETURNS)
 

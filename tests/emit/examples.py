@@ -25,6 +25,23 @@ forward: |
   P = softmax(S)
   L = -log(P[arange(N), y]).sum() / N
 """,
+    # A row for each label beside another axis of the same size.
+    "chosen_rows": """
+layer: chosen_rows
+inputs: {x: [D], y: {shape: [D], index: D}}
+parameters: {W: [D, D], U: [D, D]}
+forward: |
+  z = x @ W
+  Y = maximum(z[y], U)
+""",
+    # Windows over one axis, several of them, beside an axis of size one.
+    "column_of_windows": """
+layer: column_of_windows
+inputs: {h: [S]}
+sizes: {S: ">=6"}
+forward: |
+  Y = max_pool2d(h[:, None], size=(2, 1))
+""",
     "batch_norm": """
 layer: batch_norm
 inputs: {X: [N, D]}
