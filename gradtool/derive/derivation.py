@@ -156,9 +156,15 @@ def written_lines(
     return _sorted(others, gradients)
 
 
-def _wished(wish: str, taken: Collection[str], chosen: Mapping[str, str]) -> str:
-    """A summand of an inner value has the cotangent of the sum, and its name."""
+def _wished(
+    wish: str, taken: Collection[str], chosen: Mapping[str, str], own: Collection[str]
+) -> str:
+    """A summand of an inner value has the cotangent of the sum, and its name.
+
+    Not when a value of that name has a cotangent of its `own`.
+    """
     shared = wish in chosen.values() and f"d{wish}" not in taken
+    shared = shared and not any(chosen.get(source) == wish for source in own)
     return wish if shared else unlike(wish, taken)
 
 
@@ -338,7 +344,7 @@ def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list
             others = taken | {name.removeprefix("d") for name in taken}
             telling = (
                 chosen.get(source)
-                or (_wished(wanted[source], others, chosen) if source in wanted else None)
+                or (_wished(wanted[source], others, chosen, sources) if source in wanted else None)
                 or telling_name(base, others)
             )
             fresh = label(telling)

@@ -160,6 +160,15 @@ PROGRAMS = {
         "index_sum((D, 3), lambda l, j: Q[j, i + l] * W[k, l]))\ns = Y + np.mean(h)",
         constants="lam=1",
     ),
+    "two products that both deserve the name z": found(
+        "Q: [N, B]; E: [N, B]",
+        "xhat = Q @ (Q.T @ E)\n"
+        "P[j < B, n < N] = sum(Q[n + i - 1, j], over=[i < 2], outside=0)\n"
+        "F = tanh(P @ xhat)",
+        "xhat = Q @ (Q.T @ E)\n"
+        "P = index_array((B, N), lambda j, n: Q[n, j] + (Q[n - 1, j] if n else 0))\n"
+        "F = np.tanh(P @ xhat)",
+    ),
 }
 
 
