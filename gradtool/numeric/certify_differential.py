@@ -17,7 +17,7 @@ import numpy as np
 from gradtool.derive.second import Differential
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, Graph
+from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
 from gradtool.numeric.certify import (
@@ -34,6 +34,8 @@ from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.spec.model import LayerSpec
 
 Array = Any
+
+_MOST_PRODUCTS = 4_000_000
 
 
 def certify_differential(spec: LayerSpec, graph: Graph, found: Differential) -> Certificate:
@@ -110,6 +112,7 @@ class _Checked:
         mp = arithmetic.mp
         rng = np.random.default_rng(seed)
         setting = setting_for(self.graph, sizes, arithmetic)
+        self.refuse_the_huge(setting)
         exact = np.frompyfunc(mp.mpf, 1, 1)
 
         def drawn(shape: tuple[int, ...]) -> Array:
@@ -151,6 +154,25 @@ class _Checked:
                 size = max(np.max(np.abs(numeric), initial=mp.mpf(0)), scale, mp.mpf(10) ** -3)
                 worst = max(worst, float(gap / size))
         return worst
+
+    def refuse_the_huge(self, setting: Setting) -> None:
+        """A Hessian of images by images has billions of products even at the smallest sizes.
+
+        Raises:
+            UnsupportedError: a formula that would fill the memory when it is evaluated.
+        """
+        for statement in self.statements:
+            if not isinstance(statement, Statement):
+                continue
+            for term in statement.body.terms:
+                indices = (*statement.free, *statement.bound, *term.bound)
+                count = math.prod(setting.size(index.size) for index in indices)
+                if count > _MOST_PRODUCTS:
+                    raise UnsupportedError(
+                        f"a {self.found.kind} that takes {count:.0e} products to certify",
+                        "pin smaller sizes under sizes:, or take --jvp or --hvp, which never "
+                        "build it",
+                    )
 
     def gradient_error(
         self,

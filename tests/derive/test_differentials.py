@@ -309,3 +309,12 @@ def test_a_wrong_symmetry_is_found() -> None:
     wrong = replace(found, results=(replace(found.results[0], symmetric=True),))
     with pytest.raises(CertificationError, match="does not agree"):
         certify_differential(spec, graph, wrong)
+
+
+def test_a_hessian_that_would_fill_the_memory_is_refused() -> None:
+    spec, graph = layer(
+        "X [9, 9, 9]; K [9, 9]", "Y = X @ K; Z = tanh(Y); L = sum(sum(Z, axis=0)**2)"
+    )
+    found = hessian(graph, "X", "X", line)
+    with pytest.raises(UnsupportedError, match="products to certify"):
+        certify_differential(spec, graph, found)
