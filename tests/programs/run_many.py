@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tests.programs.prove import KINDS, Outcome, prove
 from tests.programs.shrink import shrink
 
 PATIENCE = 60  # seconds of the processor for one program: a busy machine is no reason to give up
+MEMORY = 6 * 2**30  # bytes of one process
 
 
 @dataclass(frozen=True)
@@ -203,10 +205,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if bad else 0
 
 
+def _bounded() -> None:
+    """A program that fills the memory is one that crashed, not the end of the run."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
+
+
 def _judged(seeds: list[int], jobs: int, wide: bool) -> Iterator[Judged]:
     commit = _commit()
     # A worker is replaced now and then: the caches of the derivation would grow without end.
-    with get_context("fork").Pool(jobs, maxtasksperchild=125) as pool:
+    with get_context("fork").Pool(jobs, _bounded, maxtasksperchild=125) as pool:
         for one in pool.imap_unordered(partial(judge, wide=wide), seeds, chunksize=4):
             yield replace(one, commit=commit)
 
