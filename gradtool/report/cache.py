@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,22 @@ def _sympy() -> str:
         return found.origin
 
 
+@cache
 def _code() -> str:
     """Names, sizes and times of the source files: an edited checkout is another version."""
-    root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        status = path.stat()
-        digest.update(f"{path.relative_to(root)}:{status.st_size}:{status.st_mtime_ns};".encode())
-    return digest.hexdigest()
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found: list[str] = []
+    folders = [root]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    status = entry.stat()
+                    name = entry.path.removeprefix(root)
+                    found.append(f"{name}:{status.st_size}:{status.st_mtime_ns};")
+    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
 
 
 def read(name: str) -> dict[str, Any] | None:
