@@ -336,12 +336,19 @@ def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list
         written[name] = Name(telling)
         inner[name] = Line(telling, name, "inner", statement.out.shape, tree)
     renamed: dict[str, Tree] = dict(written)
-    for line in lines:
+
+    def source_of(line: Line) -> str:
         own = line.of and line.name in (label(line.of), f"{label(line.of)}_total")
-        source = line.of if own else line.name.removeprefix("d").removesuffix("_total")
+        return line.of if own else line.name.removeprefix("d").removesuffix("_total")
+
+    # The cotangent of a value that has a name here is called after it, and nothing else is.
+    claimed = {label(chosen[source]) for line in lines if (source := source_of(line)) in chosen}
+    for line in lines:
+        source = source_of(line)
         if source in hidden or source.startswith("_"):
             base = hidden[source].tree if source in hidden else Name("t")
-            others = taken | {name.removeprefix("d") for name in taken}
+            others = taken | claimed
+            others |= {name.removeprefix("d") for name in others}
             telling = (
                 chosen.get(source)
                 or (_wished(wanted[source], others, chosen, sources) if source in wanted else None)

@@ -156,6 +156,13 @@ def test_a_value_that_no_step_reads_hands_back_the_gradient_of_its_last_value() 
     assert "    dh_next = zeros(N)" in lines_of(LAST_ONLY)
 
 
+def test_two_inner_values_never_share_the_name_of_a_cotangent() -> None:
+    derived(
+        "layer: two\ninputs: {R: [K, K], c: [K]}\nforward: |\n"
+        "  Y = tanh(c @ R + ((R.T @ R) * where(R <= 0, R, 0)) @ exp(c))\n"
+    )
+
+
 def test_a_backward_loop_is_turned_forwards() -> None:
     assert "for t in range(T):" in lines_of(RETURNS)
 
