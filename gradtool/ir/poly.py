@@ -67,6 +67,17 @@ class Access(_ByKey):
         return frozenset((self.tensor.name,))
 
     @lazy
+    def outside(self) -> bool:
+        """Whether it provably lies outside its tensor wherever it stands."""
+        for axis, entry in zip(self.tensor.shape, self.index, strict=True):
+            bounds = None if entry.as_index is not None else entry.bounds()
+            if bounds is not None and (
+                nonnegative(-bounds[1] - 1) or nonnegative(bounds[0] - axis)
+            ):
+                return True
+        return False
+
+    @lazy
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(e.indices for e in self.index))
 
@@ -571,6 +582,8 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
     for base, exponent in factors:
         match base:
             case Access(tensor=tensor):
+                if base.outside:
+                    return None
                 if tensor.kind == "bool":
                     collected[base] = _ONCE
                     continue

@@ -145,6 +145,11 @@ PROGRAMS = {
         "X: [N]", "sqrt = X * X\nexp = sqrt + 1\nh = erf(sqrt) + np.exp(-exp)"
     ),
     "two reshapes in a row of cotangents": found("X: [N, D]", "Y = X.reshape(-1, 1).ravel()"),
+    "no part of a sum that lies outside its array": found(
+        "E: [H]; b: [3]",
+        "J = clip(flip(concatenate([E, b], axis=-1)), -0.5, 0.7)\ns = pad(J, 1)\n"
+        "y_ = np.sum(s**2) * np.sum(sin(b.sum(keepdims=True)))",
+    ),
     "a size times a root in index notation": found(
         "X: [N, D]; I: [N, D, 1, 3]",
         "Y[k, i] = max(abs(I[i, j, 0, k]) * tanh(X[m, t]), over=[j, m, t])\n"
