@@ -11,10 +11,10 @@ from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
 from gradtool.derive.second import Differential as _Differential
 from gradtool.emit.differential import subscript_forms, with_lines
-from gradtool.emit.latex import derivation_notation, latex_line
+from gradtool.emit.latex import block_latex, derivation_notation, latex_line
 from gradtool.emit.latex_differential import latex_lines
 from gradtool.emit.loops import block_lines, printed
-from gradtool.emit.subscripts import subscripts
+from gradtool.emit.subscript_loops import looped_subscripts
 from gradtool.emit.text import line as line_text
 from gradtool.emit.text import text as tree_text
 from gradtool.ir.errors import UnsupportedError
@@ -96,13 +96,14 @@ class Derived:
         """The whole backward pass, in an order that can be run."""
         derivation = self.derivation
         given = [Tensor(n, s) for n, s in derivation.upstream.values()]
-        index = _or_empty(lambda: subscripts(derivation))
+        index = _or_empty(lambda: looped_subscripts(derivation))
         notation = derivation_notation(derivation)
         latex = _or_empty(
             lambda: {
                 p.name: latex_line(p.name, p.tree, notation)
-                for p in derivation.lines
                 if p.block is None
+                else block_latex(p.block, notation)
+                for p in derivation.lines
             }
         )
         named = {n for n in derivation.graph.tensors if not n.startswith("_")}
@@ -152,7 +153,8 @@ class Derived:
         return "\n".join(printed(self.derivation.lines))
 
     def _repr_latex_(self) -> str:
-        return _aligned(f.latex for f in self.lines if f.latex)
+        # Results of one loop share its equations.
+        return _aligned(dict.fromkeys(f.latex for f in self.lines if f.latex))
 
 
 @dataclass(frozen=True)
@@ -280,5 +282,7 @@ def _or_empty(make: Callable[[], dict[str, str]]) -> dict[str, str]:
 
 
 def _aligned(equations: Iterable[str]) -> str:
-    rows = " \\\\\n".join(e.replace(" = ", " &= ", 1) for e in equations)
+    rows = " \\\\\n".join(
+        e if e.startswith("\\begin") else e.replace(" = ", " &= ", 1) for e in equations
+    )
     return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
