@@ -84,7 +84,11 @@ def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
 
     whole = table.poly(body).replace(lambda e: e.is_Pow and not e.exp.is_number, split)
     flat = sympy.expand(sympy.cancel(sympy.together(whole)))
-    return table.back(flat.xreplace({symbol: power for power, symbol in powers.items()}))
+    if powers:
+        # Back together again: x**g / x has no value at zero.
+        flat = flat.xreplace({symbol: power for power, symbol in powers.items()})
+        flat = sympy.powsimp(flat, combine="exp")
+    return table.back(flat)
 
 
 def _is_cancelled(body: Poly) -> bool:

@@ -147,7 +147,8 @@ def written_lines(
     lines = lines if staged else _once(lines, apart)
     lines = tidied(lines, found.graph)
     lines = shared_values(lines, found.graph)
-    lines = [replace(line, tree=_prefixed(line.tree, found.graph)) for line in lines]
+    hiding = found.graph.tensors.keys() | {line.name for line in lines}
+    lines = [replace(line, tree=_prefixed(line.tree, hiding)) for line in lines]
     order = {name: k for k, name in enumerate(targets)}
     gradients = sorted(
         (line for line in lines if line.role == "gradient"), key=lambda line: order[line.of]
@@ -175,10 +176,10 @@ def _with_known(tree: Tree, known: Mapping[Tree, Name]) -> Tree:
     return rebuild(tree, lambda child: _with_known(child, known))
 
 
-def _prefixed(tree: Tree, graph: Graph) -> Tree:
-    """A word that a value of the spec is called like is written with its module: ``np.sqrt``."""
-    new = rebuild(tree, lambda child: _prefixed(child, graph))
-    if isinstance(new, Call) and new.op in graph.tensors:
+def _prefixed(tree: Tree, hiding: Collection[str]) -> Tree:
+    """A word that a value or a line is called like is written with its module: ``np.sqrt``."""
+    new = rebuild(tree, lambda child: _prefixed(child, hiding))
+    if isinstance(new, Call) and new.op in hiding:
         return replace(new, method=True)
     return new
 

@@ -104,6 +104,8 @@ def _factored(terms: list[_Flat]) -> list[Product]:
             common[below] = common.get(below, Fraction(0)) - 1
             inner = [(c, _without(units, {below: Fraction(-1)})) for c, units in inner]
         parts = _ordered(_grouped(_choices(inner)))
+        if not parts:
+            return []  # what is left in the brackets cancels
         if parts[0].coefficient < 0 and all(p.coefficient < 0 for p in parts):
             parts = [Product(-p.coefficient, p.factors) for p in parts]
             scale = -scale

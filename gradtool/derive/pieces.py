@@ -249,6 +249,8 @@ def _entry(position: Affine, size: Dim) -> _Entry:
 
 def slice_range(start: Dim, count: Dim, size: Dim) -> tuple[Tree, tuple[Dim, Dim]]:
     """``X[start : start + count]`` where entries outside are zero."""
+    if nonnegative(-(start + count)) or nonnegative(start - size):
+        raise NotRaisable  # all of it is outside, and the language has no empty arrays
     after = start + count - size  # how far the range reaches beyond the end
     begin: Tree | None = None
     before = Dim.of(0)

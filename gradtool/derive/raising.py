@@ -343,12 +343,25 @@ def unit_piece(unit: Unit, slots: Slots) -> Piece:
 def _mean(piece: Piece, term: Term) -> Piece:
     """A sum divided by what it was summed over."""
     tree = piece.tree
-    if isinstance(tree, Call) and tree.op == "sum":
+    if isinstance(tree, Call) and tree.op == "sum" and _takes_all(tree, len(term.bound)):
         kept = None if piece.kept is None else _mean(piece.kept, term)
         return Piece(Call("mean", tree.args, tree.kwargs), piece.axes, kept)
     for index in term.bound:
         tree = call("div", tree, dim_tree(index.size))
     return Piece(tree, piece.axes)
+
+
+def _takes_all(tree: Call, count: int) -> bool:
+    """Whether the outermost sum goes over all `count` indices: an inner one may have taken some."""
+    axis = dict(tree.kwargs).get("axis")
+    if axis is not None:
+        return (len(axis.items) if isinstance(axis, Items) else 1) == count
+    return not _reduces(tree.args[0])
+
+
+def _reduces(tree: Tree) -> bool:
+    reduces = isinstance(tree, Call) and tree.op in ("sum", "mean", "matmul", "einsum", "norm")
+    return reduces or any(_reduces(child) for child in children(tree))
 
 
 def atom_piece(unit: Atom, slots: Slots) -> Piece:

@@ -165,6 +165,23 @@ PROGRAMS = {
         "index_sum((D, 3), lambda l, j: Q[j, i + l] * W[k, l]))\ns = Y + np.mean(h)",
         constants="lam=1",
     ),
+    "a mean over two axes of the same size, one of them summed inside": found(
+        "Q: [K, K, K]; E: [K, K]", "Y = (E * Q) @ Q\nscale = np.mean(Y)"
+    ),
+    "a sum that cancels inside its brackets": found(
+        "Z: [1, T]",
+        "s[r] = sum(Z[0, 2*r + i] * Z[0, i], over=[i])\n"
+        "Y = minimum(0.5, s.var(axis=0, keepdims=True))",
+        "s = index_array((1,), lambda r: index_sum((T,), lambda i: Z[0, i] * Z[0, i]))\n"
+        "Y = np.minimum(0.5, s.var(axis=0, keepdims=True))",
+    ),
+    "blocks that are shifted out of each other": found(
+        "U: [D]", "s = softsign(U)\nY = clip(concatenate([U, s, s]), -0.5, 0.5)"
+    ),
+    "an inner value called like the word that makes another": found(
+        "Z: [K, H]",
+        "Y = softsign(norm(Z, axis=0))\ns = Z * norm(exp(Z), axis=0)\nv = Y * s",
+    ),
     "two products that both deserve the name z": found(
         "Q: [N, B]; E: [N, B]",
         "xhat = Q @ (Q.T @ E)\n"
