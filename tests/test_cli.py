@@ -104,6 +104,7 @@ def test_derive_passes_on_what_was_typed(derive_with: Callable[[Run], None]) -> 
         "steps": True,
         "staged": True,
         "at": {"x": -2, "y": [1, 2.5]},
+        "order": None,
     }
 
 

@@ -41,7 +41,11 @@ class Values:
         self.statements |= {s.out.name: s for s in derivation.closed.statements}
         self.constants = graph.constants
         self.current = ""
-        self.lines = {line.tree: line.name for line in derivation.lines if line.role != "inner"}
+        self.lines = {
+            line.tree: line.name
+            for line in derivation.lines
+            if line.role != "inner" and not isinstance(line.tree, Name)  # db = dz: dz is shorter
+        }
         self.taken = frozenset((*self.shown.values(), *graph.constants, *graph.dimensions))
 
     def statement(self, line: Line) -> AnyStatement | None:

@@ -109,13 +109,23 @@ class HighPrecision:
     def _one_matrix(self, name: str, matrix: Any) -> Any:
         match name:
             case "inv":
-                return matrix**-1
+                return self._inverse(matrix)
             case "cholesky":
                 return self._cholesky(matrix)
             case "inverse_cholesky":
-                return self._cholesky(matrix) ** -1
-        determinant = self.mp.det(matrix)
+                return self._inverse(self._cholesky(matrix))
+        try:
+            determinant = self.mp.det(matrix)
+        except TypeError:  # as below
+            determinant = self.mp.mpf(0)
         return determinant if name == "det" else self.mp.log(abs(determinant))
+
+    def _inverse(self, matrix: Any) -> Any:
+        try:
+            return matrix**-1
+        except TypeError:
+            # mpmath finds no pivot in a column of zeros, and then swaps with row None.
+            raise ZeroDivisionError("the inverse of a singular matrix") from None
 
     def _cholesky(self, matrix: Any) -> Any:
         try:

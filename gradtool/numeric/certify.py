@@ -19,7 +19,7 @@ from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Block, Line
 from gradtool.emit.loops import block_lines, printed
 from gradtool.emit.text import line
-from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.errors import SingularError, UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import Double, HighPrecision
@@ -76,10 +76,12 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     for number, sizes in enumerate(size_sets(graph, spec.sizes)):
         trials.must(Sample(sizes, number, moved=number == 1))
     if not trials.done:
-        raise UnsupportedError(
+        refusal = UnsupportedError(
             f"{spec.name} is singular at every size that was tried (a division by zero)",
             "give inputs a domain, or pin sizes: under sizes:",
         )
+        refusal.line = trials.line
+        raise refusal
     first = trials.done[0]
     trials.may(Sample(first, 10, zeros=True))
     for sample in trials.wanted(first):
@@ -104,6 +106,7 @@ class _Trials:
     def __init__(self, whole: Certified) -> None:
         self.whole = whole
         self.worst = 0.0
+        self.line = 0  # of a division by zero
         self.done: list[Mapping[str, int]] = []
         self.skipped: list[Mapping[str, int]] = []
         self.sides: frozenset[tuple[int, bool]] = frozenset()
@@ -112,8 +115,10 @@ class _Trials:
     def must(self, sample: Sample) -> None:
         """A sample that the derivation has to fit, or whose sizes are skipped."""
         try:
-            seen = self._seen(sample, (60, 160))
-        except (ZeroDivisionError, UnsupportedError):
+            seen = self._seen(sample, (60, 160, 640))
+        except (ZeroDivisionError, UnsupportedError) as singular:
+            if isinstance(singular, SingularError):
+                self.line = self.line or singular.line
             if sample.moved:  # other constants may lead out of a domain
                 self.must(replace(sample, moved=False))
                 return

@@ -86,7 +86,7 @@ class _Point:
             for value in [self.known[output]]
         }
         self.directions = {
-            name: self._exact(self.rng.standard_normal(self.values[name].shape))
+            name: self._exact(self.rng.standard_normal(np.shape(self.known[name])))
             for name in of.targets
         }
 
@@ -130,9 +130,18 @@ class _Point:
         return {name: backward[t.name] for name, t in self.of.gradients.items()}
 
     def _along(self, sign: int) -> Any:
-        moved = {n: self.values[n] + sign * self.step * d for n, d in self.directions.items()}
-        result = run(self.of.graph.statements, {**self.values, **moved}, self.setting)
-        return self._total(result)
+        """The forward pass, moved along the direction: inputs, and values as they are computed."""
+        moved = {n: sign * self.step * d for n, d in self.directions.items()}
+        inputs = {n: self.values[n] + d for n, d in moved.items() if n in self.values}
+        known = {**self.values, **inputs}
+        if not moved.keys() - self.values.keys():
+            return self._total(run(self.of.graph.statements, known, self.setting))
+        for statement in self.of.graph.statements:
+            known = run((statement,), known, self.setting)
+            name = statement.out.name
+            if name in moved:
+                known[name] = known[name] + moved[name]
+        return self._total(known)
 
     def _total(self, known: Mapping[str, Array]) -> Any:
         total = self.mp.mpf(0)

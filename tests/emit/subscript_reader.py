@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 TOKEN = re.compile(
-    r"\s*(?:(?P<sum>(?:Σ|sum|max|min|argmax|argmin)_(?:\{[^}]*\}|[a-z]'*)(?!\w))|(?P<one>1\[)|(?P<number>\d+)"
+    r"\s*(?:(?P<sum>(?:Σ|sum|max|min|argmax|argmin)_(?:\{[^}]*\}|[a-z]'*)(?!\w))|(?P<one>1\[)|(?P<number>\d+(?:\.\d+)?)"
     r"|(?P<name>[^\W\d]\w*'*)|(?P<sign>>=|<=|!=|//|.))"
 )
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
