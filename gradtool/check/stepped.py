@@ -28,7 +28,7 @@ _FITS = 0.05  # of the error: what a step that is the user's leaves
 _ENTRIES = 2
 _MOST_WORK = 50_000  # scalar operations of a forward pass that is run a hundred times
 _LITTLE_WORK = 2000  # of one whose gradients by differences are computed twice more
-_FINE = 2.0**-40
+_FINE = 2.0**-20
 _ANEW = 0.3
 
 
@@ -49,9 +49,12 @@ def by_differences(case: Case, gradient: Compared) -> Compared:
     cause = _fit(case, point, gradient.name, outcome)
     if cause is None:
         # Of many entries some are other ones by chance; noise is in all of them.
-        cheap = [pair for pair in wrong if pair[0].probe.setting.work <= _LITTLE_WORK] or [
-            (point, outcome)
-        ]
+        # Where values are large a difference may miss by all there is: that is no noise.
+        cheap = [
+            (p, o)
+            for p, o in wrong
+            if p.probe.setting.work <= _LITTLE_WORK and (o.error or 0.0) < _MOST
+        ] or [(point, outcome)]
         point, outcome = max(cheap, key=lambda pair: pair[0].expected.gradients[gradient.name].size)
         cause = _noise(case, point, gradient.name, outcome)
     return replace(gradient, cause=cause) if cause is not None else gradient
