@@ -344,7 +344,8 @@ def _inside_group(
         rest = Poly((*base.poly.terms[:position], *base.poly.terms[position + 1 :]))
         if rest.terms:
             what = f"a term of {shown} is missing"
-            yield Edit("missing-term", 1.2, made(Group(rest)), what)
+            if rest.constant not in (1, -1):  # else the whole factor is missing
+                yield Edit("missing-term", 1.2, made(Group(rest)), what)
             negative = rest - Poly((term,))
             yield Edit("sign", 1.1, made(Group(negative)), f"a wrong sign in {shown}")
     for shift in (1, -1):

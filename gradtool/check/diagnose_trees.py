@@ -20,6 +20,21 @@ from gradtool.ops.scalar import FUNCTIONS
 Array = Any
 
 
+# Words that NumPy computes as they are written.
+_ARRAYS: dict[str, Callable[..., Any]] = {
+    "tril": np.tril,
+    "triu": np.triu,
+    "flip": np.flip,
+    "diag": np.diag,
+    "trace": np.trace,
+    "concatenate": np.concatenate,
+    "stack": np.stack,
+    "expand_dims": np.expand_dims,
+    "squeeze": np.squeeze,
+    "inv": np.linalg.inv,
+}
+
+
 class NotEvaluated(Exception):
     """A word that is not played through here."""
 
@@ -139,9 +154,25 @@ class Evaluation:
                 return np.zeros(values[0])
             case "onehot":
                 return self._onehot(tree, values[0])
+            case "scatter_add":
+                return self._scatter_add(tree, *values[:3])
             case "einsum":
                 return np.einsum(*values, **named)
+        if tree.op in _ARRAYS:
+            return _ARRAYS[tree.op](*values, **named)
         raise NotEvaluated(tree.op)
+
+    def _scatter_add(self, tree: Call, labels: Array, rows: Array, classes: Any = None) -> Array:
+        if classes is None:
+            classes = self.numbers.get(f"classes of {_name_in(tree)}")
+        if classes is None:
+            raise NotEvaluated("scatter_add")
+        labels, rows = np.asarray(labels), np.asarray(rows)
+        if rows.shape[: labels.ndim] != labels.shape:
+            raise ValueError("one row for each label")
+        total = np.zeros((int(classes), *rows.shape[labels.ndim :]))
+        np.add.at(total, labels, rows)
+        return total
 
     def _onehot(self, tree: Call, labels: Array) -> Array:
         classes = self.numbers.get(f"classes of {_name_in(tree)}")
@@ -249,8 +280,11 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
             yield Change("operator", 1.6, replace(tree, op="mul"), f"× before {second}, not + or -")
             # Without a gradient in it, it is a sum inside a factor and no sum of paths.
             path = "missing-path" if names(tree) & known.cotangents else "missing-term"
-            yield Change(path, 0.9, left, f"{second} is missing")
-            yield Change(path, 0.95, right, f"{first} is missing")
+            # Where a 1 is left of it, it is the whole factor that is missing.
+            if not (path == "missing-term" and _is_one(left)):
+                yield Change(path, 0.9, left, f"{second} is missing")
+            if not (path == "missing-term" and _is_one(right)):
+                yield Change(path, 0.95, right, f"{first} is missing")
             if op == "sub":
                 turned = replace(tree, args=(right, left))
                 yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
@@ -367,6 +401,10 @@ def _reduces(tree: Tree) -> bool:
     if isinstance(tree, Call) and (tree.op in _REDUCTIONS or tree.op == "einsum"):
         return True
     return any(_reduces(child) for child in children(tree))
+
+
+def _is_one(tree: Tree) -> bool:
+    return isinstance(tree, Number) and tree.value == 1
 
 
 def _lost(tree: Tree, divided: bool, known: Known, rest: Tree) -> str:
