@@ -41,7 +41,7 @@ class Values:
         self.statements |= {s.out.name: s for s in derivation.closed.statements}
         self.constants = graph.constants
         self.current = ""
-        self.lines = {
+        self.lines: dict[Tree, str] = {
             line.tree: line.name
             for line in derivation.lines
             if line.role != "inner" and not isinstance(line.tree, Name)  # db = dz: dz is shorter

@@ -20,7 +20,7 @@ import pytest
 from autograd.extend import defvjp, primitive
 
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.emit.text import line, text
+from gradtool.emit.text import text
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import Double
