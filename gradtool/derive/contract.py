@@ -399,6 +399,12 @@ def _batched(
     return _Part(Piece(Call("matmul", (first, second), method=column is None), axes))
 
 
+_REARRANGING = frozenset(
+    ("transpose", "swapaxes", "getitem", "reshape", "expand_dims", "squeeze", "flip")
+    + ("broadcast_to", "pad", "tril", "triu", "diag")
+)
+
+
 def is_condition(tree: Tree) -> bool:
     """Whether NumPy would compute truth values: sums and signs of those are not numbers."""
     if isinstance(tree, Call):
@@ -414,7 +420,7 @@ def is_condition(tree: Tree) -> bool:
             "logical_not",
         ):
             return True
-        if tree.op in ("transpose", "getitem", "reshape", "flip", "broadcast_to", "pad"):
+        if tree.op in _REARRANGING:
             return is_condition(tree.args[0])
         if tree.op == "mul":
             return all(is_condition(a) for a in tree.args)
