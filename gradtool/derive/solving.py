@@ -6,14 +6,14 @@ backward pass: ``dB`` is ``solve(A.T, dY)`` (Giles 2008, section 2.3.1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gradtool.derive.chains import factors_of, product_of
 from gradtool.derive.line import Line
 from gradtool.derive.pieces import transposed
 from gradtool.ir.graph import Graph, MatrixFunction, Statement
-from gradtool.ir.tree import Call, Name, Tree, call, children, rebuild
+from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild
 
 
 def solving(lines: Sequence[Line], graph: Graph) -> list[Line]:
@@ -21,7 +21,9 @@ def solving(lines: Sequence[Line], graph: Graph) -> list[Line]:
     inverses = _solved(graph)
     if not inverses:
         return list(lines)
-    return [replace(line, tree=_written(line.tree, inverses)) for line in lines]
+    stacks = {n for n, t in graph.tensors.items() if len(t.shape) > 2}
+    stacks |= {line.name for line in lines if len(line.shape) > 2}
+    return [replace(line, tree=_written(line.tree, inverses, stacks)) for line in lines]
 
 
 def _solved(graph: Graph) -> dict[str, Tree]:
@@ -42,9 +44,10 @@ def _mentions(tree: Tree, part: Tree) -> bool:
     return tree == part or any(_mentions(child, part) for child in children(tree))
 
 
-def _written(tree: Tree, inverses: dict[str, Tree]) -> Tree:
+def _written(tree: Tree, inverses: dict[str, Tree], stacks: Collection[str]) -> Tree:
+    """`stacks` are the values with more than two axes, which have no transpose as a whole."""
     if isinstance(tree, Call) and tree.op == "matmul":
-        factors = [_written(f, inverses) for f in factors_of(tree)]
+        factors = [_written(f, inverses, stacks) for f in factors_of(tree)]
         for place in reversed(range(len(factors) - 1)):
             matrix = _matrix(factors[place], inverses)
             if matrix is not None:
@@ -52,12 +55,12 @@ def _written(tree: Tree, inverses: dict[str, Tree]) -> Tree:
                 factors[place:] = [call("solve", matrix, right)]
         if len(factors) > 1:
             matrix = _matrix(factors[-1], inverses)
-            if matrix is not None:
+            if matrix is not None and not names(product_of(factors[:-1])) & set(stacks):
                 left = product_of(factors[:-1])
                 inner = call("solve", transposed(matrix, [1, 0]), transposed(left, [1, 0]))
                 return transposed(inner, [1, 0])
         return product_of(factors)
-    return rebuild(tree, lambda child: _written(child, inverses))
+    return rebuild(tree, lambda child: _written(child, inverses, stacks))
 
 
 def _matrix(factor: Tree, inverses: dict[str, Tree]) -> Tree | None:

@@ -182,6 +182,11 @@ PROGRAMS = {
         "Z: [K, H]",
         "Y = softsign(norm(Z, axis=0))\ns = Z * norm(exp(Z), axis=0)\nv = Y * s",
     ),
+    "a stack of matrices before an inverse that the forward pass solves with": found(
+        "g: [B]; W: [2, B]",
+        "Y = solve(W @ W.T + eye(2), -rot180(W / 3))\n"
+        "h = softmax(einsum('mj, dj -> djm', Y, Y)) - (einsum('dk,k->k', W, g) @ Y.T)",
+    ),
     "two products that both deserve the name z": found(
         "Q: [N, B]; E: [N, B]",
         "xhat = Q @ (Q.T @ E)\n"
