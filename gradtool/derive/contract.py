@@ -399,10 +399,10 @@ def _batched(
     return _Part(Piece(Call("matmul", (first, second), method=column is None), axes))
 
 
-_REARRANGING = frozenset(
-    ("transpose", "swapaxes", "getitem", "reshape", "expand_dims", "squeeze", "flip")
-    + ("broadcast_to", "pad", "tril", "triu", "diag")
-)
+_REARRANGING = {
+    *("transpose", "swapaxes", "getitem", "reshape", "expand_dims", "squeeze", "flip"),
+    *("broadcast_to", "pad", "tril", "triu", "diag"),
+}
 
 
 def is_condition(tree: Tree) -> bool:

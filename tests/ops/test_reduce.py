@@ -1,4 +1,4 @@
-"""`max` with two arguments: Python's picks a number, NumPy's runs over an axis."""
+"""What Python and NumPy read differently: `max` of two arguments, `~` of plain numbers."""
 
 from __future__ import annotations
 
@@ -42,3 +42,11 @@ def test_what_could_mean_either_is_refused() -> None:
         value("max(X, 0)")
     assert "max of two arguments could mean either" in str(caught.value)
     assert "write maximum(x, y) for the max of two, x.max(axis=0) over an axis" in str(caught.value)
+
+
+def test_the_opposite_of_a_comparison_of_numbers_is_refused() -> None:
+    # ~(2 > 2) is -1 in Python: the line would compute something else than it says.
+    with pytest.raises(SpecError) as caught:
+        value("X * (~(2 > 2))")
+    assert "no truth value" in str(caught.value)
+    np.testing.assert_array_equal(value("where(~(X > 0), 0, X)"), np.maximum(X, 0))
