@@ -16,9 +16,9 @@ from gradtool.derive.line import Block
 from gradtool.derive.naming import telling_name
 from gradtool.emit.frameworks.index_lines import index_lines
 from gradtool.emit.frameworks.loops import LoopCode, backward_loop, forward_loop
-from gradtool.emit.frameworks.sizes import Read, reads
 from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.sizes import Read, reads
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Loop, Scan
