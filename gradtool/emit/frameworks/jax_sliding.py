@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradtool.emit.frameworks.sliding import Sliding, each, sliding
-from gradtool.emit.frameworks.words import Words, as_items
+from gradtool.emit.frameworks.sliding import Sliding, each, sliding, windowed
+from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_words import Typed
 from gradtool.ir.tree import Call, Items, Literal, Name, Slice, Tree, call, integer
 from gradtool.ops.shape import dim_tree
@@ -80,38 +80,14 @@ def transposed_convolution(words: Words, tree: Call) -> Typed:
 # -- windows ------------------------------------------------------------------------------
 
 
-def _windows(
-    words: Words, x: Tree, sizes: tuple[Tree, ...], options: Sliding, fill: Tree | None = None
-) -> Tree:
-    arguments = (x, Items(sizes), options.strides_tree(), options.pads_tree(),
-                 options.dilations_tree())  # fmt: skip
-    return words.need("windows", *arguments, *(() if fill is None else (fill,)))
-
-
-def windows(words: Words, tree: Call) -> Typed:
-    count = len(as_items(tree.args[1]))
-    options = sliding(words, tree, count)
-    sizes = each(words, tree.args[1], count)
-    return _windows(words, words.real(tree.args[0]), sizes, options), "real"
-
-
 def columns(words: Words, tree: Call) -> Typed:
     """im2col."""
     options = sliding(words, tree, 2)
     sizes = each(words, tree.args[1], 2)
-    every = _windows(words, words.real(tree.args[0]), sizes, options)
+    every = windowed(words, words.real(tree.args[0]), sizes, options)
     rows = call("transpose", every, Items(tuple(map(integer, (0, 2, 3, 1, 4, 5)))))
     width = words.position(dim_tree(words.names.shape(tree)[1]))
     return call("reshape", rows, integer(-1), width), "real"
-
-
-def column_images(words: Words, tree: Call) -> Typed:
-    """col2im."""
-    options = sliding(words, tree, 2)
-    shape = words.position(tree.args[1])
-    arguments = (words.real(tree.args[0]), shape, Items(each(words, tree.args[2], 2)),
-                 options.strides_tree(), options.pads_tree(), options.dilations_tree())  # fmt: skip
-    return words.need("col2im", *arguments), "real"
 
 
 # -- pooling ------------------------------------------------------------------------------
@@ -139,14 +115,14 @@ _LOWEST = Name("-jnp.inf")
 def largest_of_windows(words: Words, tree: Call) -> Typed:
     """max_pool2d."""
     x, sizes, options = _pooled(words, tree)
-    return _back(call("max", _windows(words, x, sizes, options, _LOWEST), axis=_WINDOW),
+    return _back(call("max", windowed(words, x, sizes, options, _LOWEST), axis=_WINDOW),
                  options), "real"  # fmt: skip
 
 
 def place_of_largest(words: Words, tree: Call) -> Typed:
     """argmax_pool2d: the first largest entry of every window, counted row by row."""
     x, sizes, options = _pooled(words, tree)
-    every = _windows(words, x, sizes, options, _LOWEST)
+    every = windowed(words, x, sizes, options, _LOWEST)
     return _back(words.need("argbest", every, _WINDOW), options), "int"
 
 
@@ -164,7 +140,7 @@ def placed(words: Words, tree: Call) -> Typed:
 def average_pool(words: Words, tree: Call) -> Typed:
     """avg_pool2d; the zeros of the padding count."""
     x, sizes, options = _pooled(words, tree)
-    return _back(call("mean", _windows(words, x, sizes, options), axis=_WINDOW), options), "real"
+    return _back(call("mean", windowed(words, x, sizes, options), axis=_WINDOW), options), "real"
 
 
 def upsampled(words: Words, tree: Call) -> Typed:

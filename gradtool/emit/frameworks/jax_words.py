@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from gradtool.emit.frameworks.jax_sliding import (
     average_pool,
-    column_images,
     columns,
     convolution,
     largest_of_windows,
@@ -15,8 +14,8 @@ from gradtool.emit.frameworks.jax_sliding import (
     placed,
     transposed_convolution,
     upsampled,
-    windows,
 )
+from gradtool.emit.frameworks.sliding import column_images, windows
 from gradtool.emit.frameworks.words import COMMON, HALF, Rule, Words, several
 from gradtool.emit.numpy_words import Kind, Typed
 from gradtool.ir.errors import UnsupportedError

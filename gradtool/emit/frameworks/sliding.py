@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradtool.emit.frameworks.words import Words, as_items
+from gradtool.emit.numpy_words import Typed
 from gradtool.ir.tree import Call, Items, Literal, Tree, integer
 
 _ONE, _ZERO = integer(1), integer(0)
@@ -74,3 +75,31 @@ def _pads(words: Words, tree: Tree | None, count: int) -> tuple[tuple[Tree, Tree
 def short(values: tuple[Tree, ...]) -> Tree:
     """One number when all axes agree, else a tuple."""
     return values[0] if len(set(values)) == 1 else Items(values)
+
+
+# -- words that are the same helper in both frameworks ---------------------------------------
+
+
+def windowed(
+    words: Words, x: Tree, sizes: tuple[Tree, ...], options: Sliding, fill: Tree | None = None
+) -> Tree:
+    """The windows of the last axes; `fill` is what stands outside, zero unless given."""
+    arguments = (x, Items(sizes), options.strides_tree(), options.pads_tree(),
+                 options.dilations_tree())  # fmt: skip
+    return words.need("windows", *arguments, *(() if fill is None else (fill,)))
+
+
+def windows(words: Words, tree: Call) -> Typed:
+    count = len(as_items(tree.args[1]))
+    options = sliding(words, tree, count)
+    sizes = each(words, tree.args[1], count)
+    return windowed(words, words.real(tree.args[0]), sizes, options), "real"
+
+
+def column_images(words: Words, tree: Call) -> Typed:
+    """col2im."""
+    options = sliding(words, tree, 2)
+    shape = words.position(tree.args[1])
+    arguments = (words.real(tree.args[0]), shape, Items(each(words, tree.args[2], 2)),
+                 options.strides_tree(), options.pads_tree(), options.dilations_tree())  # fmt: skip
+    return words.need("col2im", *arguments), "real"

@@ -6,8 +6,8 @@ everything else the axes are moved and the zeros added first.
 
 from __future__ import annotations
 
-from gradtool.emit.frameworks.sliding import Sliding, each, short, sliding
-from gradtool.emit.frameworks.words import Words, as_items
+from gradtool.emit.frameworks.sliding import Sliding, each, short, sliding, windowed
+from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_words import Typed
 from gradtool.ir.tree import Call, Items, Literal, Name, Slice, Tree, call, integer
 from gradtool.ops.shape import dim_tree
@@ -112,38 +112,14 @@ def transposed_convolution(words: Words, tree: Call) -> Typed:
 # -- windows ------------------------------------------------------------------------------
 
 
-def _windows(
-    words: Words, x: Tree, sizes: tuple[Tree, ...], options: Sliding, fill: Tree | None = None
-) -> Tree:
-    arguments = (x, Items(sizes), options.strides_tree(), options.pads_tree(),
-                 options.dilations_tree())  # fmt: skip
-    return words.need("windows", *arguments, *(() if fill is None else (fill,)))
-
-
-def windows(words: Words, tree: Call) -> Typed:
-    count = len(as_items(tree.args[1]))
-    options = sliding(words, tree, count)
-    sizes = each(words, tree.args[1], count)
-    return _windows(words, words.real(tree.args[0]), sizes, options), "real"
-
-
 def columns(words: Words, tree: Call) -> Typed:
     """im2col."""
     options = sliding(words, tree, 2)
     sizes = each(words, tree.args[1], 2)
-    every = _windows(words, words.real(tree.args[0]), sizes, options)
+    every = windowed(words, words.real(tree.args[0]), sizes, options)
     shape = words.names.shape(tree)
     rows = _moved(every, [0, 2, 3, 1, 4, 5])
     return call("reshape", rows, integer(-1), words.position(dim_tree(shape[1]))), "real"
-
-
-def column_images(words: Words, tree: Call) -> Typed:
-    """col2im."""
-    options = sliding(words, tree, 2)
-    shape = words.position(tree.args[1])
-    arguments = (words.real(tree.args[0]), shape, Items(each(words, tree.args[2], 2)),
-                 options.strides_tree(), options.pads_tree(), options.dilations_tree())  # fmt: skip
-    return words.need("col2im", *arguments), "real"
 
 
 # -- pooling ------------------------------------------------------------------------------
@@ -175,7 +151,7 @@ def largest_of_windows(words: Words, tree: Call) -> Typed:
         y: Tree = Call("torch.nn.functional.max_pool2d", (x, short(sizes)),
                        _pool_options(sizes, options))  # fmt: skip
     else:
-        every = _windows(words, x, sizes, options, Name('float("-inf")'))
+        every = windowed(words, x, sizes, options, Name('float("-inf")'))
         y = call("amax", every, dim=Items((integer(-2), integer(-1))))
     return _back(y, axes, 2, options.channels_last), "real"
 
@@ -183,7 +159,7 @@ def largest_of_windows(words: Words, tree: Call) -> Typed:
 def place_of_largest(words: Words, tree: Call) -> Typed:
     """argmax_pool2d: the first largest entry of every window, counted row by row."""
     x, sizes, options, axes = _pooled(words, tree)
-    every = _windows(words, x, sizes, options, Name('float("-inf")'))
+    every = windowed(words, x, sizes, options, Name('float("-inf")'))
     best = words.need("argbest", every, Items((integer(-2), integer(-1))))
     return _back(best, axes, 2, options.channels_last), "int"
 
@@ -206,7 +182,7 @@ def average_pool(words: Words, tree: Call) -> Typed:
         y: Tree = Call("torch.nn.functional.avg_pool2d", (x, short(sizes)),
                        _pool_options(sizes, options))  # fmt: skip
     else:
-        every = _windows(words, x, sizes, options)
+        every = windowed(words, x, sizes, options)
         y = call("mean", every, dim=Items((integer(-2), integer(-1))))
     return _back(y, axes, 2, options.channels_last), "real"
 

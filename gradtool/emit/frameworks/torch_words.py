@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from gradtool.emit.frameworks.sliding import column_images, windows
 from gradtool.emit.frameworks.torch_sliding import (
     average_pool,
-    column_images,
     columns,
     convolution,
     largest_of_windows,
@@ -15,7 +15,6 @@ from gradtool.emit.frameworks.torch_sliding import (
     placed,
     transposed_convolution,
     upsampled,
-    windows,
 )
 from gradtool.emit.frameworks.words import COMMON, HALF, Rule, Words, as_items, several
 from gradtool.emit.numpy_words import Kind, Typed
