@@ -81,7 +81,9 @@ def run_forward(
         other = find(name)
         assert other is not None, f"{spec.name}: nobody knows {name}"
         known[name] = _layer(other, functions, find)
-    scope: dict[str, Any] = {"__builtins__": {}, **built_in, **known, **numbers, **values}
+    # Python's own built-in names stay in reach: a framework may import a module of its own at the
+    # first call of an operator, and does so by the `__import__` of the frame that called it.
+    scope: dict[str, Any] = {**built_in, **known, **numbers, **values}
     exec(compile(module, spec.name, "exec"), scope)  # the text of a bundled spec
     return scope
 
