@@ -30,6 +30,13 @@ class Case:
     seed: int
 
     @property
+    def read(self) -> Mapping[str, np.ndarray]:
+        """What the user's code drew itself at the first probe: the judge has no values for it."""
+        names = [v.name for v in self.reference.spec.variables if v.read]
+        points = self.measured.points[:1]
+        return {n: p.values[n] for p in points for n in names if n in p.values}
+
+    @property
     def is_loss(self) -> bool:
         return any(not self.reference.output_shapes[name] for name in self.reference.outputs)
 

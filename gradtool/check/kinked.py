@@ -31,7 +31,7 @@ def at_kinks(case: Case) -> tuple[Remark, ...]:
     if not case.drawn or case.drawn[0].setting.work > _MOST_WORK:
         return ()
     first = case.drawn[0]
-    if not case.reference.kinks(first.values, first.given).count:
+    if not case.reference.kinks({**case.read, **first.values}, first.given).count:
         return ()
     free = {v.name for v in case.reference.spec.variables if can_grow(v)}
     values = {
@@ -39,7 +39,7 @@ def at_kinks(case: Case) -> tuple[Remark, ...]:
         for name, value in first.values.items()
     }
     probe = replace(first, values=values, varies="equal values")
-    if not case.reference.kinks(values, probe.given).equal:
+    if not case.reference.kinks({**case.read, **values}, probe.given).equal:
         return ()
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:

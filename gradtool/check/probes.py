@@ -103,8 +103,13 @@ def make_probe(
     )
 
 
-def stressed(reference: Reference, first: Probe) -> Iterator[Probe]:
-    """The first probe with its values made large, huge and tiny."""
+def stressed(
+    reference: Reference, first: Probe, read: Mapping[str, np.ndarray]
+) -> Iterator[Probe]:
+    """The first probe with its values made large, huge and tiny.
+
+    `read` is what the user's code drew itself there, such as a mask.
+    """
     spec = reference.spec.variables
     free = [v for v in spec if v.name in first.values and can_grow(v)]
     inputs = [v.name for v in free if v.role == "input"]
@@ -120,7 +125,8 @@ def stressed(reference: Reference, first: Probe) -> Iterator[Probe]:
         if not names:
             continue
         probe = scaled(first, dict.fromkeys(names, factor), words)
-        if reference.kinks(probe.values, probe.given).gap > _NEAR or probe.is_huge:
+        gap = reference.kinks({**read, **probe.values}, probe.given).gap
+        if gap > _NEAR or probe.is_huge:
             yield probe
 
 

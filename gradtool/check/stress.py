@@ -48,7 +48,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     remarks: list[Remark] = []
     wrong: dict[str, tuple[str, str, Worst | None]] = {}
     count = 0
-    for probe in stressed(case.reference, case.drawn[0]):
+    for probe in stressed(case.reference, case.drawn[0], case.read):
         measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
         if not measured.points:
             if measured.trouble is not None:

@@ -311,6 +311,33 @@ class Dropout:
     assert "is not binary" in cheat.trouble.message
 
 
+def test_a_mask_that_the_code_draws_may_come_before_a_relu(tmp_path: Path) -> None:
+    """Large values are looked at for kinks, and that needs the mask, which only the code has."""
+    from gradtool.numeric.reference import reference_for
+    from gradtool.spec.load import load_text
+
+    layer = load_text(
+        "layer: kept\ninputs:\n  X: [N, D]\n"
+        "  M: {shape: [N, D], domain: binary, read: true}\n"
+        "forward: Y = relu(X * M - 0.5)\n"
+        "check:\n  forward: Y, cache = kept_forward(X); M = cache[0]\n"
+        "  backward: dX = kept_backward(dY, cache)\n",
+        "kept.yaml",
+    )
+    text = """
+import numpy as np
+def kept_forward(x):
+    mask = np.random.rand(*x.shape) < 0.7
+    return np.maximum(x * mask - 0.5, 0), (mask, x * mask > 0.5)
+def kept_backward(d, cache): return d * cache[0] * cache[1]
+"""
+    file = tmp_path / "hw.py"
+    file.write_text(text)
+    assert check_pair(reference_for(layer), file, seed=0, version="1").verdict.verdict == "pass"
+    file.write_text(text.replace("> 0.5", "> 5.0"))
+    assert check_pair(reference_for(layer), file, seed=0, version="1").verdict.verdict == "fail"
+
+
 @pytest.mark.parametrize("size", [30, 1000])
 def test_one_part_in_a_thousand_million_in_one_entry(tmp_path: Path, size: int) -> None:
     from dataclasses import replace
