@@ -24,7 +24,7 @@ from gradtool.check.diagnose_where import where
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
-from gradtool.check.result import Cause, Compared
+from gradtool.check.result import Cause, Compared, Remark
 from gradtool.check.session import Session
 from gradtool.ir import dims
 from gradtool.ir import graph as graphs
@@ -61,7 +61,18 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
         else g
         for g in gradients
     )
-    return replace(judgement, verdict=replace(verdict, gradients=placed))
+    return replace(
+        judgement, verdict=replace(verdict, gradients=placed, remarks=_needed(verdict.remarks, placed))
+    )
+
+
+def _needed(remarks: tuple[Remark, ...], gradients: Sequence[Compared]) -> tuple[Remark, ...]:
+    """Without the upstream gradients for which it is right, where it is known what is wrong."""
+    wrong = [g for g in gradients if g.standing == "wrong"]
+    told = {g.cause.code for g in wrong if g.cause is not None and g.cause.explains}
+    if "upstream-ignored" in told or any(not (g.cause and g.cause.explains) for g in wrong):
+        return remarks
+    return tuple(remark for remark in remarks if remark.code != "restricted")
 
 
 def diagnose(

@@ -10,7 +10,7 @@ import numpy as np
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.differences import follows
-from gradtool.check.measure import Measured, Point, measure
+from gradtool.check.measure import Measured, Point, is_zero, measure
 from gradtool.check.probes import Probe, probes
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
@@ -158,8 +158,12 @@ class UsersForward:
 
 
 def restricted(case: Case, gradients: Iterable[Compared]) -> tuple[Remark, ...]:
-    """Say so when a wrong backward is right for a special upstream gradient."""
-    wrong = any(c.standing == "wrong" for c in gradients)
+    """Say so when a wrong backward is right for a special upstream gradient.
+
+    Where the right gradient is zero for that one (a batch norm's for an upstream gradient of
+    ones) it says nothing.
+    """
+    wrong = {c.name for c in gradients if c.standing == "wrong"}
     if not wrong or case.is_loss or case.binding.upstream is not None:
         return ()
     for kind in ("ones", "one-hot"):
@@ -169,6 +173,10 @@ def restricted(case: Case, gradients: Iterable[Compared]) -> tuple[Remark, ...]:
         ]
         tried = measure(case.session, case.reference, binding, few, case.seed)
         outcomes = [o for p in tried.points for o in p.gradients.values()]
-        if outcomes and not tried.trouble and all(o.right for o in outcomes):
+        telling = all(
+            any(not is_zero(p.expected, name) for p in tried.points if name in p.gradients)
+            for name in wrong
+        )
+        if outcomes and telling and not tried.trouble and all(o.right for o in outcomes):
             return (Remark("restricted", f"right when the upstream gradient is {kind}"),)
     return ()

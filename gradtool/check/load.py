@@ -25,10 +25,9 @@ from gradtool.check.python2 import missing_names
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,
-    DrawingFinder,
-    MissingFinder,
     Tell,
     importing,
+    install_finders,
     install_numpy_aliases,
 )
 
@@ -82,18 +81,18 @@ def load(path: Path, options: Options) -> Loaded:
     def mine(filename: str) -> bool:
         return Path(filename).is_relative_to(home.root)
 
-    sys.path[:0] = list(dict.fromkeys(map(str, (path.parent, home.root))))
+    _put_in_front([str(path.parent), str(home.root)])
     sys.dont_write_bytecode = True
     sys.argv = [str(path)]
     os.environ.setdefault("MPLBACKEND", "Agg")
     # A plain import of helper modules must not leave byte code of converted ones behind.
+    sys.path_hooks[:] = [hook for hook in sys.path_hooks if not isinstance(hook, Importer)]
     sys.path_hooks.insert(0, Importer((path.parent, home.root), options.python2, tell))
     for folder in list(sys.path_importer_cache):
         if Path(folder).is_relative_to(home.root) or Path(folder).is_relative_to(path.parent):
             del sys.path_importer_cache[folder]
     install_numpy_aliases(tell)
-    sys.meta_path.insert(0, DrawingFinder(texts, mine, tell))
-    sys.meta_path.append(MissingFinder(texts, mine, tell))
+    install_finders(texts, mine, tell)
     _provide(options.provide)
     module = _module(path, home, tell)
     sys.breakpointhook = lambda *_, **__: None
@@ -102,6 +101,18 @@ def load(path: Path, options: Options) -> Loaded:
             _run_cell(module, cell, tree, options.only_definitions, tell)
         trees = [_converted(module, cell, tree, tell) for cell, tree in trees]
     return Loaded(module, tuple(trees), notes, home.root)
+
+
+_in_front: list[str] = []
+
+
+def _put_in_front(folders: list[str]) -> None:
+    """The folders of a file, where those of the file before were."""
+    for folder in _in_front:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    _in_front[:] = list(dict.fromkeys(folders))
+    sys.path[:0] = _in_front
 
 
 def _converted(

@@ -220,8 +220,25 @@ class MissingFinder(_Finder):
         return importlib.machinery.ModuleSpec(name, _Loader(silent=False), is_package=True)
 
 
+# Whoever loads a file is told; one process may load thousands of them, one after the other.
+_listener: Tell = lambda _: None  # noqa: E731
+_installed = False
+
+
+def _tell(text: str) -> None:
+    _listener(text)
+
+
 def install_numpy_aliases(tell: Tell) -> None:
-    """Give NumPy its removed names back; each that is used is told."""
+    """Give NumPy its removed names back; each that is used is told to the last `tell` given.
+
+    What is installed is installed once in a process, however many files it loads.
+    """
+    global _listener, _installed
+    _listener = tell
+    if _installed:
+        return
+    _installed = True
     import numpy as np
 
     original = np.__dict__["__getattr__"]
@@ -229,17 +246,16 @@ def install_numpy_aliases(tell: Tell) -> None:
     def lookup(name: str) -> Any:
         if name not in NUMPY_ALIASES:
             return original(name)
-        tell(f"np.{name} no longer exists in NumPy: read as {NUMPY_ALIASES[name]}")
-        value = eval(NUMPY_ALIASES[name], {"np": np})  # our own table
-        setattr(np, name, value)
-        return value
+        # Not kept as an attribute: the next file that uses it is told, too.
+        _tell(f"np.{name} no longer exists in NumPy: read as {NUMPY_ALIASES[name]}")
+        return eval(NUMPY_ALIASES[name], {"np": np})  # our own table
 
     np.__dict__["__getattr__"] = lookup
-    _accept_newshape(tell)
-    _sum_generators(tell)
+    _accept_newshape()
+    _sum_generators()
 
 
-def _accept_newshape(tell: Tell) -> None:
+def _accept_newshape() -> None:
     """Give `np.reshape` its removed keyword back."""
     import numpy as np
 
@@ -247,14 +263,14 @@ def _accept_newshape(tell: Tell) -> None:
 
     def reshape(a: Any, *args: Any, **keywords: Any) -> Any:
         if "newshape" in keywords:
-            tell("np.reshape(newshape=…) no longer exists in NumPy: read as shape=")
+            _tell("np.reshape(newshape=…) no longer exists in NumPy: read as shape=")
             keywords["shape"] = keywords.pop("newshape")
         return plain(a, *args, **keywords)
 
     np.__dict__["reshape"] = reshape
 
 
-def _sum_generators(tell: Tell) -> None:
+def _sum_generators() -> None:
     """Let `np.sum` take a generator again, as the built-in sum does."""
     import numpy as np
 
@@ -262,11 +278,18 @@ def _sum_generators(tell: Tell) -> None:
 
     def add_up(a: Any, *args: Any, **keywords: Any) -> Any:
         if isinstance(a, GeneratorType) and not args and not keywords:
-            tell("np.sum of a generator no longer exists in NumPy: read as sum")
+            _tell("np.sum of a generator no longer exists in NumPy: read as sum")
             return sum(a)
         return plain(a, *args, **keywords)
 
     np.__dict__["sum"] = add_up
+
+
+def install_finders(texts: Mapping[str, str], mine: Callable[[str], bool], tell: Tell) -> None:
+    """Find stand-ins for the imports of a file, in place of those of the file before."""
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _Finder)]
+    sys.meta_path.insert(0, DrawingFinder(texts, mine, tell))
+    sys.meta_path.append(MissingFinder(texts, mine, tell))
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -7,8 +7,8 @@ is other at the slightest move of the inputs, tells the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,11 +25,22 @@ _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e
 _LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
 _NOISE, _CLEAR = 1e-12, 30.0  # of the scale, and in units of the bound: rounding stays below
 _FITS = 0.05  # of the error: what a step that is the user's leaves
-_ENTRIES = 2
+_EXACT, _ROUNDED = 1e-4, 64.0  # of the error, where it is no rounding; units of that
+_CLOSE, _SAME = 10.0, 1e-6  # times the best, and of the error: as good as the best
+_ENTRIES = 4
 _MOST_WORK = 50_000  # scalar operations of a forward pass that is run a hundred times
 _LITTLE_WORK = 2000  # of one whose gradients by differences are computed twice more
 _FINE = 2.0**-20
 _ANEW = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """A kind and a step, and how much of the user's error it leaves unexplained."""
+
+    kind: str
+    step: float
+    miss: float
 
 
 def by_differences(case: Case, gradient: Compared) -> Compared:
@@ -66,11 +77,20 @@ def _fit(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
     off = np.abs(outcome.array - right)
     worst = np.argsort(off, axis=None)[::-1][:_ENTRIES]
     places = [tuple(map(int, np.unravel_index(int(k), right.shape))) for k in worst]
-    kind, step, miss = _closest(case, point, name, places, outcome.array, right)
-    if miss < _FITS:
-        text = f"it is a {kind} difference of your own forward with a step of {step:.0e}"
-        return Cause(CODE, f"{text}, not a derivative", 1.0, title=TITLE)
-    return None
+    fits = _fitting(case, point, name, places, outcome.array, right)
+    if not fits:
+        return None
+    return Cause(CODE, f"it is {_named(fits)}, not a derivative", 1.0, title=TITLE)
+
+
+def _named(fits: Sequence[_Difference]) -> str:
+    """What all differences that fit have in common: of a linear layer most are the same."""
+    least = min(fit.miss for fit in fits)
+    close = [fit for fit in fits if fit.miss <= max(_CLOSE * least, _SAME)]
+    kinds, steps = {fit.kind for fit in close}, {fit.step for fit in close}
+    kind = f"a {kinds.pop()} difference" if len(kinds) == 1 else "a difference quotient"
+    step = f" with a step of {steps.pop():.0e}" if len(steps) == 1 else ""
+    return f"{kind} of your own forward{step}"
 
 
 def _noise(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
@@ -87,19 +107,19 @@ def _noise(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | Non
     return None
 
 
-def _closest(
+def _fitting(
     case: Case,
     point: Point,
     name: str,
-    places: list[tuple[int, ...]],
+    places: Sequence[tuple[int, ...]],
     got: np.ndarray,
     right: np.ndarray,
-) -> tuple[str, float, float]:
-    """The kind and the step of the difference that is closest to the user's numbers, and how
-    much of their error it leaves unexplained."""
+) -> list[_Difference]:
+    """The differences that give the user's numbers, at every place that is looked at."""
     forward = UsersForward(case, point.probe)
     here = forward(point.values)
-    best = "", 0.0, np.inf
+    size = 0.0 if here is None else sum(rms(a) * a.size for a in here.values())
+    found: list[_Difference] = []
     for step in _STEPS if here is not None else ():
         misses = {"forward": 0.0, "backward": 0.0, "centered": 0.0}
         for place in places:
@@ -110,23 +130,22 @@ def _closest(
                 sides.append(forward({**point.values, name: moved}))
             ahead, behind = sides
             if here is None or ahead is None or behind is None:
-                return best
+                return found
             off = abs(got[place] - right[place]) or np.inf
+            # What the step leaves out is known to many digits, rounding only to a few.
+            most = min(_FITS, max(_EXACT, _ROUNDED * EPS * size / (step * off)))
             for kind, (a, b, width) in {
                 "forward": (ahead, here, step),
                 "backward": (here, behind, step),
                 "centered": (ahead, behind, 2 * step),
             }.items():
                 slopes = _slopes(a, b, point.probe.upstream, width)
-                miss = min(abs(slope - got[place]) for slope in slopes) / off
-                misses[kind] = max(misses[kind], float(miss))
-            if min(misses.values()) >= min(best[2], _FITS):
+                miss = float(min(abs(slope - got[place]) for slope in slopes) / off)
+                misses[kind] = max(misses[kind], miss if miss < most else np.inf)
+            if min(misses.values()) == np.inf:
                 break
-        else:
-            kind = min(misses, key=lambda each: misses[each])
-            if misses[kind] < best[2]:
-                best = kind, step, misses[kind]
-    return best
+        found += [_Difference(k, step, miss) for k, miss in misses.items() if miss < np.inf]
+    return found
 
 
 def _slopes(

@@ -141,6 +141,42 @@ def test_no_cause_is_invented(tmp_path: Path) -> None:
     assert found.heat is not None
 
 
+def test_a_remark_on_special_upstream_gradients_needs_a_reason(tmp_path: Path) -> None:
+    """For an upstream gradient of ones dx is zero, so that much of what is wrong fits."""
+    found = verdict(tmp_path, BATCH_NORM.replace("dxhat * xhat", "dxhat"))
+    assert wrong(found).keys() == {"X"}
+    assert "restricted" not in {remark.code for remark in found.remarks}
+
+
+LINEAR = """
+import numpy as np
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w, b)
+def affine_backward(dout, cache):
+    x, w, b = cache
+    dw = np.zeros_like(w)
+    for place in np.ndindex(*w.shape):
+        ahead, behind = w.copy(), w.copy()
+        ahead[place] += STEP
+        behind[place] -= STEP
+        dw[place] = np.sum((x @ ahead - x @ behind) * dout) / (2 * STEP)
+    return dout @ w.T, dw, dout.sum(axis=0)
+"""
+
+
+@pytest.mark.parametrize("step", ["1e-3", "1e-4", "1e-5", "1e-6", "1e-7"])
+def test_a_step_is_named_only_where_it_can_be_told(tmp_path: Path, step: str) -> None:
+    """Of a linear layer every difference quotient is right but for rounding."""
+    cause = wrong(verdict(tmp_path, LINEAR.replace("STEP", step), "affine"))["W"].cause
+    assert cause is not None
+    if cause.explains:
+        assert cause.code == "differences"
+    if "step" in cause.message:
+        assert f"{float(step):.0e}" in cause.message
+    assert "forward difference" not in cause.message
+    assert "backward difference" not in cause.message
+
+
 def test_wrong_in_one_row_only(tmp_path: Path) -> None:
     text = BATCH_NORM.replace("return dx,", "dx[-1] = 0\n    return dx,")
     cause = wrong(verdict(tmp_path, text))["X"].cause

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import json
 from pathlib import Path
 
@@ -278,3 +280,25 @@ def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "layers.py").write_text("import helper\n" + PAIR)
     check(tmp_path / "layers.py")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["helper.py", "layers.py"]
+
+
+def test_one_process_loads_thousands_of_files(tmp_path: Path) -> None:
+    """What is installed for a file takes the place of what was for the one before."""
+    script = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from gradtool.check.load import Options, load
+file = Path({str(tmp_path / "hw.py")!r})
+file.write_text("import numpy as np\\nx = np.sum(i for i in range(3))\\ny = np.float(2)\\n")
+def sizes():
+    return len(sys.path), len(sys.path_hooks), len(sys.meta_path)
+loaded = load(file, Options())
+before = sizes(), np.sum
+for _ in range(1200):
+    loaded = load(file, Options())
+assert (sizes(), np.sum) == before
+assert sum("no longer exists" in note for note in loaded.notes) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from gradtool.spec.model import LayerSpec
 
 _STEP = np.longdouble(1e-4)
 _AGREE = 1e-9
+_SAME = 1e-11
 
 Arrays = Mapping[str, Any]
 
@@ -137,3 +138,45 @@ def is_equivalent(spec: LayerSpec, text: str, points: list[Sample]) -> bool:
             if not np.all(error <= _AGREE * (1 + np.abs(right))):
                 return False
     return True
+
+
+Results = list[dict[str, np.ndarray]]
+
+
+def results(spec: LayerSpec, text: str, points: list[Sample]) -> Results | None:
+    """The gradients of a file at every sample; None where it raises or gives no numbers."""
+    found: Results = []
+    for point in points:
+        try:
+            with np.errstate(all="ignore"):
+                gradients = run(spec, text, point.values, point.upstream, point.scalars)
+            found.append({n: np.asarray(g, dtype=float) for n, g in gradients.items()})
+        except Exception:
+            return None
+    return found
+
+
+def same(one: Results, other: Results, points: list[Sample]) -> bool:
+    """Whether two files give the same gradients at every sample."""
+    return all(
+        a.keys() == b.keys() and all(_near(a[n], b[n], point.gradients.get(n)) for n in a)
+        for a, b, point in zip(one, other, points, strict=True)
+    )
+
+
+def _near(a: np.ndarray, b: np.ndarray, right: np.ndarray | None) -> bool:
+    size = 1.0 if right is None else float(np.max(np.abs(right), initial=0.0))
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    return bool(np.all(np.abs(a - b) <= _SAME * (size + np.abs(a))))
+
+
+def is_zero(found: Results, points: list[Sample]) -> bool:
+    """Whether every gradient that is wrong somewhere is zero wherever it is."""
+    wrong = [
+        gradients[n]
+        for gradients, point in zip(found, points, strict=True)
+        for n, right in point.gradients.items()
+        if n in gradients and not _near(gradients[n], right, right)
+    ]
+    return bool(wrong) and not any(np.any(g) for g in wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,28 @@ def layer(name: str) -> Layer:
 
 @cache
 def faulty(name: str) -> tuple[Mutant, ...]:
-    """The mutants of a layer without those that are equivalent."""
+    """The mutants of a layer without those that are equivalent.
+
+    Changes that give the same numbers are the same mistake to whoever sees numbers only: a cause
+    that is right for one is right for all of them.
+    """
     found = layer(name)
-    return tuple(
+    kept = [
         m
         for m in mutants(name, found.text, _locals(found))
         if not oracle.is_equivalent(found.spec, m.text, found.points)
-    )
+    ]
+    results = [oracle.results(found.spec, m.text, found.points) for m in kept]
+    accepted = []
+    for one, mine in zip(kept, results, strict=True):
+        codes = one.accepted
+        for other, its in zip(kept, results, strict=True):
+            if mine is not None and its is not None and oracle.same(mine, its, found.points):
+                codes |= other.accepted
+        if mine is not None and oracle.is_zero(mine, found.points):
+            codes |= {"zero"}
+        accepted.append(replace(one, accepted=codes))
+    return tuple(accepted)
 
 
 def _locals(found: Layer) -> dict[str, Any]:
