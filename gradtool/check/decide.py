@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
+from gradtool.check.excused import as_guarded, as_single
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
-from gradtool.check.single import is_single
 from gradtool.check.stepped import by_differences
 from gradtool.check.stress import Stress, under_stress
 from gradtool.ir.dims import Dim, shape_text
@@ -21,22 +21,27 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     """The verdict on a case with at least one point."""
     measured, binding, remarks = case.measured, case.binding, list(_remarks(case.measured.points))
     outputs = []
+    guarded: set[str] = set()
     for name in case.reference.outputs:
         assigned = binding.mentions(name)
         shape = case.reference.output_shapes[name]
-        outputs.append(_compared(case, "output", name, shape, assigned, remarks))
+        outputs.append(_compared(case, "output", name, shape, assigned, remarks, guarded))
     gradients: tuple[Compared, ...] = ()
+    outputs_guarded = frozenset(guarded)
     for variable in offered(case.reference, binding):
         name = variable.name
         assigned = binding.mentions(f"d{name}") or name in binding.grads
-        one = _compared(case, "gradient", name, variable.shape, assigned, remarks)
+        one = _compared(
+            case, "gradient", name, variable.shape, assigned, remarks, guarded, outputs_guarded
+        )
         gradients = (*gradients, one)
     before = gradients
     gradients, scaled = course_scale(case, gradients)
     by_course = {new.name for old, new in zip(before, gradients, strict=True) if old != new}
     if any(o.standing == "wrong" for o in outputs):
         gradients = tuple(followed(case, gradient) for gradient in gradients)
-    gradients = tuple(by_differences(case, gradient) for gradient in gradients)
+    if not outputs_guarded:  # else its own derivative is no more right than a difference of it
+        gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
     remarks += [Remark("constant", text) for text in measured.refused]
     if binding.remark:
@@ -46,7 +51,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     )
     stress = Stress()
     if right and gradients and measured.trouble is None:
-        stress = under_stress(case, by_course)
+        stress = under_stress(case, by_course | guarded)
         remarks += [*stress.remarks, *at_kinks(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong
@@ -81,8 +86,10 @@ def _compared(
     dims: Sequence[Dim],
     assigned: bool,
     remarks: list[Remark],
+    guarded: set[str],
+    outputs_guarded: frozenset[str] = frozenset(),
 ) -> Compared:
-    """All probes of one output or gradient together."""
+    """All probes of one output or gradient together; its remarks, and its name if it is guarded."""
     shape, points = shape_text(dims), case.measured.points
     there = [(p, o) for p in points if (o := outcome_of(p, role, name)) is not None]
     if not there:
@@ -92,13 +99,18 @@ def _compared(
     error = max((o.error for _, o in there if o.error is not None), default=None)
     worst = _closest([o.worst for _, o in there if o.worst is not None])
     wrong = [(p, o) for p, o in there if not o.right]
-    if wrong and is_single(case, role, name, [p for p, _ in wrong]):
-        label = name if role == "output" else f"d{name}"
-        text = f"{label} went through float32 inside the code and was judged as float32"
-        remarks.append(Remark("float32", text))
-        return Compared(name, shape, "ok", error, worst)
     if wrong:
-        return _wrong(case, role, Compared(name, shape, "wrong", error), there, wrong)
+        single = as_single(case, role, name, [p for p, _ in wrong])
+        guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
+        if single or isinstance(guards, Remark):
+            remarks += [remark for remark in (single, guards) if isinstance(remark, Remark)]
+            guarded |= {name} if guards else set()
+            return Compared(name, shape, "ok", error, worst)
+        found = _wrong(case, role, Compared(name, shape, "wrong", error), there, wrong)
+        if guards is None and role == "output":
+            other = case.varied.other_constant(name, [p for p, _ in wrong])
+            return replace(found, message="; ".join(filter(None, (other, found.message))))
+        return replace(found, cause=guards)
     if len(there) < len(points):
         return Compared(name, shape, "not computed", error, message=_where(case))
     return Compared(name, shape, "ok", error, worst)

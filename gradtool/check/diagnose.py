@@ -62,7 +62,8 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
         for g in gradients
     )
     return replace(
-        judgement, verdict=replace(verdict, gradients=placed, remarks=_needed(verdict.remarks, placed))
+        judgement,
+        verdict=replace(verdict, gradients=placed, remarks=_needed(verdict.remarks, placed)),
     )
 
 

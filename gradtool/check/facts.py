@@ -16,6 +16,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.varied import Varied
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Case:
     measured: Measured
     drawn: tuple[Probe, ...]
     seed: int
+    varied: Varied
 
     @property
     def read(self) -> Mapping[str, np.ndarray]:

@@ -22,6 +22,7 @@ from gradtool.check.definitions import definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
 from gradtool.check.python2 import missing_names
+from gradtool.check.rewrite import Change, changed
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
     Absent,
@@ -37,12 +38,14 @@ class Options:
     """The spec's `load:`; `only_definitions` is also tried by itself.
 
     `python2`: the file and its helper modules are Python 2, even where their syntax is not.
+    `change` is made in all of them before they run.
     """
 
     root: str | None = None
     only_definitions: bool = False
     python2: bool = False
     provide: Mapping[str, str] = field(default_factory=dict)
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ def load(path: Path, options: Options) -> Loaded:
     if dropped:
         tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
     trees = _parsed(cells, path, options.python2, tell)
+    if options.change is not None:
+        trees = [(cell, changed(tree, cell.place, options.change)) for cell, tree in trees]
     home = home_of(path, [tree for _, tree in trees], Path(options.root) if options.root else None)
     texts = {cell.place: cell.text for cell, _ in trees}
 
@@ -87,7 +92,7 @@ def load(path: Path, options: Options) -> Loaded:
     os.environ.setdefault("MPLBACKEND", "Agg")
     # A plain import of helper modules must not leave byte code of converted ones behind.
     sys.path_hooks[:] = [hook for hook in sys.path_hooks if not isinstance(hook, Importer)]
-    sys.path_hooks.insert(0, Importer((path.parent, home.root), options.python2, tell))
+    sys.path_hooks.insert(0, _importer(path, home, options, tell))
     for folder in list(sys.path_importer_cache):
         if Path(folder).is_relative_to(home.root) or Path(folder).is_relative_to(path.parent):
             del sys.path_importer_cache[folder]
@@ -101,6 +106,10 @@ def load(path: Path, options: Options) -> Loaded:
             _run_cell(module, cell, tree, options.only_definitions, tell)
         trees = [_converted(module, cell, tree, tell) for cell, tree in trees]
     return Loaded(module, tuple(trees), notes, home.root)
+
+
+def _importer(path: Path, home: Home, options: Options, tell: Tell) -> Importer:
+    return Importer((path.parent, home.root), options.python2, tell, options.change)
 
 
 _in_front: list[str] = []

@@ -13,6 +13,7 @@ from typing import Any
 from gradtool.check import python2
 from gradtool.check.cells import FileProblem
 from gradtool.check.division import classic
+from gradtool.check.rewrite import Change, changed
 
 Tell = Callable[[str], None]
 
@@ -60,10 +61,13 @@ def parsed(
 class Importer:
     """A path hook for the user's own folders: helper modules are converted as the file is."""
 
-    def __init__(self, roots: Iterable[Path], old: bool, tell: Tell) -> None:
+    def __init__(
+        self, roots: Iterable[Path], old: bool, tell: Tell, change: Change | None = None
+    ) -> None:
         self.roots = tuple(roots)
         self.old = old
         self.tell = tell
+        self.change = change
 
     def __call__(self, path: str) -> FileFinder:
         folder = Path(path)
@@ -84,6 +88,8 @@ class _Loader(SourceFileLoader):
         text = data if isinstance(data, str) else decode_source(bytes(data))
         place = Path(str(path)).name
         tree = parsed(text, place, self.importer.old, self.importer.tell)[1]
+        if self.importer.change is not None:
+            tree = changed(tree, place, self.importer.change)
         code = compile(tree, str(path), "exec", dont_inherit=True)
         assert isinstance(code, CodeType)
         return code

@@ -16,6 +16,7 @@ from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Worker, WorkerLost
 from gradtool.check.result import Trouble
+from gradtool.check.rewrite import Change, Guard
 
 _TEXT = 500  # characters kept of any text that a worker sends
 
@@ -53,15 +54,21 @@ class Session:
         seconds: float = 10.0,
         worker: Asked | None = None,
         start: Callable[[], Asked] | None = None,
+        spare: Callable[[], Asked] | None = None,
+        varies: bool = True,
     ) -> None:
         """`start` starts a worker, here and again when one was lost: it must be as safe as
-        `worker`, a first one that runs already."""
+        `worker`, a first one that runs already.  With `varies` the file may be loaded again with
+        something changed, in a worker that `spare` starts beside the other."""
         self.file = file.resolve()
         self.seconds = seconds
+        self.varies = varies
         self._start = start or self._plain
+        self._spare = spare or self._start
         self.notes: list[str] = []
         self.inventory = Inventory()
         self.names: frozenset[str] = frozenset()
+        self.frameworks = False
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
@@ -109,6 +116,7 @@ class Session:
             self.inventory = from_json(reply.header.get("inventory"))
         except ValueError as error:
             raise CheckTrouble(Trouble("import", str(error))) from None
+        self.frameworks = bool(reply.header.get("frameworks"))
         self.names = frozenset(filter(str.isidentifier, _texts(reply.header.get("names"))))
 
     def again(self) -> None:
@@ -119,6 +127,34 @@ class Session:
         """
         self._restart()
         self.load()
+
+    def varied(self, change: Change) -> Session:
+        """The same file with a change made before it runs, in a worker of its own, loaded.
+
+        Raises:
+            CheckTrouble: it cannot be loaded like that.
+        """
+        other = Session(self.file, seconds=self.seconds, start=self._spare)
+        other._load = {**self._load, "change": change.to_json()}
+        try:
+            other.load()
+        except CheckTrouble:
+            other._worker.close()
+            raise
+        return other
+
+    def guards(self) -> list[Guard]:
+        """The tiny numbers that the file adds where a zero would do harm.
+
+        Raises:
+            CheckTrouble: the worker is lost.
+        """
+        found = self._ask({"op": "guards"}, {}, 0).header.get("guards")
+        return (
+            [g for item in found or () if (g := _guard(item)) is not None]
+            if isinstance(found, list)
+            else []
+        )
 
     def _plain(self) -> Asked:
         return Worker(self.file.parent, self.seconds)
@@ -226,6 +262,13 @@ def _value(described: object, array: np.ndarray | None) -> Value:
             sizes = tuple(size for size in shape if isinstance(size, int))
             return Value(clean(kind), clean(dtype), sizes, array, clean(detail))
     return Value("object", detail="a malformed answer")
+
+
+def _guard(item: object) -> Guard | None:
+    match item:
+        case [str(key), int(line), str(text), float() | int() | None as value]:
+            return Guard(key, line, clean(text), value)
+    return None
 
 
 def _trouble(header: Mapping[str, Any]) -> Trouble | None:

@@ -3,8 +3,9 @@
 Code that works in float32 inside and returns float64 is right, and is judged as float32.  A
 difference of two forward passes has errors of the same size, so size proves nothing.  What proves
 it: the code's forward is float32; or every number that it returned is a number of float32; or the
-errors jump when the inputs move by more than the spacing of float32 and stand still when they
-move by much less, as rounding to float32 does and nothing else.
+code is exact with its float32 numbers read as float64 (see `varied`).  A framework makes float32
+numbers that no text shows; there the errors must jump when the inputs move by more than the
+spacing of float32, and stand still when they move by much less, as rounding to float32 does.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def is_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> bool
     telling = sorted(cheap, key=lambda p: -_size(p, role, name))[:_PROOFS]
     if all(_has_single_forward(point) for point in wrong):
         return all(not _is_noise(case, role, name, point) for point in telling)
+    if case.session.varies and not case.session.frameworks:
+        return case.varied.is_single(role, name, wrong)
     # Saturated, a layer has errors that stand still whatever they come from.
     patterns = [_is_rounding(case, role, name, point) for point in telling]
     if 2 * sum(patterns) <= len(patterns):
@@ -115,9 +118,12 @@ def _change(
             for name, v in values.items()
         }
 
-    probe = replace(
-        point.probe, values=moved(point.probe.values), upstream=moved(point.probe.upstream)
-    )
+    # Code that is not given the upstream gradient of its loss takes it for 1.
+    given = {
+        n: u for n, u in point.probe.upstream.items() if u.ndim or case.binding.mentions(f"d{n}")
+    }
+    upstream = {**point.probe.upstream, **moved(given)}
+    probe = replace(point.probe, values=moved(point.probe.values), upstream=upstream)
     other = again(case, probe)
     before, after = _error(point, role, name), _error(other, role, name) if other else None
     if before is None or after is None or before.shape != after.shape:

@@ -8,6 +8,7 @@ process can be forked around it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ from gradtool.check.evaluate import (
 )
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
+from gradtool.check.rewrite import Change, guards
 
 MAX_REQUEST = 1 << 36
 _NAMES = 5000
+_GUARDS = 50
+_FRAMEWORKS = ("torch", "jax", "tensorflow", "mxnet", "cupy", "numba", "paddle")
 _MESSAGE = 1000  # characters of an exception's text
 
 
@@ -77,6 +81,8 @@ class Responder:
                     return self._load(header), {}
                 case "bind":
                     return self._bind(header), {}
+                case "guards":
+                    return self._guards(), {}
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)
         except FileProblem as problem:
@@ -94,12 +100,14 @@ class Responder:
             bool(header.get("only")),
             bool(header.get("python2")),
             header.get("provide", {}),
+            Change.from_json(header["change"]) if header.get("change") else None,
         )
         self.loaded = load(Path(header["file"]), options)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         return {
             "inventory": to_json(inventory(self.loaded.cells)),
             "names": names[:_NAMES],
+            "frameworks": any(name in sys.modules for name in _FRAMEWORKS),
             "notes": self._notes(),
         }
 
@@ -120,6 +128,14 @@ class Responder:
             header["read"],
         )
         return {}
+
+    def _guards(self) -> dict[str, Any]:
+        found = [
+            guard
+            for cell, tree in (self.loaded.cells if self.loaded else ())
+            for guard in guards(tree, cell.place)
+        ]
+        return {"guards": [[g.key, g.line, g.text, g.value] for g in found[:_GUARDS]]}
 
     def _evaluate(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]

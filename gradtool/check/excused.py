@@ -1,0 +1,69 @@
+"""What is off by more than rounding and no mistake: float32 numbers, and guards against zero.
+
+Each is proved by running the file without it (see `varied`), and is told as a remark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from gradtool.check.compare import Outcome, Role
+from gradtool.check.differences import follows
+from gradtool.check.facts import Case, UsersForward
+from gradtool.check.measure import Point
+from gradtool.check.result import Cause, Remark
+from gradtool.check.single import is_single
+
+GUARD = "guard"
+TITLE = "a guard in the backward pass alone"
+
+_SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
+
+
+def as_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> Remark | None:
+    """The remark on an array that is right as float32."""
+    if not (is_single(case, role, name, wrong) or case.varied.is_single(role, name, wrong)):
+        return None
+    label = name if role == "output" else f"d{name}"
+    text = f"{label} went through float32 inside the code and was judged as float32"
+    return Remark("float32", text)
+
+
+def as_guarded(
+    case: Case,
+    role: Role,
+    name: str,
+    wrong: Sequence[tuple[Point, Outcome]],
+    outputs: Collection[str],
+) -> Remark | Cause | None:
+    """A remark where guards are no mistake, a cause where they are one; None where there is none.
+
+    The forward pass may be guarded (`outputs` are), and a gradient then be that of the guarded
+    one.  A guard that only the backward pass has is accepted where it moves next to nothing.
+    """
+    points = [point for point, _ in wrong]
+    guards = case.varied.guarded(role, name, points)
+    if guards is None:
+        return None
+    error = max(outcome.error or 0.0 for _, outcome in wrong)
+    label = name if role == "output" else f"d{name}"
+    moved = f"{label} is right but for {guards}, which moves it by up to {error:.0e}"
+    if role == "output":
+        return Remark(GUARD, moved)
+    if outputs and all(_follows(case, name, point, outcome) for point, outcome in wrong[:2]):
+        return Remark(GUARD, f"{label} is that of your own forward, with {guards}")
+    if error <= _SMALL:
+        return Remark(GUARD, moved)
+    where = "is not that of your own forward" if outputs else "has it alone"
+    text = f"a guard moves it: {guards}; the backward pass {where}, without it every entry is right"
+    return Cause(GUARD, text, 1.0, title=TITLE)
+
+
+def _follows(case: Case, name: str, point: Point, outcome: Outcome) -> bool:
+    assert outcome.array is not None
+    forward = UsersForward(case, point.probe)
+    rng = np.random.default_rng([case.seed, 11])
+    array, upstream = outcome.array, point.probe.upstream
+    return bool(follows(forward, point.values, upstream, name, array, rng))

@@ -1,0 +1,182 @@
+"""What is off by float32 numbers or by guards is told from what is off by a mistake."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
+from gradtool.check.rewrite import Change, changed, guards
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.load import load_path
+
+NORM = """
+import numpy as np
+CONSTANT
+def batchnorm_forward(x, gamma, beta):
+    SCALE
+    eps = EPS
+    std = np.sqrt(x.var(axis=0) + eps)
+    xhat = (x - x.mean(axis=0)) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+def batchnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    g = dout * gamma
+    dx = (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / std
+    CHANGE
+    return dx, (dout * xhat).sum(axis=0), dout.sum(axis=0)
+"""
+LOSS = """
+import numpy as np
+def softmax_loss(x, y):
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    N = len(x)
+    hit = p[np.arange(N), y]
+    loss = -np.mean(LOG)
+    d = p.copy()
+    d[np.arange(N), y] -= 1
+    d /= N
+    CHANGE
+    return loss, d
+"""
+
+
+@cache
+def reference(name: str) -> DerivedReference:
+    return reference_for(load_path(bundled_specs()[name]))
+
+
+def checked(folder: Path, name: str, text: str) -> Verdict:
+    file = folder / "hw.py"
+    file.write_text(text)
+    return check_pair(reference(name), file, seed=0, version="1").verdict
+
+
+def norm(folder: Path, **changes: str) -> Verdict:
+    text = NORM
+    for key in ("CONSTANT", "SCALE", "EPS", "CHANGE"):
+        text = text.replace(key, changes.get(key.lower(), "1e-5" if key == "EPS" else "pass"))
+    return checked(folder, "batch_norm", text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"eps": "np.float32(1e-5)"},
+        {"constant": "from numpy import float32 as single", "eps": "single(1e-5)"},
+        {"constant": "E = np.array([1e-5], dtype='float32')", "eps": "E[0]"},
+        {"constant": "E = np.array([1e-5]).astype('f')", "eps": "E"},
+        {"scale": "gamma = gamma.astype(np.float32)"},
+        {"scale": "gamma = np.asarray(gamma, 'float32')"},
+        {"change": "dx = dx * np.float32(0.1) * 10", "eps": "np.float32(1e-5)"},
+    ],
+)
+def test_float32_numbers_in_float64_code_are_no_mistake(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    verdict = norm(tmp_path, **changes)
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert {r.code for r in verdict.remarks} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "dx = dx * (1 + 1e-7)",
+        "dx = dx + 3e-8 * xhat",
+        "dx[0, 0] *= 1 + 1e-7",
+        "dx = dx / (1 + 1e-8)",
+        "dx = dx + 1e-8 * dout / (std + 1)",
+    ],
+)
+@pytest.mark.parametrize("eps", ["1e-5", "np.float32(1e-5)"])
+def test_a_mistake_of_that_size_is_found_beside_float32(
+    tmp_path: Path, change: str, eps: str
+) -> None:
+    verdict = norm(tmp_path, eps=eps, change=change)
+    assert verdict.verdict == "fail"
+    assert verdict.gradients[0].standing == "wrong", verdict.gradients
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("np.log(hit + 1e-14)", "1e-14 in line 8"),
+        ("np.log(hit + 1e-8)", "1e-08 in line 8"),
+        ("np.log(hit + 10 ** -9)", "10 ** (-9) in line 8"),
+        ("np.log(hit + 4 * np.finfo(float).eps)", "4 * np.finfo(float).eps in line 8"),
+        ("np.log(hit + np.finfo(float).eps * 100 + 1e-12)", "1e-12 in line 8"),
+        ("np.log(hit * (1 / (hit + 1e-12)) * hit)", "1e-12 in line 8"),
+    ],
+)
+def test_a_guard_in_a_loss_is_told_and_no_mistake(tmp_path: Path, log: str, told: str) -> None:
+    text = LOSS.replace("LOG", log).replace("CHANGE", "pass")
+    verdict = checked(tmp_path, "softmax_cross_entropy", text)
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert [r.code for r in verdict.remarks] == ["guard"]
+    assert told in verdict.remarks[0].message
+
+
+def test_a_gradient_may_be_that_of_the_guarded_forward(tmp_path: Path) -> None:
+    text = LOSS.replace("LOG", "np.log(hit + 1e-4)")
+    exact = "d *= (hit / (hit + 1e-4))[:, None]"
+    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", exact))
+    assert verdict.verdict == "pass", verdict
+    assert [r.code for r in verdict.remarks] == ["guard", "guard"]
+    other = "d *= (hit / (hit + 5e-5))[:, None]"
+    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", other))
+    assert verdict.gradients[0].standing == "wrong"
+    assert verdict.gradients[0].cause is not None
+    assert verdict.gradients[0].cause.code == "guard"
+
+
+def test_a_guard_does_not_hide_a_mistake(tmp_path: Path) -> None:
+    text = LOSS.replace("LOG", "np.log(hit + 1e-8)").replace("CHANGE", "d *= 1 + 1e-7")
+    verdict = checked(tmp_path, "softmax_cross_entropy", text)
+    assert verdict.verdict == "fail"
+    assert [f.standing for f in verdict.forward] == ["ok"]
+    assert [g.standing for g in verdict.gradients] == ["wrong"]
+
+
+def test_another_constant_than_the_specs_is_named(tmp_path: Path) -> None:
+    verdict = norm(tmp_path, eps="1e-8")
+    assert verdict.verdict == "fail"
+    assert "1e-08 in line 7 is eps = 1e-05 in the spec" in verdict.forward[0].message
+    assert [g.standing for g in verdict.gradients] == ["follows", "follows", "ok"]
+
+
+def test_only_what_stands_where_a_zero_would_do_harm_is_a_guard() -> None:
+    text = """
+EPS = 1e-9
+def f(x, step=1e-6, tiny=1e-7):
+    a = x / (x.sum() + tiny)
+    b = np.log(EPS + x) + 1e-5
+    c = (f(x + step) - f(x - step)) / (2 * step)
+    n = np.sqrt(x @ x) + 1e-8
+    return a / n, b + 2e-5, x * (1 + 1e-6)
+"""
+    tree = ast.parse(text)
+    assert [(g.line, g.text, g.value) for g in guards(tree, "f")] == [
+        (4, "tiny = 1e-07", 1e-7),
+        (5, "EPS = 1e-09", 1e-9),
+        (7, "1e-08", 1e-8),
+    ]
+    keys = tuple((g.key, 0.0) for g in guards(tree, "f"))
+    assert "np.log(0.0 + x) + 1e-05" in ast.unparse(changed(tree, "f", Change(numbers=keys)))
+    assert ast.unparse(tree) == ast.unparse(ast.parse(text))
+
+
+def test_every_name_of_a_short_type_is_widened() -> None:
+    text = "a = np.zeros(3, dtype='f4') + np.single(1) + t.float() + x.astype('float16')"
+    names: dict[str, object] = {"np": np, "x": np.ones(3)}
+    wide = changed(ast.parse(text.replace(" + t.float()", "")), "f", Change(widen=True))
+    exec(compile(wide, "f", "exec"), names)
+    assert np.asarray(names["a"]).dtype == np.float64
+    assert "t.double()" in ast.unparse(changed(ast.parse(text), "f", Change(widen=True)))
