@@ -44,6 +44,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
     remarks += [Remark("constant", text) for text in measured.refused]
+    remarks += [Remark("restricted", text) for text in measured.unfit]
     if binding.remark:
         remarks.append(Remark("contract", binding.remark))
     right = all(c.standing == "ok" for c in gradients) and all(
@@ -161,6 +162,9 @@ def _wrong(
         good = len(there) - len(wrong)
         where = f"{_sizes(first)} ({first.probe.varies})"
         messages.append(f"right at {good} of {len(there)} sizes, wrong at {where}")
+        fitting = [o for p, o in there if not p.probe.setting.uneven]
+        if fitting and all(o.right for o in fitting):
+            messages[-1] = f"right where the windows fit the input, wrong where not: {where}"
     text = "; ".join(messages)
     return Compared(base.name, base.shape, "wrong", base.error, outcome.worst, text)
 

@@ -73,7 +73,7 @@ def _needed(remarks: tuple[Remark, ...], gradients: Sequence[Compared]) -> tuple
     told = {g.cause.code for g in wrong if g.cause is not None and g.cause.explains}
     if "upstream-ignored" in told or any(not (g.cause and g.cause.explains) for g in wrong):
         return remarks
-    return tuple(remark for remark in remarks if remark.code != "restricted")
+    return tuple(r for r in remarks if not r.message.startswith("right when the upstream"))
 
 
 def diagnose(

@@ -39,6 +39,11 @@ class Case:
         return {n: p.values[n] for p in points for n in names if n in p.values}
 
     @property
+    def first(self) -> Probe:
+        """The first probe at which there is something to compare."""
+        return self.measured.points[0].probe if self.measured.points else self.drawn[0]
+
+    @property
     def is_loss(self) -> bool:
         return any(not self.reference.output_shapes[name] for name in self.reference.outputs)
 

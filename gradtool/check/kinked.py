@@ -28,9 +28,9 @@ _MOST_WORK = 20_000
 
 def at_kinks(case: Case) -> tuple[Remark, ...]:
     """Remarks on a case that is right wherever there is a derivative."""
-    if not case.drawn or case.drawn[0].setting.work > _MOST_WORK:
+    if not case.measured.points or case.first.setting.work > _MOST_WORK:
         return ()
-    first = case.drawn[0]
+    first = case.first
     if not case.reference.kinks({**case.read, **first.values}, first.given).count:
         return ()
     free = {v.name for v in case.reference.spec.variables if can_grow(v)}

@@ -49,7 +49,8 @@ class Measured:
     """Every point that could be compared, and what stopped the first that could not.
 
     `left_out` are the probes that the code is too slow for, in words; `refused` is what it
-    raised where only a constant was another than the spec's.
+    raised where only a constant was another than the spec's, `unfit` what it raised where a
+    window does not fit the input.
     """
 
     points: tuple[Point, ...]
@@ -57,6 +58,7 @@ class Measured:
     trouble_at: Mapping[str, int]
     left_out: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
 
 
 def offered(reference: Reference, binding: Binding) -> tuple[Variable, ...]:
@@ -108,6 +110,7 @@ def measure(
     trouble_at: Mapping[str, int] = {}
     left_out: list[str] = []
     refused: list[str] = []
+    unfit: list[tuple[Trouble, Probe]] = []
     pace = spent = 0.0  # seconds for a unit of work; for all probes
     budget = session.seconds * _SHARE
     for probe in points:
@@ -138,13 +141,28 @@ def measure(
         if run.trouble and probe.setting.constants:
             refused.append(f"with {probe.varies} it raises {run.trouble.message}")
             continue
+        if run.trouble and probe.setting.uneven:
+            unfit.append((run.trouble, probe))
+            continue
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
         if not _is_known(point.expected):
             left_out.append(f"{probe.varies}: the numbers of the spec itself are not finite there")
             continue
         done.append(point)
-    return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused))
+    if unfit and not done and trouble is None:
+        trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
+    return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
+
+
+def _told(unfit: Sequence[tuple[Trouble, Probe]]) -> tuple[str, ...]:
+    """Every exception once, with the first sizes."""
+    first = {trouble.message: probe for trouble, probe in reversed(unfit)}
+    return tuple(
+        f"where a window does not fit ({', '.join(f'{n}={v}' for n, v in probe.sizes.items())}) "
+        f"it raises {message}"
+        for message, probe in first.items()
+    )
 
 
 def _all_wrong(points: Sequence[Point]) -> bool:

@@ -103,9 +103,7 @@ def make_probe(
     )
 
 
-def stressed(
-    reference: Reference, first: Probe, read: Mapping[str, np.ndarray]
-) -> Iterator[Probe]:
+def stressed(reference: Reference, first: Probe, read: Mapping[str, np.ndarray]) -> Iterator[Probe]:
     """The first probe with its values made large, huge and tiny.
 
     `read` is what the user's code drew itself there, such as a mask.

@@ -43,12 +43,12 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
 
     `scaled_names` are gradients that were accepted with a factor of their course's.
     """
-    if not case.drawn or case.drawn[0].setting.work > _MOST_WORK:
+    if not case.measured.points or case.first.setting.work > _MOST_WORK:
         return Stress()
     remarks: list[Remark] = []
     wrong: dict[str, tuple[str, str, Worst | None]] = {}
     count = 0
-    for probe in stressed(case.reference, case.drawn[0], case.read):
+    for probe in stressed(case.reference, case.first, case.read):
         measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
         if not measured.points:
             if measured.trouble is not None:
@@ -115,7 +115,7 @@ def _excess(case: Case, point: Point, name: str) -> float:
 
 def _switches(case: Case, probe: Probe, name: str) -> str | None:
     """Where the gradient goes wrong at once, as a size of the values; None when it fades."""
-    first = case.drawn[0]
+    first = case.first
 
     def excess(share: float) -> float:
         """The error in units of its bound, `share` of the way to the probe."""

@@ -203,6 +203,16 @@ class Dim:
             total += product
         return total
 
+    def leaves_remainder(self, sizes: Mapping[str, int]) -> bool:
+        """Whether a division in it is not even: ``(H - K)//stride + 1`` for windows that do not
+        reach the end."""
+        divisions = [a for monomial, _ in self.terms for a, _ in monomial if not isinstance(a, str)]
+        return any(
+            d.numerator.evaluate(sizes) % d.denominator.evaluate(sizes)
+            or d.numerator.leaves_remainder(sizes)
+            for d in divisions
+        )
+
     def substitute(self, values: Mapping[str, Dim]) -> Dim:
         """Replace symbols by sizes."""
         if self.symbols.isdisjoint(values):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -16,31 +16,41 @@ _TRIALS = 240
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
 
 
-def size_sets(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[dict[str, int], ...]:
+Fits = Callable[[Mapping[str, int]], bool]
+
+
+def size_sets(
+    graph: Graph, rules: Mapping[str, SizeRule], fits: Fits | None = None
+) -> tuple[dict[str, int], ...]:
     """Size sets: two with pairwise distinct sizes, one with all sizes equal, one with all 1.
 
     Sizes are as small as the forward pass allows (a window must fit its image), since the work
-    of a check grows with their product.  Pinned sizes stay as they are.
+    of a check grows with their product.  Pinned sizes stay as they are; what `fits` refuses is
+    left out.
 
     Raises:
         UnsupportedError: no sizes satisfy the spec.
     """
     names = graph.dimensions
+
+    def is_allowed(sizes: Mapping[str, int]) -> bool:
+        return allowed(graph, sizes) and (fits is None or fits(sizes))
+
     free = [n for n in names if n not in rules or rules[n].exactly is None]
     pinned = {n: r.exactly for n, r in rules.items() if r.exactly is not None and n in names}
     least = {n: rules[n].minimum if n in rules else 1 for n in free}
     found: list[dict[str, int]] = []
     for seed in (0, 1):
-        best = _cheapest(graph, free, least, pinned, random.Random(seed), avoid=found)
+        best = _cheapest(graph, free, least, pinned, random.Random(seed), found, is_allowed)
         if best is not None:
             found.append(best)
     for value in (3, 2, 4, 5, 6, 7, 8) if len(free) < 7 else (2, 3, 4):
         square = {**{n: max(value, least[n]) for n in free}, **pinned}
-        if allowed(graph, square):
+        if is_allowed(square):
             found += [square] if square not in found else []
             break
     ones = {**{n: least[n] for n in free}, **pinned}
-    if allowed(graph, ones) and ones not in found:
+    if is_allowed(ones) and ones not in found:
         found.append(ones)
     if not found:
         raise UnsupportedError("no sizes were found that satisfy the spec", "pin some under sizes:")
@@ -54,6 +64,7 @@ def _cheapest(
     pinned: Mapping[str, int],
     rng: random.Random,
     avoid: list[dict[str, int]],
+    is_allowed: Fits,
 ) -> dict[str, int] | None:
     """The cheapest of many draws of pairwise distinct sizes that the forward pass allows."""
     best: tuple[int, dict[str, int]] | None = None
@@ -63,7 +74,7 @@ def _cheapest(
         sizes = {**{n: max(v, least[n]) for n, v in zip(free, values, strict=True)}, **pinned}
         if free and any(all(sizes[n] == old[n] for n in free) for old in avoid):
             continue
-        if not allowed(graph, sizes):
+        if not is_allowed(sizes):
             continue
         # A size in common with an earlier set could fit a literal: count it as a cost.
         shared = sum(sizes[n] == old[n] for old in avoid for n in free)
@@ -74,7 +85,7 @@ def _cheapest(
         if best is not None and (not free or trial > 60):
             break
     if best is None or best[0] > _BUDGET:
-        small = _small(graph, free, least, pinned, rng)
+        small = _small(graph, free, least, pinned, rng, is_allowed)
         if (
             small is not None
             and small not in avoid
@@ -90,12 +101,13 @@ def _small(
     least: Mapping[str, int],
     pinned: Mapping[str, int],
     rng: random.Random,
+    is_allowed: Fits,
 ) -> dict[str, int] | None:
     """For layers with many dimensions: sizes 2 to 4, distinct within each array where possible."""
     best: tuple[int, dict[str, int]] | None = None
     for _ in range(_TRIALS):
         sizes = {**{n: max(rng.choice((2, 2, 3, 4)), least[n]) for n in free}, **pinned}
-        if not allowed(graph, sizes):
+        if not is_allowed(sizes):
             continue
         whole = {**sizes, **_integers(graph)}
         alike = 0

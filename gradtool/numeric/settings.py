@@ -36,12 +36,14 @@ class Setting:
         varies: what this setting is for, in words: "distinct sizes", "N is 1".
         work: scalar operations of one evaluation, roughly.
         constants: those that differ from the spec's; of use only to code that is given them.
+        uneven: a stride leaves a remainder here: the last windows do not reach the end.
     """
 
     sizes: Mapping[str, int]
     varies: str
     work: int
     constants: Mapping[str, int | float] = field(default_factory=dict)
+    uneven: bool = False
 
 
 def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
@@ -54,7 +56,35 @@ def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]
     for setting in (*_ones(graph, rules, found), *_large(graph, rules, found)):
         if all(setting.sizes != other.sizes for other in found):
             found.append(setting)
-    return (*found, *_constants(graph, rules, found[0]))
+    found += _constants(graph, rules, found[0])
+    found = [_told(graph, setting) for setting in found]
+    if any(setting.uneven for setting in found):
+        # Much code is meant for sizes that the windows fit, and says so or not.
+        found += [s for s in _even(graph, rules) if all(s.sizes != o.sizes for o in found)]
+    return tuple(found)
+
+
+def _told(graph: Graph, setting: Setting) -> Setting:
+    sizes, constants = setting.sizes, {**graph.constants, **setting.constants}
+    whole = {n: v for n, v in {**constants, **sizes}.items() if isinstance(v, int)}
+    shapes = [tensor.shape for tensor in graph.tensors.values()]
+    left = any(dim.leaves_remainder(whole) for shape in shapes for dim in shape)
+    return replace(setting, uneven=True) if left else setting
+
+
+def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
+    """Two sets of sizes at which no stride leaves a remainder, where there are any."""
+    from gradtool.numeric.sample import size_sets
+
+    def fits(sizes: Mapping[str, int]) -> bool:
+        return not _told(graph, Setting(sizes, "", 0)).uneven
+
+    try:
+        sets = size_sets(graph, rules, fits)[:2]
+    except UnsupportedError:
+        return
+    for sizes in sets:
+        yield Setting(sizes, "sizes that the windows fit", _work(graph, sizes))
 
 
 def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:

@@ -276,3 +276,59 @@ def relu_backward(dout, x):
     verdict = checked(tmp_path, "relu", text)
     assert verdict.verdict == "pass"
     assert remarks(verdict) == remarked
+
+
+CONV = """
+import numpy as np
+def slide_forward(x, w, stride):
+    n, h = x.shape
+    CHECK
+    starts = range(0, h - len(w) + 1, stride)
+    return np.stack([x[:, s:s + len(w)] @ w for s in starts], axis=1), (x, w, stride)
+def slide_backward(dout, cache):
+    x, w, stride = cache
+    dx, dw = np.zeros(SHAPE), np.zeros_like(w)
+    for i in range(dout.shape[1]):
+        dx[:, i * stride:i * stride + len(w)] += np.outer(dout[:, i], w)
+        dw += dout[:, i] @ x[:, i * stride:i * stride + len(w)]
+    return dx, dw
+"""
+SLIDE = """
+layer: slide
+inputs: {X: [N, H]}
+parameters: {W: [K]}
+constants: {stride: 3}
+forward: |
+  Y[n, i] = sum(X[n, stride*i + p] * W[p], over=[p])
+check:
+  forward: Y, cache = slide_forward(X, W, stride)
+  backward: dX, dW = slide_backward(dY, cache)
+"""
+
+
+def slid(folder: Path, check: str, shape: str) -> Verdict:
+    file = folder / "hw.py"
+    file.write_text(CONV.replace("CHECK", check).replace("SHAPE", shape))
+    layer = reference_for(load_text(SLIDE.lstrip(), "slide.yaml"))
+    return check_pair(layer, file, seed=0, version="1", explain=False).verdict
+
+
+def test_windows_that_do_not_fit_may_be_refused(tmp_path: Path) -> None:
+    fits = "assert (h - len(w)) % stride == 0, 'does not fit'"
+    verdict = slid(tmp_path, fits, "x.shape")
+    assert (verdict.verdict, verdict.trouble) == ("pass", None)
+    assert remarks(verdict) <= {"restricted", "constant"}
+    told = [r.message for r in verdict.remarks if r.code == "restricted"]
+    assert len(told) == 1
+    assert "does not fit" in told[0]
+    verdict = slid(tmp_path, f"{fits}; w = w * 2", "x.shape")
+    assert [f.standing for f in verdict.forward] == ["wrong"]
+    # What refuses every size is not right anywhere.
+    verdict = slid(tmp_path, "assert False", "x.shape")
+    assert (verdict.verdict, verdict.trouble is None) == ("error", False)
+
+
+def test_windows_that_do_not_fit_may_not_be_wrong(tmp_path: Path) -> None:
+    verdict = slid(tmp_path, "pass", "(len(x), (dout.shape[1] - 1) * stride + len(w))")
+    assert [g.standing for g in verdict.gradients] == ["wrong", "ok"]
+    assert "right where the windows fit" in verdict.gradients[0].message
