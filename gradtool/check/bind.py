@@ -28,7 +28,7 @@ class Binding:
 
     `gradients` are the variables whose gradient is offered; `convention` says in words what was
     recognised ("as the spec says" for a `check:` block); `remark` is told when this binding
-    is taken.
+    is taken.  `reads` are inputs that the forward snippet assigns, beside those of the spec.
     """
 
     convention: str
@@ -41,6 +41,7 @@ class Binding:
     upstream: str | None = None
     upstream_scale: float = 1.0
     remark: str = ""
+    reads: tuple[str, ...] = ()
 
     @property
     def snippets(self) -> dict[str, str | None]:
@@ -68,7 +69,7 @@ class Binding:
 
     def missing(self, known: Iterable[str]) -> tuple[str, ...]:
         """Names that the snippets call and nobody defines."""
-        there = {*known, *dir(builtins), "np", "cell", "step", "module"}
+        there = {*known, *dir(builtins), "np", "cell", "step", "module", "mask_in"}
         for tree in self._trees():
             there |= bound_names(tree)
         calls = [

@@ -11,6 +11,7 @@ from gradtool.check.by_class import class_with_methods
 from gradtool.check.by_derivative import derivative_only
 from gradtool.check.by_flat import flat_vector
 from gradtool.check.by_framework import jax_custom_vjp, torch_function
+from gradtool.check.by_mask import with_drawn_masks
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
 from gradtool.check.columns import in_columns
@@ -48,6 +49,7 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
             found += convention(candidate, names)
         except NoMatch as reason:
             reasons.append(str(reason))
+    found = found or with_drawn_masks(candidate, names, CONVENTIONS)
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")
     return tuple(found)

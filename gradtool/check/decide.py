@@ -203,5 +203,8 @@ def _conduct(case: Case) -> list[Remark]:
     found = conduct.of_runs(p.run for p in points)
     if len(points) > 1 and case.measured.trouble is None:
         first, other = points[:2]
-        found += conduct.of_repetition(case.session, first.probe, other.probe, first.run, case.seed)
+        draws = any(v.read for v in case.reference.spec.variables)
+        found += conduct.of_repetition(
+            case.session, first.probe, other.probe, first.run, case.seed, draws
+        )
     return found

@@ -129,6 +129,7 @@ def start(
         namespace.pop(name, None)
     given = {name: _given(array) for name, array in arrays.items()}
     namespace |= {"np": np, "module": loaded.module, **scalars, **given}
+    namespace["mask_in"] = mask_in
     namespace["cell"] = lambda text: cell(text, namespace)
     evaluation = Evaluation(namespace, arrays, given, watch)
     before_names = set(namespace)
@@ -212,6 +213,24 @@ def _note_aliases(evaluation: Evaluation) -> None:
 
 def _share(a: np.ndarray, b: np.ndarray) -> bool:
     return np.may_share_memory(a, b) and np.shares_memory(a, b)
+
+
+def mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of a shape with one value beside zero that a cache or an object holds.
+
+    Raises:
+        LookupError: there is none, or more than one.
+    """
+    values = vars(kept).values() if hasattr(kept, "__dict__") else [kept]
+    found = [
+        a for a in _arrays(values, set())
+        if a.shape == tuple(shape) and np.unique(a[a != 0]).size <= 1
+    ]  # fmt: skip
+    if not found:
+        raise LookupError(f"no mask of the shape {tuple(shape)} was kept for the backward pass")
+    if any(not np.array_equal(other, found[0]) for other in found[1:]):
+        raise LookupError(f"several masks of the shape {tuple(shape)} were kept")
+    return found[0]
 
 
 def _arrays(values: Iterable[Any], without: set[int], depth: int = 0) -> list[np.ndarray]:

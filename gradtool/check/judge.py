@@ -15,7 +15,7 @@ from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
-from gradtool.check.reference import Reference
+from gradtool.check.reference import Reading, Reference
 from gradtool.check.result import Remark, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tolerance import rms
@@ -105,6 +105,8 @@ def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
     layer = reference.spec.name
+    if binding.reads:
+        reference = Reading(reference, binding.reads)
     try:
         bind(session, reference, binding)
     except CheckTrouble as problem:

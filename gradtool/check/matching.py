@@ -169,7 +169,8 @@ def difference(
     Raises:
         CheckTrouble: the worker was lost.
     """
-    session.bind(way, reference.outputs, (), [v.name for v in reference.spec.variables if v.read])
+    read = [v.name for v in reference.spec.variables if v.read or v.name in way.reads]
+    session.bind(way, reference.outputs, (), read)
     for probe, right in layers.points(reference):
         run = session.evaluate(
             probe.arrays,
@@ -180,6 +181,10 @@ def difference(
         )
         if run.trouble is not None:
             return run.trouble.message
+        drawn = {n: value.array for n in read if (value := run.outputs.get(n))}
+        known = {n: array for n, array in drawn.items() if array is not None}
+        if known:
+            right = reference.forward({**probe.values, **known}, probe.given)
         for name in reference.outputs:
             value = run.outputs.get(name)
             if value is None or value.array is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -69,3 +70,54 @@ class Reference(Protocol):
 
     def settings(self) -> tuple[Setting, ...]:
         """The sizes to check at, small and pairwise distinct ones first."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A layer of which some more inputs are read from the code under test."""
+
+    layer: Reference
+    names: Collection[str]
+
+    @property
+    def spec(self) -> LayerSpec:
+        known = self.layer.spec
+        variables = [replace(v, read=True) if v.name in self.names else v for v in known.variables]
+        return replace(known, variables=tuple(variables))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.layer.outputs
+
+    @property
+    def output_shapes(self) -> Mapping[str, tuple[Dim, ...]]:
+        return self.layer.output_shapes
+
+    @property
+    def constants(self) -> Mapping[str, int | float]:
+        return self.layer.constants
+
+    def forward(self, values: Arrays, sizes: Mapping[str, int | float]) -> dict[str, np.ndarray]:
+        return self.layer.forward(values, sizes)
+
+    def evaluate(
+        self,
+        values: Arrays,
+        upstream: Arrays,
+        sizes: Mapping[str, int | float],
+        *,
+        shake: Shake | None = None,
+        dtype: str = "",
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        return self.layer.evaluate(values, upstream, sizes, shake=shake, dtype=dtype)
+
+    def sample(
+        self, sizes: Mapping[str, int | float], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        return self.layer.sample(sizes, rng)
+
+    def kinks(self, values: Arrays, sizes: Mapping[str, int | float]) -> Closest:
+        return self.layer.kinks(values, sizes)
+
+    def settings(self) -> tuple[Setting, ...]:
+        return self.layer.settings()

@@ -44,7 +44,7 @@ _LAYER_NAMES = (
     ("twolayerrelu", "twolayernet", "twolayer", "mlp"),
 )
 
-_SYNONYMS = (
+_SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("x", "input", "inputs", "inp", "data", "features", "feats", "xbatch", "aprev", "inputdata"),
     ("w", "weight", "weights", "theta", "kernel", "kernels", "filters", "filter", "wgt", "thetas"),
     ("b", "bias", "biases", "intercept"),
@@ -67,8 +67,13 @@ _SYNONYMS = (
     ("stride", "strides"),
     ("pad", "padding", "pads"),
     ("mask", "m", "keepmask"),
+    (
+        "p", "keep", "keepprob", "keepprobability", "keeprate", "prob", "ratio", "rate", "pkeep",
+        "dropout", "dropprob", "droprate", "dropratio", "dropoutratio", "dropoutrate", "dropp",
+        "dropoutprob", "pdrop", "probability", "probkeep",
+    ),
     ("h", "hidden", "hprev", "prevh", "hidprev"),
-)
+)  # fmt: skip
 _UPSTREAM = frozenset(
     [
         "dout",

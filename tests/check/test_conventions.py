@@ -8,6 +8,9 @@ import pytest
 
 from gradtool.check.judge import Judgement
 from gradtool.check.pair import check_pair
+from gradtool.numeric.reference import reference_for
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.load import load_path
 from tests.check import references
 from tests.check.references import HandReference
 
@@ -688,3 +691,62 @@ def test_operations_of_frameworks(tmp_path: Path, text: str, right: str, wrong: 
     assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
     verdict = judged(tmp_path, references.affine(), text.replace(right, wrong)).verdict
     assert [g.standing for g in verdict.gradients] == ["ok", "ok", "wrong"]
+
+
+DROPOUTS = {
+    "class": """
+class Dropout:
+    def __init__(self, p=0.5):
+        self.p = p
+    def forward(self, x):
+        self.mask = (np.random.rand(*x.shape) < self.p) / self.p
+        return x * self.mask
+    def backward(self, dout):
+        return dout * self.mask
+""",
+    "pair": """
+def dropout_forward(x, keep_prob):
+    mask = (np.random.rand(*x.shape) < keep_prob) / keep_prob
+    return x * mask, mask
+def dropout_backward(dout, cache):
+    return dout * cache
+""",
+    "dictionary": """
+def dropout_forward(x, dropout_param):
+    p = dropout_param["p"]
+    if dropout_param["mode"] == "train":
+        mask = (np.random.rand(*x.shape) < p) / p
+        out = x * mask
+    return out, (dropout_param, mask)
+def dropout_backward(dout, cache):
+    dropout_param, mask = cache
+    return dout * mask
+""",
+    "share that is dropped": """
+class Dropout:
+    def __init__(self, dropout_ratio=0.5):
+        self.dropout_ratio = dropout_ratio
+    def forward(self, x, train_flg=True):
+        self.mask = np.random.rand(*x.shape) > self.dropout_ratio
+        return x * self.mask / (1 - self.dropout_ratio)
+    def backward(self, dout):
+        return dout * self.mask / (1 - self.dropout_ratio)
+""",
+}
+
+
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_a_mask_that_the_code_draws_is_read_back_without_a_check_block(
+    name: str, tmp_path: Path
+) -> None:
+    layer = reference_for(load_path(bundled_specs()["dropout"]))
+    file = tmp_path / "hw.py"
+    file.write_text("import numpy as np\n" + DROPOUTS[name])
+    verdict = check_pair(layer, file, seed=0, version="1").verdict
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert "the mask that it draws read back" in verdict.convention
+    assert verdict.conduct == ()
+    file.write_text("import numpy as np\n" + DROPOUTS[name].replace("return dout * ", "return "))
+    verdict = check_pair(layer, file, seed=0, version="1").verdict
+    assert [f.standing for f in verdict.forward] == ["ok"]
+    assert [g.standing for g in verdict.gradients] == ["wrong"]
