@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_words import position_tree
 from gradtool.ir.dims import Dim, total
@@ -64,7 +65,12 @@ def contracted(module: ModuleNames, tree: Tree) -> Tree:
     if isinstance(tree, Call) and tree.op == "einsum" and len(tree.args) == 3:
         pair = _pair(tree)
         if pair is not None:
-            found = _stack(pair) or _windowed(module, pair) or _windowed(module, pair.turned)
+            found = (
+                _stack(pair)
+                or _windowed(module, pair)
+                or _windowed(module, pair.turned)
+                or _flat(module, pair)
+            )
             return found if found is not None else tree
     return tree
 
@@ -147,6 +153,45 @@ def _windowed(module: ModuleNames, pair: _Pair) -> Tree | None:
     second = call("transpose", stack, Items((integer(0), integer(2), integer(1))))
     total = Call("sum", (call("matmul", first, second),), (("axis", integer(0)),))
     return call("reshape", total, shape)
+
+
+def _flat(module: ModuleNames, pair: _Pair) -> Tree | None:
+    """One product over several summed axes: ``X.reshape(N * T, D).T @ dY.reshape(N * T, C)``.
+
+    The larger array keeps the order of its memory, so that at most the smaller one is copied.
+    (64x32x256 with 64x32x1024 in float64, one thread: 15 ms, and 18 with einsum.)
+    """
+    left, right = pair.own(pair.a), pair.own(pair.b)
+    if pair.shared or len(pair.summed) < 2 or not left or not right:
+        return None
+    if pair.out not in (left + right, right + left):
+        return None
+    if any(isinstance(o.tree, Name) and o.tree.id in module.windows for o in (pair.a, pair.b)):
+        return None
+    try:
+        shapes = [module.shape(operand.tree) for operand in (pair.a, pair.b)]
+    except OpError:
+        return None
+    sizes = dict(zip(pair.a.letters + pair.b.letters, (*shapes[0], *shapes[1]), strict=True))
+    large = pair.a if volume(module, shapes[0]) > volume(module, shapes[1]) else pair.b
+    summed = "".join(c for c in large.letters if c in pair.summed)
+    if summed not in large.letters:
+        return None
+
+    def matrix(operand: _Operand, own: str, rows: str) -> Tree:
+        """The array as a matrix with the group `rows` first; transposed rather than copied."""
+        groups = (own, summed) if operand.letters.startswith(own) else (summed, own)
+        shape = Items(tuple(dim_tree(total(sizes[c] for c in group)) for group in groups))
+        made = call("reshape", operand.ordered("".join(groups)), shape)
+        return made if groups[0] == rows else call("transpose", made)
+
+    if pair.out == left + right:
+        whole = call("matmul", matrix(pair.a, left, left), matrix(pair.b, right, summed))
+    else:
+        whole = call("matmul", matrix(pair.b, right, right), matrix(pair.a, left, summed))
+    if len(left) == len(right) == 1:
+        return whole
+    return call("reshape", whole, Items(tuple(dim_tree(sizes[c]) for c in pair.out)))
 
 
 def _columns(

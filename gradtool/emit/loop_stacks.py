@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gradtool.derive.line import Block, Step, target_name
+from gradtool.emit.array_contract import contracted
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.index import Tensor
@@ -73,7 +74,7 @@ def stacked(module: ModuleNames, block: Block) -> Block:
         empty = out in begins and _zeros(begins[out].tree)
         if empty:
             gone.add(out)
-        tree = _einsum(block, found, kept)
+        tree = contracted(module, _einsum(block, found, kept))
         shape = begins[out].shape if out in begins else module.tensor(out).shape
         after.append(Step(Name(out), "=" if empty else "+=", tree, shape, tree))
     before = [s for s in block.before if target_name(s.target) not in gone]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from gradtool.derive.line import Block, target_name
 from gradtool.derive.line import Step as Printed
 from gradtool.derive.naming import telling_name
+from gradtool.emit.loop_repeats import without_repeats
 from gradtool.emit.loop_stacks import stacked
 from gradtool.emit.numpy_index import line_steps, needs_index
 from gradtool.emit.numpy_layout import assignment
@@ -129,7 +130,9 @@ def backward_loop(module: ModuleNames, block: Block, results: Sequence[str]) -> 
     table = {old: Name(new) for old, new in local.items()}
     reads: set[str] = set()
     start = [line for step in block.before for line in _written(module, step, step.tree, reads)]
-    trees = [replace_names(step.inner, table) for step in block.steps]
+    lines = [(step, replace_names(step.inner, table)) for step in block.steps]
+    lines = without_repeats(module, block, lines, _in_index)
+    trees = [tree for _, tree in lines]
     apart = {n for tree in trees if _in_index(tree) for n in names(tree)}
     top: list[str] = []
     entries: dict[str, Tree] = {}
@@ -140,12 +143,13 @@ def backward_loop(module: ModuleNames, block: Block, results: Sequence[str]) -> 
         elif count:
             top += _assigned(module, new, block.entries[old], reads)
     inside: list[str] = []
-    for step, tree in zip(block.steps, trees, strict=True):
+    for step, tree in lines:
         inside += _written(module, step, replace_names(tree, entries), reads)
     end = [line for step in block.after for line in _written(module, step, step.tree, reads)]
     header = _header(module, block, reads)
     text = [*start, header, *(_INDENT + line for line in (*top, *inside)), *end]
-    own = {module.python(target_name(s.target)) for s in (*block.before, *block.steps)}
+    own = {module.python(target_name(s.target)) for s in block.before}
+    own |= {module.python(target_name(s.target)) for s, _ in lines}
     own |= {*local.values(), index}
     spelled = [module.python(name) for name in results]
     return _results(spelled, text, reads - own - set(spelled))

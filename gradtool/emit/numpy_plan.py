@@ -13,6 +13,7 @@ from gradtool.emit.array_seed import seeded
 from gradtool.emit.numpy_closed import ClosedLines
 from gradtool.emit.numpy_functions import Function, Signature, backward_function, forward_function
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
+from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_loops import backward_loop, forward_loop
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_optimise import optimised
@@ -334,8 +335,11 @@ class _Planner:
         found = read_sizes(sizes, shapes)
         if "dtype" in needed:
             real = [n for n, shape in shapes if shape and self._is_real(n)]
+            # What the forward pass made last depends on the most of it.
+            own = [n for n in real if n in made]
+            real = [n for n in real if n not in own[:-1]]
             if real:
-                found.append(Step("dtype", (f"dtype = {real[0]}.dtype",), frozenset({real[0]})))
+                found.append(_dtype(real))
         known = {name for step in found for name in step.defines.split(", ")}
         cache = arrays + [n for n in [*sizes, *constants, "dtype"]
                           if n in needed and n not in known]  # fmt: skip
@@ -346,10 +350,7 @@ class _Planner:
         asked = [n for n in map(self.module.python, self.sizes) if n in wanted and n not in made]
         head = read_sizes(asked, input_shapes)
         if "dtype" in wanted:
-            source = next((n for n, v in self.inputs.items()
-                           if v.shape and v.dtype == "real"), None)  # fmt: skip
-            text = f"dtype = {source}.dtype" if source else "dtype = np.dtype(float)"
-            head.append(Step("dtype", (text,), frozenset()))
+            head.append(_dtype([n for n, v in self.inputs.items() if v.shape and v.dtype == "real"]))
         got = {name for step in head for name in step.defines.split(", ")}
         keywords = tuple(n for n in asked if n not in got)
         return [*head, *forward], [*found, *backward], tuple(cache), keywords
@@ -375,6 +376,16 @@ class _Planner:
 
     def _outputs(self) -> tuple[str, ...]:
         return tuple(self.module.python(name) for name in self.graph.outputs)
+
+
+def _dtype(arrays: Sequence[str]) -> Step:
+    """The type of what is allocated: that of the arrays together, and never an integer.
+
+    An array of integers would take the fractions that are put into it as 0.
+    """
+    given = [Name(name) for name in arrays]
+    tree = call("np.result_type", *given, Name("float" if not given else "0.0"))
+    return Step("dtype", assignment("dtype", "=", tree), frozenset(arrays))
 
 
 def _scatters(tree: Tree) -> bool:
