@@ -13,16 +13,16 @@ array cannot hold what is divided into it later.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from gradtool.emit.array_forms import Form, NotBroadcast, broadcast
-from gradtool.emit.array_text import Writer
+from gradtool.emit.array_text import Made, Operator, Writer
 from gradtool.emit.numpy_steps import Write
 from gradtool.ir.tree import Call, Name, Number, Tree, call, children, names
 from gradtool.ops.scalar import FUNCTIONS
 
 _UPDATES = {"add": "+=", "sub": "-=", "mul": "*=", "div": "/="}
-_FEWEST = 2  # updates; below, one line is as good
+FEWEST = 2  # updates; below, one line is as good
 
 _INEXACT = ("div", "mean", "var", "std", "sqrt", "softmax", "log_softmax", "logsumexp", "norm",
             "inv", "det", "cholesky", "solve", "logdet", "inverse_cholesky",
@@ -50,11 +50,16 @@ def in_place(writer: Writer, name: str, form: Form, inexact: Collection[str]) ->
             fresh = True
     except NotBroadcast:
         return None
-    if have != shape or len(rest) < _FEWEST or not is_inexact(tree, inexact):
+    if have != shape or len(rest) < FEWEST or not is_inexact(tree, inexact):
         return None
     if any(name in names(part.tree) for _, part in rest):
         return None
-    return [Write(tree), *(Write(part.tree, _UPDATES[operator]) for operator, part in rest)]
+    return [Write(tree), *updates(rest)]
+
+
+def updates(rest: Iterable[tuple[Operator, Made]]) -> list[Write]:
+    """The lines that work in an array."""
+    return [Write(part.tree, _UPDATES[operator]) for operator, part in rest]
 
 
 def is_inexact(tree: Tree, inexact: Collection[str]) -> bool:

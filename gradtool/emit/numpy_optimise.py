@@ -14,6 +14,7 @@ from gradtool.emit.array_cost import cost_as_written
 from gradtool.emit.array_forms import Form, Leaf, NotBroadcast, Product, Total
 from gradtool.emit.array_inplace import in_place, is_inexact
 from gradtool.emit.array_read import Reader
+from gradtool.emit.array_reuse import Source, reused
 from gradtool.emit.array_share import (
     changed,
     key,
@@ -44,11 +45,19 @@ class _Line:
     printed: float
 
 
-def optimised(module: ModuleNames, steps: Sequence[Step], inexact: Collection[str]) -> list[Step]:
+def optimised(
+    module: ModuleNames,
+    steps: Sequence[Step],
+    inexact: Collection[str],
+    upstream: Collection[str],
+    results: Collection[str],
+) -> list[Step]:
     """The same results in fewer passes over memory.
 
     Args:
         inexact: names that are floating point whatever the arguments are.
+        upstream: names of upstream gradients, which are made floating point where that matters.
+        results: names that are returned.
     """
     writer = Writer(module)
     reader = Reader(module, writer.improved)
@@ -68,7 +77,13 @@ def optimised(module: ModuleNames, steps: Sequence[Step], inexact: Collection[st
         first = result[-1].writes[:1]
         if first and not first[0].raw and is_inexact(first[0].value, known):
             known.add(step.defines)
-    return ordered(result)
+    sources = {n: Source(writer.settled(f), (), None) for n, f in new.items()}
+    for name, line in lines.items():
+        first, *rest = line.step.writes
+        if first.wrap is None:
+            form = writer.settled(forms[name])
+            sources[name] = Source(form, tuple(rest), line.step.tree)
+    return reused(module, writer, ordered(result), sources, known, upstream, results)
 
 
 def _line(reader: Reader, step: Step) -> _Line | None:

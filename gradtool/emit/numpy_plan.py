@@ -109,8 +109,11 @@ class _Planner:
         forward = with_products(self.module, forward)
         backward = with_products(self.module, self._seeded(once(backward)))
         backward = shared(self.module, backward)
-        backward = _reached(optimised(self.module, backward, self._inexact(forward)),
-                            self._results())  # fmt: skip
+        upstream = () if self.module.seed is not None else tuple(self._upstream_names())
+        backward = optimised(
+            self.module, backward, self._inexact(forward), upstream, self._results()
+        )
+        backward = _reached(backward, self._results())
         forward, backward = self._early(forward, backward)
         forward, backward, cache, keywords = self._meet(forward, backward)
         results = tuple(self.module.python(field) for field, _, _ in self._fields())
@@ -350,7 +353,9 @@ class _Planner:
         asked = [n for n in map(self.module.python, self.sizes) if n in wanted and n not in made]
         head = read_sizes(asked, input_shapes)
         if "dtype" in wanted:
-            head.append(_dtype([n for n, v in self.inputs.items() if v.shape and v.dtype == "real"]))
+            head.append(
+                _dtype([n for n, v in self.inputs.items() if v.shape and v.dtype == "real"])
+            )
         got = {name for step in head for name in step.defines.split(", ")}
         keywords = tuple(n for n in asked if n not in got)
         return [*head, *forward], [*found, *backward], tuple(cache), keywords

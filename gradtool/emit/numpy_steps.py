@@ -28,6 +28,7 @@ class Write:
         place: what stands in the brackets on the left side, in NumPy's words.
         wrap: what is done with the right side once it is in NumPy's words.
         raw: whether `value` is in NumPy's words already.
+        spare: whether `value` is the name of an own array that nothing needs any more.
     """
 
     value: Tree
@@ -35,6 +36,7 @@ class Write:
     place: tuple[Tree, ...] = ()
     wrap: Callable[[Tree], Tree] | None = None
     raw: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,14 @@ def written(
             tree = numpy_tree(write.value, module)
         if write.wrap is not None:
             tree = write.wrap(tree)
-        if len(writes) > 1 and not trees:
+        if len(writes) > 1 and not trees and not write.spare:
             assert is_new(tree), f"{spelled} would be changed in place, but is not an own array"
         target: Tree = Name(spelled)
         if write.place:
             target = call("getitem", target, Items(write.place))
         code += assignment(numpy_text(target), write.operator, tree)
+        if write.spare:
+            code[-1] += "  # not needed any more"
         reads |= names(tree) | names(target)
         trees.append(tree)
     plain = trees[0] if len(writes) == 1 and not writes[0].place else None
