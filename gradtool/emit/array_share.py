@@ -117,6 +117,32 @@ def total_as(name: str, whole: Total, wanted: Total) -> Leaf:
     return Leaf(call("getitem", Name(name), Items(tuple(kept))), shape)
 
 
+def with_vectors(forms: Mapping[str, Form]) -> dict[str, Form]:
+    """Sums along the last axis of a line ``dY * gamma`` as the product ``dY @ gamma``.
+
+    BLAS reads dY once for it.
+    """
+    scaled = {n: f for n, f in forms.items() if isinstance(f, Product) and _by_vector(f)}
+
+    def change(part: Form) -> Form | None:
+        match part:
+            case Total(body=Leaf(tree=Name(id=name), shape=shape), axes=axes) if (
+                name in scaled and axes == (len(shape) - 1,)
+            ):
+                return Total(scaled[name], axes, part.keep, part.shape)
+        return None
+
+    return {n: changed(f, change) for n, f in forms.items()}
+
+
+def _by_vector(form: Product) -> bool:
+    """An array times a vector along its last axis, and nothing else."""
+    shapes = [f.shape for f, exponent in form.factors if exponent == 1]
+    if form.coefficient != 1 or len(shapes) != 2 or len(form.factors) != 2:
+        return False
+    return len(form.shape) > 1 and {form.shape, form.shape[-1:]} == set(shapes)
+
+
 def shared_product(forms: Mapping[str, Form], volume: Callable[[Form], int]) -> Form | None:
     """The product of two factors whose own array saves the most passes over memory."""
     gain: Counter[str] = Counter()

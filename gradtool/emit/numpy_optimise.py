@@ -22,6 +22,7 @@ from gradtool.emit.array_share import (
     repeated_values,
     shared_product,
     total_as,
+    with_vectors,
     without_product,
 )
 from gradtool.emit.array_sizes import volume
@@ -130,7 +131,8 @@ def _share(module: ModuleNames, writer: Writer, forms: dict[str, Form]) -> dict[
                 return total_as(name, source, form)
         return None
 
-    return {n: changed(f, lambda part, n=n: named(n, part)) for n, f in forms.items()}  # type: ignore[misc]
+    forms = {n: changed(f, lambda part, n=n: named(n, part)) for n, f in forms.items()}  # type: ignore[misc]
+    return with_vectors(forms)
 
 
 def _name(module: ModuleNames, writer: Writer, form: Form) -> str:
