@@ -1,6 +1,8 @@
 """The backward passes of one layer, timed in turns in one process: `emitted` starts it.
 
-    python -m tests.benchmarks.emitted_once affine float64 15
+    python -m tests.benchmarks.emitted_once affine float64 15 0
+
+The last number says who goes first.
 
 All of them get the same values and the same upstream gradient, and must agree before a time of
 theirs is taken.  The forward pass is done before.  Time is processor time, with one thread.
@@ -15,7 +17,6 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,17 @@ Backward = Callable[[Any], Any]
 
 
 def main() -> None:
-    """Print {contestant: {seconds, bytes}}, bytes null where memory is not NumPy's."""
-    case, dtype, runs = sys.argv[1:]
-    print(json.dumps(measure(case, dtype, int(runs))))
+    """Print the title of the layer and {contestant: {seconds, bytes}}.
+
+    There is a number of seconds for each turn; bytes is null where memory is not NumPy's.
+    """
+    case, dtype, runs, first = sys.argv[1:]
+    passes = measure(case, dtype, int(runs), int(first))
+    print(json.dumps({"title": CASES[case].title, "passes": passes}))
 
 
-def measure(name: str, dtype: str, runs: int) -> dict[str, dict[str, float | None]]:
-    """Time and peak memory of every backward pass that is there.
+def measure(name: str, dtype: str, runs: int, first: int) -> dict[str, dict[str, Any]]:
+    """Times and peak memory of every backward pass that is there.
 
     Raises:
         AssertionError: two of them do not agree.
@@ -57,6 +62,7 @@ def measure(name: str, dtype: str, runs: int) -> dict[str, dict[str, float | Non
     seconds: dict[str, list[float]] = {who: [] for who in passes}
     gc.disable()
     order = list(passes)
+    order = order[first % len(order) :] + order[: first % len(order)]
     for _ in range(runs):
         for who in order:
             started = time.process_time()
@@ -65,7 +71,7 @@ def measure(name: str, dtype: str, runs: int) -> dict[str, dict[str, float | Non
         order.append(order.pop(0))  # nobody always runs on the caches that another one left
     return {
         who: {
-            "seconds": median(seconds[who]),
+            "seconds": seconds[who],
             "bytes": None if who == "torch" else _peak(passes[who], upstream),
         }
         for who in passes

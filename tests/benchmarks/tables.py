@@ -18,6 +18,12 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join([title, *lines, ""])
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a Markdown page; the first column to the left, the others to the right."""
+    rules = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rules, *rows))
+
+
 def milliseconds(seconds: float | None) -> str:
     """Three significant digits or so; a dash for what was not measured."""
     if seconds is None:

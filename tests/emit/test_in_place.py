@@ -61,6 +61,63 @@ def test_batch_norm_walks_four_times_through_its_gradient() -> None:
     assert '    dgamma = np.einsum("nd,nd->d", dY, xhat)' in lines
 
 
+ATTENTION = """
+layer: attention_heads
+inputs: {Q: [A, M, E], K: [A, T, E], V: [A, T, F]}
+forward: |
+  S = Q @ K.transpose(0, 2, 1) / sqrt(E)
+  P = softmax(S)
+  O = P @ V
+"""
+
+
+def test_an_array_that_nothing_needs_any_more_is_worked_in() -> None:
+    lines = _backward(ATTENTION)
+    start = lines.index("dP = dO @ V.transpose(0, 2, 1)")
+    assert lines[start + 2 : start + 5] == [
+        "dS = dP  # not needed any more",
+        "dS -= np.vecdot(dP, P)[..., None]",
+        "dS *= P",
+    ]
+
+
+def test_an_array_that_is_still_read_is_not_worked_in() -> None:
+    # dZ is read by dB after dA has been made of it, and its transpose is a view.
+    text = (
+        "layer: l\ninputs: {X: [N, D], W: [D, C], A: [N, C], B: [C]}\n"
+        "forward: |\n  Z = X @ W\n  Y = softmax(Z * A + B)\n"
+    )
+    reference = reference_for(load_text(text, "l.yaml"))
+    for sizes in small_sets(reference)[:2]:
+        run_locked(reference, sizes)
+    results = [line for line in _backward(text) if "not needed any more" in line]
+    assert all("dZ " not in line for line in results)
+
+
+def test_a_function_of_one_step_is_computed_once() -> None:
+    text = (
+        "layer: l\ninputs: {X: [N, T], c: [N]}\nforward: |\n  h = c\n"
+        "  for t in range(T):\n      h = h * X[:, t] + tanh(h) * sin(tanh(h))\n"
+    )
+    lines = _backward(text)
+    assert sum(line.count("np.tanh(") for line in lines) == 1
+    reference = reference_for(load_text(text, "l.yaml"))
+    for sizes in small_sets(reference)[:2]:
+        run_locked(reference, sizes)
+
+
+def test_several_summed_axes_are_one_product() -> None:
+    text = (
+        "layer: l\ninputs: {X: [N, T, D], Z: [T, N, C]}\nforward: Y = einsum('ntd,tnc->cd', X, Z)\n"
+    )
+    compiled = reference_for(load_text(text, "l.yaml")).compiled.text
+    assert ".reshape(N * T, " in compiled or ".reshape(T * N, " in compiled
+    assert "np.einsum" not in compiled.split("def backward")[0]
+    reference = reference_for(load_text(text, "l.yaml"))
+    for sizes in small_sets(reference)[:2]:
+        run_locked(reference, sizes)
+
+
 def test_a_sum_of_products_along_rows_is_one_pass() -> None:
     lines = _backward("layer: l\ninputs: {X: [N, D], s: [N]}\nforward: Y = X * s[:, None]\n")
     assert "ds = np.vecdot(dY, X)" in lines or "ds = np.vecdot(X, dY)" in lines

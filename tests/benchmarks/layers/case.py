@@ -63,41 +63,41 @@ _NORM_SIZES = {"gamma": (512,), "beta": (512,)}
 
 CASES: Mapping[str, Case] = {
     "affine": Case(
-        "affine 256x1024x1024",
+        "affine 256×1024×1024",
         "affine",
         {"X": (256, 1024), "W": (1024, 1024), "b": (1024,)},
     ),
     "batch_norm": Case(
-        "batch norm 256x1024",
+        "batch norm 256×1024",
         "batch_norm",
         {"X": (256, 1024), "gamma": (1024,), "beta": (1024,)},
     ),
-    "layer_norm": Case("layer norm 64x128x512", _LAYER_NORM, {"X": (64, 128, 512), **_NORM_SIZES}),
+    "layer_norm": Case("layer norm 64×128×512", _LAYER_NORM, {"X": (64, 128, 512), **_NORM_SIZES}),
     "softmax_ce": Case(
-        "softmax cross-entropy 512x10000",
+        "softmax cross-entropy 512×10000",
         "softmax_cross_entropy",
         {"S": (512, 10000)},
         {"y": ((512,), 10000)},
     ),
     "conv2d": Case(
-        "conv2d 32x16x32x32, 32 3x3 filters",
+        "conv2d 32×16×32×32, 32 filters 3×3",
         "conv2d",
         {"X": (32, 16, 32, 32), "F": (32, 16, 3, 3), "b": (32,)},
         constants={"stride": 1, "pad": 1},
     ),
     "attention": Case(
-        "attention 8 heads x 256 x 64",
+        "attention 8 heads × 256 × 64",
         _ATTENTION,
         {"Q": (8, 256, 64), "K": (8, 256, 64), "V": (8, 256, 64)},
     ),
     "max_pool": Case(
-        "max pool 2x2, 32x32x32x32",
+        "max pool 2×2 of 32×32×32×32",
         "max_pool2d",
         {"X": (32, 32, 32, 32)},
         constants={"size": 2, "stride": 2},
     ),
     "lstm": Case(
-        "LSTM, 32 steps of 64x256, state 256",
+        "LSTM 32 steps, 64×256, state 256",
         "lstm",
         {"X": (64, 32, 256), "h0": (64, 256), "Wx": (256, 1024), "Wh": (256, 1024), "b": (1024,)},
         scale=1 / 16,
