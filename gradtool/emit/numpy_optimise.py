@@ -80,8 +80,8 @@ def optimised(
             known.add(step.defines)
     sources = {n: Source(writer.settled(f), (), None) for n, f in new.items()}
     for name, line in lines.items():
-        first, *rest = line.step.writes
-        if first.wrap is None:
+        start, *rest = line.step.writes
+        if start.wrap is None:
             form = writer.settled(forms[name])
             sources[name] = Source(form, tuple(rest), line.step.tree)
     return reused(module, writer, ordered(result), sources, known, upstream, results)

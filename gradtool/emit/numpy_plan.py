@@ -339,8 +339,8 @@ class _Planner:
         if "dtype" in needed:
             real = [n for n, shape in shapes if shape and self._is_real(n)]
             # What the forward pass made last depends on the most of it.
-            own = [n for n in real if n in made]
-            real = [n for n in real if n not in own[:-1]]
+            earlier = [n for n in real if n in made][:-1]
+            real = [n for n in real if n not in earlier]
             if real:
                 found.append(_dtype(real))
         known = {name for step in found for name in step.defines.split(", ")}

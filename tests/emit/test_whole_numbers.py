@@ -53,11 +53,11 @@ def test_integers_give_what_floating_point_numbers_give(name: str) -> None:
     shapes = [np.shape(y) for y in _several(expected, number)]
     upstream = [rng.integers(1, 4, shape) if shape else 2 for shape in shapes]
     inexact = [np.asarray(u, float) if np.ndim(u) else float(u) for u in upstream]
-    gradients = reference.compiled.backward(*_given(upstream), cache)
-    right = reference.compiled.backward(*_given(inexact), exact_cache)
+    gradients = reference.compiled.backward(_given(upstream), cache)
+    right = reference.compiled.backward(_given(inexact), exact_cache)
     for one, other in zip(gradients, right, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-def _given(upstream: list[Any]) -> list[Any]:
-    return upstream if len(upstream) == 1 else [tuple(upstream)]
+def _given(upstream: list[Any]) -> Any:
+    return upstream[0] if len(upstream) == 1 else tuple(upstream)
