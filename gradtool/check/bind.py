@@ -59,12 +59,13 @@ class Binding:
 
     def mentions(self, name: str) -> bool:
         """Whether a snippet reads or writes a name."""
-        return any(name == node.id for node in self._names())
+        return any(name in _names_in(text) for text in self._parts())
 
     def called(self, found: Inventory) -> tuple[Called, ...]:
         """The user's functions that the snippets call, in order, with their lines."""
         lines = found.lines
-        used = dict.fromkeys(node.id for node in self._names() if node.id in lines)
+        names = dict.fromkeys(name for text in self._parts() for name in _names_in(text))
+        used = [name for name in names if name in lines]
         return tuple(Called(name, lines[name]) for name in used)
 
     def missing(self, known: Iterable[str]) -> tuple[str, ...]:
@@ -80,23 +81,28 @@ class Binding:
         ]
         return tuple(dict.fromkeys(name for name in calls if name not in there))
 
-    def _names(self) -> Iterator[ast.Name]:
-        for tree in self._trees():
-            yield from (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    def _parts(self) -> Iterator[str]:
+        for text in (self.setup, self.forward, self.backward, *self.grads.values()):
+            yield (text or "").strip()
 
     def _trees(self) -> Iterator[ast.AST]:
-        for text in (self.setup, self.forward, self.backward, *self.grads.values()):
-            tree = _parsed((text or "").strip())
-            if tree is not None:
-                yield tree
+        yield from (tree for text in self._parts() if (tree := _parsed(text)) is not None)
 
 
-@lru_cache(maxsize=256)  # asked for every name of every probe
+@lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):  # the worker reports it, with its place
         return None
+
+
+@lru_cache(maxsize=256)  # asked for every name of every probe
+def _names_in(text: str) -> Mapping[str, None]:
+    """The names that a text reads or writes, in the order in which a walk meets them."""
+    tree = _parsed(text)
+    nodes = ast.walk(tree) if tree is not None else ()
+    return dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name))
 
 
 def from_check(check: Check) -> Binding:

@@ -62,6 +62,8 @@ def of_repetition(
 
 
 def _agree(first: Run, second: Run) -> bool:
+    if first.raw and first.raw == second.raw:
+        return True
     return _same(_arrays(first), _arrays(second))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,11 @@ def convert(value: Any, max_bytes: int, keep_complex: bool = False) -> Value:
         return Value("object", str(raw.dtype), raw.shape, detail=str(raw.dtype))
     if raw.size * 8 > max_bytes:
         return Value("large", str(raw.dtype), raw.shape)
-    dtype = str(raw.dtype)
+    dtype = _name(raw.dtype)
     return Value("array", dtype, raw.shape, np.array(raw, dtype=np.float64, order="C"))
+
+
+_name = lru_cache(maxsize=64)(str)  # NumPy puts the name of a dtype together anew each time
 
 
 def _plain(value: Any) -> Any:

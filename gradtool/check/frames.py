@@ -31,10 +31,14 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message: JSON values and named arrays (float64, int64, bool or complex128, C order)."""
+    """A message: JSON values and named arrays (float64, int64, bool or complex128, C order).
+
+    `raw` are its bytes where the same message is expected again, else nothing.
+    """
 
     header: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
+    raw: bytes = b""
 
 
 def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -63,7 +67,7 @@ def prefix(data: bytes, max_payload: int) -> tuple[int, int]:
     return header, payload
 
 
-def decode(text: bytes, payload: bytes) -> Frame:
+def decode(text: bytes, payload: bytes | memoryview) -> Frame:
     """A frame from its two parts.
 
     Raises:
@@ -107,7 +111,26 @@ def whole(data: bytes, max_payload: int) -> Frame:
     if len(data) != PREFIX.size + header + payload:
         raise FrameError("the announced lengths do not fit the bytes")
     middle = PREFIX.size + header
-    return decode(data[PREFIX.size : middle], data[middle:])
+    return decode(data[PREFIX.size : middle], memoryview(data)[middle:])
+
+
+def several(data: bytes) -> tuple[bytes, ...]:
+    """The frames in a row of them, unread.
+
+    Raises:
+        FrameError: the lengths that they announce do not fit the bytes.
+    """
+    found, start = [], 0
+    while start < len(data):
+        if len(data) - start < PREFIX.size:
+            raise FrameError("the bytes are not a frame")
+        header, payload = prefix(data[start : start + PREFIX.size], len(data))
+        end = start + PREFIX.size + header + payload
+        if end > len(data):
+            raise FrameError("a frame announces more bytes than were sent")
+        found.append(data[start:end])
+        start = end
+    return tuple(found)
 
 
 def read_frame(read: Callable[[int], bytes], max_payload: int) -> Frame | None:

@@ -93,8 +93,9 @@ def load(path: Path, options: Options) -> Loaded:
     # A plain import of helper modules must not leave byte code of converted ones behind.
     sys.path_hooks[:] = [hook for hook in sys.path_hooks if not isinstance(hook, Importer)]
     sys.path_hooks.insert(0, _importer(path, home, options, tell))
+    tops = f"{home.root}{os.sep}", f"{path.parent}{os.sep}"
     for folder in list(sys.path_importer_cache):
-        if Path(folder).is_relative_to(home.root) or Path(folder).is_relative_to(path.parent):
+        if f"{folder}{os.sep}".startswith(tops):
             del sys.path_importer_cache[folder]
     install_numpy_aliases(tell)
     install_finders(texts, mine, tell)

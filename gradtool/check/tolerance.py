@@ -67,6 +67,15 @@ class Expected:
     double: Bounded
     _moves: Moved
     _made: dict[str, Bounded] = field(default_factory=dict, compare=False, repr=False)
+    _finite: list[bool] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def finite(self) -> bool:
+        """Whether every right number is finite."""
+        if not self._finite:
+            arrays = (*self.outputs.values(), *self.gradients.values())
+            self._finite.append(all(bool(np.isfinite(array).all()) for array in arrays))
+        return self._finite[0]
 
     @property
     def outputs(self) -> Arrays:

@@ -17,10 +17,13 @@ class CodecError(ValueError):
 
 def to_data(value: object) -> Any:
     """What `json.dumps` takes; a frozenset becomes a sorted list."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, tuple | list):
         return [to_data(item) for item in value]
+    kind: type[Any] = type(value)
+    if dataclasses.is_dataclass(kind):
+        return {name: to_data(getattr(value, name)) for name in _names(kind)}
     if isinstance(value, frozenset | set):
         return sorted(to_data(item) for item in value)
     return value
@@ -68,6 +71,11 @@ def _read(kind: Any, data: object) -> Any:
     if kind in (int, str, bool) and type(data) is kind:
         return data
     raise CodecError(f"expected {kind}")
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
 
 
 @cache

@@ -14,6 +14,7 @@ from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of
 from gradtool.check.process import WorkerLost
+from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Trouble
 from gradtool.check.session import CheckTrouble, Session, clean
@@ -22,6 +23,7 @@ from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
 from gradtool.lint.findings import End
+from gradtool.lint.foresight import Foreseeing, Foresight
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.result import Finding
@@ -81,22 +83,33 @@ class Desk:
         folder: Path,
         file: str,
         *,
+        room: Path,
         questions: int,
         seed: int,
         version: str,
         causes: Causes,
+        answers: Recall,
+        foresight: Foresight,
     ) -> None:
-        """`questions` will be asked: the worker as a whole gets the time of all of them."""
+        """`questions` will be asked: the worker as a whole gets the time of all of them.
+
+        `room` holds `folder` and nothing else, and is what the worker may read.
+        """
         self.cpu_seconds = 0.0
         self.peak_bytes = 0
         self._zygote = zygote
         self._assignment = assignment
         self._loading = loading
         self._folder = folder
+        self._room = room
         self._file = file
         self._seed = seed
         self._version = version
         self._causes = causes
+        self._answers = answers
+        self._foresight = foresight
+        self._ahead: Foreseeing | None = None
+        self._plainly = False
         limits = assignment.limits
         self._seconds = limits.wall_seconds
         self._limits = Limits(
@@ -127,24 +140,12 @@ class Desk:
         """The judgement on one question; never raises for what is in the file."""
         layer = reference.spec.name
         try:
-            session = self._loaded()
+            self._loaded()
             self._clock = Clock(self._seconds)
-            bindings = bindings_of(
-                reference,
-                session,
-                Wanted(question.function),
-                Path(self._file).name,
-                self._seed,
-            )
-            judgement = judge(
-                reference,
-                session,
-                bindings,
-                file=self._file,
-                seed=self._seed,
-                version=self._version,
-            )
-            found = self._means(reference, session, judgement)
+            judgement, found = self._judged(question, reference)
+            if self._ahead is not None and self._ahead.rushed:
+                # Lost on the way through a script: what counts is how it answers one by one.
+                judgement, found = self._again(question, reference, self._clock)
             judgement = self._placed(self._causes.told(question.name, reference, judgement))
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
@@ -164,6 +165,45 @@ class Desk:
             found = (*means.imports(self._imports), *found)
         return Judged(judgement, end, tuple(dict.fromkeys(found)))
 
+    def _judged(
+        self, question: Question, reference: Reference
+    ) -> tuple[Judgement, tuple[Finding, ...]]:
+        session = self._loaded()
+        if self._ahead is not None:
+            self._ahead.patient = False
+        bindings = bindings_of(
+            reference,
+            session,
+            Wanted(question.function),
+            Path(self._file).name,
+            self._seed,
+        )
+        judgement = judge(
+            reference,
+            session,
+            bindings,
+            file=self._file,
+            seed=self._seed,
+            version=self._version,
+        )
+        found = self._means(reference, session, judgement)
+        if self._ahead is not None and not self._end():
+            self._ahead.learn(right=judgement.verdict.verdict == "pass")
+        return judgement, found
+
+    def _again(
+        self, question: Question, reference: Reference, clock: Clock
+    ) -> tuple[Judgement, tuple[Finding, ...]]:
+        """The same in a new worker, without a script, in the time that is left."""
+        self._leave()
+        self._plainly = True
+        try:
+            self._loaded()
+            self._clock = clock
+            return self._judged(question, reference)
+        finally:
+            self._plainly = False
+
     def _loaded(self) -> Session:
         if self._unloadable is not None:
             raise self._unloadable[0]
@@ -178,6 +218,7 @@ class Desk:
                 seconds=self._seconds,
                 start=self._start,
                 spare=self._spare,
+                answers=self._answers,
             )
             try:
                 self._look()
@@ -192,17 +233,17 @@ class Desk:
             self._session = session
         return self._session
 
-    def _start(self) -> Boxed:
+    def _start(self) -> Boxed | Foreseeing:
         self._account()
         self._clock = Clock(self._seconds * _IMPORT_SHARE)
-        paths = (self._folder,)
-        worker = self._zygote.run(ENTRY, paths, self._limits)
+        worker = self._zygote.run(ENTRY, (self._room,), self._limits)
         self._worker = Boxed(worker, lambda: self._clock)
-        return self._worker
+        self._ahead = None if self._plainly else Foreseeing(self._worker, self._foresight)
+        return self._ahead or self._worker
 
     def _spare(self) -> Boxed:
         """A worker beside the one that counts, as confined as that."""
-        worker = self._zygote.run(ENTRY, (self._folder,), self._limits)
+        worker = self._zygote.run(ENTRY, (self._room,), self._limits)
         return Boxed(worker, lambda: self._clock)
 
     def _look(self) -> None:
@@ -235,6 +276,8 @@ class Desk:
         point = judgement.points[0]
         probe = point.probe
         if verdict.verdict != "pass":  # the worker has the last binding that was tried
+            if self._ahead is not None:
+                self._ahead.patient = True
             bind(session, reference, judgement.binding)
         header = {
             "op": "count",
@@ -244,9 +287,10 @@ class Desk:
             "watch": False,
             "forward_only": False,
         }
-        assert self._worker is not None
+        worker = self._ahead or self._worker
+        assert worker is not None
         try:
-            reply = self._worker.ask(header, probe.arrays, probe.max_bytes).header
+            reply = worker.ask(header, probe.arrays, probe.max_bytes).header
         except WorkerLost:
             return (Finding("GT403", "the code ends the process when its calls are counted", line),)
         found: tuple[Finding, ...] = ()
@@ -292,7 +336,7 @@ class Desk:
         elif self._worker is not None:
             self._worker.close()
         self._account()
-        self._session, self._worker = None, None
+        self._session, self._worker, self._ahead = None, None, None
 
     def _account(self) -> None:
         if self._worker is not None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
 from gradtool.lint.credit import parts
 from gradtool.lint.desk import Desk, Judged, Loading, loading_of
 from gradtool.lint.findings import findings
+from gradtool.lint.foresight import Foresight
 from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.result import Answer, Finding, Graded
+from gradtool.lint.rooms import Rooms
 from gradtool.lint.rules import RULES
 from gradtool.lint.submissions import Staged, Submission, choose, shown_name, stage
 
+_MOST_ANSWERS = 16 << 20  # bytes
 _FORBIDDEN = ("GT401", "GT402", "GT403")
 
 
@@ -40,6 +42,8 @@ class Bench:
     version: str
     key: str
     causes: Causes = field(default_factory=Causes)
+    answers: Recall = field(default_factory=lambda: Recall(_MOST_ANSWERS))
+    foresight: Foresight = field(default_factory=Foresight)
 
 
 class Case:
@@ -49,16 +53,13 @@ class Case:
         key: of its content, the assignment and the version.
     """
 
-    def __init__(self, submission: Submission, bench: Bench) -> None:
+    def __init__(self, submission: Submission, bench: Bench, rooms: Rooms) -> None:
         self._submission = submission
         self._bench = bench
         self._stack = ExitStack()
-        folder = self._stack.enter_context(
-            # Beside no other submission, and under a name that none can guess.
-            tempfile.TemporaryDirectory(prefix="gradtool-", ignore_cleanup_errors=True)
-        )
+        self._room, folder = self._stack.enter_context(rooms.one())
         try:
-            self.staged: Staged = stage(submission, Path(folder).resolve())
+            self.staged: Staged = stage(submission, folder)
         except BaseException:
             self._stack.close()
             raise
@@ -92,10 +93,13 @@ class Case:
                 loading,
                 self.staged.folder,
                 file,
+                room=self._room,
                 questions=len(questions),
                 seed=bench.seed,
                 version=bench.version,
                 causes=bench.causes,
+                answers=bench.answers,
+                foresight=bench.foresight,
             )
             with desk:
                 for question in questions:

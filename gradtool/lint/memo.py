@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
 from gradtool.numeric.kinks import Closest
@@ -17,7 +18,8 @@ from gradtool.numeric.shake import Shake
 from gradtool.spec.model import LayerSpec
 
 _MOST = 4096
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 16 << 20
+_MOST_POINTS = 32 << 20
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,6 +28,9 @@ class Remembering:
     """A `Reference` in front of another one; equal arguments are evaluated once.
 
     What it returns is shared and cannot be written to. It may be used by several threads.
+
+    Attributes:
+        recall: points and what is right there, which are the same for every submission.
     """
 
     def __init__(self, reference: Reference) -> None:
@@ -35,6 +40,7 @@ class Remembering:
         self._bytes = 0
         self._drawn: dict[bytes, tuple[Arrays, Any]] = {}
         self._lock = threading.Lock()
+        self.recall = Recall(_MOST_POINTS)
         self.spec: LayerSpec = reference.spec
         self.outputs = reference.outputs
         self.output_shapes: Mapping[str, tuple[Dim, ...]] = reference.output_shapes
@@ -44,6 +50,11 @@ class Remembering:
     def graph(self) -> object:
         """The forward pass in index notation, for a diagnosis, where there is one."""
         return getattr(self._inner, "graph", None)
+
+    @property
+    def store(self) -> object:
+        """Where a diagnosis keeps what it has derived, if there is such a place."""
+        return getattr(self._inner, "store", None)
 
     def forward(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int | float]) -> Arrays:
         """Every output by name."""

@@ -10,6 +10,7 @@ from itertools import islice
 
 from gradtool.lint.grade import Bench, Case
 from gradtool.lint.result import Graded
+from gradtool.lint.rooms import Rooms
 from gradtool.lint.store import Store, graded_of
 from gradtool.lint.submissions import Submission
 
@@ -41,7 +42,7 @@ def grade_all(
     lock = threading.Lock()
 
     def one(submission: Submission) -> Done:
-        with Case(submission, bench) as case:
+        with Case(submission, bench, rooms) as case:
             line = store.find(submission.name, case.key)
             if line is not None:
                 return Done(graded_of(line), line, True)
@@ -50,7 +51,7 @@ def grade_all(
             return Done(graded, store.add(graded), False)
 
     waiting = iter(submissions)
-    with ThreadPoolExecutor(at_once, thread_name_prefix="judge") as pool:
+    with Rooms() as rooms, ThreadPoolExecutor(at_once, thread_name_prefix="judge") as pool:
         running: set[Future[Done]] = set()
         try:
             while True:

@@ -10,8 +10,9 @@ import ast
 import os
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,16 +43,38 @@ def serve(read_fd: int, write_fd: int) -> None:
             request = frames.whole(pipes.read_frame(read_fd, MAX_REQUEST), MAX_REQUEST)
         except pipes.FrameEnded:
             return
-        reply, arrays = responder.answer(request)
-        if os.getpid() != process:  # the submission forked, and this is the child
-            os._exit(0)
-        pipes.write_frame(write_fd, frames.encode(reply, arrays))
+        replies = []
+        for one in _requests(request):
+            replies.append(frames.encode(*responder.answer(one)))
+            if os.getpid() != process:  # the submission forked, and this is the child
+                os._exit(0)
+        pipes.write_frame(write_fd, b"".join(replies))
+
+
+def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
+    """The requests of a script, until it takes too long; any other request is by itself."""
+    if request.header["op"] != "batch":
+        yield request
+        return
+    end = time.monotonic() + request.header["seconds"]
+    for number, one in enumerate(request.header["requests"]):
+        if number and time.monotonic() > end:
+            yield frames.Frame({"op": "stop"}, {})
+            return
+        arrays = {name: request.arrays[place] for name, place in one["arrays"].items()}
+        yield frames.Frame(one["header"], arrays)
 
 
 def _hide_gradtool() -> None:
     """An import of gradtool in a submission finds nothing, whatever this process has loaded."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "gradtool"]:
+    # Once for all workers, as far as nothing was imported since: to look at a name copies its page.
+    ours = _OURS if len(sys.modules) == _COUNT else _ours()
+    for name in ours:
         del sys.modules[name]
+
+
+def _ours() -> tuple[str, ...]:
+    return tuple(name for name in sys.modules if name.partition(".")[0] == "gradtool")
 
 
 class Observed(Responder):
@@ -65,6 +88,8 @@ class Observed(Responder):
                 return self._count(request)
             case "where":
                 return places(request.header), {}
+            case "stop":
+                return {"stopped": True}, {}
         return super().answer(request)
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -155,3 +180,7 @@ def imported(node: ast.AST) -> list[str]:
         ):
             return [module]
     return []
+
+
+_OURS = _ours()
+_COUNT = len(sys.modules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from gradtool.lint.isolation import frames as pipes
 from gradtool.lint.isolation.status import Exit
 from gradtool.lint.isolation.worker import Worker
 
+T = TypeVar("T")
+
 _SLACK = 1 << 20
+_LITTLE = 1 << 16  # bytes of the header of one answer
+_AHEAD = 0.1  # of the time of a question, for a script; slow code is asked one by one
+STOPPED = frames.encode({"stopped": True}, {})
+"""After the last answer to a script that took too long, in place of the other answers."""
+
+_ENOUGH = 0.3  # of that: then no further question of a script is begun
 _LAST_WORDS = 0.5  # seconds for the system to say how a worker ended that closed its pipe
 
 
@@ -58,15 +66,57 @@ class Boxed:
             WorkerLost: there is none; the worker is of no further use.
         """
         data = frames.encode({**header, "max_bytes": max_bytes}, arrays or {})
-        most = max_bytes + _SLACK
         clock = self._clock()
+        reply = self._exchange(data, max_bytes, clock.left, clock.seconds)
+        return self.checked(lambda most: frames.whole(reply, most), max_bytes)
+
+    def ask_ahead(
+        self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int
+    ) -> tuple[bytes, ...]:
+        """The replies to the requests of a script, unread; there may be fewer, but for the first.
+
+        Raises:
+            WorkerLost: there is none.
+        """
+        clock = self._clock()
+        seconds = min(clock.seconds * _AHEAD, clock.left)
+        data = frames.encode({**header, "seconds": seconds * _ENOUGH}, arrays)
+        count = len(header["requests"])
+        reply = self._exchange(data, max_bytes + count * _LITTLE, seconds, seconds)
+
+        def parts(_: int) -> tuple[bytes, ...]:
+            found = frames.several(reply)
+            stopped = found[-1:] == (STOPPED,)
+            answers = found[:-1] if stopped else found
+            if len(answers) > count or (len(answers) < count and not stopped):
+                raise frames.FrameError(f"{len(answers)} answers to {count} questions")
+            return answers
+
+        return self.checked(parts, max_bytes)
+
+    def checked(self, read: Callable[[int], T], max_bytes: int) -> T:
+        """What `read` makes of a reply with so many bytes of arrays.
+
+        Raises:
+            WorkerLost: it raised `FrameError`: the worker does not keep to the format.
+        """
         try:
-            self._worker.send(data, max(0.0, clock.left))
-            reply = self._worker.receive(frames.PREFIX.size + frames.MAX_HEADER + most, clock.left)
-            return frames.whole(reply, most)
+            return read(max_bytes + _SLACK)
+        except frames.FrameError as error:
+            self._end(at_once=True)
+            message = f"the worker did not answer properly: {error}"
+            raise self._lost("garbled", message) from None
+
+    def _exchange(self, data: bytes, max_bytes: int, left: float, seconds: float) -> bytes:
+        most = frames.PREFIX.size + frames.MAX_HEADER + max_bytes + _SLACK
+        try:
+            if self._worker.has_unread():
+                raise frames.FrameError("it wrote what nobody had asked for")
+            self._worker.send(data, max(0.0, left))
+            return self._worker.receive(most, left)
         except pipes.FrameTimeout:
             self._end(at_once=True)
-            raise self._lost("timeout", f"no answer within {clock.seconds:g} s") from None
+            raise self._lost("timeout", f"no answer within {seconds:g} s") from None
         except (pipes.FrameTooLong, frames.FrameError) as error:
             self._end(at_once=True)
             message = f"the worker did not answer properly: {error}"

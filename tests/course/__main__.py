@@ -39,7 +39,7 @@ def main() -> int:
             jobs=given.jobs, seed=given.seed, fresh=True, results=top / "results.jsonl",
         )  # fmt: skip
         out = io.StringIO()
-        started = time.monotonic()
+        started, before = time.monotonic(), time.process_time()
         lint_command.run(request, out)
         seconds = time.monotonic() - started
         (top / "report.json").write_text(out.getvalue())
@@ -50,8 +50,14 @@ def main() -> int:
     wrong = sum(len(e.wrong) for answers in key.values() for e in answers.values())
     cpu = sum(one["cpu_seconds"] for one in report["submissions"])
     print(f"{len(key)} submissions, {asked} grades, {wrong} wrong gradients, {seconds:.1f} s")
-    print(f"{len(key) / seconds:.1f} submissions a second, workers {1000 * cpu / asked:.1f} ms CPU")
-    print(f"memory of the judge {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    judge = usage.ru_utime + usage.ru_stime - before
+    print(f"{len(key) / seconds:.1f} submissions a second")
+    print(
+        f"CPU of a submission and question: workers {1000 * cpu / asked:.1f} ms, "
+        f"judge {1000 * judge / asked:.1f} ms"
+    )
+    print(f"memory of the judge {usage.ru_maxrss >> 10} MB")
     print(f"{kinds['points']} grades and {kinds['cause']} causes differ from the key")
     for difference in found:
         print(

@@ -94,33 +94,42 @@ class Surroundings:
     prepared: Prepared | None
 
 
+def context_of(job: Job, nest: Nest, prepared: Prepared) -> Context:
+    """What the layers need to know of a job."""
+    return Context(
+        limits=job.limits,
+        readable=job.readable,
+        system=prepared.system,
+        namespaces=nest.outside,
+        namespaces_missing=nest.missing,
+        own_user=nest.own_user,
+        superuser=os.getuid() == 0,
+        address_space=address_space(),
+        tasks=0 if nest.own_user else tasks_of_user(),
+    )
+
+
 def become_worker(
-    job: Job, around: Surroundings, descriptors: tuple[int, int, int, int]
+    job: Job,
+    around: Surroundings,
+    context: Context | None,
+    descriptors: tuple[int, int, int, int],
 ) -> NoReturn:
     """Turn this forked process into the worker of a job; it ends with the entry.
 
     Args:
         job: what to run.
         around: what the zygote prepared.
+        context: of the job; None where each worker prepares itself.
         descriptors: from the judge, to the judge, the lifeline, and where output goes.
     """
-    setup, nest = around.setup, around.nest
+    setup = around.setup
     code = 1
     try:
         _settle(descriptors)
         prepared = around.prepared or Prepared(setup)
         entry = load_entry(job.entry, setup.packages)
-        context = Context(
-            limits=job.limits,
-            readable=job.readable,
-            system=prepared.system,
-            namespaces=nest.outside,
-            namespaces_missing=nest.missing,
-            own_user=nest.own_user,
-            superuser=os.getuid() == 0,
-            address_space=address_space(),
-            tasks=0 if nest.own_user else tasks_of_user(),
-        )
+        context = context or context_of(job, around.nest, prepared)
         pid = _pid_outside()
         sys.path[:] = prepared.import_path
         sys.meta_path.append(prepared.finder)

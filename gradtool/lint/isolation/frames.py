@@ -61,20 +61,22 @@ def read_exactly(fd: int, count: int, wait: Wait | None = None) -> bytes:
     Raises:
         FrameEnded: the stream ended first.
     """
-    parts = bytearray()
-    while len(parts) < count:
+    parts: list[bytes] = []
+    missing = count
+    while missing:
         if wait is not None:
             wait(fd, False)
         try:
-            part = os.read(fd, min(CHUNK, count - len(parts)))
+            part = os.read(fd, min(CHUNK, missing))
         except BlockingIOError:
             continue
         except ConnectionResetError:
             part = b""
         if not part:
-            raise FrameEnded(f"the stream ended after {len(parts)} of {count} bytes")
-        parts += part
-    return bytes(parts)
+            raise FrameEnded(f"the stream ended after {count - missing} of {count} bytes")
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_frame(fd: int, most: int, wait: Wait | None = None) -> bytes:

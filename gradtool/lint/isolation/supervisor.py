@@ -23,9 +23,11 @@ from gradtool.lint.isolation.bootstrap import (
     OUT_OF_MEMORY,
     Surroundings,
     become_worker,
+    context_of,
     load_entry,
 )
 from gradtool.lint.isolation.jobs import Job, receive_job
+from gradtool.lint.isolation.layers.base import Inactive
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.report import ended_to_bytes
 from gradtool.lint.isolation.status import Exit
@@ -72,14 +74,21 @@ def _run(
 ) -> None:
     """One job, from the fork of its worker to the report of its end on the lifeline."""
     started = time.monotonic()
+    context = None
     if around.prepared is not None:
         with contextlib.suppress(Exception):  # the worker will tell; here only later jobs gain
             load_entry(job.entry, around.setup.packages)
+        # Here, not in the worker: all that a worker touches is copied for it, page by page.
+        context = context_of(job, around.nest, around.prepared)
+        for layer in around.layers:
+            with contextlib.suppress(Inactive, OSError):  # `apply` tells
+                if layer.name not in around.setup.layers_off:
+                    layer.prepare(context)
     source, sink, lifeline = descriptors
     output, output_of_worker = os.pipe()
     worker = os.fork()
     if worker == 0:
-        become_worker(job, around, (source, sink, lifeline, output_of_worker))
+        become_worker(job, around, context, (source, sink, lifeline, output_of_worker))
     for fd in (source, sink, output_of_worker):
         os.close(fd)
     os.set_blocking(output, False)

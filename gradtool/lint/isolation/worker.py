@@ -63,6 +63,12 @@ class Worker:
         """
         return frames.read_frame(self.read_fd, most, self._until(seconds))
 
+    def has_unread(self) -> bool:
+        """Whether there is something to receive already."""
+        poll = select.poll()
+        poll.register(self.read_fd, select.POLLIN)
+        return any(event & select.POLLIN for _, event in poll.poll(0))
+
     def kill(self) -> None:
         """Ask for the end of all that the job started; `wait` says when that is done."""
         if not self._closed and self._exit is None:

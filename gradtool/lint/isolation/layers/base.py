@@ -90,6 +90,8 @@ class Layer:
         apply: locks this process in and returns a remark ("" or what this host lacks of it);
             raises Inactive or OSError when it cannot.
         probe: tries what is forbidden now, harmlessly; raises Inactive when it was possible.
+        prepare: called in the supervisor before the worker is forked, for what is the same for
+            every job; whatever it leaves undone or cannot do, `apply` does.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Layer:
     guards: frozenset[str]
     apply: Callable[[Context], str]
     probe: Callable[[Context], None]
+    prepare: Callable[[Context], None] = lambda _: None
 
 
 def must_fail(what: str, action: Callable[[], object], refusals: tuple[int, ...]) -> None:

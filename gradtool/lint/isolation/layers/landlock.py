@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import stat
 import struct
 import sys
 from functools import partial
 from pathlib import Path
 
 from gradtool.lint.isolation import kernel
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened, must_fail, opened
+from gradtool.lint.isolation.layers.base import (
+    LOWEST_DESCRIPTOR,
+    Context,
+    Inactive,
+    Layer,
+    Opened,
+    must_fail,
+    opened,
+)
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 CREATE_VERSION = 1
@@ -57,6 +67,59 @@ def apply(context: Context) -> str:
     abi = version()
     if abi == 0:
         raise Inactive("this kernel has no Landlock, or it is not enabled")
+    ready = _ready.get(_key(context))
+    ruleset, withheld = ready or _ruleset(context, abi)
+    try:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.syscall("landlock_restrict_self", RESTRICT_SELF, ruleset, 0)
+    finally:
+        if ready is None:
+            os.close(ruleset)
+    return "; ".join(filter(None, [_remark(abi), *withheld]))
+
+
+_ready: dict[tuple[object, ...], tuple[int, tuple[str, ...]]] = {}
+"""Rulesets of earlier jobs with the same folders, and what was withheld in them."""
+
+_MOST_READY = 8
+
+
+def prepare(context: Context) -> None:
+    """Make the ruleset, unless the last jobs had the same folders: it has hundreds of rules."""
+    abi = version()
+    if abi == 0 or not context.readable:
+        return
+    key = _key(context)
+    if None in key or key in _ready:
+        return
+    if len(_ready) >= _MOST_READY:
+        for ruleset, _ in _ready.values():
+            os.close(ruleset)
+        _ready.clear()
+    low, withheld = _ruleset(context, abi)
+    if withheld:
+        os.close(low)
+    else:
+        # Out of the way of the few descriptors that have a fixed number in a worker.
+        _ready[key] = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR), ()
+        os.close(low)
+
+
+def _key(context: Context) -> tuple[object, ...]:
+    """Paths and the folders themselves: one of the same name may be another one."""
+    found: list[object] = []
+    for path in context.readable:
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return (None,)
+        whole = status.st_mode & ~0o7777 == stat.S_IFDIR
+        found.append((path, status.st_dev, status.st_ino) if whole else None)
+    return tuple(found)
+
+
+def _ruleset(context: Context, abi: int) -> tuple[int, tuple[str, ...]]:
+    """A ruleset that is not in force yet, and what it withholds of what was to be readable."""
     buffer = ctypes.create_string_buffer(attributes(abi))
     size = len(buffer) - 1  # the buffer ends with a zero byte of its own
     ruleset = kernel.syscall(
@@ -66,11 +129,10 @@ def apply(context: Context) -> str:
         for place in context.system:
             _allow(ruleset, place, abi)
         withheld = [reason for path in context.readable if (reason := _grant(ruleset, path, abi))]
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.syscall("landlock_restrict_self", RESTRICT_SELF, ruleset, 0)
-    finally:
+    except BaseException:
         os.close(ruleset)
-    return "; ".join(filter(None, [_remark(abi), *withheld]))
+        raise
+    return ruleset, tuple(withheld)
 
 
 def _grant(ruleset: int, path: Path, abi: int) -> str:
@@ -127,4 +189,4 @@ def _nameless(folder: str) -> None:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
 
 
-LAYER = Layer("landlock", 30, frozenset({"files-read", "files-write"}), apply, probe)
+LAYER = Layer("landlock", 30, frozenset({"files-read", "files-write"}), apply, probe, prepare)

@@ -13,13 +13,15 @@ import signal
 import socket
 import struct
 import sys
-from functools import partial
+from functools import lru_cache, partial
 
 from gradtool.lint.isolation import kernel
 from gradtool.lint.isolation.bpf import Bits, IsNull, OneOf, Rule, assemble
 from gradtool.lint.isolation.layers import landlock
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
 from gradtool.lint.isolation.syscalls import ARCHITECTURES, number
+
+_SOME_PID = bytes.fromhex("a5c3965a")  # larger than any number of a process
 
 SET_MODE_FILTER = 1
 FLAG_ALL_THREADS = 1
@@ -88,8 +90,9 @@ def apply(context: Context) -> str:
         raise Inactive(f"unknown architecture {machine}")
     # Before version 3 Landlock lets a file be cut short, so writing is refused here too.
     by_path = context.is_active(landlock.LAYER.name) and landlock.version() >= 3
-    wanted = rules(os.getpid(), threads=context.limits.processes > 1, writes_by_path=by_path)
-    program = b"".join(struct.pack("=HBBI", *step) for step in assemble(wanted, machine))
+    program = _program(machine, context.limits.processes > 1, by_path).replace(
+        _SOME_PID, struct.pack("=I", os.getpid())
+    )
     code = ctypes.create_string_buffer(program)
     head = ctypes.create_string_buffer(
         struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
@@ -103,6 +106,24 @@ def apply(context: Context) -> str:
         ctypes.addressof(head),
     )
     return ""
+
+
+def prepare(context: Context) -> None:
+    """Assemble the filter, but for the number of the worker."""
+    if sys.platform == "linux" and kernel.machine() in ARCHITECTURES:
+        _program(kernel.machine(), context.limits.processes > 1, landlock.version() >= 3)
+
+
+@lru_cache(maxsize=8)
+def _program(machine: str, threads: bool, by_path: bool) -> bytes:
+    """The filter for a worker whose number is `_SOME_PID`."""
+    some = int.from_bytes(_SOME_PID, sys.byteorder)
+    steps = assemble(rules(some, threads=threads, writes_by_path=by_path), machine)
+    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    places = sum(constant == some for *_, constant in steps)
+    if program.count(_SOME_PID) != places:  # it would stand across two numbers, too
+        raise Inactive("the filter cannot be prepared")
+    return program
 
 
 def probe(context: Context) -> None:
@@ -136,4 +157,5 @@ LAYER = Layer(
     frozenset({"network", "processes", "signals", "files-write"}),
     apply,
     probe,
+    prepare,
 )

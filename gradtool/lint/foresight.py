@@ -1,0 +1,208 @@
+"""Ask in advance what will be asked: a class is asked the same questions in the same order.
+
+Talking costs more than the arithmetic of small layers. What the judge asked about one binding
+of a right submission is kept as a script, and sent to later ones in one piece. They run it as
+if they had been asked one by one, and the judge finds each answer there when it asks. What it
+does not ask is dropped, what is not there is asked for; where the worker is lost on the way,
+nothing of it counts, and the question is put again, one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+
+from gradtool.check import frames
+from gradtool.check.process import WorkerLost
+from gradtool.lint.transport import Boxed
+
+Header = Mapping[str, Any]
+Arrays = Mapping[str, np.ndarray]
+
+_TOLD = ("op", "seed", "slot", "watch", "forward_only")
+_EVALUATIONS = frozenset({"run", "start", "finish", "count"})
+_MOST_FRAMES = 8 << 20  # bytes of answers that are kept as they came
+_MOST_SCRIPTS = 64
+_MOST_LOOKS = 40  # questions to one that is not right
+_MOST_SENT = 1 << 22  # bytes of the arrays of a script
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a worker."""
+
+    header: Header
+    arrays: Arrays
+    max_bytes: int
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for equal questions about the same arrays, which are not copies."""
+        header = self.header
+        told = tuple([header[name] for name in _TOLD]), *header["scalars"].items()
+        return told, tuple([(name, id(a)) for name, a in self.arrays.items()]), self.max_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Questions, each with its key, and all of them as the worker gets them.
+
+    Attributes:
+        requests: keep the arrays alive, whose identities are in the keys.
+        right: it is that of a submission that was right.
+    """
+
+    requests: tuple[Request, ...]
+    right: bool
+    keys: tuple[Hashable, ...]
+    header: Header
+    arrays: Arrays
+    max_bytes: int
+
+
+def script_of(requests: Sequence[Request], right: bool) -> Script:
+    """The script of questions; an array that is in several of them is sent once."""
+    arrays: dict[str, np.ndarray] = {}
+    names: dict[int, str] = {}
+    listed = []
+    for request in requests:
+        places = {}
+        for name, array in request.arrays.items():
+            place = names.setdefault(id(array), f"a{len(names)}")
+            arrays[place] = array
+            places[name] = place
+        own = {**request.header, "max_bytes": request.max_bytes}
+        listed.append({"header": own, "arrays": places})
+    return Script(
+        tuple(requests),
+        right,
+        tuple(request.key for request in requests),
+        {"op": "batch", "requests": listed},
+        arrays,
+        sum(request.max_bytes for request in requests),
+    )
+
+
+class Foresight:
+    """The scripts of a run, by what they begin with.  It may be used by several threads."""
+
+    def __init__(self) -> None:
+        self._scripts: dict[str, Script] = {}
+        self._frames: dict[bytes, frames.Frame] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def find(self, first: str) -> Script | None:
+        """What follows on a question, or did."""
+        return self._scripts.get(first)
+
+    def learn(self, first: str, requests: Sequence[Request], right: bool) -> None:
+        """Remember what followed."""
+        sent = {id(array): array.nbytes for one in requests for array in one.arrays.values()}
+        if sum(sent.values()) > _MOST_SENT:
+            return
+        script = script_of(requests, right)
+        with self._lock:
+            if len(self._scripts) >= _MOST_SCRIPTS:
+                self._scripts.clear()
+            self._scripts[first] = script
+
+    def read(self, data: bytes, most: int) -> frames.Frame:
+        """A frame; the same object for the same bytes, as long as it is kept.
+
+        Raises:
+            FrameError: it is none.
+        """
+        found = self._frames.get(data)
+        if found is None:
+            plain = frames.whole(data, most)
+            found = frames.Frame(plain.header, plain.arrays, data)
+            with self._lock:
+                self._bytes += 2 * len(data)
+                if self._bytes > _MOST_FRAMES:
+                    self._frames = {}
+                    self._bytes = 2 * len(data)
+                found = self._frames.setdefault(data, found)
+        return found
+
+
+class Foreseeing:
+    """A worker that has been asked in advance, as a `gradtool.check.process.Asked`.
+
+    Attributes:
+        rushed: the worker was lost while it answered a script: nothing that it said counts.
+        patient: nothing more is asked in advance.
+    """
+
+    def __init__(self, worker: Boxed, foresight: Foresight) -> None:
+        self._worker = worker
+        self._foresight = foresight
+        self._first = ""
+        self._asked: list[Request] = []
+        self._hits = 0
+        self._ahead: list[tuple[Hashable, bytes]] = []
+        self._next = 0
+        self.rushed = False
+        self.patient = False
+
+    def ask(self, header: Header, arrays: Arrays | None = None, max_bytes: int = 0) -> frames.Frame:
+        """The reply to a request, which may have come before.
+
+        Raises:
+            WorkerLost: there is none; the worker is of no further use.
+        """
+        request = Request(header, arrays or {}, max_bytes)
+        if header["op"] == "bind":
+            return self._bind(request)
+        if header["op"] not in _EVALUATIONS:
+            return self._worker.ask(header, request.arrays, max_bytes)
+        self._asked.append(request)
+        key = request.key if self._next < len(self._ahead) else None
+        for place in range(self._next, len(self._ahead)):
+            if self._ahead[place][0] == key:
+                self._next, self._hits = place + 1, self._hits + 1
+                return self._read(self._ahead[place][1], max_bytes)
+        return self._worker.ask(header, request.arrays, max_bytes)
+
+    def learn(self, *, right: bool) -> None:
+        """A judgement is complete: what was asked is what will be asked of others.
+
+        A right submission is asked more than another one, which ends early or is looked into.
+        """
+        if not self._first:
+            return
+        asked, known = self._asked, self._foresight.find(self._first)
+        if not right:
+            asked = list(takewhile(lambda one: bool(one.header["watch"]), asked))[:_MOST_LOOKS]
+        if asked and (known is None or (right and not (known.right and self._hits))):
+            self._foresight.learn(self._first, asked, right)
+
+    def close(self) -> None:
+        """End it."""
+        self._worker.close()
+
+    def _bind(self, request: Request) -> frames.Frame:
+        self._first = json.dumps(request.header, sort_keys=True)
+        self._asked, self._ahead, self._next, self._hits = [], [], 0, 0
+        script = None if self.patient else self._foresight.find(self._first)
+        if script is None:
+            return self._worker.ask(request.header)
+        own = {"header": {**request.header, "max_bytes": 0}, "arrays": {}}
+        header = {"op": "batch", "requests": [own, *script.header["requests"]]}
+        try:
+            replies = self._worker.ask_ahead(header, script.arrays, script.max_bytes)
+        except WorkerLost:
+            self.rushed = True
+            raise
+        first, *others = replies
+        self._ahead = list(zip(script.keys, others, strict=False))
+        return self._read(first, 0)
+
+    def _read(self, data: bytes, max_bytes: int) -> frames.Frame:
+        return self._worker.checked(lambda most: self._foresight.read(data, most), max_bytes)

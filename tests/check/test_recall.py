@@ -1,0 +1,40 @@
+"""What is kept is what would be made, and no more than was allowed."""
+
+from __future__ import annotations
+
+from gradtool.check.recall import NOTHING, Recall
+
+
+def test_a_value_is_made_once() -> None:
+    recall, made = Recall(1 << 20), []
+    for _ in range(3):
+        value = recall.of("key", lambda: made.append(1) or [len(made)])  # type: ignore[func-returns-value]
+        assert value == [1]
+        assert recall.keeps(value)
+    assert not recall.keeps([1])
+
+
+def test_members_of_a_tuple_are_known() -> None:
+    recall = Recall(1 << 20)
+    first, second = recall.of("pair", lambda: ([1], [2]))
+    assert recall.keeps(first)
+    assert recall.keeps(second)
+
+
+def test_too_much_is_forgotten_and_what_is_too_large_is_not_kept() -> None:
+    recall, made = Recall(10_000), []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert recall.of("a", make, size=4000) == recall.of("a", make, size=4000) == 1
+    assert recall.of("b", make, size=6000) == 2
+    assert recall.of("a", make, size=4000) == 3
+    assert recall.of("large", make, size=20_000) == 4
+    assert recall.of("large", make, size=20_000) == 5
+
+
+def test_a_single_check_keeps_nothing() -> None:
+    assert NOTHING.of("key", lambda: 1) == 1
+    assert NOTHING.of("key", lambda: 2) == 2

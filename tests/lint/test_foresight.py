@@ -1,0 +1,116 @@
+"""Asking in advance changes nothing but the time: the same grades, findings and verdicts."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradtool.lint.foresight import Foresight
+from gradtool.lint.transport import Boxed
+from gradtool.report import lint_command
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG, inside
+
+ASSIGNMENT = """\
+assignment: ahead
+questions:
+  - spec: affine
+    points: 10
+limits: {seconds: 4, memory: 256 MB}
+"""
+# Each stops in the middle of a script, in its own way; the forward pass is right until then.
+LATE = "if len(dY) > 50: {}"
+SUBMISSIONS = {
+    "a_right": RIGHT,
+    "b_right_again": RIGHT,
+    "c_wrong": WRONG,
+    "d_wrong_again": WRONG,
+    "e_raises_late": inside(LATE.format("raise ValueError('large')")),
+    "f_exits_late": inside(LATE.format("import os; os._exit(0)")),
+    "g_hangs_late": inside(LATE.format("\n    while True: pass")),
+    "h_slow_late": inside(LATE.format("import time; time.sleep(0.6)")),
+    "i_remembers": HEAD
+    + FORWARD
+    + "calls = []\ndef affine_backward(dY, cache):\n    calls.append(1)\n    X, W, b = cache\n"
+    "    return dY @ W.T + len(calls), X.T @ dY, dY.sum(axis=0)\n",
+    "j_single": HEAD
+    + FORWARD
+    + "def affine_backward(dY, cache):\n    X, W, b = [v.astype(np.float32) for v in cache]\n"
+    "    dY = dY.astype(np.float32)\n    return dY @ W.T, X.T @ dY, dY.sum(axis=0)\n",
+    "k_right_at_last": RIGHT,
+}
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    (tmp_path / "course").mkdir()
+    for name, text in SUBMISSIONS.items():
+        (tmp_path / "course" / f"{name}.py").write_text(text)
+    (tmp_path / "ahead.yaml").write_text(ASSIGNMENT)
+    return tmp_path
+
+
+def graded(course: Path) -> dict[str, Any]:
+    """The report, one submission after the other; without what time it took."""
+    request = lint_command.Request(
+        (course / "course",), assignment=course / "ahead.yaml", form="json", seed=7, fresh=True,
+        jobs=1, require_sandbox=False,
+    )  # fmt: skip
+    out = io.StringIO()
+    lint_command.run(request, out)
+    report = json.loads(out.getvalue())
+    found = {}
+    for one in report["submissions"]:
+        for key in ("seconds", "cpu_seconds", "peak_bytes"):
+            del one[key]
+        found[one["name"]] = one
+    return found
+
+
+def test_what_was_asked_in_advance_counts_as_if_asked_now(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ahead: list[int] = []
+    ask, ask_ahead = Boxed.ask, Boxed.ask_ahead
+
+    def counted(self: Boxed, *arguments: Any, **options: Any) -> Any:
+        asked.append(1)
+        return ask(self, *arguments, **options)
+
+    def counted_ahead(self: Boxed, *arguments: Any) -> Any:
+        ahead.append(1)
+        return ask_ahead(self, *arguments)
+
+    monkeypatch.setattr(Boxed, "ask", counted)
+    monkeypatch.setattr(Boxed, "ask_ahead", counted_ahead)
+    rushed = graded(course)
+    few = len(asked)
+    assert len(ahead) >= len(SUBMISSIONS) - 1
+    asked.clear()
+    monkeypatch.setattr(Foresight, "find", lambda *_: None)
+    plain = graded(course)
+    assert few < len(asked) - 100
+    assert rushed == plain
+
+
+def test_right_submissions_take_three_questions(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SUBMISSIONS:
+        if name not in ("a_right", "b_right_again", "k_right_at_last"):
+            (course / "course" / f"{name}.py").unlink()
+    asked: list[str] = []
+    exchange = Boxed._exchange
+
+    def counted(self: Boxed, *arguments: Any) -> Any:
+        asked.append("")
+        return exchange(self, *arguments)
+
+    monkeypatch.setattr(Boxed, "_exchange", counted)
+    assert all(one["passed"] for one in graded(course).values())
+    first = len(asked) - 2 * 3  # look, load, and the script
+    assert first > 20
