@@ -22,7 +22,7 @@ from gradtool.derive.pieces import (
 from gradtool.derive.windows import window_piece, windowed
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Term
-from gradtool.ir.tree import Call, Items, Literal, Number, Tree, call, children, integer
+from gradtool.ir.tree import Call, Items, Literal, Name, Number, Tree, call, children, integer
 from gradtool.ops.shape import dim_tree
 
 AtomPiece = Callable[[Atom, Slots], Piece]
@@ -407,6 +407,8 @@ _REARRANGING = {
 
 def is_condition(tree: Tree) -> bool:
     """Whether NumPy would compute truth values: sums and signs of those are not numbers."""
+    if isinstance(tree, Name):
+        return tree.truth
     if isinstance(tree, Call):
         if tree.op in (
             "gt",
@@ -449,9 +451,10 @@ def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
     inputs: list[str] = []
     trees: list[Tree] = []
     scale: _Part | None = None
+    masks_only = all(is_condition(part.piece.tree) for part in parts)
     for part in parts:
         tree = part.piece.tree
-        if is_condition(tree):
+        if is_condition(tree) and (masks_only or not isinstance(tree, Name)):
             tree = call("mul", integer(1), tree)
         if not part.indices:
             scale = part

@@ -28,11 +28,19 @@ class Piece:
         tree: the expression.
         axes: the index of each axis; None for an axis of size one.
         kept: for a sum, the same with keepdims=True.
+
+    Raises:
+        NotRaisable: two axes have one index.  Such an array holds more than is meant, a convolution
+            for its diagonal, and would broadcast wrongly.
     """
 
     tree: Tree
     axes: tuple[Index | None, ...]
     kept: Piece | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.axes) > 1 and len(self.indices) + self.axes.count(None) < len(self.axes):
+            raise NotRaisable
 
     @property
     def indices(self) -> frozenset[Index]:
@@ -170,7 +178,7 @@ def access_piece(entry: Access) -> Piece:
     Raises:
         NotRaisable: two indices share an axis (a window) or the range is not provable.
     """
-    tree: Tree = Name(entry.tensor.name)
+    tree: Tree = Name(entry.tensor.name, truth=entry.tensor.kind == "bool")
     if any(True for e in entry.index for _ in e.labels()):
         return _gathered(tree, entry)
     axes: list[Index | None] = []

@@ -118,6 +118,8 @@ def _zeros(free: Sequence[Index]) -> Tree:
 
 def sum_piece(total: Sum, slots: Slots) -> Piece:
     """A sum of products."""
+    if not total.products:  # it cancels
+        return Piece(integer(0), ())
     if len(total.products) == 1:
         return product_piece(total.products[0], slots)
     wide = _widened(slots, total.indices)

@@ -24,8 +24,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Name:
+    """A name; `truth` where the array that it stands for holds truth values."""
+
     id: str
     span: Span | None = field(default=None, compare=False)
+    truth: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

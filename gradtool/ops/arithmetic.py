@@ -24,6 +24,7 @@ from gradtool.ir.walk import accesses
 from gradtool.ops.build import Builder, Operand, aligned, broadcast_entries, constant, fail, span_of
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import Arguments, alias, word
+from gradtool.ops.truth import inverse, refuse_truths
 
 
 def elementwise(
@@ -128,9 +129,9 @@ def add(build: Builder, call: Call, given: Arguments) -> Operand:
     )
     if whole is not None:
         return whole
-    return elementwise(
-        build, call, [real(build, given["x"]), real(build, given["y"])], lambda a, b: a + b
-    )
+    x, y = real(build, given["x"]), real(build, given["y"])
+    refuse_truths(call, (x.of_truths, y.of_truths), '"or", no sum', "write 1*a + b, or a | b")
+    return elementwise(build, call, [x, y], lambda a, b: a + b)
 
 
 @word("sub", "x y", examples=("Y = X - b",))
@@ -141,9 +142,9 @@ def sub(build: Builder, call: Call, given: Arguments) -> Operand:
     )
     if whole is not None:
         return whole
-    return elementwise(
-        build, call, [real(build, given["x"]), real(build, given["y"])], lambda a, b: a - b
-    )
+    x, y = real(build, given["x"]), real(build, given["y"])
+    refuse_truths(call, (x.of_truths, y.of_truths), "an error", "write 1*a - b, or a & ~b")
+    return elementwise(build, call, [x, y], lambda a, b: a - b)
 
 
 @word("mul", "x y", examples=("Y = X * Z",))
@@ -176,7 +177,7 @@ def div(build: Builder, call: Call, given: Arguments) -> Operand:
     x, y = real(build, given["x"]), real(build, given["y"])
     if y.tensor is None and y.rank == 0 and y.at(()).constant == 0:
         raise OpError("division by zero", call.span)
-    return elementwise(build, call, [x, y], lambda a, b: a * b.power(-1))
+    return elementwise(build, call, [x, y], lambda a, b: a * inverse(call, b, -1))
 
 
 @word("floordiv", "x y")
@@ -194,6 +195,7 @@ def neg(build: Builder, call: Call, given: Arguments) -> Operand:
     x = real(build, given["x"])
     if x.dim is not None:
         return constant(size(-x.dim), Call("neg", (x.tree,)), -x.dim)
+    refuse_truths(call, (x.of_truths,), "an error in NumPy", "write -1*x, or ~x for the opposite")
     # A sign needs no statement of its own.
     return Operand(x.shape, lambda entries: -x.at(entries), Call("neg", (x.tree,)))
 
@@ -201,7 +203,9 @@ def neg(build: Builder, call: Call, given: Arguments) -> Operand:
 @word("pos", "x")
 def pos(build: Builder, call: Call, given: Arguments) -> Operand:
     """``+x``."""
-    return real(build, given["x"])
+    x = real(build, given["x"])
+    refuse_truths(call, (x.of_truths,), "an error in NumPy", "write 1*x")
+    return x
 
 
 @word("pow", "x y", examples=("Y = X**2", "Y = Q**0.5", "Y = Q**b", "Y = 2**X"))
@@ -214,9 +218,11 @@ def power(build: Builder, call: Call, given: Arguments) -> Operand:
         return constant(size(dim), Call("pow", (x.tree, y.tree)), dim)
     if exponent is not None:
         fixed = exponent
-        return elementwise(
-            build, call, [x], lambda a: a.power(fixed), Call("pow", (x.tree, y.tree))
-        )
+
+        def raised(base: Poly) -> Poly:
+            return inverse(call, base, fixed) if fixed < 0 else base.power(fixed)
+
+        return elementwise(build, call, [x], raised, Call("pow", (x.tree, y.tree)))
     return elementwise(build, call, [x, y], lambda a, b: atom(Function("pow", (a, b))))
 
 
@@ -245,7 +251,12 @@ def sqrt(build: Builder, call: Call, given: Arguments) -> Operand:
 @word("reciprocal", "x", examples=("Y = reciprocal(Q)",))
 def reciprocal(build: Builder, call: Call, given: Arguments) -> Operand:
     """``1 / x``."""
-    return elementwise(build, call, [real(build, given["x"])], lambda a: a.power(-1))
+    x = real(build, given["x"])
+    if x.dim is not None:
+        raise OpError(
+            "NumPy's reciprocal of an integer is an integer: 0", call.span, hint="write 1 / x"
+        )
+    return elementwise(build, call, [x], lambda a: inverse(call, a, -1))
 
 
 # -- comparison ---------------------------------------------------------------------------
@@ -407,13 +418,19 @@ def minimum(build: Builder, call: Call, given: Arguments) -> Operand:
 
 @word("clip", "x low high", examples=("Y = clip(X, -1, 1)",))
 def clip(build: Builder, call: Call, given: Arguments) -> Operand:
-    """``low`` below low, ``high`` above high, x between."""
+    """``low`` below low, ``high`` above high, x between; ``high`` where low is above it."""
     operands = [real(build, given[name]) for name in ("x", "low", "high")]
 
     def clipped(x: Poly, low: Poly, high: Poly) -> Poly:
         below, above = Compare(">", low, x), Compare(">", x, high)
         inside = atom(below.negated()) * atom(above.negated())
-        return atom(below) * low + atom(above) * high + inside * x
+        # Where the bounds cross, NumPy's clip is minimum(maximum(x, low), high): the upper one.
+        crossed = Compare(">", low, high)
+        lower = atom(below) * atom(crossed.negated())
+        upper = atom(below) * atom(crossed) + atom(below.negated()) * atom(above)
+        if crossed.decided is False:
+            upper = atom(above)
+        return lower * low + upper * high + inside * x
 
     return elementwise(build, call, operands, clipped)
 

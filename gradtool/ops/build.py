@@ -20,6 +20,7 @@ from gradtool.ir.poly import Poly, Position, access, atom, number, size
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, replace_names
 from gradtool.ir.walk import with_tensor
 from gradtool.ops.errors import OpError
+from gradtool.ops.truth import deciding
 
 Entries: TypeAlias = tuple[Affine, ...]
 
@@ -46,6 +47,12 @@ class Operand:
     labels: Dim | None = None
     tensor: Tensor | None = None
     dim: Dim | None = None  # the value of a scalar that is a size, such as N or 2*H
+    truth: bool = False  # real here, and truth values in NumPy: ``(X > 0) * (Z > 0)``
+
+    @property
+    def of_truths(self) -> bool:
+        """Whether NumPy's array is one of truth values."""
+        return self.kind == "bool" or self.truth
 
     @property
     def rank(self) -> int:
@@ -123,6 +130,8 @@ class Builder:
                     made = lowering(self, tree)
                 except OpError as error:
                     raise error.at(tree.span) from None
+                if made.kind == "real" and self.of_truths(deciding(tree)):
+                    made = replace(made, truth=True)
                 self.lowered[id(tree)] = tree, made
                 return made
             case Items():
@@ -133,6 +142,10 @@ class Builder:
                 )
             case _:
                 raise OpError("this cannot stand where a value is expected", tree.span)
+
+    def of_truths(self, trees: Sequence[Tree]) -> bool:
+        """Whether all of some arguments, and at least one, are arrays of truth values."""
+        return bool(trees) and all(self.operand(tree).of_truths for tree in trees)
 
     def _named(self, name: str, tree: Name) -> Operand:
         if name in self.scope:
@@ -258,7 +271,7 @@ class Builder:
             self.statements.append(
                 Statement(tensor, free, body, operand.tree, hidden=False, line=self.line)
             )
-        made = of_tensor(tensor)
+        made = replace(of_tensor(tensor), truth=operand.truth)
         for key, value in list(self.shared.items()):
             if value.tensor is operand.tensor and operand.tensor is not None:
                 self.shared[key] = made

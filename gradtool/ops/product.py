@@ -8,7 +8,10 @@ from gradtool.ir.tree import Call, Literal, Tree
 from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Operand, broadcast_entries, fail
 from gradtool.ops.errors import OpError
-from gradtool.ops.registry import Arguments, alias, word
+from gradtool.ops.registry import Arguments, word
+from gradtool.ops.truth import refuse_truths
+
+_NUMBERS = "write 1*x for the numbers 0 and 1"
 
 
 @word(
@@ -25,6 +28,7 @@ from gradtool.ops.registry import Arguments, alias, word
 def matmul(build: Builder, call: Call, given: Arguments) -> Operand:
     """``x @ y``: the last axis of x with the last but one of y, earlier axes broadcast."""
     x, y = real(build, given["x"]), real(build, given["y"])
+    refuse_truths(call, (x.of_truths, y.of_truths), '"or", no sum', _NUMBERS)
     if not x.rank or not y.rank:
         raise OpError(
             f"{shape_text(x.shape)} @ {shape_text(y.shape)}: @ needs arrays, found a scalar",
@@ -130,6 +134,8 @@ def einsum(build: Builder, call: Call, given: Arguments) -> Operand:
         fail("the first argument of einsum is a text such as 'nd,dc->nc'", text)
     trees = [given[name] for name in ("x", "y", "z", "u", "v") if name in given]
     operands = [real(build, tree) for tree in trees]
+    if len(operands) > 1:
+        refuse_truths(call, [o.of_truths for o in operands], '"or", no sum', _NUMBERS)
     inputs, output = read_einsum(text.value, text)
     if len(inputs) != len(operands):
         raise OpError(
@@ -183,5 +189,31 @@ def read_einsum(text: str, tree: Tree) -> tuple[list[str], str]:
     return inputs, output
 
 
-alias("vdot", "dot")
-alias("inner", "dot")
+@word("inner", "x y", examples=("Y = inner(b, b)", "Y = inner(X, X)"))
+def inner(build: Builder, call: Call, given: Arguments) -> Operand:
+    """``np.inner``: sums over the last axis of both, ``x @ y.T`` of matrices."""
+    x, y = real(build, given["x"]), real(build, given["y"])
+    if x.rank == 2 and y.rank == 2:
+        turned = Call("transpose", (given["y"],), span=call.span)
+        return matmul(build, call, {"x": given["x"], "y": turned})
+    if x.rank == 1 and y.rank == 2:
+        # (D,) and (N, D): the product of the matrix and the vector.
+        return matmul(build, call, {"x": given["y"], "y": given["x"]})
+    return dot(build, call, given)
+
+
+@word("vdot", "x y", examples=("Y = vdot(b, b)", "Y = vdot(X, X)"))
+def vdot(build: Builder, call: Call, given: Arguments) -> Operand:
+    """``np.vdot``: the sum of all products, of two arrays of one shape."""
+    x, y = real(build, given["x"]), real(build, given["y"])
+    if x.rank == y.rank == 1:
+        return dot(build, call, given)
+    if x.shape != y.shape or not x.rank:
+        raise OpError(
+            f"vdot needs two arrays of one shape, found {shape_text(x.shape)} and "
+            f"{shape_text(y.shape)}",
+            call.span,
+        )
+    letters = "abcdefgh"[: x.rank]
+    text = Literal(f"{letters},{letters}->")
+    return einsum(build, call, {"spec": text, "x": given["x"], "y": given["y"]})

@@ -17,6 +17,7 @@ from gradtool.ir.tree import Call
 from gradtool.ops.arithmetic import elementwise, real
 from gradtool.ops.build import Builder, Operand
 from gradtool.ops.registry import Arguments, alias, word
+from gradtool.ops.truth import refuse_truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ScalarFunction:
         positive: not defined for every negative argument.
         smooth: False when the derivative jumps somewhere (see `kinks`).
         kinks: arguments at which the derivative jumps.
+        truths: whether NumPy has it for truth values.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ScalarFunction:
     positive: bool = False
     kinks: tuple[str, ...] = ()
     scipy: str = ""
+    truths: bool = True
 
 
 def _primitive(name: str, library: str | None = None) -> Callable[[Any, Any], Any]:
@@ -58,7 +61,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         ScalarFunction("tanh", _primitive("tanh"), "np.tanh({0})"),
         ScalarFunction("erf", _primitive("erf"), "erf({0})", scipy="erf"),
         ScalarFunction("abs", lambda m, x: abs(x), "np.abs({0})", kinks=("0",)),
-        ScalarFunction("sign", _primitive("sign"), "np.sign({0})", kinks=("0",)),
+        ScalarFunction("sign", _primitive("sign"), "np.sign({0})", kinks=("0",), truths=False),
         ScalarFunction("log1p", lambda m, x: m.log(1 + x), "np.log1p({0})", positive=True),
         ScalarFunction("expm1", lambda m, x: m.exp(x) - 1, "np.expm1({0})"),
         ScalarFunction("log2", lambda m, x: m.log(x) / m.log(2), "np.log2({0})", positive=True),
@@ -105,6 +108,8 @@ def _add(function: ScalarFunction) -> None:
 
     def rule(build: Builder, call: Call, given: Arguments) -> Operand:
         x = real(build, given["x"])
+        if not function.truths:
+            refuse_truths(call, (x.of_truths,), "an error in NumPy", f"write {name}(1*x)")
         return elementwise(
             build, call, [x], lambda a: atom(Function(name, (a,))), Call(name, (x.tree,))
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text, total
-from gradtool.ir.index import Affine
+from gradtool.ir.index import Affine, nonnegative
 from gradtool.ir.poly import Iverson, Poly, atom
 from gradtool.ir.tree import Call, Items, Literal, Number, Tree, integer
 from gradtool.ops.arithmetic import real
@@ -203,8 +203,10 @@ def broadcast_to(build: Builder, call: Call, given: Arguments) -> Operand:
 )
 def concatenate(build: Builder, call: Call, given: Arguments) -> Operand:
     """Arrays joined along an existing axis (the first by default)."""
-    parts = [real(build, tree) for tree in items_of(given["arrays"])]
+    parts = _parts(build, call, given)
     first = parts[0]
+    if not first.rank:
+        fail("numbers have no axis to join along", given["arrays"], "write stack([a, b])")
     axis = axis_of(build, given["axis"], first) if "axis" in given else 0
     for tree, part in zip(items_of(given["arrays"]), parts, strict=True):
         others = [d for a, d in enumerate(part.shape) if a != axis]
@@ -250,7 +252,7 @@ def _outside_is_zero(part: Operand, entries: Entries, axis: int) -> Poly:
 @word("stack", "arrays", optional="axis", examples=("Y = stack([X, Z], axis=1)",))
 def stack(build: Builder, call: Call, given: Arguments) -> Operand:
     """Arrays of one shape joined along a new axis."""
-    parts = [real(build, tree) for tree in items_of(given["arrays"])]
+    parts = _parts(build, call, given)
     first = parts[0]
     axis = axis_of(build, given["axis"], first, extra=1) if "axis" in given else 0
     for tree, part in zip(items_of(given["arrays"]), parts, strict=True):
@@ -267,9 +269,17 @@ def stack(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.define(free, body, tree)
 
 
+def _parts(build: Builder, call: Call, given: Arguments) -> list[Operand]:
+    """The arrays of a list; NumPy takes one array apart along its first axis instead."""
+    tree = given["arrays"]
+    if not isinstance(tree, Items):
+        fail(f"{call.op} needs a list of arrays", tree, f"write {call.op}([X, Z])")
+    return [real(build, item) for item in tree.items]
+
+
 def _joined(name: str, axis_of_rank: tuple[int, int]) -> None:
     def rule(build: Builder, call: Call, given: Arguments) -> Operand:
-        parts = [real(build, tree) for tree in items_of(given["arrays"])]
+        parts = _parts(build, call, given)
         axis = axis_of_rank[min(parts[0].rank, 2) - 1] if parts[0].rank else 0
         if name == "vstack" and parts[0].rank == 1:
             raise OpError("vstack of vectors", call.span, hint="use stack([...])")
@@ -295,6 +305,8 @@ _joined("vstack", (0, 0))
 def pad(build: Builder, call: Call, given: Arguments) -> Operand:
     """Zeros added around: one width, one pair, or a pair for every axis."""
     x = real(build, given["x"])
+    if not x.rank:
+        fail("pad needs an array, found a number", given["x"])
     for name, allowed in (("mode", "constant"), ("constant_values", "0")):
         tree = given.get(name)
         shown = (
@@ -307,6 +319,8 @@ def pad(build: Builder, call: Call, given: Arguments) -> Operand:
         if tree is not None and shown != allowed:
             fail(f"pad supports {name}={allowed} only", tree)
     widths = _widths(build, given["width"], x)
+    if any(nonnegative(-width - 1) for pair in widths for width in pair):
+        fail("a padding is not negative", given["width"], "a slice such as X[1:-1] takes away")
     shape = tuple(d + before + after for d, (before, after) in zip(x.shape, widths, strict=True))
     free = build.indices(shape)
     source = x.tensor if x.tensor is not None else build.materialise(x)
@@ -338,7 +352,7 @@ def _widths(build: Builder, tree: Tree, x: Operand) -> list[tuple[Dim, Dim]]:
     widths: list[tuple[Dim, Dim]] = []
     for item in tree.items:
         pair = [build.dim(part, "a padding width") for part in items_of(item)]
-        if len(pair) not in (1, 2):
+        if not isinstance(item, Items) or len(pair) not in (1, 2):
             fail("a padding is a pair (before, after)", item)
         widths.append((pair[0], pair[-1]))
     return widths
@@ -389,6 +403,8 @@ def flip(build: Builder, call: Call, given: Arguments) -> Operand:
 
     x = build.operand(given["x"])
     axes = axes_of(build, given, x)
+    if not axes:
+        fail("flip needs an array, found a number", given["x"])
 
     def move(entries: Entries) -> Entries:
         return tuple(

@@ -37,10 +37,10 @@ def test_the_text_is_what_a_person_would_write(line: str, expected: str) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("X * ((X > 0) + (Z > 0))", lambda x, z: x * ((x > 0) * 1 + (z > 0) * 1)),
-        ("X * ((X > 0) - (Z > 0))", lambda x, z: x * ((x > 0) * 1 - (z > 0) * 1)),
-        ("X * -(Z > 0)", lambda x, z: -x * (z > 0)),
-        ("(X > 0) @ (Z > 0).T + 0", lambda x, z: (x > 0) * 1.0 @ (z > 0).T),
+        ("X * (1 * (X > 0) + (Z > 0))", lambda x, z: x * ((x > 0) * 1 + (z > 0) * 1)),
+        ("X * ((X > 0) - 1 * (Z > 0))", lambda x, z: x * ((x > 0) * 1 - (z > 0) * 1)),
+        ("X * (-1 * (Z > 0))", lambda x, z: -x * (z > 0)),
+        ("(1 * (X > 0)) @ (Z > 0).T + 0", lambda x, z: (x > 0) * 1.0 @ (z > 0).T),
         ("(X > 0).sum(axis=1) * 1", lambda x, z: (x > 0).sum(axis=1)),
         ("where(X > 0, 1, 0.1) * 1", lambda x, z: np.where(x > 0, 1, 0.1)),
     ],
