@@ -67,12 +67,18 @@ def cancelled(body: Poly) -> Poly | None:
     return _cancelled(body, (sizes, shapes, named))
 
 
+_LARGE = 200  # terms times kinds of factors
+
+
 @lru_cache(maxsize=1024)
 def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     if any(term.bound for term in body.terms):
         return None
     if _is_cancelled(body):
         return body
+    atoms = {base for term in body.terms for base, _ in term.factors}
+    if len(body.terms) * len(atoms) > _LARGE:
+        return None  # it takes minutes, and nobody would read the result
     table = _Table()
     # x**(g - 1) as x**g / x, so that powers with a name in the exponent meet.
     powers: dict[Any, Any] = {}

@@ -178,12 +178,30 @@ class Definitions(Readability):
                 for statement in self.definitions.values()
                 if len(statement.body.terms) > 1 and not any(t.bound for t in statement.body.terms)
                 for term in statement.body.terms
-                if (solution := _solve(statement, term, name)) is not None
+                if (solution := self._solve(statement, term, name)) is not None
             ]
         yield from self.solved[name]
 
+    def _solve(self, statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
+        solution = _solution(statement, term, name)
+        if solution is None:
+            return None
+        divisors = (b for b, e in term.factors if b is not solution[0] and e > 0)
+        return solution if all(map(self._never_zero, divisors)) else None
 
-def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
+    def _never_zero(self, base: Atom) -> bool:
+        """Whether a value may be divided by that the forward pass only multiplies with."""
+        match base:
+            case Symbol(name=name):
+                return name not in self.graph.constants  # a size
+            case Size() | Number():
+                return True
+            case Function(name=name):
+                return name == "exp"
+        return False
+
+
+def _solution(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
     own = [
         (base, exponent)
         for base, exponent in term.factors
@@ -197,8 +215,11 @@ def _solve(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] |
     if None in indices or len(set(indices)) != len(indices) or set(indices) != live:
         return None
     rest = tuple((b, e) for b, e in term.factors if b is not target)
-    if any(isinstance(b, Compare | Iverson) for b, _ in rest):
-        return None
+    if any(
+        isinstance(b, Compare | Iverson) or (isinstance(b, Access) and b.tensor.kind != "real")
+        for b, _ in rest
+    ):
+        return None  # the sum says nothing about it where the condition is false
     if any(
         isinstance(b, Access) and b.tensor.name == name
         for t in statement.body.terms

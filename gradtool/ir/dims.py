@@ -138,13 +138,21 @@ class Dim:
         mine, theirs = self.as_int, divisor.as_int
         if mine is not None and theirs is not None:
             return Dim.of(mine // theirs)
+        if theirs is not None and theirs > 0:
+            # (2*K + 1)//2 is K: every other entry of 2*K.
+            rest = dict(self.terms).get((), 0) % theirs
+            even = (self - rest).divided_by(divisor)
+            if even is not None:
+                return even
         return Dim(((((FloorDiv(self, divisor), 1),), 1),))
 
     def divided_by(self, other: Dim) -> Dim | None:
-        """The exact quotient when `other` is a monomial that divides every term, else None."""
+        """The exact quotient, None when the other polynomial is no factor of this one."""
         if self == other and other != ZERO:
             return ONE
-        if len(other.terms) != 1:
+        if len(other.terms) > 1:
+            return self._divided(other)
+        if not other.terms:
             return None
         ((divisor, by),) = other.terms
         quotient: dict[Monomial, int] = {}
@@ -157,6 +165,17 @@ class Dim:
             key = tuple((atom, power) for atom, power in powers.items() if power)
             quotient[tuple(sorted(key, key=lambda item: _atom_key(item[0])))] = coefficient // by
         return _from_dict(quotient)
+
+    def _divided(self, other: Dim) -> Dim | None:
+        """Long division: the terms are in a graded order, the leading one first."""
+        lead = Dim(other.terms[:1])
+        quotient, rest = ZERO, self
+        while rest.terms:
+            part = Dim(rest.terms[:1]).divided_by(lead)
+            if part is None:
+                return None
+            quotient, rest = quotient + part, rest - part * other
+        return quotient
 
     # -- asking ---------------------------------------------------------------------------
 
@@ -240,6 +259,8 @@ class Dim:
         # Positive terms first, so that a size never begins with a minus without need.
         for monomial, coefficient in sorted(self.terms, key=lambda term: term[1] < 0):
             text = _monomial_text(monomial, abs(coefficient))
+            if not pieces and coefficient == -1 and _is_quotient(monomial):
+                text = f"({text})"  # -a//b is (-a)//b
             if pieces:
                 pieces.append((" - " if coefficient < 0 else " + ") + text)
             else:
@@ -255,6 +276,10 @@ def _monomial_text(monomial: Monomial, coefficient: int) -> str:
         else:
             factors.append(str(atom) + (f"**{power}" if power > 1 else ""))
     return "*".join(factors)
+
+
+def _is_quotient(monomial: Monomial) -> bool:
+    return len(monomial) == 1 and isinstance(monomial[0][0], FloorDiv) and monomial[0][1] == 1
 
 
 def _wrapped(dim: Dim) -> str:

@@ -20,6 +20,8 @@ from gradtool.numeric.sample import setting_for
 from gradtool.numeric.samples import Sample, in_precision
 from gradtool.spec.model import LayerSpec
 
+_DIRECTIONS = 6  # along which a forward pass must have a slope to count as smooth
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -129,9 +131,10 @@ class _Point:
         backward = run(self.of.statements, {**self.known, **upstream}, self.setting)
         return {name: backward[t.name] for name, t in self.of.gradients.items()}
 
-    def _along(self, sign: int) -> Any:
+    def _along(self, sign: int, directions: Mapping[str, Array] | None = None) -> Any:
         """The forward pass, moved along the direction: inputs, and values as they are computed."""
-        moved = {n: sign * self.step * d for n, d in self.directions.items()}
+        along = self.directions if directions is None else directions
+        moved = {n: sign * self.step * d for n, d in along.items()}
         inputs = {n: self.values[n] + d for n, d in moved.items() if n in self.values}
         known = {**self.values, **inputs}
         if not moved.keys() - self.values.keys():
@@ -150,9 +153,22 @@ class _Point:
         return total
 
     def _smooth(self) -> bool:
-        """Whether the slopes from both sides are finite and meet: at a kink they do not."""
+        """Whether the slopes from both sides are finite and meet: at a kink they do not.
+
+        Along one direction they may: of ``relu(x) + x * (z > 0)`` at x = z = 0 they do where x
+        and z go opposite ways.  So other directions are looked at, too.
+        """
         here = self._total(self.known)
-        right = (self._along(1) - here) / self.step
-        left = (here - self._along(-1)) / self.step
-        finite = self.mp.isfinite(right) and self.mp.isfinite(left)
-        return bool(finite and abs(right - left) <= 1e-8 * max(1, abs(right)))
+        for number in range(_DIRECTIONS):
+            along = self.directions
+            if number:
+                along = {
+                    name: self._exact(self.rng.standard_normal(np.shape(direction)))
+                    for name, direction in self.directions.items()
+                }
+            right = (self._along(1, along) - here) / self.step
+            left = (here - self._along(-1, along)) / self.step
+            finite = self.mp.isfinite(right) and self.mp.isfinite(left)
+            if not finite or abs(right - left) > 1e-8 * max(1, abs(right)):
+                return False
+        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from gradtool.ir.dims import Dim, shape_text
@@ -480,12 +480,22 @@ def _outputs(scope: _Scope) -> tuple[str, ...]:
                 spec.source.problem(place, f"the output: {operand.why}", operand.hint, len(name))
             )
             continue
-        if operand.kind != "real":
+        if operand.kind == "bool" or operand.labels is not None:
+            what = "conditions" if operand.kind == "bool" else "labels"
             scope.problems.append(
-                spec.source.problem(place, f"the output '{name}' is not a real array")
+                spec.source.problem(
+                    place,
+                    f"the output '{name}' holds {what}, which have no gradient",
+                    "a real array is expected",
+                    len(name),
+                )
             )
             continue
-        tensor = operand.tensor or build.assign(name, operand).tensor
+        tensor = operand.tensor
+        if tensor is None:  # a number, or positions: it has had no statement of its own until now
+            operand = replace(operand, kind="real", position=None)
+            taken = any(statement.out.name == name for statement in build.statements)
+            tensor = build.assign(_version(scope, name) if taken else name, operand).tensor
         assert tensor is not None
         found.append(tensor.name)
     return tuple(found)
