@@ -161,7 +161,9 @@ def windowed(w: Writer, depth: int) -> Value | None:
         return None
     inner = tuple(map(Size.of, size))
     shape = (*x.shape[:-count], *found, *inner)
-    return write(f"windows({{0:b}}, {_text(w, size)}{text})", [x], shape)
+    # One number would be a window over the last axis alone.
+    window = _text(w, size) if count == 1 else str(tuple(size))
+    return write(f"windows({{0:b}}, {window}{text})", [x], shape)
 
 
 @operation(1)

@@ -1,7 +1,7 @@
 """Sizes of the generated programs, compared by value at large numbers.
 
 The engine keeps sizes as polynomials in normal form.  Here a size is its text and its value at a
-few assignments of large primes to the names: two sizes that agree at all of them are equal.
+few assignments of large numbers to the names: two sizes that agree at all of them are equal.
 Nothing is shared with `gradtool.ir.dims`, so that a wrong normal form there shows up.
 """
 
@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-_ASSIGNMENTS = 3
+_ASSIGNMENTS = 4
 
 
-def _primes_of(name: str) -> tuple[int, ...]:
-    """Large odd numbers that depend on the name only."""
+def _large_of(name: str) -> tuple[int, ...]:
+    """Large numbers that depend on the name only, even and odd: ``H//2*2`` is not ``H - 1``."""
     source = random.Random(f"size {name}")
-    return tuple(source.randrange(10**6, 10**7) * 2 + 1 for _ in range(_ASSIGNMENTS))
+    parities = [0, 1, *(source.randrange(2) for _ in range(_ASSIGNMENTS - 2))]
+    source.shuffle(parities)
+    return tuple(source.randrange(10**6, 10**7) * 2 + parity for parity in parities)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Size:
 
     @staticmethod
     def named(name: str) -> Size:
-        return Size(name, _primes_of(name))
+        return Size(name, _large_of(name))
 
     @staticmethod
     def of(number: int) -> Size:

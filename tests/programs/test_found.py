@@ -196,6 +196,53 @@ PROGRAMS = {
         "P = index_array((B, N), lambda j, n: Q[n, j] + (Q[n - 1, j] if n else 0))\n"
         "F = np.tanh(P @ xhat)",
     ),
+    "the diagonal of a convolution": found(
+        "w: [3]", "z = diag(w)\nh = conv2d(z, z, stride=(3, 2,), pad=2)"
+    ),
+    "an array solved for where a mask may be false": found(
+        "Y: [B, B*2, N]; O: {shape: [N], constant: true}; mask: {shape: [N], dtype: bool}",
+        "h = where(~mask, O, Y) @ O\n"
+        "out[j] = sum(Y[s, q, j + i] * Y[p, k, i], over=[i, q, p, s, k])\n"
+        "G = sigmoid(h @ Y)\nR = out\ne = np.mean(G) - np.sum(R)",
+        "h = np.where(~mask, O, Y) @ O\n"
+        "out = np.array([(Y.sum(axis=(0, 1)) ** 2).sum()])\n"
+        "G = sigmoid(h @ Y)\nR = out\ne = np.mean(G) - np.sum(R)",
+    ),
+    "an input solved for by a factor that is zero": found(
+        "T1: [T]; x: [4]; V: [3]",
+        "h[j] = sum(T1[j + i] * V[i], over=[i])\nG = logsigmoid(h)\n"
+        "R = relu(sum(G, axis=-1))\nJ[i] = tanh(R) * (1 - x[i])",
+        "h = index_array((T - 2,), lambda j: index_sum((3,), lambda i: T1[j + i] * V[i]))\n"
+        "G = logsigmoid(h)\nR = relu(np.sum(G, axis=-1))\nJ = np.tanh(R) * (1 - x)",
+        needs="T - 2",
+    ),
+    "an output that is a number, under a name that was an array": found(
+        "Q: [T, 3]; A: [T, T]", "Y = A\nY = lam\nh = Q", outputs="Y h", constants="lam=1"
+    ),
+    "every other entry of an even axis": found(
+        "q: [K, K]; I: [K, K*2]",
+        "out = mean(q, axis=0)\nscale[i, j] = sum(I[j, 2*i + 2*k] * out[k], over=[k])\n"
+        "y_ = out + scale",
+        "out = np.mean(q, axis=0)\n"
+        "scale = index_array((1, K), lambda i, j: "
+        "index_sum((K,), lambda k: I[j, 2*i + 2*k] * out[k]))\ny_ = out + scale",
+    ),
+    "a value that cancels inside a comparison": found(
+        "Z: [1, C]; E: [D + 1, D]",
+        "h = np.minimum(Z.var(axis=1).var(axis=0, keepdims=True), E)",
+    ),
+    "a gradient that is a position": found(
+        "V: [C, C]",
+        "z[i < C, j < C] = i * V[j, C - 1 - i]\nscale = np.sum(z)",
+        "z = index_array((C, C), lambda i, j: i * V[j, C - 1 - i])\nscale = np.sum(z)",
+    ),
+    "bounds of a clip that cross": found(
+        "X: [N, D]; b: [D]; c: [N]", "Y = np.clip(X, b, c[:, None])"
+    ),
+    "the inner product of two matrices": found("X: [N, D]; Z: [K, D]", "Y = np.inner(X, Z)"),
+    "two masks that add up": found(
+        "X: [N]; m: {shape: [N], dtype: bool}; k: {shape: [N], dtype: bool}", "Y = X*m + X*k"
+    ),
 }
 
 
