@@ -36,8 +36,10 @@ class Handed:
 
     Attributes:
         name: what a step gets, ``dh_next``.
-        of: the carried input of the forward body, whose cotangent the step hands on.
-        initial: the cotangent of the value after the last step; None for zero.
+        of: the carried input of the forward body, whose cotangent the step hands on; of a tangent,
+            the value of the body that the next step gets.
+        initial: the cotangent of the value after the last step (of a tangent, before the first);
+            None for zero.
     """
 
     name: str
@@ -47,17 +49,17 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """The backward pass of a loop.
+    """The backward pass of a loop, or (`along`) its tangents.
 
     Attributes:
         forward: the loop of the forward pass.
         found: the cotangents of one step.
-        wanted: the inputs of a step that get a cotangent.
+        wanted: the inputs of a step that get a cotangent; its values that get a tangent.
         handed, seeds: the cotangents that travel, and slices of the cotangents of collected arrays.
         statements: the results of the loop, in index notation; a step computes the forward values
             again from what it began with.
         arrivals: for each result (its `line` counts them) the tensor of the graph that it is a
-            part of the cotangent of, and the result.
+            part of the cotangent (or tangent) of, and the result.
     """
 
     forward: Loop
@@ -67,3 +69,9 @@ class Turned:
     seeds: tuple[Sliced, ...]
     statements: tuple[Scan, ...]
     arrivals: tuple[tuple[Tensor, Tensor], ...]
+    along: bool = False
+
+    @property
+    def loop(self) -> Loop:
+        """The loop of the cotangents."""
+        return self.statements[0].loop

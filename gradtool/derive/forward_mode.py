@@ -13,20 +13,25 @@ tangent has the axes of that input behind its own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradtool.derive.calculus import partial
+from gradtool.derive.carried_along import carried_along
 from gradtool.derive.companions import with_companions
+from gradtool.derive.cotangents import Turned
 from gradtool.derive.entries import places, same_entry
 from gradtool.derive.reverse import Cotangents, reached, selector, with_selectors
+from gradtool.derive.turn import is_tape, with_tapes
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,
     Graph,
+    Loop,
     MatrixFunction,
     Reshape,
+    Scan,
     Statement,
     tensors_in,
 )
@@ -108,6 +113,9 @@ class Seeds:
 
 def _suffix(graph: Graph) -> str:
     taken = {*graph.tensors, *graph.constants, *graph.dimensions}
+    for statement in graph.statements:
+        if isinstance(statement, Scan):
+            taken |= {*statement.loop.body.tensors, *(c.label for c in statement.loop.carried)}
     wishes = itertools.chain(("dot", "_dot"), (f"_dot{k}" for k in itertools.count(2)))
     return next(s for s in wishes if not any(f"{name}{s}" in taken for name in taken))
 
@@ -123,12 +131,29 @@ def tangents(graph: Graph, seeds: Seeds) -> Cotangents:
         UnsupportedError: a statement without a rule for its tangent.
     """
     graph = with_companions(with_selectors(graph, seeds.names))
+    graph = with_tapes(graph, reached(graph, seeds.names))
     needed = reached(graph, seeds.names)
     found: dict[str, Tensor] = dict(seeds.given)
     statements: list[AnyStatement] = []
+    turned: dict[Loop, Turned] = {}
+    arrived: dict[str, Tensor] = {}
+    loops: set[Loop] = set()
     for statement in graph.statements:
         name = statement.out.name
         if name not in needed or name in seeds.names or statement.out.kind != "real":
+            continue
+        if isinstance(statement, Scan):
+            if statement.loop not in loops:
+                loops.add(statement.loop)
+                along = _loop(statement.loop, graph, needed, found, seeds)
+                if along is not None:
+                    turned[along.loop] = along
+                    statements += along.statements
+                    arrived |= {onto.name: made for onto, made in along.arrivals}
+            tangent, beside = _of_result(statement, found, arrived, seeds)
+            if tangent is not None:
+                statements += beside
+                found[name] = tangent
             continue
         out = Tensor(seeds.label(name), (*statement.out.shape, *_sizes(seeds)))
         made = _tangent(statement, out, found, seeds, graph)
@@ -137,7 +162,50 @@ def tangents(graph: Graph, seeds: Seeds) -> Cotangents:
             found[name] = out
     if seeds.unit is not None and seeds.unit.name in graph.outputs:
         raise UnsupportedError(f"the derivative of {seeds.unit.name} by itself")
-    return Cotangents(graph, dict(seeds.given), tuple(statements), found)
+    return Cotangents(graph, dict(seeds.given), tuple(statements), found, turned)
+
+
+def _loop(
+    loop: Loop, graph: Graph, needed: Collection[str], found: Mapping[str, Tensor], seeds: Seeds
+) -> Turned | None:
+    """The loop of the tangents of those results of a loop that are needed.
+
+    Raises:
+        UnsupportedError: every entry of an array is varied by itself.
+    """
+    if seeds.unit is not None:
+        raise UnsupportedError(
+            "a loop over an axis in Jacobians and second derivatives",
+            "its gradient and --jvp are supported",
+        )
+    results = [
+        s for s in graph.statements
+        if isinstance(s, Scan) and s.loop is loop and s.out.name in needed and not is_tape(s)
+    ]  # fmt: skip
+
+    def step(body: Graph, given: Mapping[str, Tensor]) -> Cotangents:
+        return tangents(body, Seeds(given, None, seeds.suffix))
+
+    return carried_along(graph, results, found, seeds.label, step) if results else None
+
+
+def _of_result(
+    scan: Scan, found: Mapping[str, Tensor], arrived: Mapping[str, Tensor], seeds: Seeds
+) -> tuple[Tensor | None, list[AnyStatement]]:
+    """The tangent of a result of a loop, and the statement that it takes beside the loop.
+
+    A sum over the steps may begin with a value that is varied itself.
+    """
+    name = scan.out.name
+    start = None if scan.initial is None else found.get(scan.initial.name)
+    if scan.what != "sum" or start is None:
+        return arrived.get(name), []
+    out = Tensor(seeds.label(name), scan.out.shape)
+    free = places(out.shape)
+    body = access(start, free)
+    if name in arrived:
+        body = body + access(arrived[name], free)
+    return out, [Statement(out, free, body, Name(out.name), hidden=scan.hidden)]
 
 
 def _sizes(seeds: Seeds) -> tuple[Dim, ...]:
@@ -178,11 +246,8 @@ def _tangent(
                 return []  # a helper: the rule of the function that it helps says all
             free = places(statement.out.shape)
             body = _transposed_rule(statement, free, found, seeds)
-        case _:
-            raise UnsupportedError(
-                "a loop over an axis in directional and second derivatives",
-                "its gradient is supported: leave --jvp, --hvp, --jacobian and --hessian out",
-            )
+        case Scan():
+            raise AssertionError("the tangents of loops are taken as a whole")
     if not body.terms:
         return []
     return [Statement(out, (*free, *seeds.axes), body, Name(out.name), hidden=hidden)]

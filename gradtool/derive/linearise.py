@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradtool.derive.addends import reordered
-from gradtool.derive.compact import compact
+from gradtool.derive.compact import Closed, compact
 from gradtool.derive.derivation import Derivation, written_lines
 from gradtool.derive.forward_mode import Seeds, tangents
 from gradtool.derive.knowledge import Knowledge
 from gradtool.derive.line import Line
 from gradtool.derive.matrix_form import raised_derivative
 from gradtool.derive.raising import raised
+from gradtool.derive.recurrence import with_blocks
 from gradtool.derive.reverse import Cotangents
 from gradtool.derive.simplify import simplified
 from gradtool.ir.graph import Graph, Statement
@@ -46,30 +47,38 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
     """
     seeds = Seeds.along(graph, varied)
     found = tangents(graph, seeds)
-    closed = compact(found, graph.outputs, staged=staged, direction="forward")
-    lines = written_lines(
-        found,
-        closed,
-        graph.outputs,
-        staged=staged,
-        label=seeds.label,
-        raising=lambda body, free: reordered(raised(body, free), _by_tangents(found, seeds)),
-        apart={s.out.name for s in found.graph.statements if not s.hidden},
-    )
+
+    def step_lines(step: Cotangents, wanted: tuple[str, ...]) -> tuple[list[Line], Closed]:
+        closed = compact(step, wanted, staged=staged, direction="forward")
+        lines = written_lines(
+            step,
+            closed,
+            wanted,
+            staged=staged,
+            label=seeds.label,
+            raising=lambda body, free: reordered(raised(body, free), _by_tangents(step)),
+            apart={s.out.name for s in step.graph.statements if not s.hidden},
+        )
+        return lines, closed
+
+    lines, closed = step_lines(found, graph.outputs)
+    shown, tapes = found.graph, ()
+    if found.turned:
+        lines, shown, tapes = with_blocks(lines, found, closed, step_lines)
     zero = tuple(name for name in graph.outputs if name not in closed.gradients)
     given = {name: (t.name, t.shape) for name, t in seeds.given.items()}
-    derivation = Derivation(found.graph, given, tuple(lines), zero, closed, found)
+    derivation = Derivation(shown, given, tuple(lines), zero, closed, found, tapes)
     return Linearised(derivation, _results(lines), zero)
 
 
-def _by_tangents(found: Cotangents, seeds: Seeds) -> Callable[[Tree], tuple[int, int]]:
+def _by_tangents(found: Cotangents) -> Callable[[Tree], tuple[int, int]]:
     """As people write a product rule: ``W @ hdot + Wdot @ h + bdot``.
 
     What comes from further back stands first; of the directions, matrices before vectors.
     """
     place = {name: k for k, name in enumerate(found.graph.tensors)}
     known = {
-        t.name: (-len(t.shape) if name in seeds.given else -99, place[name])
+        t.name: (-len(t.shape) if name in found.upstream else -99, place[name])
         for name, t in found.of.items()
     }
     return lambda tree: min((known[n] for n in names(tree) if n in known), default=(0, 0))

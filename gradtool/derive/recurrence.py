@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradtool.derive.compact import Closed
-from gradtool.derive.cotangents import Cotangents, Turned
+from gradtool.derive.cotangents import Cotangents, Handed, Turned
 from gradtool.derive.line import Block, Line, Step, Tape, target_name
 from gradtool.derive.naming import unlike
 from gradtool.derive.turn import is_tape, tape
@@ -94,7 +94,10 @@ class _Writing:
         found = self.turned.found
         sources = {s.source for s in self.scans}
         hands = {h.of for h in self.turned.handed}
-        wanted = tuple(n for n in self.turned.wanted if found.of[n].name in sources or n in hands)
+        wanted = tuple(
+            n for n in self.turned.wanted
+            if n in found.of and (found.of[n].name in sources or n in hands)
+        )  # fmt: skip
         lines, closed = self.step_lines(found, wanted)
         read = frozenset[str]().union(*(names(line.tree) for line in lines))
         self._name_entries(lines, read)
@@ -131,16 +134,23 @@ class _Writing:
                     steps.append(Step(target, operator, tree, line.shape, inner, source))
         for hand in self.turned.handed:
             if hand.of not in found.of:
-                shape = loop.shape_of(hand.of)
+                shape = self._shape(hand)
                 handing.append(Step(Name(hand.name), "=", _zeros(shape), shape, _zeros(shape)))
         steps += self._in_turn(handing)
         return Block(
-            loop.index, loop.first, loop.size, not loop.backwards, self._before(), tuple(steps),
+            loop.index, loop.first, loop.size, self.turned.loop.backwards, self._before(),
+            tuple(steps),
             self._after(), dict(self.entries), self._values(), loop,
             tuple(lines), closed, found,
         )  # fmt: skip
 
     # -- names --------------------------------------------------------------------------------
+
+    def _shape(self, hand: Handed) -> tuple[Dim, ...]:
+        """The shape of what travels; a step need not read the carried value."""
+        if self.turned.along:
+            return self.turned.forward.body.tensors[hand.of].shape
+        return self.turned.forward.shape_of(hand.of)
 
     def _results(self) -> set[str]:
         return {s.out.name for s in self.scans} | {h.name for h in self.turned.handed}
@@ -153,7 +163,7 @@ class _Writing:
             self.entries[part.name] = entry(
                 source, len(part.source.shape), part.axis, index, part.offset
             )
-        for tensor in loop.invariant:
+        for tensor in (*loop.invariant, *self.turned.loop.invariant):
             name = self.known.get(tensor.name, tensor.name)
             if name != tensor.name:
                 self.entries[tensor.name] = Name(name)
@@ -261,6 +271,8 @@ class _Writing:
 
     def _same_input(self, scan: Scan, name: str) -> bool:
         """Two inputs of a step may share one cotangent; each goes into its own result."""
+        if self.turned.along:
+            return True
         loop = self.turned.forward
         sliced = next((s for s in loop.sliced if s.name == name), None)
         if scan.what == "slices":
@@ -308,7 +320,7 @@ class _Writing:
                 shape = scan.out.shape
                 steps.append(_plain(scan.out.name, _zeros(shape), shape))
         for hand in self.turned.handed:
-            shape = self.turned.forward.shape_of(hand.of)
+            shape = self._shape(hand)
             initial = hand.initial
             begin = (
                 _zeros(shape)

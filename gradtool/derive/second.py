@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from gradtool.derive.derivation import Derivation, derive, is_loss
 from gradtool.derive.gradient_graph import Gradient, gradient_graph, with_definitions
-from gradtool.derive.line import Line
+from gradtool.derive.line import Line, Tape
 from gradtool.derive.linearise import Linearised, along, jacobian_of
 from gradtool.derive.naming import unlike
 from gradtool.ir.dims import Dim
@@ -67,6 +67,11 @@ class Differential:
     linear: tuple[Linearised, ...]
 
     @property
+    def tapes(self) -> tuple[Tape, ...]:
+        """What the loops of the forward pass keep for the lines."""
+        return tuple(tape for linear in self.linear for tape in linear.derivation.tapes)
+
+    @property
     def upstream(self) -> dict[str, tuple[str, tuple[Dim, ...]]]:
         """The upstream gradients that are held fixed (second order, no loss)."""
         return {} if self.first is None else dict(self.first.upstream)
@@ -84,6 +89,8 @@ def jvp(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Differe
         _result(linear, name, name, "", graph.tensors[name].shape) for name in graph.outputs
     )
     lines = linear.derivation.lines
+    if linear.derivation.tapes:
+        graph = linear.derivation.graph  # its loops keep what those of the tangents read
     return Differential("jvp", graph, None, lines, results, _directions(linear), (linear,))
 
 
