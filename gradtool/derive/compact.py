@@ -51,6 +51,7 @@ _MAX_TERMS = 30
 _NAME = 1.2  # what writing a named tangent in place must save
 
 Direction: TypeAlias = Literal["backward", "forward", "whole"]
+Inner: TypeAlias = Literal["all", "scaled", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +234,12 @@ class _Compact:
             for source in sorted(operands(statement)):
                 self._keep(source)
 
-    def _resolved(self, statement: Statement, *, inner: bool = False) -> Statement:
+    def _resolved(self, statement: Statement, *, inner: Inner = "") -> Statement:
         """A statement in terms of kept cotangents.
 
-        With `inner` a product of matrices that has a name stays open: whether it is written out
-        is decided where it is known how often it is needed.
+        With `inner` a product of matrices that has a name stays open ("scaled": only where it is
+        all there is, as in the ``-zdot`` of ``1 - z``): whether it is written out is decided
+        where it is known how often it is needed.
         """
         body = simplified(statement.body, self.knowledge)
         settled: set[str] = set()
@@ -245,7 +247,8 @@ class _Compact:
             name = self._latest(body, settled)
             if name is None:
                 return replace(statement, body=body)
-            if inner and self._named(name) and self._contracts(name):
+            opened = inner == "all" or (inner == "scaled" and _scales(body))
+            if opened and self._named(name) and self._contracts(name):
                 settled.add(name)
                 continue
             inlined = self._inlined(body, name)
@@ -313,7 +316,7 @@ class _Compact:
         if backward and count <= 1 and len(short.terms) <= max(8, naive):
             return short
         contracts = self._named(name) and any(t.bound for t in own.terms)
-        if backward and contracts and len(short.terms) >= naive:
+        if contracts and (backward or uses > 1) and len(short.terms) >= naive:
             return None  # a product of matrices that is needed twice: attention's dP
         cost = self.knowledge.cost
         # Terms that cancel make a closed form; an unnamed value is worth a name only for much.
@@ -335,8 +338,8 @@ class _Compact:
         """A cotangent in terms of kept ones and of named products of matrices."""
         name = statement.out.name
         if name not in self.owned:
-            backward = self.direction == "backward"
-            self.owned[name] = self._resolved(statement, inner=backward).body
+            inner: Inner = {"backward": "all", "forward": "scaled", "whole": ""}[self.direction]
+            self.owned[name] = self._resolved(statement, inner=inner).body
         return self.owned[name]
 
     def _contracts(self, name: str) -> bool:
@@ -382,6 +385,15 @@ class _Compact:
             for n in operands(statement)
             if n in self.found.of and self.knowledge.hidden(n)
         )
+
+
+def _scales(body: Poly) -> bool:
+    """A number times one array: ``-zdot``."""
+    term = body.single
+    if term is None or term.bound:
+        return False
+    arrays = [b for b, _ in term.factors if not isinstance(b, Symbol | Size | Number)]
+    return len(arrays) == 1 and isinstance(arrays[0], Access)
 
 
 def _swaps_axes(body: Poly, statement: Statement) -> bool:

@@ -105,11 +105,17 @@ def read_after(
 ) -> tuple[list[Tensor], list[AnyStatement]]:
     """Lines in the spec language, lowered so that they can stand behind a graph's own statements.
 
-    The tensor that each line defines, and all statements.
+    The tensor that each line defines, and all statements.  A text of several lines is a loop with
+    what belongs to it; what that defines is found among the statements.
     """
     reader = LineReader(graph, given)
     reader.build.counter = _highest(graph) + 1  # hidden names of both must not meet
-    made = [reader.read(text) for text in texts]
+    made: list[Tensor] = []
+    for text in texts:
+        if "\n" in text:
+            reader.read_block(text)
+        else:
+            made.append(reader.read(text))
     return made, list(reader.statements)
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
 from gradtool.derive.second import Differential
-from gradtool.emit.subscripts import subscripts
+from gradtool.emit.loops import tape_note, tape_text
+from gradtool.emit.subscript_loops import looped_subscripts
 from gradtool.ir.tree import names
 
 
@@ -36,7 +37,7 @@ def subscript_forms(found: Differential) -> dict[str, str]:
     """The subscript form of every line that is printed from index notation, by its name."""
     forms: dict[str, str] = {}
     for derivation, lines in with_lines(found):
-        every = subscripts(derivation)
+        every = looped_subscripts(derivation)
         forms |= {p.name: every[p.name] for p in lines if p.role != "inner" or p.of}
     return forms
 
@@ -44,5 +45,7 @@ def subscript_forms(found: Differential) -> dict[str, str]:
 def index_lines(found: Differential) -> tuple[str, ...]:
     """One text for each line, in the order in which they can be computed; zeros last."""
     forms = subscript_forms(found)
-    lines = [forms[line.name] for line in found.lines if line.name in forms]
-    return (*lines, *(f"{r.name} = 0" for r in found.results if r.zero))
+    kept = [f"{tape_text(tape)}   {tape_note(tape)}" for tape in found.tapes]
+    # The results of one loop share its text.
+    lines = dict.fromkeys(forms[line.name] for line in found.lines if line.name in forms)
+    return (*kept, *lines, *(f"{r.name} = 0" for r in found.results if r.zero))

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gradtool.derive.line import Block
 from gradtool.derive.second import Differential, Result
-from gradtool.emit.latex import equations, forward_lines, latex, latex_line, notation_of
+from gradtool.emit.latex import (
+    Equation,
+    block_latex,
+    equations,
+    forward_lines,
+    latex,
+    latex_line,
+    notation_of,
+)
+from gradtool.emit.latex_loops import block_rows, block_tensors
 from gradtool.emit.latex_names import latex_name, text_latex
 from gradtool.emit.latex_page import document
 from gradtool.emit.latex_tree import Notation
@@ -32,6 +42,8 @@ def differential_notation(found: Differential, more: list[Tensor]) -> Notation:
     for line in found.lines:
         hidden = _integers(found, line.of)
         tensors[line.name] = replace(hidden or Tensor("", line.shape), name=line.name)
+        for made in block_tensors(line.block) if line.block is not None else ():
+            tensors[made.name] = made
     base = notation_of(tensors.values(), graph.constants, cotangents)
     loss = "L"
     if found.is_loss:
@@ -63,17 +75,21 @@ def _integers(found: Differential, of: str) -> Tensor | None:
 def _name_tangents(found: Differential, notation: Notation, names: dict[str, str]) -> None:
     """Kept tangents: a dot on the value that changes."""
     suffixes = {n.removeprefix(of) for of, (n, _) in found.directions.items()}
-    for line in found.lines:
-        if line.role != "cotangent" or not suffixes:
-            continue
-        suffix = next((s for s in suffixes if line.name.endswith(s)), None)
+    kept = [line.name for line in found.lines if line.role == "cotangent"]
+    for block in {line.block for line in found.lines if line.block is not None}:
+        kept += [made.name for made in block_tensors(block) if made.kind == "real"]
+    for name in kept if suffixes else ():
+        # What a step gets from the one before: hdot_prev.
+        suffix = next((s for s in suffixes if name.removesuffix("_prev").endswith(s)), None)
         if suffix is None:
             continue
-        bare = line.name.removesuffix(suffix)
+        bare = name.removesuffix("_prev").removesuffix(suffix)
         if bare in notation.cotangents:
-            names[line.name] = _along(latex(Name(bare), notation))
+            names[name] = _along(latex(Name(bare), notation))
         else:
-            names[line.name] = f"\\dot{{{names.get(bare, latex_name(bare))}}}"
+            names[name] = f"\\dot{{{names.get(bare, latex_name(bare))}}}"
+        if name.endswith("_prev"):
+            names[name] += "^{\\text{prev}}"
 
 
 def _along(gradient: str) -> str:
@@ -101,7 +117,12 @@ def _result_name(result: Result, found: Differential, notation: Notation) -> str
 def latex_lines(found: Differential) -> dict[str, str]:
     """An equation for each line and each zero, for math mode, by its name."""
     notation = differential_notation(found, [])
-    lines = {p.name: latex_line(p.name, p.tree, notation) for p in found.lines}
+    lines = {
+        p.name: latex_line(p.name, p.tree, notation)
+        if p.block is None
+        else block_latex(p.block, notation)
+        for p in found.lines
+    }
     return lines | {r.name: f"{notation.names[r.name]} = 0" for r in found.results if r.zero}
 
 
@@ -109,7 +130,10 @@ def latex_document(spec: LayerSpec, found: Differential) -> str:
     """A document that compiles by itself."""
     graph = found.graph if not found.linear else found.linear[0].derivation.graph
     forward, more = forward_lines(
-        graph, found.lines, only={n for n in found.graph.tensors if not n.startswith("_")}
+        graph,
+        found.lines,
+        only={n for n in found.graph.tensors if not n.startswith("_")},
+        tapes=found.tapes,
     )
     notation = differential_notation(found, more)
     parts = [f"\\section*{{{text_latex(spec.name)}}}"]
@@ -120,7 +144,14 @@ def latex_document(spec: LayerSpec, found: Differential) -> str:
     parts.append(f"\\subsection*{{{_TITLES[found.kind]}}}")
     parts += _given(found, notation)
     done = {row[0] for row in forward if isinstance(row, tuple)}
-    lines = [(p.name, p.tree) for p in found.lines if p.name not in done]
+    lines: list[Equation] = []
+    blocks: set[Block] = set()
+    for entry in found.lines:
+        if entry.block is None and entry.name not in done:
+            lines.append((entry.name, entry.tree))
+        elif entry.block is not None and entry.block not in blocks:
+            blocks.add(entry.block)
+            lines += block_rows(entry.block)
     if lines:
         parts.append(equations(lines, notation))
     parts += [f"\\[ {notation.names[r.name]} = 0 \\]\n" for r in found.results if r.zero]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from gradtool.derive.derivation import derive
 from gradtool.derive.gradient_graph import read_after
 from gradtool.derive.second import Differential
+from gradtool.emit.loops import block_lines
 from gradtool.emit.numpy_functions import Function, described
 from gradtool.emit.numpy_module import function_text, module_docstring, whole_module
 from gradtool.emit.numpy_plan import plan_of
@@ -60,7 +61,12 @@ def _as_layer(spec: LayerSpec, found: Differential) -> tuple[LayerSpec, Graph]:
     """The forward pass and everything that is printed after it, as one forward pass."""
     forward = found.graph
     given = [Tensor(n, s) for n, s in (*found.upstream.values(), *found.directions.values())]
-    texts = [line(p.name, p.tree) for p in found.lines]
+    texts = list(
+        dict.fromkeys(
+            line(p.name, p.tree) if p.block is None else "\n".join(block_lines(p.block))
+            for p in found.lines
+        )
+    )
     texts += [line(r.name, _zeros(r.shape)) for r in found.results if r.zero]
     _, statements = read_after(forward, given, texts)
     outputs = tuple(r.name for r in found.results)

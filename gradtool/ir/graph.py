@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -204,6 +204,14 @@ class Graph:
                 for symbol in _in_order(dim):
                     seen.setdefault(symbol)
         return tuple(name for name in seen if name not in self.constants)
+
+
+def every_statement(graph: Graph) -> Iterator[AnyStatement]:
+    """All statements, those of loops included."""
+    yield from graph.statements
+    loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
+    for loop in loops:
+        yield from every_statement(loop.body)
 
 
 def operands(statement: AnyStatement) -> frozenset[str]:

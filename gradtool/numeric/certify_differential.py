@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.derive.second import Differential
-from gradtool.emit.text import line
+from gradtool.emit.loops import printed
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Tensor
@@ -236,7 +236,7 @@ def _asymmetry(array: Array) -> float:
 
 
 def _report(spec: LayerSpec, found: Differential, sizes: Mapping[str, int], error: float) -> str:
-    lines = "\n".join("    " + line(p.name, p.tree) for p in found.lines)
+    lines = "\n".join(f"    {text}" for text in printed(found.lines))
     shown = ", ".join(f"{k}={v}" for k, v in sizes.items())
     return (
         f"the {found.kind} of '{spec.name}' does not agree with 60-digit differences "

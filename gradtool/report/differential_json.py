@@ -11,11 +11,13 @@
                 that is varied, "" when all are, along the directions; the axes are those of `of`,
                 then those of `wrt`; `symmetric` is true when that is proved
     lines       what must be computed after the forward pass, in an order that can be run
+    kept        what the loops of the forward pass keep, [{name, text}]
     certified   {digits, size_sets, skipped}, as for gradients
     version     of gradtool
 
 A line has name, shape, text (an assignment in the spec language), latex, and index: the same in
-subscripts, "" for a repeated expression that only the array form shares.
+subscripts, "" for a repeated expression that only the array form shares.  The results of a loop
+have the text of the loop, all of them the same.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gradtool import __version__
 from gradtool.derive.second import Differential
 from gradtool.emit.differential import subscript_forms
 from gradtool.emit.latex_differential import latex_lines
+from gradtool.emit.loops import block_lines, tape_text
 from gradtool.emit.text import line as text_line
 from gradtool.ir.dims import Dim
 from gradtool.numeric.certify import Certificate
@@ -60,12 +63,15 @@ def differential_json(
             {
                 "name": p.name,
                 "shape": _shape(p.shape),
-                "text": text_line(p.name, p.tree),
+                "text": text_line(p.name, p.tree)
+                if p.block is None
+                else "\n".join(block_lines(p.block)),
                 "index": index.get(p.name, ""),
                 "latex": latex[p.name],
             }
             for p in found.lines
         ],
+        "kept": [{"name": tape.name, "text": tape_text(tape)} for tape in found.tapes],
         "certified": {
             "digits": certificate.digits,
             "size_sets": [dict(sizes) for sizes in certificate.size_sets],

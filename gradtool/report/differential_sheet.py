@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gradtool.derive.line import Block
 from gradtool.derive.second import Differential, Result, hessian, hvp, jacobian, jvp
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import Graph, Statement, every_statement
 from gradtool.ir.poly import Compare, Function
 from gradtool.ir.tree import Call
 from gradtool.ir.walk import atoms
 from gradtool.numeric.certify import Certificate
 from gradtool.numeric.certify_differential import certify_differential
 from gradtool.ops.scalar import FUNCTIONS
+from gradtool.report.make_sheet import loop_row, tape_row
 from gradtool.report.order import Order
 from gradtool.report.sheet import Row, Sheet
 from gradtool.spec.model import LayerSpec
@@ -131,7 +133,15 @@ def _visible(name: str) -> bool:
 
 def _rows(found: Differential) -> Iterator[Row]:
     results = {r.name: r for r in found.results}
+    for tape in found.tapes:
+        yield tape_row(tape, found.graph)
+    blocks: set[Block] = set()
     for entry in found.lines:
+        if entry.block is not None:
+            if entry.block not in blocks:
+                blocks.add(entry.block)
+                yield loop_row(entry.block, found.lines)
+            continue
         indexed = isinstance(entry.tree, Call) and entry.tree.op == "indexed"
         result = results.get(entry.name)
         role = "gradient" if result is not None else entry.role
@@ -221,7 +231,7 @@ def _conventions(found: Differential) -> Iterator[str]:
 
 def _kinks(graph: Graph) -> bool:
     """Whether the forward pass has places without a derivative."""
-    for statement in graph.statements:
+    for statement in every_statement(graph):
         if not isinstance(statement, Statement) or statement.out.kind != "real":
             continue
         if statement.reduce != "sum":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from gradtool.derive.derivation import Derivation, derive
-from gradtool.derive.line import Line, Tape
+from gradtool.derive.line import Block, Line, Tape
 from gradtool.emit.loops import block_lines, tape_note
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim
-from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement
+from gradtool.ir.graph import Graph, Statement, every_statement
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
@@ -45,16 +45,14 @@ def make_sheet(
     derivation = derive(graph, wanted, staged=staged)
     certificate = certify(spec, graph, derivation)
     reader = LineReader(derivation.graph, [Tensor(n, s) for n, s in derivation.upstream.values()])
-    rows = [_tape_row(tape, derivation) for tape in derivation.tapes]
-    blocks: set[int] = set()
+    rows = [tape_row(tape, derivation.graph) for tape in derivation.tapes]
+    blocks: set[Block] = set()
     for entry in derivation.lines:
         if entry.block is not None:
-            if id(entry.block) not in blocks:
-                blocks.add(id(entry.block))
-                shown = "\n".join(block_lines(entry.block))
-                reader.read_block(shown)
-                found = (p.of for p in derivation.lines if p.block is entry.block)
-                rows.append(Row("loop", "", ", ".join(filter(None, found)), "", shown))
+            if entry.block not in blocks:
+                blocks.add(entry.block)
+                rows.append(loop_row(entry.block, derivation.lines))
+                reader.read_block(rows[-1].text)
             continue
         note = "" if _is_indexed(entry.tree) else _note(entry, derivation, reader)
         reader.read(line(entry.name, entry.tree))
@@ -90,10 +88,18 @@ def make_sheet(
     return sheet, derivation, certificate
 
 
-def _tape_row(tape: Tape, derivation: Derivation) -> Row:
-    shape = shape_words(derivation.graph.tensors[tape.name].shape)
+def tape_row(tape: Tape, graph: Graph) -> Row:
+    """What a loop of the forward pass keeps."""
+    shape = shape_words(graph.tensors[tape.name].shape)
     name = f"{tape.name}[{tape.index}]"
     return Row("inner", name, "", shape, text(tape.tree), tape_note(tape))
+
+
+def loop_row(block: Block, lines: Sequence[Line]) -> Row:
+    """A loop, with what its results are of."""
+    found = (line.of for line in lines if line.block is block)
+    shown = "\n".join(block_lines(block))
+    return Row("loop", "", ", ".join(filter(None, found)), "", shown)
 
 
 def _is_indexed(tree: Tree) -> bool:
@@ -103,7 +109,7 @@ def _is_indexed(tree: Tree) -> bool:
 def _conventions(graph: Graph) -> list[str]:
     """Values taken where the derivative jumps, when the layer has such a place."""
     found: list[str] = []
-    bodies = [s for s in _every(graph) if isinstance(s, Statement)]
+    bodies = [s for s in every_statement(graph) if isinstance(s, Statement)]
     if any(isinstance(a, Compare) for s in bodies for a in atoms(s.body)):
         found.append(
             "at a kink the derivative of the branch that the forward pass takes is used "
@@ -112,14 +118,6 @@ def _conventions(graph: Graph) -> list[str]:
     if any(s.reduce in ("argmax", "argmin") for s in bodies):
         found.append("a tie of max or min goes to the first entry")
     return found
-
-
-def _every(graph: Graph) -> Iterator[AnyStatement]:
-    """All statements, those of loops included."""
-    yield from graph.statements
-    loops = {s.loop for s in graph.statements if isinstance(s, Scan)}
-    for loop in loops:
-        yield from _every(loop.body)
 
 
 def _note(entry: Line, derivation: Derivation, reader: LineReader) -> str:
