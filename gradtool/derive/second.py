@@ -88,6 +88,11 @@ def jvp(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Differe
     results = tuple(
         _result(linear, name, name, "", graph.tensors[name].shape) for name in graph.outputs
     )
+    suffix = next(iter(linear.derivation.upstream.values()))[0].removeprefix(varied[0])
+    taken = _names(graph) | {line.name for line in linear.derivation.lines}
+    results = tuple(
+        replace(r, name=unlike(f"{r.of}{suffix}", taken)) if r.zero else r for r in results
+    )
     lines = linear.derivation.lines
     if linear.derivation.tapes:
         graph = linear.derivation.graph  # its loops keep what those of the tangents read

@@ -1,6 +1,6 @@
 """Directions, Jacobians and second derivatives of random programs, judged by 60-digit differences.
 
-    python -m tests.programs.second 300 [--first 0]
+    python -m tests.programs.second 300 [--first 0] [--loops]
 
 The program k is the one of `run_many`.  A program whose forward pass or gradient is singular, or
 has a kink, at a drawn point proves nothing there and counts as undefined; one that is refused must
@@ -29,6 +29,7 @@ from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 from gradtool.spec.model import LayerSpec
 from tests.programs.generate import Program, generate
+from tests.programs.looping import generate_loop
 from tests.programs.prove import Outcome, prove
 
 KINDS: dict[str, Callable[[Graph], Differential]] = {
@@ -78,12 +79,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("count", type=int)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--loops", action="store_true", help="programs with a loop in each")
     given = parser.parse_args(arguments)
     counts: Counter[tuple[str, str]] = Counter()
     started = time.process_time()
     signal.signal(signal.SIGVTALRM, _late)
     for seed in range(given.first, given.first + given.count):
-        program = generate(random.Random(seed))
+        make = generate_loop if given.loops else generate
+        program = make(random.Random(seed))
         signal.setitimer(signal.ITIMER_VIRTUAL, 60)
         try:
             outcomes = prove_second(program, seed)
