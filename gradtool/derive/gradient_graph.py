@@ -54,7 +54,7 @@ def gradient_graph(derivation: Derivation, texts: Sequence[str]) -> Gradient:
     forward = derivation.graph
     if any(isinstance(s, Scan) for s in forward.statements):
         raise UnsupportedError(
-            "a loop over an axis in second derivatives", "its gradient is supported"
+            "a loop over an axis in second derivatives", "its gradient and --jvp are supported"
         )
     given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
     made, statements = read_after(forward, given, texts)

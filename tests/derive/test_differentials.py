@@ -257,19 +257,6 @@ def test_a_value_and_what_it_is_computed_from_are_not_varied_together() -> None:
         hvp(graph, ["W", "S"], line)
 
 
-def test_a_loop_is_refused_by_name() -> None:
-    spec = load_text(
-        "layer: rnn\ninputs:\n  X: [T, D]\n  W: [D, D]\nforward: |\n"
-        "  h = zeros(D)\n  for t in range(T):\n    h = tanh(W @ h + X[t])\n  L = sum(h)\n",
-        "rnn.yaml",
-    )
-    graph = graph_of(spec)
-    with pytest.raises(UnsupportedError, match="a loop over an axis"):
-        jvp(graph, graph.wanted)
-    with pytest.raises(UnsupportedError, match="a loop over an axis"):
-        hvp(graph, graph.wanted, line)
-
-
 # -- the certificate can fail -------------------------------------------------------------
 
 

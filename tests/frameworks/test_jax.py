@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradtool.derive.second import jvp
 from gradtool.emit.frameworks.jax_module import jax_module
+from gradtool.emit.numpy_differential import module_text
+from gradtool.spec.forward import graph_of
 from tests.frameworks.forward_text import outputs_of, run_forward
 from tests.frameworks.jax_functions import conv3d, functions, jax
 from tests.frameworks.layers import (
     EVERY,
+    PATHS,
     Layer,
     compiled_function,
     find,
@@ -119,6 +123,30 @@ def test_emitted_code_passes_check_grads(name: str) -> None:
     check = importlib.import_module("jax.test_util").check_grads
     # The default step of 1e-4 leaves an error of the order of the tolerance, 1e-5.
     check(function, (vector,), order=2, modes=["rev"], eps=1e-5)
+
+
+# -- directions of loops ------------------------------------------------------------------
+
+LOOPS = [p for p in EVERY if " in range(" in PATHS[str(p.id)].read_text("utf-8")
+         or " in reversed(range(" in PATHS[str(p.id)].read_text("utf-8")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_direction_of_a_loop_is_that_of_the_forward_text(name: str) -> None:
+    one = layer(name)
+    rng = np.random.default_rng(3)
+    function, wanted = _of_wanted(one, _own_forward(one))
+    ways = [np.asarray(rng.standard_normal(x.shape)) for x in wanted]
+    output, change = jax().jvp(function, tuple(wanted), tuple(ways))
+    found = jvp(graph_of(one.spec, find), one.wanted)
+    scope: dict[str, Any] = {"__name__": "emitted"}
+    exec(module_text(one.spec, found), scope)  # what gradtool emitted for a bundled spec
+    emitted = scope["jvp"]
+    result = emitted(*_arrays(one), *ways, **keywords(emitted, one.sizes))
+    several = output if isinstance(output, tuple) else (output,)
+    changes = change if isinstance(change, tuple) else (change,)
+    for value, expected in zip(result, (*several, *changes), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-9)
 
 
 # -- what a training loop relies on -------------------------------------------------------
