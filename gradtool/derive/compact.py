@@ -53,6 +53,8 @@ _NAME = 1.2  # what writing a named tangent in place must save
 Direction: TypeAlias = Literal["backward", "forward", "whole"]
 Inner: TypeAlias = Literal["all", "scaled", ""]
 
+_OPEN: Mapping[Direction, Inner] = {"backward": "all", "forward": "scaled", "whole": ""}
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -338,8 +340,7 @@ class _Compact:
         """A cotangent in terms of kept ones and of named products of matrices."""
         name = statement.out.name
         if name not in self.owned:
-            inner: Inner = {"backward": "all", "forward": "scaled", "whole": ""}[self.direction]
-            self.owned[name] = self._resolved(statement, inner=inner).body
+            self.owned[name] = self._resolved(statement, inner=_OPEN[self.direction]).body
         return self.owned[name]
 
     def _contracts(self, name: str) -> bool:

@@ -12,9 +12,7 @@ tangent has the axes of that input behind its own.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 from gradtool.derive.calculus import partial
 from gradtool.derive.carried_along import carried_along
@@ -22,8 +20,9 @@ from gradtool.derive.companions import with_companions
 from gradtool.derive.cotangents import Turned
 from gradtool.derive.entries import places, same_entry
 from gradtool.derive.reverse import Cotangents, reached, selector, with_selectors
+from gradtool.derive.seeds import Seeds
 from gradtool.derive.turn import is_tape, with_tapes
-from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import (
     AnyStatement,
@@ -38,7 +37,6 @@ from gradtool.ir.graph import (
 from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.poly import (
     NOTHING,
-    UNIT,
     Access,
     Atom,
     Iverson,
@@ -53,71 +51,6 @@ from gradtool.ir.tree import Call, Items, Name, Tree
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.ops.matrix import RULES
 from gradtool.ops.shape import dim_tree
-
-
-@dataclass(frozen=True, slots=True)
-class Seeds:
-    """What the tangents of the inputs are.
-
-    Attributes:
-        given: the direction of each varied tensor, an array of its shape.
-        unit: instead of directions: one tensor, whose tangent is the identity.
-        suffix: what makes the name of a tangent of the name of a value.
-    """
-
-    given: Mapping[str, Tensor]
-    unit: Tensor | None = None
-    suffix: str = "dot"
-
-    @staticmethod
-    def along(graph: Graph, names: Iterable[str]) -> Seeds:
-        """A direction for each of some values: Xdot for X."""
-        suffix = _suffix(graph)
-        given = {n: Tensor(f"{n}{suffix}", graph.tensors[n].shape) for n in names}
-        return Seeds(given, None, suffix)
-
-    @staticmethod
-    def identity(graph: Graph, name: str) -> Seeds:
-        """Every entry of one value varied by itself."""
-        return Seeds({}, graph.tensors[name], _suffix(graph))
-
-    def label(self, name: str) -> str:
-        """What the tangent of a value is called."""
-        return f"{name}{self.suffix}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.given, *((self.unit.name,) if self.unit is not None else ()))
-
-    @property
-    def axes(self) -> tuple[Index, ...]:
-        """The axes that every tangent has behind its own."""
-        if self.unit is None:
-            return ()
-        return tuple(
-            Index(f"~{k}", size)
-            for k, size in enumerate(self.unit.shape)  # sorts last
-        )
-
-    def at(self, name: str, index: Sequence[Affine]) -> Poly:
-        """The tangent of a varied tensor at one entry."""
-        if name in self.given:
-            return access(self.given[name], index)
-        result = UNIT
-        for axis, entry in zip(self.axes, index, strict=True):
-            here = Affine.of(0) if axis.size == ONE else Affine.of(axis)
-            if here != entry:
-                result = result * atom(Iverson("eq", here - entry))
-        return result
-
-
-def _suffix(graph: Graph) -> str:
-    taken = {*graph.tensors, *graph.constants, *graph.dimensions}
-    for statement in graph.statements:
-        if isinstance(statement, Scan):
-            taken |= {*statement.loop.body.tensors, *(c.label for c in statement.loop.carried)}
-    wishes = itertools.chain(("dot", "_dot"), (f"_dot{k}" for k in itertools.count(2)))
-    return next(s for s in wishes if not any(f"{name}{s}" in taken for name in taken))
 
 
 def tangents(graph: Graph, seeds: Seeds) -> Cotangents:

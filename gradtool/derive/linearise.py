@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from gradtool.derive.addends import reordered
 from gradtool.derive.compact import Closed, compact
 from gradtool.derive.derivation import Derivation, written_lines
-from gradtool.derive.forward_mode import Seeds, tangents
+from gradtool.derive.forward_mode import tangents
 from gradtool.derive.knowledge import Knowledge
-from gradtool.derive.line import Line
+from gradtool.derive.line import Line, Tape
 from gradtool.derive.matrix_form import raised_derivative
 from gradtool.derive.raising import raised
 from gradtool.derive.recurrence import with_blocks
 from gradtool.derive.reverse import Cotangents
+from gradtool.derive.seeds import Seeds
 from gradtool.derive.simplify import simplified
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
@@ -62,7 +63,8 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
         return lines, closed
 
     lines, closed = step_lines(found, graph.outputs)
-    shown, tapes = found.graph, ()
+    shown = found.graph
+    tapes: tuple[Tape, ...] = ()
     if found.turned:
         lines, shown, tapes = with_blocks(lines, found, closed, step_lines)
     zero = tuple(name for name in graph.outputs if name not in closed.gradients)
