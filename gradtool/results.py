@@ -119,7 +119,7 @@ class Derived:
 
     @property
     def zero(self) -> tuple[str, ...]:
-        """Variables whose gradient is zero, because no output depends on them."""
+        """Variables whose gradient is zero: no output depends on them, but through comparisons."""
         return self.derivation.zero
 
     @property

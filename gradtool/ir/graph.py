@@ -227,6 +227,15 @@ def operands(statement: AnyStatement) -> frozenset[str]:
             return frozenset(loop.sources) | ({initial.name} if initial is not None else set())
 
 
+def leads_to_output(graph: Graph, name: str) -> bool:
+    """Whether an output depends on a value, be it through a comparison only."""
+    reached = {name}
+    for statement in graph.statements:
+        if operands(statement) & reached:
+            reached.add(statement.out.name)
+    return not reached.isdisjoint(graph.outputs)
+
+
 def inputs_of(statements: Iterable[AnyStatement]) -> tuple[Tensor, ...]:
     """The tensors that statements read and that none of them defines, in order of first use."""
     made = {statement.out.name for statement in statements}

@@ -10,7 +10,7 @@ An array with one object for each spec:
                 several of them share and the inner values that they need, each with its `role`
     kept        values of the steps of a loop that its backward pass needs, [{name, text}]; each is
                 an array with the step on its first axis
-    zero        variables whose gradient is zero, because no output depends on them
+    zero        variables whose gradient is zero: no output depends on them, but through comparisons
     certified   {digits, size_sets, skipped, unseen, zero}: the agreement with 60-digit
                 differences is 1e-digits or better, at each of these sizes; skipped are sizes at
                 which the layer itself is singular, unseen the lines with a condition of which no

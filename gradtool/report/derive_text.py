@@ -38,11 +38,14 @@ def layout(sheet: Sheet, width: int) -> list[StyledLine]:
         rows = list(run)
         lines += _loops(rows, width) if loop else _table(rows, width)
     for name in sheet.zero:
+        why = f"no output depends on {name}"
+        if name in sheet.compared:
+            why = f"outputs depend on {name} through comparisons only"
         lines.append(
             [
                 Styled("  "),
                 Styled(f"d{name}", "bold"),
-                Styled(f" is zero: no output depends on {name}", "yellow"),
+                Styled(f" is zero: {why}", "yellow"),
             ]
         )
     lines.append([])

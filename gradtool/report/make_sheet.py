@@ -9,7 +9,7 @@ from gradtool.derive.line import Block, Line, Tape
 from gradtool.emit.loops import block_lines, tape_note
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim
-from gradtool.ir.graph import Graph, Statement, every_statement
+from gradtool.ir.graph import Graph, Statement, every_statement, leads_to_output
 from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
@@ -84,6 +84,7 @@ def make_sheet(
         skipped=certificate.skipped,
         upstream=tuple(name for name, _ in derivation.upstream.values()),
         extra={},
+        compared=tuple(name for name in derivation.zero if leads_to_output(graph, name)),
     )
     return sheet, derivation, certificate
 

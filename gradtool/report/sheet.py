@@ -41,7 +41,9 @@ class Sheet:
         dims: the dimensions, in order of first use.
         forward: the lines of the forward pass as they were written.
         rows: the backward pass.
-        zero: variables whose gradient is zero because no output depends on them.
+        zero: variables whose gradient is zero because no output depends on them, or only through
+            comparisons.
+        compared: those of them that outputs depend on through comparisons.
         remarks: reassigned names and the like.
         conventions: values taken at kinks.
         digits: agreement with 60-digit differences.
@@ -68,6 +70,7 @@ class Sheet:
     upstream: tuple[str, ...]
     extra: Mapping[str, Any]
     against: str = "60-digit centered differences"
+    compared: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,6 +95,7 @@ class Sheet:
             "size_sets",
             "skipped",
             "upstream",
+            "compared",
         ):
             fixed[name] = tuple(data[name])
         return Sheet(**fixed)

@@ -15,7 +15,7 @@ from gradtool.derive.reveal import expanded, shown
 from gradtool.derive.shares import bare
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim, shape_text
-from gradtool.ir.graph import Graph, Statement, operands
+from gradtool.ir.graph import Graph, Statement, leads_to_output
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.numeric.certify import certify
@@ -243,11 +243,7 @@ def _uses(step: Step) -> str:
 
 
 def _why_zero(told: Explanation, name: str) -> str:
-    reached = {name}
-    for statement in told.graph.statements:
-        if operands(statement) & reached:
-            reached.add(statement.out.name)
-    if reached.isdisjoint(told.graph.outputs):
+    if not leads_to_output(told.graph, name):
         return f"No output depends on {name}, so changing it changes nothing."
     return (
         f"The output depends on {name} only through comparisons or steps. Their slope is 0 "

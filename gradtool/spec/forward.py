@@ -543,18 +543,18 @@ def _use(scope: _Scope, spec: LayerSpec, call: Call) -> Operand:
     given: dict[str, Tree] = {}
     if len(call.args) > len(spec.variables):
         raise OpError(
-            f"{spec.name}() takes {', '.join(names)}; found {len(call.args)} arguments", call.span
+            f"{call.op}() takes {', '.join(names)}; found {len(call.args)} arguments", call.span
         )
     given.update(zip(names, call.args, strict=False))
     for key, value in call.kwargs:
         if key not in names:
             raise OpError(
-                f"{spec.name}() has no argument '{key}'", call.span, did_you_mean(key, names)
+                f"{call.op}() has no argument '{key}'", call.span, did_you_mean(key, names)
             )
         given[key] = value
     missing = [v.name for v in spec.variables if v.name not in given]
     if missing:
-        raise OpError(f"{spec.name}() needs {', '.join(missing)}", call.span)
+        raise OpError(f"{call.op}() needs {', '.join(missing)}", call.span)
     arguments = {v.name: build.operand(given[v.name]) for v in spec.variables}
     sizes: dict[str, Dim] = {}
     constants: dict[str, Operand] = {}
@@ -617,13 +617,13 @@ def _match(
     declared = shape_text(variable.shape)
     if operand.rank != len(variable.shape):
         raise OpError(
-            f"{spec.name}() expects {variable.name} {declared}, found {shape_text(operand.shape)}",
+            f"{call.op}() expects {variable.name} {declared}, found {shape_text(operand.shape)}",
             tree.span or call.span,
         )
     wanted = variable.dtype
     if (wanted == "index") != (operand.kind == "index"):
         raise OpError(
-            f"{spec.name}() expects {variable.name} to hold "
+            f"{call.op}() expects {variable.name} to hold "
             f"{'labels' if wanted == 'index' else 'real numbers'}",
             tree.span or call.span,
         )
@@ -638,7 +638,7 @@ def _match(
         expected = dim.substitute(sizes)
         if expected != found:
             raise OpError(
-                f"{spec.name}() expects {variable.name} {declared}: {dim} is {expected}, "
+                f"{call.op}() expects {variable.name} {declared}: {dim} is {expected}, "
                 f"found {found}",
                 tree.span or call.span,
             )
