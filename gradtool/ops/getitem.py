@@ -129,6 +129,8 @@ def _slice(build: Builder, tree: Slice, axis: int, size: Dim) -> _Step:
     start = _end(build, tree.start, size, ZERO)
     stop = _end(build, tree.stop, size, size)
     length = stop - start
+    if length.as_int is not None and length.as_int <= 0:
+        fail("the slice is empty: nothing of the axis is left", tree)
     build.assume(length)
     build.assume(size - stop)
     count = length if step == 1 else (length + (step - 1)) // step
