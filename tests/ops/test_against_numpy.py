@@ -98,6 +98,7 @@ def _fault(line: str) -> str:
     return ""
 
 
+FEW = "sbXSTomK"  # every rank, an axis of one, masks
 AXES = ("0", "1", "-1", "(0, 1)", "(1, 0)", "2", "None")
 SECOND = (
     *("0", "1", "-1", "(0, 1)", "(1, 0)", "(2, 3)", "(D,)", "(N, D)", "(M, N, D)", "(-1, D)"),
@@ -110,7 +111,7 @@ ENTRIES = (
 
 
 def _unary(path: str, word: Word) -> Iterator[str]:
-    for name in ALL:
+    for name in FEW:
         given = [""]
         if "axis" in word.parameters:
             given += [f"axis={axis}" for axis in AXES]
@@ -126,16 +127,17 @@ def _unary(path: str, word: Word) -> Iterator[str]:
 
 
 def _joining(path: str) -> Iterator[str]:
-    for first, second in itertools.product(ALL, ALL):
+    for first, second in itertools.product(FEW, FEW):
         for axis in ("", ", axis=0", ", axis=1", ", axis=-1"):
             yield f"{path}([{first}, {second}]{axis})"
 
 
 def _binary(path: str, name: str) -> Iterator[str]:
-    for first, second in itertools.product(ALL, (*ALL, *SECOND)):
+    first_ones = FEW if vocabulary()[name].name == name else "bX"  # type: ignore[attr-defined]
+    for first, second in itertools.product(first_ones, (*FEW, *SECOND)):
         yield f"{path}({first}, {second})"
-        if hasattr(np.ndarray, name):
-            yield f"{first}.{name}({second})"
+    for first, second in itertools.product("bX" if hasattr(np.ndarray, name) else "", FEW):
+        yield f"{first}.{name}({second})"
 
 
 def _ternary(path: str, name: str) -> Iterator[str]:
@@ -179,8 +181,8 @@ def test_a_word_is_the_function_of_numpy(name: str) -> None:
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_operator_is_that_of_numpy(operator: str) -> None:
     pairs = [
-        *itertools.product(ALL, (*ALL, "2", "0.5", "-1", "0", "True", "N")),
-        *itertools.product(("2", "0.5", "-1", "N"), ALL),
+        *itertools.product(FEW, (*FEW, "2", "0.5", "-1", "0", "True", "N")),
+        *itertools.product(("2", "0.5", "-1", "N"), FEW),
     ]
     assert not list(filter(None, (_fault(f"{a} {operator} {b}") for a, b in pairs)))
 
