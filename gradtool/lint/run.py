@@ -11,7 +11,7 @@ from itertools import islice
 from gradtool.lint.grade import Bench, Case
 from gradtool.lint.result import Graded
 from gradtool.lint.rooms import Rooms
-from gradtool.lint.store import Store, graded_of
+from gradtool.lint.store import Store
 from gradtool.lint.submissions import Submission
 
 _AHEAD = 4  # submissions in hand for each that runs, so that none waits for the slowest
@@ -19,10 +19,9 @@ _AHEAD = 4  # submissions in hand for each that runs, so that none waits for the
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One submission is finished: `line` as the store keeps it."""
+    """One submission is finished; `kept`: by an earlier run."""
 
     graded: Graded
-    line: str
     kept: bool
 
 
@@ -43,12 +42,14 @@ def grade_all(
 
     def one(submission: Submission) -> Done:
         with Case(submission, bench, rooms) as case:
-            line = store.find(submission.name, case.key)
-            if line is not None:
-                return Done(graded_of(line), line, True)
+            with lock:
+                known = store.find(submission.name, case.key)
+            if known is not None:
+                return Done(known, True)
             graded = case.grade()
         with lock:
-            return Done(graded, store.add(graded), False)
+            store.add(graded)
+        return Done(graded, False)
 
     waiting = iter(submissions)
     with Rooms() as rooms, ThreadPoolExecutor(at_once, thread_name_prefix="judge") as pool:

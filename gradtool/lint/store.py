@@ -7,10 +7,13 @@ second run need not do again. A line that was cut off by a kill is ignored.
 from __future__ import annotations
 
 import json
+import os
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from gradtool.lint.codec import CodecError, from_data, to_data
 from gradtool.lint.result import Graded, Heading
@@ -19,19 +22,62 @@ from gradtool.spec.usage import UsageError
 _FORMAT = "gradtool results 1"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stands in a file that is open."""
+
+    file: IO[bytes]
+    start: int
+    length: int
+
+    def read(self) -> str:
+        """The line, without its end."""
+        return os.pread(self.file.fileno(), self.length, self.start).decode()
+
+
 class Lines:
-    """Graded submissions as lines of JSON, decoded one at a time: thousands fit into memory."""
+    """Graded submissions as lines of JSON on disk, read one at a time; memory has the places."""
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
-        """`lines` are names and lines, in any order; a name stands once."""
-        self._lines = dict(sorted(lines))
+        """`lines` are names and lines, in any order; they are put into a file of their own."""
+        self._places: dict[str, Place] = {}
+        spool: IO[bytes] | None = None
+        for name, line in lines:
+            spool = spool or _spool()
+            self.put(name, _written(spool, line))
+
+    def put(self, name: str, place: Place) -> None:
+        """Add a submission, or take another line for it."""
+        self._places[name] = place
+
+    def find(self, name: str) -> Place | None:
+        """Where its line stands."""
+        return self._places.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(sorted(self._places))
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Graded]:
-        for line in self._lines.values():
-            yield graded_of(line)
+        for name in self.names:
+            yield graded_of(self._places[name].read())
+
+
+def _spool() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="gradtool-")
+
+
+def _written(stream: IO[bytes], line: str) -> Place:
+    """Append a line, and see it in the file."""
+    data = line.encode()
+    start = stream.seek(0, os.SEEK_END)
+    stream.write(data + b"\n")
+    stream.flush()
+    return Place(stream, start, len(data))
 
 
 def line_of(graded: Graded) -> str:
@@ -49,10 +95,11 @@ def graded_of(line: str) -> Graded:
 
 
 class Store:
-    """The results of one run.  A context manager, which closes the file.
+    """The results of one run.  A context manager.
 
     Attributes:
         heading: of this run. Kept results may have another seed: each verdict has its own.
+        lines: those that were found or added; they can be read until they are dropped.
     """
 
     def __init__(
@@ -64,55 +111,56 @@ class Store:
             UsageError: the file is `needed` and cannot be written.
         """
         self.heading = heading
-        self._path = path
-        self._known: dict[tuple[str, str], str] = {}
-        self._stream: IO[str] | None = None
+        self.lines = Lines()
+        self._known: dict[tuple[str, str], Place] = {}
+        self._stream = self._opened(path, fresh, needed)
+
+    def _opened(self, path: Path | None, fresh: bool, needed: bool) -> IO[bytes]:
         if path is None:
-            return
+            return _spool()
         found = None if fresh else _read_tolerant(path)
-        same = found is not None and _same_run(found[0], heading)
+        same = found is not None and _same_run(found[0], self.heading)
         if found is not None and same:
-            self._known = {(name, key): line for name, key, line in found[1]}
+            self._known = {(name, key): place for name, key, place in found[1]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = path.open("a" if same else "w", encoding="utf-8", newline="\n")
+            stream = path.open("a+b" if same else "w+b")
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise UsageError(f"results cannot be kept in {path}: it is no regular file")
             if same:
-                self._stream.write("\n")  # the last line may have been cut off
+                stream.write(b"\n")  # the last line may have been cut off
+                stream.flush()
             else:
-                self._write({"format": _FORMAT, "heading": to_data(self.heading)})
-            self._stream.flush()
+                data = {"format": _FORMAT, "heading": to_data(self.heading)}
+                _written(stream, json.dumps(data, separators=(",", ":")))
         except OSError as error:
             if not needed:
-                return
+                return _spool()
             raise UsageError(f"results cannot be written to {path}: {error.strerror}") from None
+        return stream
 
     @property
     def known(self) -> int:
         """How many earlier results there are."""
         return len(self._known)
 
-    def find(self, name: str, key: str) -> str | None:
-        """The line of an earlier result of that submission with that content."""
-        return self._known.get((name, key))
+    def find(self, name: str, key: str) -> Graded | None:
+        """An earlier result of that submission with that content."""
+        place = self._known.get((name, key))
+        if place is None:
+            return None
+        self.lines.put(name, place)
+        return graded_of(place.read())
 
-    def add(self, graded: Graded) -> str:
-        """Keep a result; its line."""
-        line = line_of(graded)
-        if self._stream is not None:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        return line
+    def add(self, graded: Graded) -> None:
+        """Keep a result; one thread at a time."""
+        self.lines.put(graded.name, _written(self._stream, line_of(graded)))
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
-
-    def _write(self, data: dict[str, Any]) -> None:
-        assert self._stream is not None
-        self._stream.write(json.dumps(data, separators=(",", ":")) + "\n")
+        self._stream.flush()  # and open: the lines are read from it
 
 
 def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
@@ -122,7 +170,7 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
         UsageError: a file is none, shards are of different runs, or one is missing.
     """
     heading: Heading | None = None
-    lines: dict[str, str] = {}
+    lines = Lines()
     shards: set[int] = set()
     for path in paths:
         read = _read_tolerant(path)
@@ -136,8 +184,11 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
                 f"{path} is of another assignment, version or number of shards than the first file"
             )
         shards.add(found.shard[0])
-        for name, _, line in graded:
-            if lines.setdefault(name, line) != line and not _same(lines[name], line):
+        for name, key, place in graded:
+            earlier = lines.find(name)
+            if earlier is None:
+                lines.put(name, place)
+            elif graded_of(earlier.read()).key != key:
                 raise UsageError(f"{path}: '{name}' was graded before, with another content")
     if heading is None:
         raise UsageError("expected at least one file of results")
@@ -150,7 +201,7 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
             f"expected {heading.total} submissions, found {len(lines)}: a shard was interrupted",
             "run that shard again; it goes on where it stopped",
         )
-    return replace(heading, shard=(1, 1)), Lines(lines.items())
+    return replace(heading, shard=(1, 1)), lines
 
 
 def _same_run(first: Heading, second: Heading) -> bool:
@@ -158,25 +209,24 @@ def _same_run(first: Heading, second: Heading) -> bool:
     return replace(first, seed=second.seed) == second
 
 
-def _same(first: str, second: str) -> bool:
-    return graded_of(first).key == graded_of(second).key
-
-
-def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, str]]] | None:
-    """Heading, and name, key and line of every whole result; None where there is no heading."""
+def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, Place]]] | None:
+    """Heading, and name, key and place of every whole result; None where there is no heading."""
     try:
-        with path.open(encoding="utf-8") as stream:
-            first = json.loads(stream.readline())
-            if not isinstance(first, dict) or first.get("format") != _FORMAT:
-                return None
-            heading = from_data(Heading, first["heading"])
-            found = []
-            for line in stream:
-                try:
-                    graded = graded_of(line)
-                except (ValueError, RecursionError):
-                    continue
-                found.append((graded.name, graded.key, line.rstrip("\n")))
+        stream = path.open("rb")
+        first = json.loads(stream.readline())
+        if not isinstance(first, dict) or first.get("format") != _FORMAT:
+            return None
+        heading = from_data(Heading, first["heading"])
+        found = []
+        start = stream.tell()
+        for data in stream:
+            place = Place(stream, start, len(data.rstrip(b"\n")))
+            start += len(data)
+            try:
+                graded = graded_of(data.decode())
+            except (ValueError, RecursionError):
+                continue
+            found.append((graded.name, graded.key, place))
     except (OSError, ValueError, KeyError, CodecError):
         return None
     return heading, found

@@ -26,7 +26,7 @@ from gradtool.lint.read_assignment import load_assignment
 from gradtool.lint.result import Course, Heading, Sandbox
 from gradtool.lint.run import grade_all, share
 from gradtool.lint.settings import Settings, read_settings
-from gradtool.lint.store import Lines, Store, merged
+from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
 from gradtool.report import cache, formats, library, lint_text, plans
 from gradtool.report.progress import progress
@@ -126,17 +126,15 @@ def run(request: Request, out: TextIO) -> int:
         )
         bench = Bench(zygote, assignment, references, seed, __version__, key)
         place = _results(request, heading)
-        lines = {}
         with (
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
         ):
             for done in grade_all(mine, bench, store, at_once):
-                lines[done.graded.name] = done.line
                 shown.step(done.graded.name, done.graded.passed)
     in_folder = len(request.paths) == 1 and assignment.text and not request.single
     top = _top(request.paths[0]) if in_folder else ""
-    course = Course(heading, Lines(lines.items()), top, time.monotonic() - started)
+    course = Course(heading, store.lines, top, time.monotonic() - started)
     return _report(
         course, choice, request.form, outputs, request.statistics, request.exit_zero, out
     )
@@ -354,7 +352,8 @@ def _write(name: str, course: Course, choice: Choice, statistics: bool, out: Tex
     if name == _TEXT:
         lint_text.write(course, choice, out, statistics=statistics)
     else:
-        out.write(formats.find(name).text(course, choice))
+        for piece in formats.pieces(name, course, choice):
+            out.write(piece)
 
 
 _STEP_SUMMARY = 900_000  # bytes; the platform drops a page of more than 1 MiB

@@ -55,7 +55,7 @@ def test_a_run_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
     place.write_text(place.read_text()[:-20])
     with Store(place, replace(HEADING, seed=99)) as store:
         assert store.known == 1
-        assert store.find("a", "k" * 32) == line_of(graded("a"))
+        assert store.find("a", "k" * 32) == graded("a")
         assert store.find("a", "another content") is None
         assert store.find("b", "k" * 32) is None
         store.add(graded("b"))

@@ -1,10 +1,12 @@
 """Reports for other programs: each module here is one format and is found by itself.
 
-A module has `NAME`, `ABOUT` (a line for the help) and `text(course, choice) -> str`.
+A module has `NAME`, `ABOUT` (a line for the help) and `text(course, choice) -> str`; one that
+may become long also has `pieces(course, choice)`, which yields the same bit by bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -33,3 +35,12 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Format:
     """The format of that name, which must be one of `names`."""
     return cast(Format, import_module(f"{__name__}.{name}"))
+
+
+def pieces(name: str, course: Course, choice: Choice) -> Iterator[str]:
+    """The report, piece by piece where the format can: a large class need not fit into memory."""
+    module = import_module(f"{__name__}.{name}")
+    if hasattr(module, "pieces"):
+        yield from module.pieces(course, choice)
+    else:
+        yield find(name).text(course, choice)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from gradtool.lint.choice import Choice
@@ -17,9 +19,29 @@ ABOUT = "everything, for programs"
 
 def text(course: Course, choice: Choice) -> str:
     """One object: the run, every submission, the class as a whole."""
+    return "".join(pieces(course, choice))
+
+
+def pieces(course: Course, choice: Choice) -> Iterator[str]:
+    """The same, one submission at a time."""
+    head = _dumped(_head(course, choice)).removesuffix("\n}")
+    yield f'{head},\n "submissions": ['
+    between = "\n"
+    for one in course.graded:
+        yield between + textwrap.indent(_dumped(_graded(one, course, choice)), "  ")
+        between = ",\n"
+    yield "]\n}\n" if between == "\n" else "\n ]\n}\n"
+
+
+def _dumped(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=True)
+
+
+def _head(course: Course, choice: Choice) -> dict[str, Any]:
+    """All but the submissions."""
     heading = course.heading
     found = summary(course.graded, choice)
-    data = {
+    return {
         "assignment": heading.assignment,
         "title": heading.title,
         "version": heading.version,
@@ -51,9 +73,7 @@ def text(course: Course, choice: Choice) -> str:
                 for one in found.frequent
             ],
         },
-        "submissions": [_graded(one, course, choice) for one in course.graded],
     }
-    return json.dumps(data, indent=1, ensure_ascii=True) + "\n"
 
 
 def _graded(one: Graded, course: Course, choice: Choice) -> dict[str, Any]:
