@@ -6,19 +6,20 @@ the same numbers but for their rounding.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from dataclasses import replace
 
 import numpy as np
 
-from gradtool.check.diagnose import diagnose
 from gradtool.check.judge import Judgement
 from gradtool.check.reference import Reference
 from gradtool.check.result import Cause, Heat
 
 _DIGITS = 8
 _MOST = 2000
+_SWEEP = 4  # diagnoses
 
 
 class Causes:
@@ -26,6 +27,7 @@ class Causes:
 
     def __init__(self) -> None:
         self._kept: dict[bytes, tuple[tuple[Cause | None, Heat | None], ...]] = {}
+        self._looked = 0
         self._lock = threading.Lock()
 
     def told(self, question: str, reference: Reference, judgement: Judgement) -> Judgement:
@@ -40,12 +42,18 @@ class Causes:
         with self._lock:
             known = self._kept.get(key)
         if known is None:
+            # Only here: a class that is right must not wait for the derivation.
+            from gradtool.check.diagnose import diagnose
+
             found = diagnose(reference, judgement.points, gradients)
             known = tuple((gradient.cause, gradient.heat) for gradient in found)
             with self._lock:
                 if len(self._kept) >= _MOST:
                     self._kept.clear()
                 self._kept[key] = known
+                self._looked += 1
+                if self._looked % _SWEEP == 0:
+                    gc.collect()  # hypotheses hold each other, and each some array
         explained = tuple(
             replace(gradient, cause=cause, heat=heat)
             for gradient, (cause, heat) in zip(gradients, known, strict=True)
