@@ -29,10 +29,14 @@ class FileProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Python text; `place` names it in tracebacks: the file, or ``file cell 3``."""
+    """Python text; `place` names it in tracebacks: the file, or ``file cell 3``.
+
+    `tags` are those in the metadata of a notebook cell.
+    """
 
     place: str
     text: str
+    tags: tuple[str, ...] = ()
 
 
 def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
@@ -63,18 +67,40 @@ def _notebook_cells(name: str, data: bytes) -> tuple[tuple[Cell, ...], tuple[str
         notebook = json.loads(data)
         raw = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         texts = [
-            _joined(cell.get("source", cell.get("input", "")))
+            (_joined(cell.get("source", cell.get("input", ""))), _tags(cell.get("metadata")))
             for cell in raw
             if cell["cell_type"] == "code"
         ]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise FileProblem("the file is no notebook: no list of cells in its JSON") from None
     cells, dropped = [], []
-    for number, text in enumerate(texts, start=1):
+    for number, (text, tags) in enumerate(texts, start=1):
         python, lines = without_magics(text)
-        cells.append(Cell(f"{name} cell {number}", python))
+        cells.append(Cell(f"{name} cell {number}", python, tags))
         dropped += [f"cell {number}: {line}" for line in lines]
     return tuple(cells), tuple(dropped)
+
+
+def tagged(cells: tuple[Cell, ...], tag: str, path: Path) -> tuple[Cell, ...]:
+    """The cells up to the last one with a tag: what had run when that was answered.
+
+    A file that is no notebook has no tags, and is taken as a whole.
+
+    Raises:
+        FileProblem: no cell of the notebook has it.
+    """
+    if path.suffix != ".ipynb":
+        return cells
+    places = [number for number, cell in enumerate(cells, start=1) if tag in cell.tags]
+    if not places:
+        known = ", ".join(dict.fromkeys(t for cell in cells for t in cell.tags)) or "none at all"
+        raise FileProblem(f"no code cell has the tag '{tag}'; the tags are {known}")
+    return cells[: places[-1]]
+
+
+def _tags(metadata: object) -> tuple[str, ...]:
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def _joined(source: object) -> str:

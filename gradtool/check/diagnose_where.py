@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradtool.check.bind import Binding
-from gradtool.check.cells import FileProblem, read_cells
+from gradtool.check.cells import FileProblem, read_cells, tagged
 
 _DEPTH = 3
 
@@ -25,12 +25,16 @@ class Where:
     place: str = ""
 
 
-def where(file: Path, binding: Binding | None, name: str) -> Where | None:
-    """The line that assigns the gradient of `name`; None where it cannot be told."""
+def where(file: Path, binding: Binding | None, name: str, tag: str | None = None) -> Where | None:
+    """The line that assigns the gradient of `name`; None where it cannot be told.
+
+    With a `tag` of notebook cells nothing behind the last of these is looked at.
+    """
     if binding is None:
         return None
     try:
         cells, _ = read_cells(file)
+        cells = cells if tag is None else tagged(cells, tag, file)
     except (FileProblem, OSError):
         return None
     sources = []

@@ -12,12 +12,12 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
 from gradtool.check import modernise
-from gradtool.check.cells import Cell, FileProblem, read_cells
+from gradtool.check.cells import Cell, FileProblem, read_cells, tagged
 from gradtool.check.definitions import definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
@@ -38,7 +38,8 @@ class Options:
     """The spec's `load:`; `only_definitions` is also tried by itself.
 
     `python2`: the file and its helper modules are Python 2, even where their syntax is not.
-    `change` is made in all of them before they run.
+    `change` is made in all of them before they run.  `tag`: only the cells of a notebook that
+    have it count, and none behind the last of them is run.
     """
 
     root: str | None = None
@@ -46,6 +47,7 @@ class Options:
     python2: bool = False
     provide: Mapping[str, str] = field(default_factory=dict)
     change: Change | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def load(path: Path, options: Options) -> Loaded:
             notes.append(text)
 
     cells, dropped = read_cells(path)
+    if options.tag is not None:
+        cells = tagged(cells, options.tag, path)
     if dropped:
         tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
     trees = _parsed(cells, path, options.python2, tell)
@@ -135,7 +139,7 @@ def _converted(
     if not missing_names(tree, {*module.__dict__, *bound_names(tree)}):
         return cell, tree
     text, tree = modernise.parsed(cell.text, cell.place, True, tell)
-    cell = Cell(cell.place, text)
+    cell = replace(cell, text=text)
     for statement in definitions(tree)[0]:
         _run_definition(module.__dict__, cell, statement, tell)
     return cell, tree
@@ -149,7 +153,7 @@ def _parsed(
     for cell in cells:
         try:
             text, tree = modernise.parsed(cell.text, cell.place, old, tell, bound)
-            trees.append((Cell(cell.place, text), tree))
+            trees.append((replace(cell, text=text), tree))
         except SyntaxError as error:
             if path.suffix == ".ipynb":
                 tell(f"{cell.place} was left out: line {error.lineno}: {error.msg}")

@@ -56,6 +56,7 @@ class Session:
         only_definitions: bool = False,
         python2: bool = False,
         provide: Mapping[str, str] | None = None,
+        tag: str | None = None,
         seconds: float = 10.0,
         worker: Asked | None = None,
         start: Callable[[], Asked] | None = None,
@@ -84,6 +85,7 @@ class Session:
             "only": only_definitions,
             "python2": python2,
             "provide": dict(provide or {}),
+            "tag": tag,
         }
         self._worker = worker or self._start()
 

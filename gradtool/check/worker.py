@@ -7,6 +7,7 @@ process can be forked around it.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.check import frames
-from gradtool.check.cells import FileProblem
+from gradtool.check.cells import Cell, FileProblem
 from gradtool.check.convert import convert
 from gradtool.check.evaluate import (
     Evaluation,
@@ -64,6 +65,12 @@ def serve(read_fd: int, write_fd: int) -> None:
             data = data[os.write(write_fd, data) :]
 
 
+def _counting(loaded: Loaded, tag: str | None) -> tuple[tuple[Cell, ast.Module], ...]:
+    """The cells whose functions count: those with the tag, where any has it."""
+    chosen = tuple((cell, tree) for cell, tree in loaded.cells if tag in cell.tags)
+    return chosen or loaded.cells
+
+
 class Responder:
     """The state between requests: the loaded module, the compiled snippets, open evaluations."""
 
@@ -101,11 +108,12 @@ class Responder:
             bool(header.get("python2")),
             header.get("provide", {}),
             Change.from_json(header["change"]) if header.get("change") else None,
+            header.get("tag"),
         )
         self.loaded = load(Path(header["file"]), options)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         return {
-            "inventory": to_json(inventory(self.loaded.cells)),
+            "inventory": to_json(inventory(_counting(self.loaded, options.tag))),
             "names": names[:_NAMES],
             "frameworks": any(name in sys.modules for name in _FRAMEWORKS),
             "notes": self._notes(),

@@ -45,7 +45,10 @@ class Question:
         place: of `spec` in the file.
         files: patterns of the file in a submission that is a folder.
         function: name of the forward, the backward or the class; None to recognise it.
+        cell: the tag of the notebook cells that answer it; None for the whole notebook.
         points: for all of it.
+        probes: sizes to check at, beside those that are chosen for the layer.
+        limits, forbidden: in place of the assignment's; None for those.
     """
 
     name: str
@@ -56,6 +59,10 @@ class Question:
     function: str | None = None
     points: Fraction = Fraction(1)
     credit: Credit = Credit()
+    cell: str | None = None
+    probes: tuple[Mapping[str, int], ...] = ()
+    limits: Limits | None = None
+    forbidden: tuple[Forbidden, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,14 @@ class Assignment:
     forbidden: tuple[Forbidden, ...] = FORBIDDEN
     hide_expected: bool = True
     explain: bool = True
+
+    def limits_of(self, question: Question) -> Limits:
+        """Those of a question."""
+        return question.limits or self.limits
+
+    def forbidden_in(self, question: Question) -> tuple[Forbidden, ...]:
+        """The means that are forbidden in a question."""
+        return self.forbidden if question.forbidden is None else question.forbidden
 
     @property
     def points(self) -> Fraction:

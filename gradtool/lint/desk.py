@@ -35,23 +35,27 @@ _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How a file is imported, by a spec's `load:`; questions with the same one share a worker."""
+    """How a file is imported, by a spec's `load:` and the question, and within which limits.
+
+    Questions with the same one share a worker. `tag` is that of the notebook cells that count.
+    """
 
     root: str | None
     only_definitions: bool
     python2: bool
     provide: tuple[tuple[str, str], ...]
+    tag: str | None
+    limits: Limits
 
 
-def loading_of(reference: Reference) -> Loading:
-    """What a layer's spec says about it; `root` is relative to the submission."""
-    check = reference.spec.check
+def loading_of(reference: Reference, question: Question, assignment: Assignment) -> Loading:
+    """What a layer's spec and its question say; `root` is relative to the submission."""
+    check, tag, limits = reference.spec.check, question.cell, assignment.limits_of(question)
     if check is None:
-        return Loading(None, False, False, ())
+        return Loading(None, False, False, (), tag, limits)
     provide = tuple((name, block.text) for name, block in check.provide.items())
-    return Loading(
-        check.load_root, check.load_only == "definitions", check.load_python == 2, provide
-    )
+    only, old = check.load_only == "definitions", check.load_python == 2
+    return Loading(check.load_root, only, old, provide, tag, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Desk:
         self._foresight = foresight
         self._ahead: Foreseeing | None = None
         self._plainly = False
-        limits = assignment.limits
+        limits = loading.limits
         self._seconds = limits.wall_seconds
         self._limits = Limits(
             wall_seconds=limits.wall_seconds * (questions + 1),
@@ -161,7 +165,7 @@ class Desk:
         end = self._unloadable[1] if self._unloadable else self._end()
         if end is not None:
             self._leave()  # the next question gets a worker of its own
-        if "frameworks" in self._assignment.forbidden:
+        if "frameworks" in self._assignment.forbidden_in(question):
             found = (*means.imports(self._imports), *found)
         return Judged(judgement, end, tuple(dict.fromkeys(found)))
 
@@ -186,7 +190,7 @@ class Desk:
             seed=self._seed,
             version=self._version,
         )
-        found = self._means(reference, session, judgement)
+        found = self._means(question, reference, session, judgement)
         if self._ahead is not None and not self._end():
             self._ahead.learn(right=judgement.verdict.verdict == "pass")
         return judgement, found
@@ -215,6 +219,7 @@ class Desk:
                 only_definitions=self._loading.only_definitions,
                 python2=self._loading.python2,
                 provide=dict(self._loading.provide),
+                tag=self._loading.tag,
                 seconds=self._seconds,
                 start=self._start,
                 spare=self._spare,
@@ -262,10 +267,11 @@ class Desk:
         return dict(self._worker.ask(header).header)
 
     def _means(
-        self, reference: Reference, session: Session, judgement: Judgement
+        self, question: Question, reference: Reference, session: Session, judgement: Judgement
     ) -> tuple[Finding, ...]:
         """Run once more with calls counted, where something is right to some digits at all."""
         verdict, assignment = judgement.verdict, self._assignment
+        forbidden = assignment.forbidden_in(question)
         right = any(
             gradient.standing == "ok" or (gradient.cause and gradient.cause.code == stepped.CODE)
             for gradient in verdict.gradients
@@ -294,10 +300,10 @@ class Desk:
         except WorkerLost:
             return (Finding("GT403", "the code ends the process when its calls are counted", line),)
         found: tuple[Finding, ...] = ()
-        if "numeric-differentiation" in assignment.forbidden:
+        if "numeric-differentiation" in forbidden:
             found += means.counted(reply, point, line)
             found += means.differenced(judgement, line)
-        if "frameworks" in assignment.forbidden:
+        if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
 
@@ -313,6 +319,7 @@ class Desk:
             "snippets": binding.snippets,
             "grads": dict(binding.grads),
             "names": wrong,
+            "tag": self._loading.tag,
         }
         try:
             told = self._ask(header).get("where")

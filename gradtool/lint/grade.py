@@ -81,7 +81,8 @@ class Case:
         for question in bench.assignment.questions:
             file, problem = choose(self.staged, question.files)
             if file:
-                loading = loading_of(bench.references[question.name])
+                reference = bench.references[question.name]
+                loading = loading_of(reference, question, bench.assignment)
                 chosen.setdefault((file, loading), []).append(question)
             else:
                 answers[question.name] = self._without_file(question, problem)

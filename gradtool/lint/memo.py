@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
 from gradtool.numeric.kinks import Closest
+from gradtool.numeric.reference import SamplingError
 from gradtool.numeric.settings import Setting
 from gradtool.numeric.shake import Shake
 from gradtool.spec.model import LayerSpec
 
 _MOST = 4096
+_MOST_ENTRIES = 2_000_000
 _MOST_BYTES = 16 << 20
 _MOST_POINTS = 32 << 20
 
@@ -33,9 +36,14 @@ class Remembering:
         recall: points and what is right there, which are the same for every submission.
     """
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, more: Sequence[Mapping[str, int]] = ()) -> None:
+        """`more` are sizes to check at, beside those that were chosen for the layer.
+
+        Raises:
+            ValueError: the layer has no such sizes, or cannot be evaluated with them.
+        """
         self._inner = reference
-        self._settings = reference.settings()
+        self._settings = *reference.settings(), *(_setting(reference, sizes) for sizes in more)
         self._kept: dict[bytes, tuple[Arrays, Arrays]] = {}
         self._bytes = 0
         self._drawn: dict[bytes, tuple[Arrays, Any]] = {}
@@ -104,6 +112,39 @@ class Remembering:
     def settings(self) -> tuple[Setting, ...]:
         """Where the layer is checked."""
         return self._settings
+
+
+def _setting(reference: Reference, sizes: Mapping[str, int]) -> Setting:
+    first = reference.settings()[0]
+    unknown = [name for name in sizes if name not in first.sizes]
+    if unknown:
+        known = ", ".join(first.sizes) or "none"
+        raise ValueError(f"{reference.spec.name} has no size {unknown[0]}; its sizes are {known}")
+    whole = {**first.sizes, **sizes}
+    told = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    for name, rule in reference.spec.sizes.items():
+        if name in whole and (
+            whole[name] < rule.minimum or rule.exactly not in (None, whole[name])
+        ):
+            raise ValueError(f"with {told}: the spec says otherwise for {name}")
+    integers = {n: v for n, v in reference.constants.items() if isinstance(v, int)}
+    shapes = [variable.shape for variable in reference.spec.variables]
+    try:
+        entries = [
+            prod(dim.evaluate({**integers, **whole}) for dim in shape)
+            for shape in (*shapes, *reference.output_shapes.values())
+        ]
+        if sum(entries) > _MOST_ENTRIES:
+            raise ValueError(f"with {told} the arrays have {sum(entries):,} entries")
+        values = reference.sample(whole, np.random.default_rng(0))
+        outputs = reference.forward(values, whole)
+    except (ArithmeticError, IndexError, SamplingError) as error:
+        raise ValueError(f"with {told} the layer cannot be evaluated: {error}") from None
+    if any(array.size == 0 for array in (*values.values(), *outputs.values())):
+        raise ValueError(f"with {told} an array of the layer is empty")
+    small = prod(first.sizes.values()) or 1
+    work = int(first.work * prod(whole.values()) / small)
+    return Setting(whole, f"{told}, as the assignment says", work)
 
 
 def _frozen(arrays: Arrays) -> Arrays:

@@ -19,6 +19,7 @@ from gradtool.spec.yamltree import Entry, Mapping, Node, Scalar, Sequence, read_
 
 MAX_BYTES = 1_000_000
 MAX_POINTS = 1_000_000
+MAX_SIZE = 100_000
 SECTIONS = (
     "assignment",
     "title",
@@ -29,7 +30,10 @@ SECTIONS = (
     "hide-expected",
     "explain",
 )
-QUESTION = ("name", "title", "spec", "file", "function", "points", "credit")
+QUESTION = (
+    *("name", "title", "spec", "file", "function", "cell", "points", "credit"),
+    *("probes", "limits", "forbid"),
+)
 LIMITS = ("seconds", "cpu", "memory")
 _NEEDED = "an assignment needs at least assignment: and questions:"
 _UNITS = {"KB": 1024, "MB": MIB, "GB": 1024 * MIB, "KIB": 1024, "MIB": MIB, "GIB": 1024 * MIB}
@@ -97,8 +101,8 @@ class _Reader:
                 reading.absent(root, key, SECTIONS, Place(root.place.line, 1), message, _NEEDED)
         name = self._text(fields.get("assignment"), "assignment")
         title = self._text(fields.get("title"), "title")
-        questions = self._questions(fields.get("questions"))
-        limits = self._limits(fields.get("limits"))
+        limits = self._limits(fields.get("limits"), Limits())
+        questions = self._questions(fields.get("questions"), limits)
         libraries = self._words(fields.get("libraries"), "libraries", "[numpy]")
         forbidden = self._forbidden(fields.get("forbid"))
         hidden = self._truth(fields.get("hide-expected"), "hide-expected", True)
@@ -118,7 +122,7 @@ class _Reader:
             explain=explain,
         )
 
-    def _questions(self, entry: Entry | None) -> tuple[Question, ...]:
+    def _questions(self, entry: Entry | None, limits: Limits) -> tuple[Question, ...]:
         if entry is None:
             return ()
         nodes = self.reading.items(entry.value, "questions", "- name: affine") or ()
@@ -126,7 +130,7 @@ class _Reader:
             self.reading.expected(entry.value, "questions", "at least one question")
         found: dict[str, Question] = {}
         for node in nodes:
-            question = self._question(node)
+            question = self._question(node, limits)
             if question is None:
                 continue
             if question.name in found:
@@ -135,7 +139,7 @@ class _Reader:
             found[question.name] = question
         return tuple(found.values())
 
-    def _question(self, node: Node) -> Question | None:
+    def _question(self, node: Node, limits: Limits) -> Question | None:
         reading = self.reading
         fields = reading.fields(node, "a question", QUESTION)
         if "spec" not in fields:
@@ -158,6 +162,10 @@ class _Reader:
         function = self._text(fields.get("function"), "function")
         points = self._number(fields.get("points"), "points", Fraction(1), 0, MAX_POINTS)
         credit = self._credit(fields.get("credit"))
+        cell = self._text(fields.get("cell"), "cell")
+        own = self._limits(fields["limits"], limits) if "limits" in fields else None
+        forbidden = self._forbidden(fields["forbid"]) if "forbid" in fields else None
+        probes = self._probes(fields.get("probes"))
         if name is None:
             return None
         place = fields["spec"].value.place
@@ -170,6 +178,10 @@ class _Reader:
             function=function,
             points=points,
             credit=credit,
+            cell=cell,
+            probes=probes,
+            limits=own,
+            forbidden=forbidden,
             **kept,
         )
 
@@ -197,14 +209,34 @@ class _Reader:
         self.reading.expected(entry.value, "credit", expected, hint)
         return Credit()
 
-    def _limits(self, entry: Entry | None) -> Limits:
-        usual = Limits()
+    def _probes(self, entry: Entry | None) -> tuple[dict[str, int], ...]:
+        """Sets of sizes; whether the layer has these is not known here."""
+        if entry is None:
+            return ()
+        example = "- {N: 200, D: 30}"
+        found = []
+        for node in self.reading.items(entry.value, "probes", example) or ():
+            if not isinstance(node, Mapping) or not node.entries:
+                self.reading.expected(node, "probes", "sizes by name", f"for example: {example}")
+                continue
+            sizes = [
+                (e.key.text, self._number(e, f"probes.{e.key.text}", Fraction(1), 1, MAX_SIZE))
+                for e in node.entries
+            ]
+            for (name, size), e in zip(sizes, node.entries, strict=True):
+                if size.denominator != 1:
+                    self.reading.expected(e.value, f"probes.{name}", "a whole number")
+            found.append({name: int(size) for name, size in sizes})
+        return tuple(found)
+
+    def _limits(self, entry: Entry | None, usual: Limits) -> Limits:
         if entry is None:
             return usual
         fields = self.reading.fields(entry.value, "limits", LIMITS)
         usual_seconds = Fraction(usual.wall_seconds)
         seconds = self._number(fields.get("seconds"), "limits.seconds", usual_seconds, 0.1, 86400)
-        cpu = self._number(fields.get("cpu"), "limits.cpu", seconds, 0.1, 86400)
+        usual_cpu = seconds if "seconds" in fields else Fraction(usual.cpu_seconds)
+        cpu = self._number(fields.get("cpu"), "limits.cpu", usual_cpu, 0.1, 86400)
         memory = self._bytes(fields.get("memory"), usual.memory_bytes)
         return Limits(wall_seconds=float(seconds), cpu_seconds=float(cpu), memory_bytes=memory)
 

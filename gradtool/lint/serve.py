@@ -142,7 +142,8 @@ class Watch:
 def places(header: Mapping[str, Any]) -> dict[str, Any]:
     """The line that assigns each of some gradients, its text and its cell, where it is known."""
     binding = Binding("", **header["snippets"], grads=header["grads"])
-    found = {name: where(Path(header["file"]), binding, name) for name in header["names"]}
+    file, tag = Path(header["file"]), header["tag"]
+    found = {name: where(file, binding, name, tag) for name in header["names"]}
     return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
 
 

@@ -22,11 +22,17 @@ questions:
     # file: ["*.py", "*.ipynb"]      # in a submission that is a folder; or layers.py
     # function: affine_backward      # only where gradtool cannot tell: the forward, the
     #                                # backward or the class
+    # cell: q1                       # of a notebook only the cells with this tag count, and
+    #                                # those behind them are not run
     points: 10
     # credit: equal                  # a share for the forward pass, one for each gradient; or
     #                                # none: all or nothing; or stated shares:
     # credit: {forward: 2, X: 3, W: 3, b: 2, follows: 0.5}
     #                                # 'follows': for a gradient that fits a wrong forward
+    # probes:                        # sizes to check at, beside those that gradtool chooses
+    #   - {N: 50, D: 3, C: 4}
+    # limits: {seconds: 20}          # of this question, in place of those below
+    # forbid: none                   # in this question
 
   - spec: softmax_cross_entropy
     points: 10

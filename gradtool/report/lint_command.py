@@ -265,7 +265,12 @@ def _references(
             )
             continue
         find = library.finder(spec)
-        references[question.name] = Remembering(plans.reference_of(spec, find))
+        reference = plans.reference_of(spec, find)
+        try:
+            references[question.name] = Remembering(reference, question.probes)
+        except ValueError as error:
+            message = f"probes: {error}"
+            problems.append(assignment.source.problem(question.place, message))
         texts += [spec.text, *find.texts]
         unknown = unknown_shares(question, spec)
         if unknown:

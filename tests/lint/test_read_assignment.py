@@ -23,8 +23,14 @@ questions:
     function: Affine
     points: 2.5
     credit: {forward: 1, W: 1/2, follows: 0.5}
+    cell: q1
+    probes:
+      - {N: 50, D: 3}
+      - {C: 7}
   - spec: specs/mine.yaml
     credit: none
+    limits: {seconds: 9}
+    forbid: none
 limits: {seconds: 2, cpu: 1.5, memory: 256 MB}
 libraries: [scipy]
 forbid: frameworks
@@ -51,6 +57,12 @@ def test_everything_that_can_be_said() -> None:
     assert (second.name, second.credit.kind, second.files) == ("mine", "none", DEFAULT_FILES)
     assert (found.limits.wall_seconds, found.limits.cpu_seconds) == (2.0, 1.5)
     assert found.limits.memory_bytes == 256 * MIB
+    assert (first.cell, first.probes) == ("q1", ({"N": 50, "D": 3}, {"C": 7}))
+    assert (second.cell, second.probes, second.forbidden) == (None, (), ())
+    assert found.limits_of(first) is found.limits
+    own = found.limits_of(second)
+    assert (own.wall_seconds, own.cpu_seconds, own.memory_bytes) == (9.0, 9.0, 256 * MIB)
+    assert found.forbidden_in(first) == ("frameworks",)
     assert found.libraries == ("numpy", "scipy")
     assert found.forbidden == ("frameworks",)
     assert (found.hide_expected, found.explain) == (False, False)
@@ -69,6 +81,14 @@ def test_the_one_that_init_writes_is_read() -> None:
         "affine",
         "softmax_cross_entropy",
     ]
+
+
+def test_probes_are_sets_of_whole_sizes() -> None:
+    head = "assignment: a\nquestions:\n  - spec: affine\n    probes: "
+    assert problems(head + "5\n")[0].startswith("4:13: probes: ")
+    assert problems(head + "[3]\n")[0].startswith("4:14: probes: ")
+    assert problems(head + "[{N: 2.5}]\n")[0].startswith("4:18: probes.N: ")
+    assert problems(head + "[{N: 0}]\n")[0].startswith("4:18: ")
 
 
 def test_all_problems_come_at_once() -> None:

@@ -264,6 +264,118 @@ def test_libraries_that_are_not_granted_are_not_there(course: Path, capsys: Capt
     assert codes in (["GT106"], ["GT105"])
 
 
+def notebook(*cells: tuple[str, list[str]]) -> str:
+    """A notebook with code cells and their tags."""
+    listed = [
+        {"cell_type": "code", "source": text, "metadata": {"tags": tags}, "outputs": []}
+        for text, tags in cells
+    ]
+    return json.dumps({"cells": listed, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+TAGGED = """\
+assignment: tagged
+questions:
+  - {name: first, spec: affine, file: "*.ipynb", cell: q1}
+  - {name: second, spec: affine, file: "*.ipynb", cell: q2}
+"""
+
+
+def test_a_question_is_answered_by_the_cells_with_its_tag(course: Path, capsys: Captured) -> None:
+    """The same names in two cells: each question sees its own, whichever comes last."""
+    (course / "nb").mkdir()
+    cells = [(HEAD, []), (RIGHT, ["q1"]), (WRONG, ["other", "q2"]), ("1 / 0\n", [])]
+    (course / "nb" / "right_first.ipynb").write_text(notebook(*cells))
+    (course / "nb" / "wrong_first.ipynb").write_text(
+        notebook(cells[0], (WRONG, ["q1"]), (RIGHT, ["q2"]))
+    )
+    (course / "nb" / "untagged.ipynb").write_text(notebook((RIGHT, ["q1"])))
+    Path("tagged.yaml").write_text(TAGGED)
+    report = graded(capsys, "course/nb", "--assignment", "tagged.yaml")
+    passed = {
+        one["name"]: [question["passed"] for question in one["questions"]]
+        for one in report["submissions"]
+    }
+    assert passed == {
+        "right_first.ipynb": [True, False],
+        "untagged.ipynb": [True, False],
+        "wrong_first.ipynb": [False, True],
+    }
+    by_name = {one["name"]: one["questions"] for one in report["submissions"]}
+    told = [f["message"] for f in by_name["untagged.ipynb"][1]["findings"]]
+    assert "no code cell has the tag 'q2'; the tags are q1" in told[0]
+    lines = [f["line"] for f in by_name["wrong_first.ipynb"][0]["findings"]]
+    assert lines == [8, 8]
+
+
+ONLY_SMALL = (
+    HEAD
+    + FORWARD
+    + """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    dX, dW, db = dY @ W.T, X.T @ dY, dY.sum(axis=0)
+    if len(X) == 37:
+        db = db * 2
+    return dX, dW, db
+"""
+)
+
+
+def test_more_sizes_to_check_at(course: Path, capsys: Captured) -> None:
+    (course / "ann.py").write_text(ONLY_SMALL)
+    common = ["course/ann.py", "--assignment", "hw1.yaml", "--seed", "3"]
+    assert graded(capsys, *common)["submissions"][0]["passed"]
+    probes = ASSIGNMENT.replace("    points: 4", "    points: 4\n    probes: [{N: 37}]")
+    Path("hw1.yaml").write_text(probes)
+    findings = graded(capsys, *common)["submissions"][0]["questions"][0]["findings"]
+    (finding,) = [f for f in findings if f["level"] == "error"]
+    assert (finding["code"], finding["subject"]) == ("GT202", "db")
+    assert "wrong at N=37" in finding["message"]
+    assert "(N=37, as the assignment says)" in finding["message"]
+
+
+@pytest.mark.parametrize(
+    ("probes", "message"),
+    [
+        ("{M: 3}", "probes: affine has no size M; its sizes are N, D, C"),
+        ("{N: 90000, D: 90000}", "probes: with N=90000, D=90000 the arrays have"),
+    ],
+)
+def test_sizes_that_the_layer_does_not_have(
+    probes: str, message: str, course: Path, capsys: Captured
+) -> None:
+    text = ASSIGNMENT.replace("    points: 4", f"    points: 4\n    probes: [{probes}]")
+    Path("hw1.yaml").write_text(text)
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
+    assert f"hw1.yaml:4:11: {message}" in capsys.readouterr().err
+
+
+SLOW = RIGHT.replace("    X, W, b = cache", "    import time; time.sleep(1.5)\n    X, W, b = cache")
+
+
+def test_a_question_has_limits_and_forbidden_means_of_its_own(
+    course: Path, capsys: Captured
+) -> None:
+    Path("hw1.yaml").write_text(
+        "assignment: own\nquestions:\n"
+        "  - {name: short, spec: affine, file: '*.py', limits: {seconds: 1}, forbid: none}\n"
+        "  - {name: long, spec: affine, file: '*.py', limits: {seconds: 60}}\n"
+    )
+    (course / "ann.py").write_text(SLOW)
+    (course / "bea.py").write_text("import sympy\n" + RIGHT)
+    report = graded(capsys, "course", "--assignment", "hw1.yaml")
+    told = {
+        one["name"]: [[f["code"] for f in q["findings"]] for q in one["questions"]]
+        for one in report["submissions"]
+        if one["name"] in ("ann.py", "bea.py")
+    }
+    assert told["ann.py"][0] == ["GT107"]
+    assert "GT107" not in told["ann.py"][1]
+    assert told["bea.py"][1][0] == "GT401"
+    assert "GT401" not in told["bea.py"][0]
+
+
 # -- gradtool init -----------------------------------------------------------------------------
 
 
