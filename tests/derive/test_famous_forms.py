@@ -150,7 +150,7 @@ FORMS: dict[str, tuple[str, str]] = {
         dt = (dS * S).sum()""",
     ),
     "skipgram_softmax": (
-        "Stanford CS224n (2019), assignment 2, naive softmax: U^T (yhat - y)",
+        "Stanford CS224n (2019), assignment 2, naive softmax: U (yhat - y), words as columns of U",
         """
         dz = p - onehot(o)
         dv = U.T @ dz
@@ -209,7 +209,7 @@ FORMS: dict[str, tuple[str, str]] = {
     ),
     # -- normalisation
     "batch_norm": (
-        "C. Thorey, What does the gradient flowing through batch normalization look like (2016)",
+        "C. Thorey, What does the gradient flowing through batch normalization looks like? (2016)",
         """
         dX = gamma / (N * std) * (N * dY - dY.sum(axis=0) - xhat * (dY * xhat).sum(axis=0))
         dgamma = (dY * xhat).sum(axis=0)
@@ -352,13 +352,13 @@ FORMS: dict[str, tuple[str, str]] = {
         dB = A.T""",
     ),
     "linear_solve": (
-        "M. Giles, Collected matrix derivative results (2008), section 2.3.1",
+        "M. Giles, Collected Matrix Derivative Results (2008), 2.3.1 Matrix inverse product",
         """
         dB = solve(A.T, dY)
         dA = -dB @ Y.T""",
     ),
     "cholesky": (
-        "I. Murray, Differentiation of the Cholesky decomposition (2016), equation 10",
+        "I. Murray, Differentiation of the Cholesky decomposition (2016), equations 9 and 10",
         """
         L_inv = inv(L)
         dA = L_inv.T @ (tril(L.T @ dL) + tril(L.T @ dL, k=-1).T) @ L_inv / 2""",
@@ -400,7 +400,7 @@ FORMS: dict[str, tuple[str, str]] = {
         dF = conv2d(X, dO)""",
     ),
     "conv2d_valid": (
-        "I. Goodfellow, Y. Bengio, A. Courville, Deep Learning (2016), equations 9.11 and 9.13",
+        "I. Goodfellow, Y. Bengio, A. Courville, Deep Learning (2016), equations 9.13 and 9.11",
         """
         dX = conv2d(dY, rot180(F).swapaxes(0, 1), pad=(R - 1, S - 1))
         dF = einsum('nkij,ncijrs->kcrs', dY, windows(X, (R, S)))""",
