@@ -99,7 +99,7 @@ RULES: dict[str, MatrixRule] = {
     "inv": MatrixRule(_inverse_pull, "Giles 2008, section 2.2.3"),
     "logdet": MatrixRule(_logdet_pull, "Giles 2008, section 2.2.4"),
     "det": MatrixRule(_det_pull, "Giles 2008, section 2.2.4"),
-    "cholesky": MatrixRule(_cholesky_pull, "Murray 2016, equation 10"),
+    "cholesky": MatrixRule(_cholesky_pull, "Murray 2016, equations 9 and 10"),
 }
 
 
