@@ -10,6 +10,7 @@ import sympy
 
 import gradtool
 from gradtool.emit.text import line
+from gradtool.ir.dims import Dim
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
@@ -110,7 +111,7 @@ def _values(formula: Any, given: dict[str, Any]) -> Any:
     expression, indices = formula.to_sympy(), formula.sympy_indices
     sizes = {sympy.Symbol(n, integer=True, positive=True): v for n, v in SIZES.items()}
     numbers = {sympy.Symbol(n, real=True): v for n, v in given.items() if np.ndim(v) == 0}
-    shape = tuple(SIZES[s] for s in formula.shape)
+    shape = tuple(Dim.parse(s).evaluate(SIZES) for s in formula.shape)
     if not indices:
         expression = expression.subs(sizes).subs(numbers)
         matrices = {
@@ -141,7 +142,7 @@ def _agrees(name: str, expected: dict[str, type]) -> None:
     forward, backward = found.numpy()
     rng = np.random.default_rng(3)
     point: dict[str, Any] = {
-        n: rng.uniform(0.2, 1, [SIZES[s] for s in shape]) if shape else 0.7
+        n: rng.uniform(0.2, 1, [Dim.parse(s).evaluate(SIZES) for s in shape]) if shape else 0.7
         for n, shape in layer.variables.items()
     }
     for variable in layer.spec.variables:
@@ -166,6 +167,9 @@ def _agrees(name: str, expected: dict[str, type]) -> None:
             assert isinstance(formula.to_sympy(), expected.get(formula.of, sympy.Basic))
 
 
+_RESHAPED = "layer: own\ninputs: {{X: [N, K*H], W: [K, H]}}\nforward: Y = {}\n"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -175,8 +179,15 @@ def _agrees(name: str, expected: dict[str, type]) -> None:
         ("batch_norm", {"X": sympy.Expr}),
         ("tanh", {"Z": sympy.MatrixExpr}),
         ("quadratic_form", {"A": sympy.MatrixExpr, "x": sympy.MatrixExpr}),
+        ("linear_solve", {"B": sympy.MatrixExpr}),
+        # Entries of reshaped values: axes split, joined, and both at once.
+        (_RESHAPED.format("(X.reshape(N, K, H) * W).reshape(N, K*H)"), {"X": sympy.Expr}),
+        (_RESHAPED.format("tanh(X).reshape(N, H, K) @ W"), {"X": sympy.Expr}),
+        (_RESHAPED.format("tanh(X).reshape(N*K, H).sum(axis=1) * W.sum()"), {"X": sympy.Expr}),
+        (_RESHAPED.format("(X.reshape(H, N, K) * W.T[:, None]).transpose(2, 0, 1).reshape(K*H, N)"),
+         {"X": sympy.Expr}),
     ],
-)
+)  # fmt: skip
 def test_sympy_forms_compute_the_gradients(name: str, expected: dict[str, type]) -> None:
     _agrees(name, expected)
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
-from gradtool.emit.sympy_indexed import indexed_form
+from gradtool.emit.sympy_indexed import indexed_form, reshaped_form
 from gradtool.emit.sympy_matrix import Matrices, NoMatrix
 from gradtool.emit.values import Values
 from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import Graph, Reshape, Statement
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Call, Tree
+from gradtool.ir.tree import Call, Name, Tree
 from gradtool.ops.build import of_tensor
 from gradtool.ops.errors import OpError
 from gradtool.spec.lines import LineReader
@@ -44,6 +44,7 @@ def sympy_form(line: Line, derivation: Derivation, given: list[Tensor]) -> Sympy
         UnsupportedError: sympy has no expression for it, such as for a position of a maximum.
     """
     graph = derivation.graph
+    values = Values(derivation)
     if not (isinstance(line.tree, Call) and line.tree.op in ("indexed", "loop")):
         reader = _reader(graph, derivation, given)
 
@@ -54,10 +55,16 @@ def sympy_form(line: Line, derivation: Derivation, given: list[Tensor]) -> Sympy
             return SympyForm(Matrices(shape, graph.constants).of(line.tree))
         except (NoMatrix, OpError):
             pass
-    statement = Values(derivation).statement(line)
-    if not isinstance(statement, Statement):
-        raise UnsupportedError(f"{line.name} as a sympy expression")
-    form = indexed_form(statement, Values(derivation))
+    statement = values.statement(line)
+    match line.tree:
+        case Call(op="reshape", args=(Name(id=name) as array, *_)) if statement is None:
+            form = reshaped_form(line.shape, Tensor(name, shape(array)), values)
+            return SympyForm(form.expression, form.indices)
+    if not isinstance(statement, Statement | Reshape):
+        what = "the result of a loop" if line.block is not None else line.name
+        raise UnsupportedError(f"{what} as a sympy expression")
+    values.current = line.name
+    form = indexed_form(statement, values)
     return SympyForm(form.expression, form.indices)
 
 

@@ -16,9 +16,10 @@ import sympy
 from gradtool.emit.indices import fresh_indices, replaced
 from gradtool.emit.sympy_matrix import real_symbol, scalar_function, size, size_symbol
 from gradtool.emit.values import Values
+from gradtool.ir.dims import ZERO, Dim, total
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Statement
-from gradtool.ir.index import Affine, Index, Label
+from gradtool.ir.graph import Reshape, Statement
+from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import (
     Access,
     Atom,
@@ -48,12 +49,15 @@ class IndexedForm:
     indices: tuple[Any, ...]
 
 
-def indexed_form(statement: Statement, values: Values) -> IndexedForm:
+def indexed_form(statement: Statement | Reshape, values: Values) -> IndexedForm:
     """The entry of a statement's value.
 
     Raises:
         UnsupportedError: a maximum, or a value without a name that is no sum of products.
     """
+    if isinstance(statement, Reshape):
+        places, shown = _axes(statement.out.shape, values)
+        return IndexedForm(_Writer(values).reshaped(statement, places), shown)
     if statement.reduce != "sum":
         raise UnsupportedError(f"{statement.reduce} over an axis as a sympy expression")
     writer = _Writer(values)
@@ -62,6 +66,21 @@ def indexed_form(statement: Statement, values: Values) -> IndexedForm:
     body = statement.body.substitute(replaced(free))
     indices = tuple(None if i.size.as_int == 1 else _index(free[i]) for i in statement.free)
     return IndexedForm(writer.poly(body, used), indices)
+
+
+def reshaped_form(shape: Sequence[Dim], array: Tensor, values: Values) -> IndexedForm:
+    """The entry of an array, which has a name, in another shape."""
+    places, shown = _axes(shape, values)
+    rows = _same_entry(shape, array.shape, places)
+    return IndexedForm(sympy.IndexedBase(array.name)[tuple(rows)], shown)
+
+
+def _axes(shape: Sequence[Dim], values: Values) -> tuple[list[Any], tuple[Any, ...]]:
+    """A symbol for each axis, 0 for one of size one; and the symbols with None for that."""
+    axes = [Index(f"@{k}", size) for k, size in enumerate(shape)]
+    named = fresh_indices(axes, values.taken)
+    shown = tuple(None if i.size.as_int == 1 else _index(named[i]) for i in axes)
+    return [0 if place is None else place for place in shown], shown
 
 
 def _index(index: Index) -> Any:
@@ -133,12 +152,37 @@ class _Writer:
         raise UnsupportedError(f"{type(base).__name__} as a sympy expression")
 
     def entry(self, name: str, index: Sequence[Affine]) -> Any:
-        shown = self.values.shown.get(name)
-        if shown is None:
-            raise UnsupportedError("a value without a name as a sympy expression", "give it a name")
-        if not index:
-            return real_symbol(shown)
-        return sympy.IndexedBase(shown)[tuple(self.affine(e) for e in index)]
+        # Counted in another shape, an entry outside an array would be another one, not 0.
+        if self.values.named(name) is None:
+            statement = self.values.statements.get(name)
+            shape = () if statement is None else statement.out.shape
+            if len(shape) != len(index) or not all(map(_inside, index, shape)):
+                raise _nameless()
+        return self.at(name, [self.affine(e) for e in index])
+
+    def at(self, name: str, places: Sequence[Any]) -> Any:
+        """An entry of a tensor, at places that are sympy's."""
+        shown = self.values.named(name)
+        if shown is not None:
+            if not places:
+                return real_symbol(shown)
+            return sympy.IndexedBase(shown)[tuple(places)]
+        statement = self.values.statements.get(name)
+        if isinstance(statement, Reshape):
+            return self.reshaped(statement, places)
+        if isinstance(statement, Statement) and statement.reduce == "sum":
+            aside = {i: Index(f"@{k}:{name}", i.size) for k, i in enumerate(statement.free)}
+            used = {str(s) for place in places for s in sympy.sympify(place).free_symbols}
+            used |= {f"{n[:-2]}'" for n in used if n.endswith("_1")}
+            inner = self.poly(statement.body.substitute(replaced(aside)), frozenset(used))
+            there = {_index(aside[i]): p for i, p in zip(statement.free, places, strict=True)}
+            return inner.subs(there, simultaneous=True)
+        raise _nameless()
+
+    def reshaped(self, statement: Reshape, places: Sequence[Any]) -> Any:
+        """The entry with the same number in the order of memory."""
+        rows = _same_entry(statement.out.shape, statement.operand.shape, places)
+        return self.at(statement.operand.name, rows)
 
     def affine(self, value: Affine) -> Any:
         total = size(value.const)
@@ -149,6 +193,44 @@ class _Writer:
             else:
                 total += size(coefficient) * _index(position)
         return total
+
+
+def _nameless() -> UnsupportedError:
+    return UnsupportedError("a value without a name as a sympy expression", "give it a name")
+
+
+def _inside(entry: Affine, axis: Dim) -> bool:
+    """Whether a place is inside an axis for certain: its own index, or the first place."""
+    index = entry.as_index
+    return entry.as_dim == ZERO if index is None else index.size == axis
+
+
+def _same_entry(out: Sequence[Dim], operand: Sequence[Dim], places: Sequence[Any]) -> list[Any]:
+    """Where an entry of a reshaped array stands in the array.
+
+    Axes are matched in groups of the same size, ``G * K`` with ``G, K``: within a group an entry
+    is counted and divided up again.
+    """
+    found: list[Any] = []
+    left, right = list(zip(out, places, strict=True)), list(operand)
+    while left or right:
+        group, sizes = [left.pop(0)] if left else [], [right.pop(0)] if right else []
+        while total(d for d, _ in group) != total(sizes):
+            grown = total(sizes).divided_by(total(d for d, _ in group)) is not None
+            if left and (grown or not right):
+                group.append(left.pop(0))
+            else:
+                sizes.append(right.pop(0))
+        number: Any = sympy.Integer(0)
+        for dim, place in group:
+            number = number * size(dim) + place
+        parts: list[Any] = []
+        for count, dim in reversed(list(enumerate(sizes))):
+            whole = size(dim)
+            parts.insert(0, number if count == 0 else sympy.Mod(number, whole))
+            number = sympy.floor(number / whole)
+        found += parts
+    return found
 
 
 _RELATIONS = {">": sympy.Gt, ">=": sympy.Ge, "==": sympy.Eq, "!=": sympy.Ne}

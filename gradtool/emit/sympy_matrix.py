@@ -217,6 +217,12 @@ def _inv(m: Matrices, args: tuple[Tree, ...]) -> Any:
     return m.of(args[0]).I
 
 
+def _solve(m: Matrices, args: tuple[Tree, ...]) -> Any:
+    if m.rank(args[0]) != 2:
+        raise NoMatrix
+    return m.of(args[0]).I * m.of(args[1])
+
+
 def _trace(m: Matrices, args: tuple[Tree, ...]) -> Any:
     return sympy.Trace(m.of(args[0]))
 
@@ -265,6 +271,7 @@ _RULES: dict[str, Rule] = {
     "ones": _ones,
     "zeros": _zeros,
     "inv": _inv,
+    "solve": _solve,
     "trace": _trace,
     "det": _det,
     "sqrt": _sqrt,

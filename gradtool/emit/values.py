@@ -84,6 +84,13 @@ class Values:
                 return (product(scale, [*rest, *power]),)
         return (term,)
 
+    def named(self, name: str) -> str | None:
+        """What a tensor is called in the lines: by itself, or by the line that is its value."""
+        if name in self.shown:
+            return self.shown[name]
+        line = self.lines.get(self.array(Name(name)), self.current)
+        return None if line == self.current else line
+
     def base(self, name: str) -> str:
         """What stands before the brackets of an entry: a name, or an array expression."""
         tree = self.array(Name(name))
