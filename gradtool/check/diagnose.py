@@ -40,6 +40,7 @@ _SHARED = 0.4
 _POINTS = 4  # the small ones lead
 _TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
+_APART = 0.2
 _PLAIN = 1.16  # a mistake as plain as this needs no further search
 
 
@@ -197,8 +198,16 @@ def explanations(evidence: Evidence) -> list[Explained]:
             for hypothesis in sorted(pairs(evidence, usual), key=lambda h: h.cost):
                 residual = evidence.residual(hypothesis.predict)
                 if residual is not None:
-                    return [Explained(hypothesis, residual)]
+                    kept.append(Explained(hypothesis, residual))
+        # There are far more pairs than single mistakes: where several fit, each is a guess.
+        likely = [e for e in kept if e.hypothesis.cost < kept[0].hypothesis.cost + _APART]
+        if len({_kind(e.hypothesis) for e in likely}) > 1:
+            return []
     return sorted(kept, key=lambda e: e.hypothesis.cost)
+
+
+def _kind(hypothesis: Hypothesis) -> str:
+    return hypothesis.what if hypothesis.code == "two-mistakes" else hypothesis.code
 
 
 def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:

@@ -67,6 +67,7 @@ class Surroundings:
     upstream: frozenset[str]
     cotangents: frozenset[str]
     show: Show
+    parts: Mapping[str, tuple[str, frozenset[str]]]
 
 
 def edits(statement: Statement, around: Surroundings, *, summed: bool = True) -> Iterator[Edit]:
@@ -223,6 +224,9 @@ def _other_tensor(
         was, now = around.show(base), around.show(other)
         gradient = own.name in around.cotangents or tensor.name in around.cotangents
         code = "wrong-gradient" if gradient else "wrong-tensor"
+        kind, operands = around.parts.get(own.name, ("", frozenset()))
+        if tensor.name in operands:
+            code = "missing-term" if kind == "sum" else "missing-factor"
         hidden = any(n.lstrip("d").startswith("_") for n in (own.name, tensor.name))
         yield Edit(code, 1.55 if hidden else 1.4, made(other), f"{now} stands where {was} belongs")
 
@@ -376,12 +380,12 @@ def _sums(term: Term, statement: Statement) -> Iterator[Edit]:
         count = size(index.size)
         mean = Poly((term,)) * count.power(-1)
         yield Edit("mean-for-sum", 1, mean, f"a mean {axis} stands for the sum")
-        for place, code, word in (
-            (Affine.of(index.size - 1), "overwritten", "last"),
-            (Affine.of(0), "overwritten", "first"),
+        for place, code, word, how in (
+            (Affine.of(index.size - 1), "overwritten", "last", ": = in place of +="),
+            (Affine.of(0), "skipped", "first", ""),
         ):
             one = _substituted(term, {index: place}, rest)
-            text = f"only the {word} part of the sum {axis} arrives: = in place of +="
+            text = f"only the {word} part of the sum {axis} arrives{how}"
             yield Edit(code, 1.4, one, text)
             skipped = Poly((term,)) - one
             yield Edit("skipped", 1.5, skipped, f"the sum {axis} leaves out its {word} part")

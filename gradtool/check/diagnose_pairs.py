@@ -103,8 +103,12 @@ def _two_edits(
                     return None
                 return left + right - point.right if left.shape == point.right.shape else None
 
-            what = f"two mistakes: {one.what}; and {two.what}"
-            yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict)
+            if one.what == two.what:
+                what = f"{one.what}, in two places"
+                yield Hypothesis(one.code, 2 + one.cost + two.cost, what, predict)
+            else:
+                what = f"two mistakes: {one.what}; and {two.what}"
+                yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict)
             reported += 1
             if reported > 40:
                 return

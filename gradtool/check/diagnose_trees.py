@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gradtool.check.diagnose_shares import ONE, extra_factor, terms_of
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, children, names
 from gradtool.numeric.arithmetic import Double
 from gradtool.ops.scalar import FUNCTIONS
@@ -225,6 +226,7 @@ class Known:
     upstream: frozenset[str]
     cotangents: frozenset[str]
     show: Callable[[Tree], str]
+    parts: Mapping[str, tuple[str, frozenset[str]]]
 
 
 def changes(tree: Tree, known: Known) -> Iterator[Change]:
@@ -278,18 +280,10 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
             text = f"{sign} {second} where the sign should be the other"
             yield Change("sign", 1.0, replace(tree, op=_FLIPPED[op]), text)
             yield Change("operator", 1.6, replace(tree, op="mul"), f"× before {second}, not + or -")
-            # Without a gradient in it, it is a sum inside a factor and no sum of paths.
-            path = "missing-path" if names(tree) & known.cotangents else "missing-term"
-            # Where a 1 is left of it, it is the whole factor that is missing.
-            if not (path == "missing-term" and _is_one(left)):
-                yield Change(path, 0.9, left, f"{second} is missing")
-            if not (path == "missing-term" and _is_one(right)):
-                yield Change(path, 0.95, right, f"{first} is missing")
+            yield from _left_out(tree, left, right, known)
             if op == "sub":
                 turned = replace(tree, args=(right, left))
                 yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
-                negative = Call("neg", (right,))
-                yield Change(path, 0.94, negative, f"{first} is missing")
         case Call(op="mul" | "div" as op, args=(left, right)):
             yield from _products(tree, op, left, right, known)
         case Call(op="neg", args=(inner,)):
@@ -344,6 +338,36 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
             yield Change("wrong-function", 1.6, Call(op, (tree,)), f"{op} is applied twice")
 
 
+def _left_out(tree: Call, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
+    """One side of a sum alone."""
+    # Without a gradient in it, it is a sum inside a factor and no sum of paths.
+    path = "missing-path" if names(tree) & known.cotangents else "missing-term"
+    for kept, lost, cost in ((left, right, 0.9), (right, left, 0.95)):
+        # Where a 1 is left of it, it is the whole factor that is missing.
+        if path == "missing-term" and _is_one(kept):
+            continue
+        code, text = path, f"{known.show(lost)} is missing"
+        if found := _spread(tree.op, kept, lost, known):
+            code, text = found
+        yield Change(code, cost, kept, text)
+        if tree.op == "sub" and kept is right:
+            yield Change(code, cost - 0.01, Call("neg", (right,)), text)
+
+
+def _spread(op: str, kept: Tree, lost: Tree, known: Known) -> tuple[str, str] | None:
+    """The words where both sides are one product spread out: what is lost is no path."""
+    if not names(kept) & known.cotangents:
+        return None
+    for term in terms_of(kept):
+        if extra := extra_factor(lost, term):
+            bracket = known.show(Call(op, (ONE, extra)))
+            of = "" if term is kept else f" of {known.show(term)}"
+            return "missing-factor", f"the factor {bracket}{of} is missing"
+        if extra := extra_factor(term, lost):
+            return "missing-term", f"1 is missing beside {known.show(extra)}"
+    return None
+
+
 def _names(name: str, known: Known) -> Iterator[Change]:
     shape = known.shapes.get(name)
     if shape is None:
@@ -358,8 +382,11 @@ def _names(name: str, known: Known) -> Iterator[Change]:
         function, argument = known.arguments.get(name, ("", ""))
         if argument == other and other.startswith("_"):
             text = f"{function} is missing: {shown} stands where {was} belongs"
-            yield Change("wrong-function", cost - 0.1, Name(other), text)
+            yield Change("wrong-function", cost + 0.1, Name(other), text)
             continue
+        kind, operands = known.parts.get(name, ("", frozenset()))
+        if other in operands:
+            code = "missing-term" if kind == "sum" else "missing-factor"
         yield Change(code, cost, Name(other), f"{shown} stands where {was} belongs")
 
 

@@ -182,6 +182,8 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
                 accepted = NUMERIC if _is_number(lost, values) else LEFT_OUT
                 if kept is right and isinstance(op, ast.Div):
                     accepted = accepted | INVERTED
+                if isinstance(op, ast.Mult) and ast.dump(left) == ast.dump(right):
+                    accepted = accepted | {"power"}  # of y * y a y is left
                 yield kept, accepted, "left out"
         case ast.Pow():
             yield _binop(left, ast.Mult(), right), INVERTED | OPERATOR | SIGN, "operator"

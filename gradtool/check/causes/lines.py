@@ -11,6 +11,7 @@ from gradtool.check.diagnose_edits import Edit, Surroundings, edits
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
+from gradtool.check.diagnose_shares import parts
 from gradtool.emit.text import text
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Atom, poly_of, product
@@ -124,7 +125,8 @@ def _possible(evidence: Evidence) -> Iterator[_Possible]:
 
 def surroundings(grain: Grain) -> Surroundings:
     tensors = {n: t for n, t in grain.tensors.items() if t.kind in ("real", "bool")}
-    return Surroundings(tensors, grain.upstream, grain.cotangents, show(grain))
+    hidden = parts(grain.statements)
+    return Surroundings(tensors, grain.upstream, grain.cotangents, show(grain), hidden)
 
 
 def show(grain: Grain) -> Callable[[Atom], str]:

@@ -16,6 +16,7 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, Numbers, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
+from gradtool.check.diagnose_shares import is_spread
 from gradtool.emit.text import text
 from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.poly import Poly, Size, Symbol, Term
@@ -207,6 +208,9 @@ def _told(
             text, f"is taken {text} times"
         )
         return "regulariser", 0.9, f"the regulariser's own gradient {word}"
+    kept = [t for t, f in zip(terms, factors, strict=True) if f.text == "1"]
+    if texts == {"0"} and all(is_spread(term, kept) for term, _ in changed):
+        return "missing-factor", 0.9 + 0.3 * (len(changed) - 1), "a factor in brackets is missing"
     if texts == {"0"}:
         many = "a path is" if len(changed) == 1 else f"{len(changed)} paths are"
         return "missing-path", 0.9 + 0.3 * (len(changed) - 1), f"{many} missing"

@@ -11,6 +11,7 @@ import numpy as np
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, Written
+from gradtool.check.diagnose_shares import parts
 from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
 from gradtool.emit.text import text
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names, size_of
@@ -172,4 +173,5 @@ def _known(grain: Grain) -> Known:
         for s in grain.statements[: grain.first]
         if isinstance(s.tree, Call) and len(s.tree.args) == 1 and isinstance(s.tree.args[0], Name)
     }
-    return Known(shapes, arguments, grain.upstream, grain.cotangents, show)
+    hidden = parts(grain.statements)
+    return Known(shapes, arguments, grain.upstream, grain.cotangents, show, hidden)
