@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from gradtool.check.diagnose_shares import is_spread
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Tensor, nonnegative
@@ -76,10 +77,35 @@ def edits(statement: Statement, around: Surroundings, *, summed: bool = True) ->
     for position, term in enumerate(body.terms):
         rest = (*body.terms[:position], *body.terms[position + 1 :])
         for edit in _of_term(term, statement, around, summed):
-            yield replace(edit, body=Poly((*rest, *edit.body.terms)))
+            # What cancels is a term that is missing, however that came about.
+            if not any(_cancel(new, old) for new in edit.body.terms for old in rest):
+                yield replace(edit, body=Poly((*rest, *edit.body.terms)))
+        if summed and rest:
+            yield _without(term, rest, around)
+            # The terms of one product that is spread out are missing together.
+            others = tuple(t for t in rest if not is_spread(t, (term,)))
+            if others and len(others) < len(rest):
+                yield _without(term, others, around)
     yield from _of_sum(body, around)
     if summed:
         yield from _shifted(statement)
+
+
+def _cancel(one: Term, other: Term) -> bool:
+    if one.bound or other.bound or one.coefficient != -other.coefficient:
+        return False
+    return {b.key: e for b, e in one.factors} == {b.key: e for b, e in other.factors}
+
+
+def _without(term: Term, rest: tuple[Term, ...], around: Surroundings) -> Edit:
+    if is_spread(term, rest):
+        return Edit("missing-factor", 0.92, Poly(rest), "a factor in brackets is missing")
+    gradient = any(
+        isinstance(base, Access) and base.tensor.name in around.cotangents
+        for base, _ in term.factors
+    )
+    code, what = ("missing-path", "a path") if gradient else ("missing-term", "a term")
+    return Edit(code, 0.92, Poly(rest), f"{what} is missing")
 
 
 def _shifted(statement: Statement) -> Iterator[Edit]:

@@ -100,7 +100,10 @@ class Grain:
             statement = self.statements[place]
             if place < self.first:
                 continue
-            if not isinstance(statement, Statement) or statement.reduce != "sum":
+            if not isinstance(statement, Statement):
+                lines.append((statement.out.name, statement.tree))
+                continue
+            if statement.reduce != "sum":
                 return
             try:
                 lines.append((statement.out.name, raised(statement.body, statement.free)))
