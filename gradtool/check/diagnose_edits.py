@@ -89,6 +89,25 @@ def edits(statement: Statement, around: Surroundings, *, summed: bool = True) ->
     yield from _of_sum(body, around)
     if summed:
         yield from _shifted(statement)
+        whole = _factored(body)
+        if whole is not None:
+            for edit in _of_term(whole.terms[0], statement, around, summed):
+                yield replace(edit, cost=edit.cost + 0.01)
+
+
+def _factored(body: Poly) -> Poly | None:
+    """A sum with its common factors in front, as people write it; None where it has none."""
+    terms = body.terms
+    if len(terms) < 2 or any(term.bound for term in terms):
+        return None
+    common = [f for f in terms[0].factors if all(f in term.factors for term in terms[1:])]
+    if not common:
+        return None
+    rest = [
+        replace(term, factors=tuple(f for f in term.factors if f not in common)) for term in terms
+    ]
+    bracket: Factor = (Group(Poly(tuple(rest))), Fraction(1))
+    return Poly((Term(Fraction(1), (*common, bracket), ()),))
 
 
 def _cancel(one: Term, other: Term) -> bool:
@@ -225,6 +244,9 @@ def _powers(
         "inverted-factor" if not number else "scale", 1.2, made(base, -exponent),
         f"{words[0]} {shown} instead of {words[1]} it",
     )  # fmt: skip
+    if exponent.denominator == 1 and exponent > 1 and not number:
+        text = f"times {exponent} stands for a power of {shown}"
+        yield Edit("power", 1.6, made(base, Fraction(1)).scaled(exponent), text)
     for delta in (Fraction(k, 2) for k in (2, -2, 4, -4, 1, -1, 6, -6)):
         power = exponent + delta
         if power in (0, -exponent):
@@ -234,6 +256,8 @@ def _powers(
         else:
             text = f"{shown} stands to the power {power} instead of {exponent}"
         cost = 1.8 if abs(delta) <= 2 else 2.5
+        if exponent >= 2 and abs(delta) == 1:
+            cost = 1.4  # a square is written as a product, and one factor more or less
         yield Edit("scale" if number else "power", cost, made(base, power), text)
 
 
@@ -376,6 +400,8 @@ def _inside_group(
             what = f"a term of {shown} is missing"
             if rest.constant not in (1, -1):  # else the whole factor is missing
                 yield Edit("missing-term", 1.2, made(Group(rest)), what)
+                if len(rest.terms) == 1 and rest.terms[0].coefficient < 0:
+                    yield Edit("missing-term", 1.22, made(Group(-rest)), what)
             negative = rest - Poly((term,))
             yield Edit("sign", 1.1, made(Group(negative)), f"a wrong sign in {shown}")
     for shift in (1, -1):

@@ -288,6 +288,8 @@ def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     elif callee not in ("sum", "mean", "copy", "range", "len") and len(node.args) == 1:
         accepted = frozenset({"wrong-function", "accumulated", *MASK})
         accepted |= NUMERIC if _is_number(node, values) else frozenset()
+        if callee == "reversed":
+            accepted = frozenset({"step-order"})
         if callee == "dot":  # one operand of a product is left
             accepted = LEFT_OUT | TENSOR
         yield node.args[0], accepted, "function"
