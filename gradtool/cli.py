@@ -524,7 +524,7 @@ def list_specs() -> int:
     return 0
 
 
-@app.command("cache", hidden=True)
+@app.command("cache")
 def fill_cache() -> int:
     """Derive the bundled layers ahead, so that the first check of each is as fast as the next."""
     from gradtool.report import plans

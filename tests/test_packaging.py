@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -11,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from gradtool import __version__
+from gradtool.report import library, shipped
+from gradtool.report.plans import described
 from tests.conftest import ROOT, RunPython
+
+PLANNED = ("affine", "gelu")
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
         check=True,
         capture_output=True,
+        env={**os.environ, "GRADTOOL_WHEEL_PLANS": ",".join(PLANNED)},
         timeout=120,
     )
     (built,) = folder.glob("*.whl")
@@ -74,6 +81,46 @@ def test_an_installed_wheel_finds_its_specs(
     found = dict(line.split("\t") for line in ended.out.splitlines())
     assert set(found) == {Path(name).stem for name in _specs_on_disk()}
     assert all(Path(path).is_relative_to(site) for path in found.values())
+
+
+def test_a_wheel_checks_its_layers_without_a_cache_and_without_deriving(
+    wheel: Path, tmp_path: Path, run_python: RunPython
+) -> None:
+    """What is packed was made from the code that is packed, and is what is used."""
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    packed = sorted(path.name for path in (site / "gradtool" / "plans_data").iterdir())
+    assert len(packed) == len(PLANNED)
+    ended = run_python(
+        "-c",
+        "import sys\n"
+        "from gradtool.report import plans\n"
+        f"for name in {PLANNED!r}: plans.reference(name)\n"
+        "assert 'sympy' not in sys.modules and 'yaml' not in sys.modules\n"
+        "layer = plans.reference('gelu')\n"
+        "assert 'scipy' not in layer.plan.text\n"
+        "values = layer.sample(layer.size_sets()[0], __import__('numpy').random.default_rng(0))\n"
+        "print(sorted(layer.forward(values, layer.size_sets()[0])))",
+        env={"PYTHONPATH": str(site), "GRADTOOL_CACHE": ""},
+    )
+    assert (ended.err, ended.out.strip()) == ("", "['A']")
+    for name in PLANNED:
+        fresh = shipped_entry(name)
+        assert any(
+            json.loads((site / "gradtool" / "plans_data" / file).read_text()) == fresh
+            for file in packed
+        )
+
+
+def shipped_entry(name: str) -> object:
+    spec = library.load(name)
+    return json.loads(json.dumps(described(spec, library.finder(spec), "math")))
+
+
+def test_a_checkout_has_no_plans() -> None:
+    """They could be older than its code."""
+    assert not shipped.FOLDER.exists()
 
 
 def test_the_command_is_installed() -> None:

@@ -38,8 +38,10 @@ class Plan:
     sites: tuple[Site, ...] = ()
 
 
-def plan_of(spec: LayerSpec, find: Callable[[str], LayerSpec | None] | None = None) -> Plan:
-    """Derive a layer.
+def plan_of(
+    spec: LayerSpec, find: Callable[[str], LayerSpec | None] | None = None, erf: str = ""
+) -> Plan:
+    """Derive a layer; `erf` is where the error function comes from, by default what is there.
 
     Raises:
         SpecError: the forward pass has mistakes.
@@ -55,11 +57,11 @@ def plan_of(spec: LayerSpec, find: Callable[[str], LayerSpec | None] | None = No
     derivation = derive(graph_of(spec, find))
     graph = derivation.graph
     try:
-        kinks, sites = kinks_text(spec, derivation, error_function())
+        kinks, sites = kinks_text(spec, derivation, erf or error_function())
     except UnsupportedError:
         kinks, sites = "", ()
     return Plan(
-        module_text(spec, derivation, erf=error_function()),
+        module_text(spec, derivation, erf=erf or error_function()),
         graph.wanted,
         {n: tuple(str(d) for d in graph.tensors[n].shape) for n in graph.outputs},
         settings(graph, spec.sizes),

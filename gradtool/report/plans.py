@@ -7,16 +7,15 @@ texts were.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gradtool.ir.store import Packed, StoreError, classes_of, pack, unpack
 from gradtool.numeric.plan import Plan, error_function, from_data, to_data
 from gradtool.numeric.reference import DerivedReference
-from gradtool.report import cache, library
+from gradtool.report import cache, library, shipped
 from gradtool.spec import model
 from gradtool.spec.model import LayerSpec, Source
 
@@ -75,16 +74,34 @@ def reference_of(spec: LayerSpec, find: Finder) -> DerivedReference:
     if known is not None:
         return DerivedReference(spec, known[1], find, Kept(_key(spec.text)))
     plan = plan_of(spec, find)
-    uses = {n: _digest(s.text) for n, s in find.seen.items() if s is not None}
-    with suppress(StoreError):
-        entry = {"spec": pack(spec), "uses": uses, "plan": to_data(plan)}
+    entry = _entry(spec, plan, find)
+    if entry is not None:
         cache.write(_key(spec.text), entry)
     return DerivedReference(spec, plan, find, Kept(_key(spec.text)))
 
 
+def described(spec: LayerSpec, find: Finder, erf: str) -> dict[str, Any] | None:
+    """A derived layer as what is kept of it; None where it cannot be kept.
+
+    Raises:
+        SpecError, UnsupportedError: as `reference_of` does.
+    """
+    from gradtool.numeric.plan import plan_of
+
+    return _entry(spec, plan_of(spec, find, erf), find)
+
+
+def _entry(spec: LayerSpec, plan: Plan, find: Finder) -> dict[str, Any] | None:
+    uses = {n: _digest(s.text) for n, s in find.seen.items() if s is not None}
+    try:
+        return {"spec": pack(spec), "uses": uses, "plan": to_data(plan)}
+    except StoreError:
+        return None
+
+
 def _known(text: str, find: Finder) -> tuple[LayerSpec, Plan] | None:
     """What is kept for the text of a spec, when the specs that it uses are the same still."""
-    entry = cache.read(_key(text))
+    entry = shipped.entry(text) or cache.read(_key(text))
     if entry is None:
         return None
     try:
