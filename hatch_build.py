@@ -32,7 +32,7 @@ class PlansHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         sys.path.insert(0, self.root)
         try:
-            from gradtool.report import shipped
+            from gradtool.report import plans
             from gradtool.spec.bundled import bundled_specs
         except ImportError as missing:
             self.app.display_warning(f"no plans are put into the wheel: {missing}")
@@ -41,7 +41,7 @@ class PlansHook(BuildHookInterface):  # type: ignore[type-arg]
             sys.path.remove(self.root)
         self.folder = tempfile.mkdtemp()
         names = chosen.split(",") if chosen else list(bundled_specs())
-        count = shipped.build(names, Path(self.folder))
+        count = plans.pack_into(Path(self.folder), names)
         self.app.display_info(f"{count} plans are put into the wheel")
         build_data["force_include"][self.folder] = "gradtool/plans_data"
 

@@ -6,6 +6,7 @@ texts were.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -150,3 +151,17 @@ def build(names: Iterable[str], progress: TextIO) -> int:
         reference(name)
         print(name, file=progress)
     return 0
+
+
+def pack_into(folder: Path, names: Iterable[str]) -> int:
+    """Write the plans of bundled layers as a wheel holds them; how many there are."""
+    count = 0
+    for name in names:
+        spec = library.load(name)
+        # The error function of the standard library: nobody knows whether SciPy will be there.
+        made = described(spec, library.finder(spec), "math")
+        if made is not None:
+            text = json.dumps(made, separators=(",", ":"), sort_keys=True)
+            (folder / shipped.file_name(spec.text)).write_text(text + "\n", encoding="utf-8")
+            count += 1
+    return count
