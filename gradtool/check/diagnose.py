@@ -26,7 +26,7 @@ from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
 from gradtool.check.result import Cause, Compared, Remark
 from gradtool.check.session import Session
-from gradtool.ir import dims
+from gradtool.ir import atoms, dims
 from gradtool.ir import graph as graphs
 from gradtool.ir import index as indices
 from gradtool.ir import poly as polys
@@ -162,7 +162,7 @@ def _kept(nodes: object) -> Derived | None:
     """What an earlier run derived; None when there is none, or it is damaged."""
     if nodes is None:
         return None
-    modules = (dims, graphs, indices, polys, trees, diagnose_program)
+    modules = (atoms, dims, graphs, indices, polys, trees, diagnose_program)
     try:
         graph, grains = unpack(nodes, classes_of(*modules))
         return Derived(graph, grains)

@@ -19,6 +19,7 @@ from gradtool.derive.pieces import (
     label_piece,
     transposed,
 )
+from gradtool.derive.truths import as_number, is_condition
 from gradtool.derive.windows import window_piece, windowed
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Term
@@ -399,39 +400,9 @@ def _batched(
     return _Part(Piece(Call("matmul", (first, second), method=column is None), axes))
 
 
-_REARRANGING = {
-    *("transpose", "swapaxes", "getitem", "reshape", "expand_dims", "squeeze", "flip"),
-    *("broadcast_to", "pad", "tril", "triu", "diag"),
-}
-
-
-def is_condition(tree: Tree) -> bool:
-    """Whether NumPy would compute truth values: sums and signs of those are not numbers."""
-    if isinstance(tree, Name):
-        return tree.truth
-    if isinstance(tree, Call):
-        if tree.op in (
-            "gt",
-            "ge",
-            "lt",
-            "le",
-            "eq",
-            "ne",
-            "logical_and",
-            "logical_or",
-            "logical_not",
-        ):
-            return True
-        if tree.op in _REARRANGING:
-            return is_condition(tree.args[0])
-        if tree.op == "mul":
-            return all(is_condition(a) for a in tree.args)
-    return False
-
-
 def _real(tree: Tree, other: Tree) -> Tree:
     """A product of two conditions would be a logical one: make the first a number."""
-    return call("mul", integer(1), tree) if is_condition(tree) and is_condition(other) else tree
+    return as_number(tree) if is_condition(tree) and is_condition(other) else tree
 
 
 def _later(row: Index, column: Index, order: Sequence[Index]) -> bool:
@@ -455,7 +426,7 @@ def _einsum(parts: list[_Part], free: list[Index]) -> Piece:
     for part in parts:
         tree = part.piece.tree
         if is_condition(tree) and (masks_only or not isinstance(tree, Name)):
-            tree = call("mul", integer(1), tree)
+            tree = as_number(tree)
         if not part.indices:
             scale = part
             continue

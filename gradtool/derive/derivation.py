@@ -16,6 +16,7 @@ from gradtool.derive.reverse import Cotangents, cotangent_name, is_joined, rever
 from gradtool.derive.sharing import shared_values
 from gradtool.derive.solving import solving
 from gradtool.derive.tidy import tidied
+from gradtool.derive.truths import with_numbers
 from gradtool.derive.width import LINE, width_of
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
@@ -147,6 +148,8 @@ def written_lines(
     lines = lines if staged else _once(lines, apart)
     lines = tidied(lines, found.graph)
     lines = shared_values(lines, found.graph)
+    masks = {name for name, tensor in found.graph.tensors.items() if tensor.kind == "bool"}
+    lines = [replace(line, tree=with_numbers(line.tree, masks)) for line in lines]
     hiding = found.graph.tensors.keys() | {line.name for line in lines}
     lines = [replace(line, tree=_prefixed(line.tree, hiding)) for line in lines]
     order = {name: k for k, name in enumerate(targets)}

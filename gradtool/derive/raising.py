@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from gradtool.derive.chains import collected
-from gradtool.derive.contract import contracted, is_condition
+from gradtool.derive.contract import contracted
 from gradtool.derive.factor import nested
 from gradtool.derive.indexform import indexed_tree
 from gradtool.derive.numerals import numeral, scalar_fraction
@@ -28,6 +28,7 @@ from gradtool.derive.pieces import (
     transposed,
 )
 from gradtool.derive.places import in_order, iverson_piece, position_piece
+from gradtool.derive.truths import as_number, is_condition
 from gradtool.derive.units import Choice, Contraction, Product, Sum, Unit
 from gradtool.derive.width import width_of
 from gradtool.ir.index import Index
@@ -105,7 +106,7 @@ def _aranges(tree: Tree) -> int:
 
 def _real(tree: Tree) -> Tree:
     """A gradient is a number, not a truth value."""
-    return call("mul", integer(1), tree) if is_condition(tree) else tree
+    return as_number(tree) if is_condition(tree) else tree
 
 
 def _zeros(free: Sequence[Index]) -> Tree:

@@ -14,203 +14,41 @@ Two conventions keep products finite and sums simple:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+from gradtool.ir.atoms import (
+    Access,
+    ByKey,
+    Iverson,
+    Number,
+    Position,
+    Size,
+    Symbol,
+    size_factors,
+)
 from gradtool.ir.dims import ONE, ZERO, Dim
-from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
+from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.lazy import lazy
+from gradtool.ir.rename import canonical_names
 
 _fresh_numbers = itertools.count()
 _NONE, _ONCE = Fraction(0), Fraction(1)  # exponents; making a Fraction is not cheap
 
 
-class _ByKey:
-    """Atoms compare, hash and sort by their canonical text."""
-
-    @property
-    def key(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def inner_sums(self) -> frozenset[str]:
-        """Names of indices that are summed inside; an outer sum must not use them."""
-        return frozenset()
-
-    @property
-    def mentions(self) -> frozenset[str]:
-        """Names of the tensors whose entries occur, inside functions too; labels do not count."""
-        return frozenset()
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _ByKey) and self.key == other.key)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
 @dataclass(frozen=True, eq=False)
-class Access(_ByKey):
-    """An entry of a real (or 0/1) tensor: ``X[n, 2*i + p]``."""
-
-    tensor: Tensor
-    index: tuple[Affine, ...]
-
-    @lazy
-    def key(self) -> str:
-        return f"{self.tensor.name}[{','.join(e.key for e in self.index)}]"
-
-    @lazy
-    def mentions(self) -> frozenset[str]:
-        return frozenset((self.tensor.name,))
-
-    @lazy
-    def outside(self) -> bool:
-        """Whether it provably lies outside its tensor wherever it stands."""
-        for axis, entry in zip(self.tensor.shape, self.index, strict=True):
-            bounds = None if entry.as_index is not None else entry.bounds()
-            if bounds is not None and (
-                nonnegative(-bounds[1] - 1) or nonnegative(bounds[0] - axis)
-            ):
-                return True
-        return False
-
-    @lazy
-    def indices(self) -> frozenset[Index]:
-        return frozenset().union(*(e.indices for e in self.index))
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Access:
-        if self.indices.isdisjoint(values):
-            return self
-        return Access(self.tensor, tuple(e.substitute(values) for e in self.index))
-
-
-@dataclass(frozen=True, eq=False)
-class Symbol(_ByKey):
-    """A number known by name: a dimension, a constant of the spec, or pi."""
-
-    name: str
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-    indices = frozenset[Index]()
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Symbol:
-        return self
-
-
-@dataclass(frozen=True, eq=False)
-class Size(_ByKey):
-    """A size that is no product of names, as a number: ``(H - K + 1)``."""
-
-    dim: Dim
-
-    @lazy
-    def key(self) -> str:
-        return f"({self.dim})"
-
-    indices = frozenset[Index]()
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Size:
-        return self
-
-
-@dataclass(frozen=True, eq=False)
-class Number(_ByKey):
-    """A positive rational under a fractional exponent: the 2 of ``sqrt(2)``."""
-
-    value: Fraction
-
-    @lazy
-    def key(self) -> str:
-        return f"#{self.value}"
-
-    indices = frozenset[Index]()
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Number:
-        return self
-
-
-@dataclass(frozen=True, eq=False)
-class Iverson(_ByKey):
-    """A 0/1 factor of indices: ``[value == 0]`` or ``[value >= 0]``."""
-
-    relation: Literal["eq", "ge"]
-    value: Affine
-
-    @lazy
-    def key(self) -> str:
-        return f"[{self.relation} {self.value.key}]"
-
-    @property
-    def indices(self) -> frozenset[Index]:
-        return self.value.indices
-
-    @lazy
-    def decided(self) -> bool | None:
-        """Whether it always holds or never holds; None when that is not known."""
-        dim = self.value.as_dim
-        if dim is not None and dim.as_int is not None:
-            return dim.as_int == 0 if self.relation == "eq" else dim.as_int >= 0
-        bounds = self.value.bounds()
-        if bounds is None:
-            return None
-        low, high = bounds
-        if self.relation == "ge":
-            if nonnegative(low):
-                return True
-            if nonnegative(-high - 1):
-                return False
-        elif nonnegative(low - 1) or nonnegative(-high - 1):
-            return False
-        return None
-
-    @lazy
-    def oriented(self) -> Iverson:
-        """``[a - b == 0]`` and ``[b - a == 0]`` are one factor."""
-        if self.relation == "eq":
-            flipped = -self.value
-            if flipped.key < self.value.key:
-                return Iverson("eq", flipped)
-        return self
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Iverson:
-        if self.value.indices.isdisjoint(values):
-            return self
-        return Iverson(self.relation, self.value.substitute(values))
-
-
-@dataclass(frozen=True, eq=False)
-class Position(_ByKey):
-    """An index used as a number: the entries of ``arange``."""
-
-    value: Affine
-
-    @lazy
-    def key(self) -> str:
-        return f"<{self.value.key}>"
-
-    @property
-    def indices(self) -> frozenset[Index]:
-        return self.value.indices
-
-    def substitute(self, values: Mapping[Index, Affine]) -> Position:
-        if self.value.indices.isdisjoint(values):
-            return self
-        return Position(self.value.substitute(values))
-
-
-@dataclass(frozen=True, eq=False)
-class Compare(_ByKey):
+class Compare(ByKey):
     """A 0/1 factor of values: ``(left > right)``; `relation` is one of > >= == !=."""
 
     relation: Literal[">", ">=", "==", "!="]
     left: Poly
     right: Poly
+
+    @property
+    def is_condition(self) -> bool:
+        return True
 
     @lazy
     def key(self) -> str:
@@ -264,7 +102,7 @@ class Compare(_ByKey):
 
 
 @dataclass(frozen=True, eq=False)
-class Function(_ByKey):
+class Function(ByKey):
     """A scalar function of the vocabulary applied to scalar expressions without sums."""
 
     name: str
@@ -293,7 +131,7 @@ class Function(_ByKey):
 
 
 @dataclass(frozen=True, eq=False)
-class Group(_ByKey):
+class Group(ByKey):
     """A sum kept whole as a factor: the ``(1 - a)`` of ``a*(1 - a)``, or a denominator."""
 
     poly: Poly
@@ -327,7 +165,7 @@ Factor: TypeAlias = tuple[Atom, Fraction]
 
 
 @dataclass(frozen=True, eq=False)
-class Term(_ByKey):
+class Term(ByKey):
     """``coefficient * product of factors``, summed over `bound`.  Make one with `product`."""
 
     coefficient: Fraction
@@ -367,7 +205,7 @@ class Term(_ByKey):
 
 
 @dataclass(frozen=True, eq=False)
-class Poly(_ByKey):
+class Poly(ByKey):
     """A sum of terms, sorted, like terms collected.  Make one with `poly_of` or arithmetic."""
 
     terms: tuple[Term, ...]
@@ -428,6 +266,13 @@ class Poly(_ByKey):
             result.append(product(apart.coefficient, factors, apart.bound))
         return poly_of(result)
 
+    def with_atoms(self, change: Callable[[Atom], Atom]) -> Poly:
+        """Every factor replaced by what `change` makes of it."""
+        return poly_of(
+            product(t.coefficient, [(change(a), e) for a, e in t.factors], t.bound)
+            for t in self.terms
+        )
+
     @property
     def single(self) -> Term | None:
         return self.terms[0] if len(self.terms) == 1 else None
@@ -451,9 +296,7 @@ class Poly(_ByKey):
         if term is not None and not term.bound:
             whole = e.denominator == 1
             plain = all(x == 1 for _, x in term.factors) and len(term.factors) == 1
-            if whole and not (
-                e < 0 and any(isinstance(a, Iverson | Compare) for a, _ in term.factors)
-            ):
+            if whole and not (e < 0 and any(a.is_condition for a, _ in term.factors)):
                 factors = tuple((a, x * e) for a, x in term.factors)
                 return poly_of((product(term.coefficient ** int(e), factors),))
             if plain and term.coefficient == 1:
@@ -496,21 +339,49 @@ def size(dim: Dim) -> Poly:
     return poly_of((product(coefficient, factors),))
 
 
-def size_factors(dim: Dim) -> tuple[Fraction, tuple[Factor, ...]]:
-    if not dim.terms:
-        return Fraction(0), ()
-    if len(dim.terms) == 1:
-        ((monomial, coefficient),) = dim.terms
-        factors: list[Factor] = []
-        for part, power in monomial:
-            whole = Dim(((((part, 1),), 1),))
-            base: Atom = Symbol(part) if isinstance(part, str) else Size(whole)
-            factors.append((base, Fraction(power)))
-        return Fraction(coefficient), tuple(factors)
-    return Fraction(1), ((Size(dim), Fraction(1)),)
-
-
 UNIT = number(1)
+
+
+def defined_at(body: Poly, free: Iterable[Index], entries: Iterable[Affine]) -> Poly:
+    """The body of a definition at other indices, zero where those leave its range.
+
+    An access outside its tensor is zero; its definition written out must be zero there too.
+    """
+    pairs = list(zip(free, entries, strict=True))
+    reaching = [(i, e) for i, e in pairs if not e.within(i.size)]
+    moved = dict(pairs)
+    if not reaching:
+        return body.substitute(moved)
+    result: list[Term] = []
+    for term in body.terms:
+        guards = [g for i, e in reaching for g in range_guards(i, e, term.factors)]
+        apart = term.freshened()
+        factors = tuple((a.substitute(moved), e) for a, e in apart.factors)
+        result.append(product(apart.coefficient, (*factors, *guards), apart.bound))
+    return poly_of(result)
+
+
+def access(tensor: Tensor, index: Iterable[Affine | Index | Label | Dim | int]) -> Poly:
+    """The entry of a tensor as an expression; an axis of size one has the index 0."""
+    entries = tuple(
+        Affine((), ZERO) if axis == ONE else Affine.of(entry)
+        for axis, entry in zip(tensor.shape, index, strict=True)
+    )
+    return atom(Access(tensor, entries))
+
+
+def _summed_inside(*parts: Poly) -> frozenset[str]:
+    """Names of indices that are summed inside an atom; an outer sum must not use them."""
+    found: set[str] = set()
+    for part in parts:
+        for term in part.terms:
+            found.update(i.name for i in term.bound)
+            for inner, _ in term.factors:
+                found |= inner.inner_sums
+    return frozenset(found)
+
+
+# -- the canonical form of a product ------------------------------------------------------
 
 
 def multiply(left: Term, right: Term) -> Term:
@@ -556,7 +427,8 @@ def product(
     if bound:
         state, bound = _drop_unused(state, bound)
         if bound:
-            state, bound = _rename(state, bound)
+            renamed, bound = canonical_names(state[1], bound)
+            state = state[0], renamed
     final_coefficient, collected = state
     ordered = list(collected.items())
     if len(ordered) > 1:
@@ -619,8 +491,8 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
                 inner_term = poly.single
                 if exponent.denominator == 1 and not inner_term.bound:
                     coefficient *= inner_term.coefficient ** int(exponent)
-                    for inner, power in inner_term.factors:
-                        add(inner, power * exponent)
+                    for part, power in inner_term.factors:
+                        add(part, power * exponent)
                     continue
         add(base, exponent)
     for base, exponent in list(collected.items()):
@@ -721,13 +593,17 @@ def _on_diagonal(state: _State, delta: Iverson) -> _State | None:
 
 def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
     """The atom with every entry that is exactly `solution` at `index` instead."""
+
+    def moved(inner: Atom) -> Atom:
+        return _at_index(inner, solution, index)
+
     match base:
         case Compare(relation=relation, left=left, right=right):
-            sides = (_poly_at_index(p, solution, index) for p in (left, right))
+            sides = (p.with_atoms(moved) for p in (left, right))
             new: Atom = Compare(relation, *sides)
             return base if new == base else new
         case Function(name=name, args=args):
-            new = Function(name, tuple(_poly_at_index(p, solution, index) for p in args))
+            new = Function(name, tuple(p.with_atoms(moved) for p in args))
             return base if new == base else new
     if not isinstance(base, Access) or solution not in base.index:
         return base
@@ -736,13 +612,6 @@ def _at_index(base: Atom, solution: Affine, index: Index) -> Atom:
             return base
     here = Affine.of(index)
     return Access(base.tensor, tuple(here if e == solution else e for e in base.index))
-
-
-def _poly_at_index(body: Poly, solution: Affine, index: Index) -> Poly:
-    return poly_of(
-        product(t.coefficient, [(_at_index(a, solution, index), e) for a, e in t.factors], t.bound)
-        for t in body.terms
-    )
 
 
 def range_guards(index: Index, solution: Affine, factors: Iterable[Factor]) -> list[Factor]:
@@ -777,105 +646,30 @@ def _drop_unused(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple
     return (coefficient, {a: e for a, e in collected.items() if e}), kept
 
 
-def _rename(state: _State, bound: tuple[Index, ...]) -> tuple[_State, tuple[Index, ...]]:
-    """Rename bound indices by what they do, so that equal sums look equal."""
-    coefficient, collected = state
-    groups = _alike(collected, bound) if len(bound) > 1 else [list(bound)]
-    free_names = _free_names(collected, bound)
-    best: tuple[list[str], dict[Atom, Fraction], tuple[Index, ...]] | None = None
-    only = all(len(group) == 1 for group in groups)
-    orders = itertools.product(*(itertools.permutations(g) for g in groups))
-    for order in itertools.islice(orders, 24):
-        sequence = list(itertools.chain.from_iterable(order))
-        names = tuple(Index(n, old.size) for n, old in zip(free_names, sequence, strict=True))
-        values = {
-            old: new.alone for old, new in zip(sequence, names, strict=True) if old.name != new.name
-        }
-        renamed: dict[Atom, Fraction] = collected if not values else {}
-        for a, e in collected.items() if values else ():
-            moved = a.substitute(values)
-            if isinstance(moved, Iverson):
-                moved = moved.oriented
-            renamed[moved] = e if moved not in renamed else renamed[moved] + e
-        if only:
-            return (coefficient, renamed), names
-        text = sorted(f"{a.key}^{e}" for a, e in renamed.items())
-        if best is None or text < best[0]:
-            best = text, renamed, names
-    assert best is not None
-    return (coefficient, best[1]), best[2]
-
-
-def _alike(collected: Mapping[Atom, Fraction], bound: tuple[Index, ...]) -> list[list[Index]]:
-    """The bound indices, sorted by what they do; those that do the same are in one group."""
-    by_size: dict[str, list[Index]] = {}
-    for index in bound:
-        by_size.setdefault(str(index.size), []).append(index)
-    neutral = {i: Index("*", i.size).alone for i in bound}
-
-    def signature(index: Index) -> list[str]:
-        values = {**neutral, index: Index("@", index.size).alone}
-        return sorted(
-            f"{a.substitute(values).key}^{e}" for a, e in collected.items() if index in a.indices
-        )
-
-    groups: list[list[Index]] = []
-    for size_text in sorted(by_size):
-        members = by_size[size_text]
-        if len(members) == 1:
-            groups.append(members)
-            continue
-        ranked = sorted(((signature(i), i) for i in members), key=lambda pair: pair[0])
-        groups += [
-            [index for _, index in same]
-            for _, same in itertools.groupby(ranked, key=lambda pair: pair[0])
-        ]
-    return groups
-
-
-def _free_names(collected: Mapping[Atom, Fraction], bound: tuple[Index, ...]) -> list[str]:
-    """Canonical names for bound indices that nothing else in the product has."""
-    taken = {i.name for a in collected for i in a.indices if i not in bound}
-    for a in collected:
-        taken |= a.inner_sums
-    fresh = (f"${k}" for k in itertools.count())
-    return list(itertools.islice((n for n in fresh if n not in taken), len(bound)))
-
-
-def _summed_inside(*parts: Poly) -> frozenset[str]:
-    """Names of indices that are summed inside an atom; an outer sum must not use them."""
-    found: set[str] = set()
-    for part in parts:
-        for term in part.terms:
-            found.update(i.name for i in term.bound)
-            for inner, _ in term.factors:
-                found |= inner.inner_sums
-    return frozenset(found)
-
-
-def defined_at(body: Poly, free: Iterable[Index], entries: Iterable[Affine]) -> Poly:
-    """The body of a definition at other indices, zero where those leave its range.
-
-    An access outside its tensor is zero; its definition written out must be zero there too.
-    """
-    pairs = list(zip(free, entries, strict=True))
-    reaching = [(i, e) for i, e in pairs if not e.within(i.size)]
-    moved = dict(pairs)
-    if not reaching:
-        return body.substitute(moved)
-    result: list[Term] = []
-    for term in body.terms:
-        guards = [g for i, e in reaching for g in range_guards(i, e, term.factors)]
-        apart = term.freshened()
-        factors = tuple((a.substitute(moved), e) for a, e in apart.factors)
-        result.append(product(apart.coefficient, (*factors, *guards), apart.bound))
-    return poly_of(result)
-
-
-def access(tensor: Tensor, index: Iterable[Affine | Index | Label | Dim | int]) -> Poly:
-    """The entry of a tensor as an expression; an axis of size one has the index 0."""
-    entries = tuple(
-        Affine((), ZERO) if axis == ONE else Affine.of(entry)
-        for axis, entry in zip(tensor.shape, index, strict=True)
-    )
-    return atom(Access(tensor, entries))
+__all__ = [
+    "NOTHING",
+    "UNIT",
+    "Access",
+    "Atom",
+    "Compare",
+    "Factor",
+    "Function",
+    "Group",
+    "Iverson",
+    "Number",
+    "Poly",
+    "Position",
+    "Size",
+    "Symbol",
+    "Term",
+    "access",
+    "atom",
+    "defined_at",
+    "multiply",
+    "number",
+    "poly_of",
+    "product",
+    "range_guards",
+    "size",
+    "size_factors",
+]

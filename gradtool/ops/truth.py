@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from gradtool.ir.poly import Access, Atom, Compare, Iverson, Poly
+from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Call, Items, Tree
 from gradtool.ops.errors import OpError
 
@@ -62,24 +62,13 @@ def inverse(call: Call, body: Poly, exponent: int | Fraction) -> Poly:
         OpError: a factor is 0 where a condition is false.
     """
     single = body.single
-    if single is not None and any(_is_condition(base) for base, _ in single.factors):
+    if single is not None and any(base.is_condition for base, _ in single.factors):
         raise OpError(
             "division by a condition: it is infinite where the condition is false",
             call.span,
             "write where(condition, x / y, 0)",
         )
     return body.power(exponent)
-
-
-def _is_condition(base: Atom) -> bool:
-    match base:
-        case Compare():
-            return True
-        case Iverson():
-            return base.decided is None
-        case Access(tensor=tensor):
-            return tensor.kind == "bool"
-    return False
 
 
 __all__ = ["deciding", "inverse", "refuse_truths"]

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gradtool.ir import dims, graph, index, poly, tree
+from gradtool.ir import atoms, dims, graph, index, poly, tree
 from gradtool.ir.store import StoreError, classes_of, pack, unpack
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.draw import draw
@@ -18,7 +18,7 @@ from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_path
 
-CLASSES = classes_of(dims, graph, index, poly, tree)
+CLASSES = classes_of(atoms, dims, graph, index, poly, tree)
 
 
 def through_json(value: object) -> object:
