@@ -304,6 +304,12 @@ def _line(scope: _Scope, reader: Reader, statement: ast.stmt) -> None:
                 reader.span(statement),
                 "a loop over an axis is written  for t in range(T):",
             )
+        case ast.If():
+            raise ParseError(
+                "an if statement is not part of the language",
+                reader.span(statement),
+                "choose between values with where(condition, x, y), between layers with two specs",
+            )
         case ast.FunctionDef() | ast.Return() | ast.ClassDef():
             raise ParseError(
                 "a forward block holds assignments only",

@@ -113,6 +113,11 @@ START = "H = zeros((N, T, D))\nh = h0\n"
         ("h = h0\nfor h in range(T):\n    a = h", "'h' has a value already"),
         ("h = h0\nfor t in range(T):\n    t = h", "the step 't' is assigned in the loop"),
         ("h = h0\nwhile h > 0:\n    h = h - 1", "a while loop is not part of the language"),
+        ("h = h0\nif N > 1:\n    h = h - 1", "an if statement is not part of the language"),
+        (
+            "h = h0\nfor t in range(T):\n    if t > 0:\n        h = h + X[:, t]",
+            "an if statement is not part of the language",
+        ),
         (
             "h = h0\nfor t in range(T):\n    h = h + sum(X[n, t, d], over=[t])",
             "'t' is the step of the loop, it cannot be an index",
