@@ -6,6 +6,8 @@ printed line of both backward passes is read back and compared with 60-digit dif
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,13 @@ def test_the_reference_is_numpy() -> None:
     names = execute("Y = softmax(X) @ X.T", {"X": x})
     e = np.exp(x)
     assert np.allclose(names["Y"].astype(float), e / e.sum(axis=1, keepdims=True) @ x.T)
+
+
+def test_the_operator_that_the_readme_shows_is_the_whole_of_it() -> None:
+    root = Path(__file__).resolve().parents[2]
+    code = (root / "gradtool" / "ops" / "difference.py").read_text(encoding="utf-8")
+    shown = code[code.index("@word(") :]
+    assert f"```python\n{shown}```" in (root / "README.md").read_text(encoding="utf-8")
+    for folder in ("emit", "spec", "check", "numeric", "report"):  # in derive/ a name of a value
+        for path in (root / "gradtool" / folder).rglob("*.py"):
+            assert '"diff"' not in path.read_text(encoding="utf-8"), path
