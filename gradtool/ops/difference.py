@@ -26,9 +26,9 @@ def diff(build: Builder, call: Call, given: Arguments) -> Operand:
     if axis < 0 or times < 1:
         fail("diff needs an array that has axes, and n >= 1", call)
     for _ in range(times):
-        free = build.indices(size - 1 if k == axis else size for k, size in enumerate(x.shape))
-        here = [Affine.of(index) for index in free]
-        following = [place + 1 if k == axis else place for k, place in enumerate(here)]
+        free = build.indices([size - (k == axis) for k, size in enumerate(x.shape)])
+        here = tuple(Affine.of(index) for index in free)
+        following = tuple(place + (k == axis) for k, place in enumerate(here))
         tree = Call("diff", (x.tree,), (("axis", integer(axis)),))
         x = build.define(free, x.at(following) - x.at(here), tree)
     return x
