@@ -126,6 +126,7 @@ class Desk:
         self._worker: Boxed | None = None
         self._session: Session | None = None
         self._imports: object = {}
+        self._may_step = True
         self._looked = False
         self._unloadable: tuple[CheckTrouble, End | None] | None = None
 
@@ -261,6 +262,7 @@ class Desk:
         except WorkerLost as lost:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
+        self._may_step = reply.get("steps") is not False
 
     def _ask(self, header: dict[str, Any]) -> dict[str, Any]:
         assert self._worker is not None
@@ -297,11 +299,16 @@ class Desk:
         assert worker is not None
         try:
             reply = worker.ask(header, probe.arrays, probe.max_bytes).header
+            steps = [reply.get("step")]
+            if self._may_step and "numeric-differentiation" in forbidden:
+                again = worker.ask({**header, "op": "steps"}, probe.arrays, probe.max_bytes)
+                steps.append(again.header.get("step"))
         except WorkerLost:
             return (Finding("GT403", "the code ends the process when its calls are counted", line),)
         found: tuple[Finding, ...] = ()
         if "numeric-differentiation" in forbidden:
             found += means.counted(reply, point, line)
+            found += means.complex_step(steps, line)
             found += means.differenced(judgement, line)
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)

@@ -26,7 +26,7 @@ Header = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
 
 _TOLD = ("op", "seed", "slot", "watch", "forward_only")
-_EVALUATIONS = frozenset({"run", "start", "finish", "count"})
+_EVALUATIONS = frozenset({"run", "start", "finish", "count", "steps"})
 _MOST_FRAMES = 8 << 20  # bytes of answers that are kept as they came
 _MOST_SCRIPTS = 64
 _MOST_LOOKS = 40  # questions to one that is not right

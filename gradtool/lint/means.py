@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from gradtool.check import stepped
@@ -71,6 +71,15 @@ def counted(reply: Mapping[str, Any], point: Point, line: int) -> tuple[Finding,
     if entries and most - 1 >= max(_FEWEST, min(entries)):
         return (Finding("GT402", f"one backward pass calls the forward pass {most} times", line),)
     return ()
+
+
+def complex_step(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
+    """A finding when the code moved a given number by a tiny imaginary one."""
+    seen = [size for size in sizes if isinstance(size, float) and 0 < size < inf]
+    if not seen:
+        return ()
+    text = f"differentiates numerically, by a step of {max(seen):.0e} into the complex plane"
+    return (Finding("GT402", text, line),)
 
 
 def _counts(rows: object) -> dict[str, int]:

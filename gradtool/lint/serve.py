@@ -27,6 +27,7 @@ from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Loaded
 from gradtool.check.worker import MAX_REQUEST, Responder
+from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import frames as pipes
 
 _FORWARD = "check: forward"
@@ -88,6 +89,8 @@ class Observed(Responder):
                 return self._count(request)
             case "where":
                 return places(request.header), {}
+            case "steps":
+                return self._steps(request)
             case "stop":
                 return {"stopped": True}, {}
         return super().answer(request)
@@ -96,7 +99,7 @@ class Observed(Responder):
         """An evaluation with every call of the submission's own functions counted."""
         if self.loaded is None:
             return {}, {}
-        watch = Watch(self.loaded)
+        watch = Watch(self.loaded, Stepped(request.arrays))
         threading.setprofile(watch)
         sys.setprofile(watch)
         try:
@@ -111,29 +114,41 @@ class Observed(Responder):
             "calls": watch.calls.most_common(_MOST_NAMES),
             "top": watch.top.most_common(_MOST_NAMES),
             "undisturbed": undisturbed,
+            "step": watch.stepped.size,
             "modules": sorted({name.partition(".")[0] for name in list(sys.modules)}),
         }
         return reply, arrays
 
+    def _steps(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """An evaluation with numbers that tell what is added to them; its results do not count."""
+        header = {**request.header, "op": "run", "max_bytes": 1 << 20}
+        super().answer(frames.Frame(header, told(request.arrays)))
+        return {"step": Told.step()}, {}
+
 
 class Watch:
-    """A profile function that counts calls of a submission's functions.
+    """A profile function that counts calls of a submission's functions, and sees complex steps.
 
     Attributes:
         calls: by place and line.
         top: those that the forward snippet calls itself.
+        stepped: what was seen of steps.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
+        self.stepped = stepped
         self.places = {cell.place for cell, _ in loaded.cells}
         self.calls: Counter[str] = Counter()
         self.top: Counter[str] = Counter()
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
+        if event in ("c_call", "return") and code.co_filename in self.places:
+            self.stepped.look(frame)
         if event == "call" and code.co_filename in self.places:
             name = f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"
             self.calls[name] += 1
+            self.stepped.look(frame)  # its arguments
             caller = frame.f_back
             if caller is not None and caller.f_code.co_filename == _FORWARD:
                 self.top[name] += 1
@@ -148,11 +163,13 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def look(path: Path) -> dict[str, Any]:
-    """What a file says about itself: imported modules with lines.
+    """What a file says about itself: imported modules with lines, and whether it has anything by
+    which it could come to complex numbers.
 
     A file that cannot be parsed imports nothing; loading it will tell why.
     """
     imports: dict[str, int] = {}
+    steps = False
     try:
         cells, _ = read_cells(path)
     except FileProblem:
@@ -165,7 +182,8 @@ def look(path: Path) -> dict[str, Any]:
         for node in ast.walk(tree):
             for name in imported(node):
                 imports.setdefault(name, getattr(node, "lineno", 0))
-    return {"imports": dict(list(imports.items())[:_MOST_NAMES])}
+        steps = steps or may_step(tree)
+    return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "steps": steps}
 
 
 def imported(node: ast.AST) -> list[str]:

@@ -33,6 +33,56 @@ def affine_backward(dY, cache):
         found.append(g)
     return tuple(found)
 """
+# Nothing is called, and no array that is complex has a name.
+_PLANE = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    h, found = {h}, []
+    for k, v in enumerate((X, W, b)):
+        g = np.zeros(v.shape)
+        for i in np.ndindex(v.shape):
+            e = np.zeros(v.shape)
+            e[i] = 1.0
+            p = [0 * X, 0 * W, 0 * b]
+            p[k] = e
+            g[i] = {take}
+        found.append(g)
+    return tuple(found)
+"""
+_TAKEN = {
+    "inlined": "((((X + h * p[0]) @ (W + h * p[1]) + b + h * p[2]).imag) * dY).sum() / abs(h)",
+    "imag_of": "(np.imag((X - h * p[0]) @ (W - h * p[1]) + b - h * p[2]) * dY).sum() / -abs(h)",
+    "by_lambda": "(lambda x, w, c: ((x @ w + c).imag * dY).sum() / abs(h))"
+    "(X + h * p[0], W + h * p[1], b + h * p[2])",
+}
+_COPIED = """\
+def affine_backward(dY, cache):
+    found = []
+    for k in range(3):
+        z = [np.array(v, dtype=complex) for v in cache]
+        g = np.zeros(cache[k].shape)
+        for i in np.ndindex(g.shape):
+            z[k][i] += 1e-12j
+            g[i] = ((z[0] @ z[1] + z[2]).imag * dY).sum() / 1e-12
+            z[k][i] -= 1e-12j
+        found.append(g)
+    return tuple(found)
+"""
+_BATCHED = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    def slopes(v, f):
+        found = []
+        for start in range(0, v.size, 20):
+            steps = np.eye(min(20, v.size - start), v.size, start).reshape(-1, *v.shape)
+            moved = v + 1e-15j * steps
+            found += [(f(m).imag * dY).sum() / 1e-15 for m in moved]
+        return np.reshape(found, v.shape)
+    return (
+        slopes(X, lambda x: x @ W + b), slopes(W, lambda w: X @ w + b),
+        slopes(b, lambda c: X @ W + c),
+    )
+"""
 _BIAS_ONLY = """\
 def affine_backward(dY, cache):
     X, W, b = cache
@@ -84,6 +134,13 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_inline": (_numeric("1e-5", _INLINE), ("GT402",)),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
+    **{
+        f"complex_{name}_{h}": (HEAD + FORWARD + _PLANE.format(h=h, take=take), ("GT402",))
+        for name, take in _TAKEN.items()
+        for h in ("1e-20j", "1j")
+    },
+    "complex_copied": (HEAD + FORWARD + _COPIED, ("GT402",)),
+    "complex_batched": (HEAD + FORWARD + _BATCHED, ("GT402",)),
     "one_gradient_only": (HEAD + FORWARD + _BIAS_ONLY, ("GT402",)),
     "unobserved": (
         HEAD

@@ -100,6 +100,23 @@ def affine_backward(dY, cache):
 """
 )
 
+FOURIER = """\
+def product(a, b):
+    # a matrix product as a circular correlation: honest, and complex all the way
+    f, g = np.fft.fft(a, axis=1)[:, :, None], np.conj(np.fft.fft(b, axis=0))[None]
+    return np.fft.ifft(f * g, axis=1).real[:, 0]
+
+
+def affine_backward(dY, cache):
+    X, W, b = cache
+    z = dY + 0j
+    pairs = X[:, :1] + 1j * X[:, -1:]
+    turned = X * np.exp(1e-9j)
+    scalars = [complex(v, w) * 1j for v, w in zip(X[0], X[-1])]
+    assert len(turned) == len(pairs) == len(X) and len(scalars) == X.shape[1]
+    return product(dY, W.T), product(X.T, dY), z.sum(axis=0).real
+"""
+
 _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "plain": one("honest_plain", RIGHT),
     "einsum": one("honest_einsum", HEAD + FORWARD + EINSUM),
@@ -107,6 +124,7 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "class": one("honest_class", HEAD + CLASS),
     "checked": one("honest_checked", CHECKED),
     "recomputing": one("honest_recomputing", RECOMPUTING),
+    "fourier": one("honest_fourier", HEAD + FORWARD + FOURIER),
     "bom": one("honest_bom", b"\xef\xbb\xbf" + RIGHT.encode()),
     "latin1": one(
         "honest_latin1",

@@ -1,0 +1,254 @@
+"""Steps into the complex plane, seen while a submission runs: numeric differentiation.
+
+``f(x + ih).imag / h`` is a difference whose numbers are right to the last digit, so that they
+tell nothing (Squire and Trapp, 1998, "Using complex variables to estimate derivatives of real
+functions"). What tells is what it does on the way, and nothing else does it: it moves a number
+that it was given by an imaginary constant, and others not. Two things see that. `Stepped` looks at
+the values that the submission's own functions hold; `Told` is a number that notices what is added
+to it, also where the result has no name. A Fourier transform of the inputs is no step, for its
+values are no longer those that were given; nor are two inputs as real and imaginary part.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+_TINY = 1e-2  # of the numbers that are moved, where all of them are
+_EQUAL = 1e-9
+_DEPTH = 3
+_MOST = 200  # values of one frame that are looked at
+_WORDS = frozenset(
+    {"imag", "complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "view"}
+    | {"clongdouble", "complexfloating", "cfloat", "singlecomplex", "longcomplex", "fft", "emath"}
+    | {"scimath", "roots", "eig", "eigvals", "cmath", "angle", "iscomplex", "real_if_close"}
+    # By these any word can be put together at run time.
+    | {"eval", "exec", "compile", "getattr", "__getattribute__", "attrgetter", "methodcaller"}
+    | {"globals", "locals", "vars", "__dict__", "__import__", "import_module", "open", "loads"}
+)
+_PLAIN = frozenset({"numpy", "math", "typing", "collections", "itertools", "__future__", "random"})
+
+
+def may_step(tree: ast.AST) -> bool:
+    """Whether a text has anything by which it could come to complex numbers.
+
+    A text without a word of these works with real numbers, whatever it computes.
+    """
+    return any(_suspicious(node) for node in ast.walk(tree))
+
+
+def _suspicious(node: ast.AST) -> bool:
+    match node:
+        case ast.Constant(value=complex()):
+            return True
+        case ast.Constant(value=str(text)):  # a dtype by name, or by letter
+            return "complex" in text or text.lstrip("<>=|") in ("c8", "c16", "c32", "D", "F", "G")
+        case ast.Name(id=word) | ast.Attribute(attr=word):
+            return word in _WORDS
+        case ast.Import(names=names):
+            return any(alias.name.partition(".")[0] not in _PLAIN for alias in names)
+        case ast.ImportFrom(module=module, level=level, names=names):
+            plain = level == 0 and (module or "").partition(".")[0] in _PLAIN
+            return not plain or any(alias.name in (*_WORDS, "*") for alias in names)
+    return False
+
+
+class Stepped:
+    """Looks for given numbers with a tiny imaginary part in the frames of a submission.
+
+    Attributes:
+        size: the largest step that was seen, 0 when none was.
+    """
+
+    def __init__(self, given: Mapping[str, np.ndarray]) -> None:
+        self._given = given
+        self._numbers: np.ndarray | None = None
+        self.size = 0.0
+
+    def look(self, frame: FrameType) -> None:
+        """Look at the values that a frame holds by name."""
+        for value in _within(frame.f_locals.values()):
+            if isinstance(value, complex) or value.dtype.kind == "c":
+                self._judge(np.asarray(value), frame)
+
+    def _judge(self, value: np.ndarray, frame: FrameType) -> None:
+        flat = value.ravel()
+        moved = flat[flat.imag != 0]
+        if not moved.size or not np.all(np.isfinite(flat)):
+            return
+        sizes = np.abs(moved.imag)
+        size = float(sizes.max())
+        if size - float(sizes.min()) > _EQUAL * size:
+            return  # data, not a step
+        known = np.concatenate([self._known(), *_reals(frame)])
+        if moved.size == flat.size:
+            tiny = size <= _TINY * float(np.max(np.abs(flat.real), initial=0.0))
+            if not tiny or np.any(np.abs(known) == size):
+                return
+        real = flat.real[flat.real != 0]
+        if real.size and np.all(np.isin(real, known)):
+            self.size = max(self.size, size)
+
+    def _known(self) -> np.ndarray:
+        if self._numbers is None:
+            parts = [a.ravel() for a in self._given.values() if a.dtype.kind == "f"]
+            self._numbers = np.concatenate([np.empty(0), *parts])
+        return self._numbers
+
+
+def _within(values: Iterable[object], depth: int = 0) -> Iterator[Any]:
+    """Arrays and complex numbers in values and in what these hold."""
+    for count, value in enumerate(values):
+        if count >= _MOST:
+            return
+        if type(value) is np.ndarray or isinstance(value, complex):
+            yield value
+        elif depth < _DEPTH and type(value) in (list, tuple, dict):
+            held = value.values() if isinstance(value, dict) else value
+            yield from _within(held, depth + 1)  # type: ignore[arg-type]
+
+
+def _reals(frame: FrameType) -> Iterator[np.ndarray]:
+    """What else is real there: a step may start from a value of the forward pass."""
+    for value in _within(frame.f_locals.values()):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            yield value.ravel()
+
+
+class Told:
+    """A number that keeps a note of imaginary constants that are added to it.
+
+    It computes as a number of float64 does; NumPy calls its methods for entries of an array of
+    objects.  It is no subclass of `float`: then a complex number times it would be a complex
+    number that nobody knows to be none of the constants.
+    """
+
+    __slots__ = ("value",)
+
+    steps: list[float] = []  # noqa: RUF012 - of all of them together: one process, one look
+
+    def __init__(self, value: float) -> None:
+        self.value = float(value)
+
+    @staticmethod
+    def step() -> float:
+        """The constant that was added to some numbers and not to others; 0 when there is none."""
+        sizes = [size for size in Told.steps if size]
+        if not sizes or len(sizes) == len(Told.steps):
+            return 0.0
+        return max(sizes) if max(sizes) - min(sizes) <= _EQUAL * max(sizes) else 0.0
+
+    def _added(self, other: Any, sign: float) -> Any:
+        if isinstance(other, complex):
+            if other.real == 0 and not isinstance(other, _Derived):
+                Told.steps.append(abs(other.imag))
+            return _Derived(self.value + sign * other)
+        return _made(lambda: self.value + sign * float(other))
+
+    def __add__(self, other: Any) -> Any:
+        return self._added(other, 1.0)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._added(other, -1.0)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self._added(other, -1.0)
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __complex__(self) -> complex:
+        return complex(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def conjugate(self) -> Told:
+        return self
+
+    @property
+    def real(self) -> Told:
+        return self
+
+    @property
+    def imag(self) -> float:
+        return 0.0
+
+
+class _Derived(complex):
+    """A complex number that came of the given ones, and is no constant."""
+
+    def __neg__(self) -> _Derived:
+        return _Derived(-complex(self))
+
+
+def _made(compute: Callable[[], Any]) -> Any:
+    try:
+        found = compute()
+    except (ArithmeticError, ValueError):
+        return Told(math.nan)
+    return _Derived(found) if isinstance(found, complex) else Told(found)
+
+
+def _binary(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> Any:
+    def operation(self: Told, other: Any) -> Any:
+        plain = other if isinstance(other, complex) else float(other)
+        first, second = (plain, self.value) if swapped else (self.value, plain)
+        return _made(lambda: function(first, second))
+
+    return operation
+
+
+def _compared(function: Callable[[Any, Any], bool]) -> Any:
+    return lambda self, other: function(self.value, other.value if type(other) is Told else other)
+
+
+def _unary(function: Callable[[float], float]) -> Any:
+    return lambda self: _made(lambda: function(self.value))
+
+
+for _name in ("mul", "truediv", "pow", "floordiv", "mod"):
+    setattr(Told, f"__{_name}__", _binary(getattr(operator, _name)))
+    setattr(Told, f"__r{_name}__", _binary(getattr(operator, _name), swapped=True))
+for _name in ("neg", "pos", "abs"):
+    setattr(Told, f"__{_name}__", _unary(getattr(operator, _name)))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Told, f"__{_name}__", _compared(getattr(operator, _name)))
+# The methods by which NumPy evaluates a function at an object.
+for _name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "tan", "log1p", "expm1"):
+    setattr(Told, _name, _unary(getattr(math, _name)))
+for _name, _function in {"square": lambda x: x * x, "reciprocal": lambda x: 1 / x}.items():
+    setattr(Told, _name, _unary(_function))
+for _name, _inverse in {"arctan": math.atan, "arcsin": math.asin, "arccos": math.acos}.items():
+    setattr(Told, _name, _unary(_inverse))
+
+
+def told(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same arrays, those of reals with entries that take note."""
+    Told.steps = []
+    found = {}
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            entries = np.empty(array.shape, dtype=object)
+            for index in np.ndindex(array.shape):
+                entries[index] = Told(float(array[index]))
+            array = entries
+        found[name] = array
+    return found

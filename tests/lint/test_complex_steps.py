@@ -1,0 +1,172 @@
+"""Steps into the complex plane are seen, and no honest use of complex numbers is one."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gradtool.lint.complex_steps import Stepped, Told, may_step, told
+
+X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
+E = np.zeros(X.shape)
+E[1, 2] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dX = dY @ W.T", False),
+        ("import numpy as np\ng = np.einsum('nd,nc->dc', X, dY).astype('float64')", False),
+        ("z = 1e-20j", True),
+        ("z = complex(x, h)", True),
+        ("z = X.astype('complex128')", True),
+        ("z = np.array(X, 'D')", True),
+        ("z = np.array(X, dtype='<c16')", True),
+        ("g = z.imag", True),
+        ("f = getattr(np, name)", True),
+        ("from helper import slope", True),
+        ("from numpy import *", True),
+        ("exec(text)", True),
+    ],
+)
+def test_a_text_without_a_complex_word_has_no_complex_numbers(text: str, expected: bool) -> None:
+    assert may_step(ast.parse(text)) is expected
+
+
+def seen(function: Callable[[], object]) -> float:
+    """The step that `Stepped` sees in the frame of a function as it returns."""
+    stepped = Stepped({"X": X})
+
+    def watch(frame: object, event: str, _: object) -> None:
+        if event == "return" and getattr(frame, "f_code", None) is function.__code__:
+            stepped.look(frame)  # type: ignore[arg-type]
+
+    sys.setprofile(watch)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return stepped.size
+
+
+def one_entry() -> None:
+    z = X + 1e-20j * E
+    del z
+    z = X.astype(complex)
+    z[0, 1] += 1e-8j
+
+
+def in_a_list() -> None:
+    held = {"values": [X + 0j, (X - 1e-12j * E,)]}
+    assert held
+
+
+def every_entry() -> None:
+    z = X + 1e-20j
+    assert z.shape == X.shape
+
+
+def large_at_one() -> None:
+    z = X + 1j * E
+    assert z.shape == X.shape
+
+
+def of_a_value_of_the_forward_pass() -> None:
+    h = np.tanh(X)
+    z = h + 1e-20j * E
+    assert z.shape == h.shape
+
+
+@pytest.mark.parametrize(
+    ("function", "size"),
+    [
+        (one_entry, 1e-8),
+        (in_a_list, 1e-12),
+        (every_entry, 1e-20),
+        (large_at_one, 1.0),
+        (of_a_value_of_the_forward_pass, 1e-20),
+    ],
+)
+def test_named_steps(function: Callable[[], object], size: float) -> None:
+    assert seen(function) == size
+
+
+def real_as_complex() -> None:
+    z = X + 0j
+    assert z.shape == X.shape
+
+
+def fourier() -> None:
+    z = np.fft.fft(X, axis=1)
+    back = np.fft.ifft(z, axis=1)  # real but for rounding, of the size of a step
+    assert z.shape == back.shape
+
+
+def pairs() -> None:
+    z = X[:1] + 1j * X[1:]
+    first = complex(X[0, 0], X[1, 0])
+    assert z.size == 3
+    assert first
+
+
+def turned() -> None:
+    z = X * np.exp(1e-9j)
+    assert z.shape == X.shape
+
+
+@pytest.mark.parametrize("function", [real_as_complex, fourier, pairs, turned])
+def test_honest_complex_numbers_that_have_names(function: Callable[[], object]) -> None:
+    assert seen(function) == 0.0
+
+
+def noted(function: Callable[[np.ndarray, np.ndarray], object]) -> float:
+    arrays = told({"X": X, "W": X.T.copy()})
+    function(arrays["X"], arrays["W"])
+    return Told.step()
+
+
+@pytest.mark.parametrize(
+    ("function", "size"),
+    [
+        (lambda x, w: ((x + 1e-20j * E) @ w).imag, 1e-20),
+        (lambda x, w: np.imag((x - E * 1e-8j) @ w), 1e-8),
+        (lambda x, w: (1j * E + x) @ w, 1.0),
+        (lambda x, w: (x * w.T + 1e-30j * E).sum(), 1e-30),
+        (lambda x, w: np.exp(x.astype(float)) + x + 1e-9j * E, 1e-9),
+    ],
+)
+def test_nameless_steps(function: Callable[..., object], size: float) -> None:
+    assert noted(function) == size
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: x @ w,
+        lambda x, w: np.exp(x) / (1 + np.exp(-x)) - np.maximum(x, 0) ** 2,
+        lambda x, w: np.einsum("nd,dc->nc", x, w),
+        lambda x, w: x + 0j,
+        lambda x, w: x[:1] + 1j * x[1:],
+        lambda x, w: x + (1j * x) * 2,
+        lambda x, w: x * np.exp(-2j * np.pi * np.arange(3) / 3),
+        lambda x, w: np.fft.fft(x.astype(float)),
+        lambda x, w: (x > 0) * w.T,
+    ],
+)
+def test_honest_complex_numbers_without_names(function: Callable[..., object]) -> None:
+    assert noted(function) == 0.0
+
+
+def test_it_computes_as_numbers_do() -> None:
+    def function(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        y = np.tanh(x) @ w - 2.0 / (1 + x[:, :1] ** 2) + abs(x).sum() - np.mean(x, axis=0)[:2]
+        found: np.ndarray = np.where(y > 1, y, -y) % 3
+        return found
+
+    arrays = told({"X": X, "W": X.T.copy()})
+    found = function(arrays["X"], arrays["W"]).astype(float)
+    np.testing.assert_allclose(found, function(X, X.T.copy()), rtol=1e-14)
