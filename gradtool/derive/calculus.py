@@ -77,6 +77,8 @@ def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     if _is_cancelled(body):
         return body
     atoms = {base for term in body.terms for base, _ in term.factors}
+    if not all(entry.inside for entry in accesses(body)):
+        return None  # an entry is zero outside its tensor, and what cancels says so no more
     if len(body.terms) * len(atoms) > _LARGE:
         return None  # it takes minutes, and nobody would read the result
     table = _Table()

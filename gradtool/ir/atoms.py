@@ -5,7 +5,7 @@ They are compared by their canonical text.  Factors that hold expressions are in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Self
@@ -67,6 +67,23 @@ class Access(ByKey):
     @property
     def is_condition(self) -> bool:
         return self.tensor.kind == "bool"
+
+    @lazy
+    def inside(self) -> bool:
+        """Whether it provably lies in its tensor wherever it stands."""
+        return all(
+            (index is not None and index.size == axis) or entry.within(axis)
+            for axis, entry in zip(self.tensor.shape, self.index, strict=True)
+            for index in [entry.as_index]
+        )
+
+    @property
+    def guards(self) -> Iterator[Iverson]:
+        """The 0/1 factors that hold where it lies in its tensor."""
+        for axis, entry in zip(self.tensor.shape, self.index, strict=True):
+            if not entry.within(axis):
+                yield Iverson("ge", entry)
+                yield Iverson("ge", Affine.of(axis - 1) - entry)
 
     @lazy
     def outside(self) -> bool:

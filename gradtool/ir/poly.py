@@ -502,6 +502,15 @@ def _collect(coefficient: Fraction, factors: Iterable[Factor]) -> _State | None:
             if whole.denominator == 1 and coefficient.denominator % whole.numerator == 0:
                 coefficient *= whole
                 collected[base] = exponent - 1
+    for base, exponent in list(collected.items()):
+        if not exponent and isinstance(base, Access) and not base.inside:
+            # What cancels was zero outside its tensor: x[i - 1] / x[i - 1] is [i >= 1].
+            for guard in base.guards:
+                truth = guard.decided
+                if truth is False:
+                    return None
+                if truth is None:
+                    collected[guard.oriented] = _ONCE
     return coefficient, {a: e for a, e in collected.items() if e}
 
 

@@ -243,6 +243,10 @@ PROGRAMS = {
     "two masks that add up": found(
         "X: [N]; m: {shape: [N], dtype: bool}; k: {shape: [N], dtype: bool}", "Y = X*m + X*k"
     ),
+    "what cancels beyond the end of its array": found(
+        "q: [1, B]",
+        "P = softmax(q, axis=0)\nv = conv2d(concatenate([q, P], axis=-1), q)\ny_ = np.sum(v)",
+    ),
 }
 
 
