@@ -3,8 +3,9 @@
 The reference is evaluated again with its inputs, its upstream gradient and every value that it
 keeps for the backward pass moved by one unit in the last place: what moves that much is not
 known better than that.  The same is done with the unit of float32 where code is known to work in
-it.  On doubt the reference is evaluated with more digits, and in float32: a reference that is
-inaccurate itself must not make right code wrong.
+it.  On doubt the reference is evaluated with more digits, in float32, and line by line by the
+chain rule with every line moved: a reference that is inaccurate itself, or that has simplified
+away what rounds, must not make right code wrong.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ class Expected:
             right: Pair = longer or (self.outputs, self.gradients)
             most = _most(right, [(self.outputs, self.gradients)], self._moves)
             if self.work <= _CHEAP:
-                most = _most((self.outputs, self.gradients), self._shaken(EPS, _MORE_SHAKES), most)
+                moved = self._shaken(EPS, _MORE_SHAKES, every_line=True)
+                most = _most((self.outputs, self.gradients), moved, most)
             rounded = self._in("float32")
             if rounded is not None:
                 most = _most(
@@ -132,10 +134,12 @@ class Expected:
         """How many equal terms one entry may be the sum of, added up one by one."""
         return float(max((n for n in self.sizes.values() if isinstance(n, int)), default=1))
 
-    def _shaken(self, eps: float, numbers: range = range(_SHAKES)) -> Iterable[Pair]:
-        return _shaken(
-            self.reference, self.values, self.upstream, self.sizes, self.seed, eps, numbers
-        )
+    def _shaken(
+        self, eps: float, numbers: range = range(_SHAKES), every_line: bool = False
+    ) -> Iterable[Pair]:
+        first = self.seed * _MORE_SHAKES.stop
+        shakes = (Shake(first + number, eps, every_line) for number in numbers)
+        return _shaken(self.reference, self.values, self.upstream, self.sizes, shakes)
 
     def _in(self, dtype: str) -> Pair | None:
         """The reference in another type; None where it has no such arithmetic."""
@@ -187,7 +191,8 @@ def expected(
     """
     with np.errstate(all="ignore"):
         right = reference.evaluate(values, upstream, sizes)
-    most = _most(right, _shaken(reference, values, upstream, sizes, seed, EPS))
+    shakes = (Shake(seed * _MORE_SHAKES.stop + number, EPS) for number in range(_SHAKES))
+    most = _most(right, _shaken(reference, values, upstream, sizes, shakes))
     double = _bounded(right, most, upstream, EPS, work)
     return Expected(reference, values, upstream, sizes, seed, work, double, most)
 
@@ -197,12 +202,9 @@ def _shaken(
     values: Arrays,
     upstream: Arrays,
     sizes: Mapping[str, int | float],
-    seed: int,
-    eps: float,
-    numbers: range = range(_SHAKES),
+    shakes: Iterable[Shake],
 ) -> Iterable[Pair]:
-    for number in numbers:
-        shake = Shake(seed * _MORE_SHAKES.stop + number, eps)
+    for shake in shakes:
         with np.errstate(all="ignore"):
             yield reference.evaluate(values, upstream, sizes, shake=shake)
 

@@ -20,13 +20,13 @@ class Compiled:
 
     Attributes:
         forward: ``forward(*variables, **constants) -> (outputs, cache)``.
-        backward: ``backward(upstream, cache) -> Gradients``.
+        backward: ``backward(upstream, cache) -> Gradients``; `line_by_line` takes more.
         sizes: the sizes that `forward` wants by keyword, because no shape tells them.
         constants: the constants of the spec, which it takes by keyword.
     """
 
     forward: Callable[..., tuple[Any, Any]]
-    backward: Callable[[Any, Any], Any]
+    backward: Callable[..., Any]
     text: str
     sizes: tuple[str, ...]
     constants: tuple[str, ...]

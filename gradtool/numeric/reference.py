@@ -79,6 +79,13 @@ class DerivedReference:
         return compiled(self.plan.text)
 
     @cached_property
+    def line_by_line(self) -> Compiled | None:
+        """The backward pass by the chain rule, whose lines can be moved; derived when asked for."""
+        from gradtool.numeric.line_by_line import line_by_line
+
+        return line_by_line(self.spec, self.graph)
+
+    @cached_property
     def graph(self) -> Graph:
         """The forward pass in index notation, for a diagnosis."""
         from gradtool.spec.forward import graph_of
@@ -106,14 +113,17 @@ class DerivedReference:
             move = shake.moving()
             ready = {name: move(array) for name, array in ready.items()}
             given = {name: move(array) for name, array in given.items()}
-        outputs, cache = self._forward(self.compiled, self.outputs, ready, sizes)
+        lines = self.line_by_line if shake is not None and shake.every_line else None
+        module = lines or self.compiled
+        outputs, cache = self._forward(module, self.outputs, ready, sizes)
         if shake is not None:
             mine = {id(array) for array in ready.values()}
             cache = tuple(kept if id(kept) in mine else move(kept) for kept in cache)
         seeds = [given[name] for name in self.outputs]
         if len(seeds) == 1 and not self.output_shapes[self.outputs[0]]:
             seeds = [np.asarray(seeds[0])[()]]
-        found = self.compiled.backward(seeds[0] if len(seeds) == 1 else tuple(seeds), cache)
+        moves = (move,) if lines is not None else ()
+        found = module.backward(*moves, seeds[0] if len(seeds) == 1 else tuple(seeds), cache)
         gradients = dict(zip(self.plan.wanted, found, strict=True))
         return _wide(outputs), _wide(gradients)
 

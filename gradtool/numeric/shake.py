@@ -15,11 +15,13 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 class Shake:
     """A move of every real number that goes into a pass by up to ``eps`` of itself.
 
-    `number` chooses among the random moves: equal shakes move equally.
+    `number` chooses among the random moves: equal shakes move equally.  With `every_line` what
+    each line of a backward pass by the chain rule gives is moved, too, not only what goes in.
     """
 
     number: int
     eps: float
+    every_line: bool = False
 
     def moving(self) -> Moves:
         """The moves, array after array."""
