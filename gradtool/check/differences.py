@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-_STEP = 2e-3  # of the size of the values
+_STEPS = (2e-3, 1e-4, 5e-6)  # of the size of the values; a shorter one may miss a kink
 _HALVINGS = 4
 _DIRECTIONS = 2
 _AGREE = 1e-6  # far above the rounding of a difference, far below a mistake
@@ -32,13 +32,16 @@ def follows(
     value = values[name]
     for _ in range(_DIRECTIONS):
         direction = rng.standard_normal(value.shape)
-        found = _derivative(forward, values, upstream, name, direction)
-        if found is None:
-            return None
-        slope, doubt, scale = found
         claimed = float(np.vdot(gradient, direction))
-        size = float(np.linalg.norm(gradient)) + abs(slope)
-        if doubt > 1e-3 * size + 1e-9 * scale:
+        for step in _STEPS:
+            found = _derivative(forward, values, upstream, name, direction, step)
+            if found is None:
+                return None
+            slope, doubt, scale = found
+            size = float(np.linalg.norm(gradient)) + abs(slope)
+            if doubt <= 1e-3 * size + 1e-9 * scale:
+                break
+        else:
             return None  # a kink or a random forward: the differences do not settle
         if abs(claimed - slope) > _AGREE * size + 10 * doubt + 1e-9 * scale:
             return False
@@ -51,10 +54,14 @@ def _derivative(
     upstream: Mapping[str, np.ndarray],
     name: str,
     direction: np.ndarray,
+    step: float,
 ) -> tuple[float, float, float] | None:
-    """The slope, its uncertainty, and the size of the projected output."""
+    """The slope, its uncertainty, and the size of the projected output.
+
+    `step` is the first, as a share of the size of the values.
+    """
     value = values[name]
-    step = _STEP * (float(np.sqrt(np.mean(np.square(value)))) or 1.0)
+    step *= float(np.sqrt(np.mean(np.square(value)))) or 1.0
     scale = 0.0
     rows: list[list[float]] = []
     for level in range(_HALVINGS):

@@ -64,6 +64,11 @@ class Remembering:
         """Where a diagnosis keeps what it has derived, if there is such a place."""
         return getattr(self._inner, "store", None)
 
+    @property
+    def guarded(self) -> object:
+        """The forward pass with guarded logarithms, where there is one."""
+        return getattr(self._inner, "guarded", None)
+
     def forward(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int | float]) -> Arrays:
         """Every output by name."""
         return self._inner.forward(values, sizes)

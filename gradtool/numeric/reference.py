@@ -13,6 +13,7 @@ from gradtool.ir.dims import Dim
 from gradtool.ir.store import Packed
 from gradtool.numeric.compile import Compiled, compiled
 from gradtool.numeric.draw import draw
+from gradtool.numeric.guard import Form, guarded
 from gradtool.numeric.kinks import Closest, closest
 from gradtool.numeric.plan import Plan, plan_of
 from gradtool.numeric.settings import Setting
@@ -143,6 +144,7 @@ class DerivedReference:
         names: tuple[str, ...],
         values: Arrays,
         sizes: Mapping[str, int | float],
+        **more: float,
     ) -> tuple[dict[str, Any], Any]:
         arguments = [values[variable.name] for variable in self.spec.variables]
         # A name that Python keeps for itself is spelled with an underscore in the module.
@@ -151,9 +153,26 @@ class DerivedReference:
             spec_name = name if name in self.spec.constants else name[:-1]
             if spec_name in sizes:
                 keywords[name] = sizes[spec_name]
-        made, cache = module.forward(*arguments, **keywords)
+        made, cache = module.forward(*arguments, **keywords, **more)
         several = made if len(names) > 1 else (made,)
         return dict(zip(names, several, strict=True)), cache
+
+    def guarded(
+        self, values: Arrays, sizes: Mapping[str, int | float], form: Form, guard: float
+    ) -> dict[str, Array] | None:
+        """Every output with a guard in every logarithm; None where there is no logarithm."""
+        if form not in self._guarded:
+            self._guarded[form] = guarded(self.plan.text, form)
+        module = self._guarded[form]
+        if module is None:
+            return None
+        with np.errstate(all="ignore"):
+            made, _ = self._forward(module, self.outputs, values, sizes, guard__=guard)
+        return _wide(made)
+
+    @cached_property
+    def _guarded(self) -> dict[Form, Compiled | None]:
+        return {}
 
     def sample(
         self, sizes: Mapping[str, int | float], rng: np.random.Generator
