@@ -40,18 +40,17 @@ def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
 
     `bound` are names that have a meaning from elsewhere, such as other cells of a notebook.
     """
-    known = {*bound, *bound_names(tree)}
-    if "*" in known:  # told when the file has run, by `missing_names`
-        return False
-    if missing_names(tree, known):
-        return True
-    return any(
+    if any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in _OLD_METHODS
         and not node.args
         for node in ast.walk(tree)
-    )
+    ):
+        return True
+    known = {*bound, *bound_names(tree)}
+    # With a star import it is told when the file has run, by `missing_names`.
+    return "*" not in known and bool(missing_names(tree, known))
 
 
 def missing_names(tree: ast.AST, known: Iterable[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,17 @@ from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import Trouble
 from gradtool.check.rewrite import Change, Guard
 
+# What a size that was divided by Python 3 gives, in code that may have been written for Python 2.
+_FLOAT_SIZE = (
+    "'float' object cannot be interpreted as an integer",
+    "'numpy.float64' object cannot be interpreted as an integer",
+    "expected a sequence of integers or a single integer",
+    "slice indices must be integers or None",
+)
+_OLD_DIVISION = (
+    "/ of integers gives a float in Python 3; if this is code of Python 2, say so in the spec: "
+    "check: {load: {python: 2}}"
+)
 _TEXT = 500  # characters kept of any text that a worker sends
 
 
@@ -235,9 +246,22 @@ class Session:
     def _run(self, reply: Frame) -> Run:
         self._note(reply.header)
         if not reply.raw:
-            return _read(reply)
+            return self._hinted(_read(reply))
         key, size = ("run", reply.raw), 2 * len(reply.raw)
-        return self.answers.of(key, lambda: _read(reply), size=size)
+        return self._hinted(self.answers.of(key, lambda: _read(reply), size=size))
+
+    def _hinted(self, run: Run) -> Run:
+        """With what to do about sizes that are divided as in Python 2."""
+        if run.trouble is None or not _is_float_size(run.trouble) or self._python2:
+            return run
+        message = f"{run.trouble.message}; {_OLD_DIVISION}"
+        return replace(run, trouble=replace(run.trouble, message=message))
+
+    @property
+    def _python2(self) -> bool:
+        """Whether the spec says so, or the file was seen to be Python 2."""
+        seen = f"{self.file.name} is Python 2"
+        return bool(self._load["python2"]) or any(note.startswith(seen) for note in self.notes)
 
     def _note(self, header: Mapping[str, Any]) -> None:
         self.notes += [text for text in _texts(header.get("notes")) if text not in self.notes]
@@ -260,6 +284,10 @@ def _read(reply: Frame) -> Run:
     ]
     mutated = tuple(_texts(reply.header.get("mutated")))
     return Run(outputs, gradients, mutated, tuple(aliased), _trouble(reply.header), reply.raw)
+
+
+def _is_float_size(trouble: Trouble) -> bool:
+    return any(said in trouble.message for said in _FLOAT_SIZE)
 
 
 def clean(text: object) -> str:

@@ -206,13 +206,24 @@ def test_a_spec_may_say_that_a_file_is_python_2(tmp_path: Path) -> None:
         "return x @ w + b", "return x @ w + b + 0 * np.zeros(2 * len(x) / 2)[:, None]"
     )
     (tmp_path / "layers.py").write_text(NUMPY + text)
-    assert check(tmp_path / "layers.py").trouble is not None
+    trouble = check(tmp_path / "layers.py").trouble
+    assert trouble is not None
+    assert "if this is code of Python 2, say so in the spec" in trouble.message
     reference = affine().checked_by(
         forward="Y, cache = affine_forward(X, W, b)",
         backward="dX, dW, db = affine_backward(dY, cache)",
         load_python=2,
     )
     assert check(tmp_path / "layers.py", reference).verdict == "pass"
+
+
+def test_a_method_that_only_python_2_has_shows_beside_a_star_import(tmp_path: Path) -> None:
+    old = "sum(v for _, v in {0: 0}.iteritems()) + x @ w"
+    text = "from numpy.linalg import *\n" + PAIR.replace("x @ w", old, 1)
+    (tmp_path / "layers.py").write_text(text)
+    verdict = check(tmp_path / "layers.py")
+    assert verdict.verdict == "pass"
+    assert any("is Python 2" in note for note in verdict.notes)
 
 
 @pytest.mark.parametrize(
