@@ -14,7 +14,12 @@ from gradtool.spec.sections.numbers import read_constants, read_sizes
 from gradtool.spec.sections.outputs import read_outputs
 from gradtool.spec.sections.reading import Reading
 from gradtool.spec.sections.scope import Scope
-from gradtool.spec.sections.variables import check_excluded, excluded_nodes, read_variables
+from gradtool.spec.sections.variables import (
+    check_excluded,
+    excluded_nodes,
+    read_variables,
+    room_for_excluded,
+)
 from gradtool.spec.suggest import nearest
 from gradtool.spec.yamltree import Entry, Mapping, Node, read_tree, source_of
 
@@ -143,6 +148,7 @@ def _spec(root: Node, text: str, reading: Reading) -> LayerSpec | None:
     scope.check_sizes(reading)
     scope.check_gradient_names(variables, reading)
     sizes = read_sizes(sizes_node, reading, scope) if sizes_node else {}
+    sizes |= room_for_excluded(variables, sizes)
     forward = _forward(fields.get("forward"), root, reading)
     outputs, outputs_place = read_outputs(fields.get("output"), fields.get("outputs"), reading)
     check = read_check(check_node, variables, reading) if check_node else None

@@ -191,6 +191,21 @@ def test_sizes_are_pinned_or_bounded() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ("", SizeRule(minimum=2)),
+        ("sizes: {V: '>=5'}\n", SizeRule(minimum=5)),
+        ("sizes: {V: 4}\n", SizeRule(exactly=4)),
+    ],
+)
+def test_an_axis_with_an_excluded_label_has_room_for_another(
+    sizes: str, expected: SizeRule
+) -> None:
+    line = "o: {shape: [], index: V}\n  k: {shape: [K], index: V, not: o}"
+    assert with_inputs(line, sizes).sizes == {"V": expected}
+
+
 def test_a_dimension_of_a_label_has_a_size_too() -> None:
     spec = with_inputs("y: {shape: [N], index: V}", "sizes: {V: 10}\n")
     assert spec.sizes["V"].exactly == 10

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import abc
 from typing import Literal
 
 from gradtool.ir.dims import Dim
-from gradtool.spec.model import Domain, Variable
+from gradtool.spec.model import Domain, SizeRule, Variable
 from gradtool.spec.scalars import parse_size, parse_truth
 from gradtool.spec.sections.domains import read_domain
 from gradtool.spec.sections.reading import Reading
@@ -51,6 +52,21 @@ def check_excluded(variables: list[Variable], node: dict[str, Node], reading: Re
                 f"indexes {other.index}",
                 "both must index the same axis",
             )
+
+
+def room_for_excluded(
+    variables: list[Variable], sizes: abc.Mapping[str, SizeRule]
+) -> dict[str, SizeRule]:
+    """The rules of axes that need two entries: of one there is no label but the excluded one."""
+    found = {}
+    for variable in variables:
+        name = str(variable.index)
+        if variable.excluded is None or variable.index is None or variable.index.symbols != {name}:
+            continue
+        rule = sizes.get(name, SizeRule())
+        if rule.exactly is None:
+            found[name] = SizeRule(minimum=max(rule.minimum, 2))
+    return found
 
 
 def excluded_nodes(*sections: Node | None) -> dict[str, Node]:
