@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gradtool.check.inventory import Function
 from gradtool.check.reference import Reference
-from gradtool.check.words import canonical, folded, of_gradient
+from gradtool.check.words import canonical, folded, is_prediction, is_true_value, of_gradient
 from gradtool.spec.model import Variable
 
 _IN = frozenset(
@@ -132,6 +132,11 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
         if match:
             given[parameter] = match
             left.remove(parameter)
+    for parameter in list(left):
+        free = [v for v in names.variables if v.name in wanted and v.name not in given.values()]
+        if (role := _by_role(parameter, free)) is not None:
+            given[parameter] = role
+            left.remove(parameter)
     texts = {**fixed, **given}
     for parameter in list(left):
         keys = function.reads.get(parameter, ())
@@ -162,6 +167,14 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
     elif rest:
         raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
     return Call(_written(function.params, texts), given, by_order)
+
+
+def _by_role(parameter: str, free: Sequence[Variable]) -> str | None:
+    """The only variable with a gradient for a prediction, the only one without for its target."""
+    if not is_true_value(parameter) and not is_prediction(parameter):
+        return None
+    fitting = [v.name for v in free if v.differentiable == is_prediction(parameter)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _dictionary(keys: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:

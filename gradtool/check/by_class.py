@@ -38,7 +38,9 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     result = forward.returns[0] if forward.returns else ()
     target = f"{output}, _" if len(result) == len(names.outputs) + 1 else output
     upstream = upstream_arguments(backward, {}, called, names)
-    if not upstream and backward.required and len(names.outputs) == 1:
+    # Several inputs that come again leave no place for an upstream gradient: a loss has none.
+    repeats = len(called.given) > 1 and all(p in backward.params for p in called.given)
+    if not upstream and not repeats and backward.required and len(names.outputs) == 1:
         upstream = {backward.params[0]: f"d{names.outputs[0]}"}
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
     node = {p: "node" for p in backward.params if p == "node"}

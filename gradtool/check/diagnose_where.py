@@ -6,9 +6,10 @@ The worker has parsed the file already; the text is parsed again here and never 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells, tagged
@@ -43,12 +44,7 @@ def where(file: Path, binding: Binding | None, name: str, tag: str | None = None
             sources.append((cell.place, cell.text, ast.parse(cell.text)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-    functions = {
-        node.name: (place, text, node)
-        for place, text, tree in sources
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    }
+    functions = _functions(sources, _names(binding))
     notebook = file.suffix == ".ipynb"
     for wanted in _wanted(binding, name):
         for called in _called(binding, functions):
@@ -61,6 +57,35 @@ def where(file: Path, binding: Binding | None, name: str, tag: str | None = None
                 source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
                 return Where(line, source, place if notebook else "")
     return None
+
+
+Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, its tree
+Named: TypeAlias = tuple[str, str, ast.FunctionDef]
+
+
+def _names(binding: Binding) -> set[str]:
+    """Every name in the snippets; those of classes among them are the ones that are meant."""
+    texts = (binding.setup, binding.forward, binding.backward, *binding.grads.values())
+    return {n.id for text in texts for n in _nodes(text) if isinstance(n, ast.Name)}
+
+
+def _functions(sources: Iterable[Source], meant: Collection[str]) -> dict[str, Named]:
+    """Functions by name; of several methods of one name those of a class that is meant."""
+    found: dict[str, tuple[int, Named]] = {}
+    for place, text, tree in sources:
+        for owner, node in _owned(tree, None):
+            rank = 2 if owner in meant else int(owner is None)
+            if node.name not in found or found[node.name][0] <= rank:
+                found[node.name] = rank, (place, text, node)
+    return {name: named for name, (_, named) in found.items()}
+
+
+def _owned(tree: ast.AST, owner: str | None) -> Iterator[tuple[str | None, ast.FunctionDef]]:
+    """The functions of a tree, each with the class around it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield owner, node
+        yield from _owned(node, node.name if isinstance(node, ast.ClassDef) else owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +144,7 @@ def _of_value(value: ast.expr) -> Iterator[_Wanted]:
             yield _Wanted(position=0)
 
 
-def _called(binding: Binding, functions: dict[str, tuple[str, str, ast.FunctionDef]]) -> list[str]:
+def _called(binding: Binding, functions: dict[str, Named]) -> list[str]:
     """The user's functions that the snippets call, the backward's first."""
     found: dict[str, None] = {}
     for text in (binding.backward, *binding.grads.values(), binding.forward):
@@ -134,7 +159,7 @@ def _called(binding: Binding, functions: dict[str, tuple[str, str, ast.FunctionD
 def _assigned(
     function: ast.FunctionDef,
     wanted: _Wanted,
-    functions: dict[str, tuple[str, str, ast.FunctionDef]],
+    functions: dict[str, Named],
     depth: int,
 ) -> tuple[str, int] | None:
     """The function and the line of the last assignment to what is wanted."""

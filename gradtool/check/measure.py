@@ -17,7 +17,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.scale import ScaleProblem, stated
-from gradtool.check.session import CheckTrouble, Run, Session
+from gradtool.check.session import CheckTrouble, Run, Session, TooSlow
 from gradtool.check.tolerance import EPS, Expected, expected
 from gradtool.spec.model import Domain, Variable
 
@@ -132,6 +132,15 @@ def measure(
             )
             seconds = time.perf_counter() - start
             point = _point(session, reference, binding, probe, run, seed)
+        except TooSlow as slow:
+            # Of code that was right where there is little to do, this tells only that it is slow.
+            known = work > _LITTLE and _all_right(done)
+            if not known or not _restarted(session, reference, binding):
+                trouble, trouble_at = slow.trouble, probe.sizes
+                break
+            left_out.append(f"{probe.varies}: your code gave no answer in {session.seconds:g} s")
+            pace, spent = session.seconds / work, budget
+            continue
         except CheckTrouble as lost:
             if trouble is None:
                 trouble, trouble_at = lost.trouble, probe.sizes
@@ -205,6 +214,21 @@ def _point(
         holding=probe,
         size=len(run.raw),
     )
+
+
+def _all_right(points: Sequence[Point]) -> bool:
+    outcomes = [o for p in points for o in (*p.outputs.values(), *p.gradients.values())]
+    return bool(outcomes) and all(outcome.right for outcome in outcomes)
+
+
+def _restarted(session: Session, reference: Reference, binding: Binding) -> bool:
+    """Whether there is a worker again, in place of one that was lost."""
+    try:
+        session.again()
+        bind(session, reference, binding)
+    except CheckTrouble:
+        return False
+    return True
 
 
 def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:

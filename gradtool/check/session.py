@@ -41,6 +41,10 @@ class CheckTrouble(Exception):
         self.trouble = trouble
 
 
+class TooSlow(CheckTrouble):
+    """There was no answer in time; another worker may answer to less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one evaluation gave: raw values by name, and the exception that ended it early.
@@ -241,7 +245,8 @@ class Session:
         try:
             return self._worker.ask(header, arrays, max_bytes)
         except WorkerLost as lost:
-            raise CheckTrouble(Trouble("worker", f"running your code: {lost}")) from None
+            kind = TooSlow if lost.kind == "timeout" else CheckTrouble
+            raise kind(Trouble("worker", f"running your code: {lost}")) from None
 
     def _run(self, reply: Frame) -> Run:
         self._note(reply.header)

@@ -117,6 +117,21 @@ _UPSTREAM = frozenset(
 _CACHE = frozenset({"cache", "caches", "ctx", "context", "saved", "memory", "store", "residuals"})
 
 
+# What a loss is given, and what it compares that with.
+_TRUE = frozenset({"true", "truth", "target", "targets", "label", "labels", "actual", "gt"})
+_MADE = frozenset({"pred", "preds", "predicted", "prediction", "predictions", "hat", "yhat"})
+
+
+def is_true_value(name: str) -> bool:
+    """Whether a name is that of right values, such as ``y_true``."""
+    return not _TRUE.isdisjoint(split(name))
+
+
+def is_prediction(name: str) -> bool:
+    """Whether a name is that of what a network gives, such as ``Y_pred``."""
+    return not _MADE.isdisjoint(split(name))
+
+
 def folded(name: str) -> str:
     """A name without case and underscores."""
     return name.replace("_", "").lower()

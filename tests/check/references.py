@@ -166,6 +166,20 @@ def softmax_loss() -> HandReference:
     )  # fmt: skip
 
 
+def squared_error() -> HandReference:
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"L": np.asarray(np.mean((v["Y"] - v["T"]) ** 2))}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"Y": up["L"] * 2 * (v["Y"] - v["T"]) / v["Y"].size}
+
+    truth = variable("T", "input", "N", "D", constant=True)
+    return HandReference(
+        spec("mse", variable("Y", "input", "N", "D"), truth),
+        ("L",), {"L": ()}, forward, backward, tuple({k: s[k] for k in ("N", "D")} for s in SETS),
+    )  # fmt: skip
+
+
 def batch_norm() -> HandReference:
     eps = 1e-5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,25 @@ def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
 def test_the_right_file_passes(tmp_path: Path) -> None:
     found = verdict(tmp_path, RIGHT)
     assert (found.verdict, found.notes, found.trouble) == ("pass", (), None)
+
+
+def test_slow_code_that_was_right_is_right_as_far_as_it_was_looked_at(tmp_path: Path) -> None:
+    text = """
+import time
+import numpy as np
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+def affine_backward(dout, cache):
+    x, w = cache
+    time.sleep(60 * (x.size * w.size > 2000))
+    return dout @ w.T, x.T @ dout, dout.sum(0)
+"""
+    slow = replace(affine(), sets=({"N": 3, "D": 4, "C": 2}, {"N": 90, "D": 20, "C": 2}))
+    file = tmp_path / "slow.py"
+    file.write_text(text)
+    verdict = check_pair(slow, file, seed=0, version="1", seconds=2.0).verdict
+    assert verdict.verdict == "pass"
+    assert any("your code gave no answer in 2 s" in note for note in verdict.notes)
+    # Where it was not right before, there is nothing to go by.
+    file.write_text(text.replace("x.T @ dout", "2 * x.T @ dout"))
+    assert check_pair(slow, file, seed=0, version="1", seconds=2.0).verdict.verdict == "fail"

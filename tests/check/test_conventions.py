@@ -247,6 +247,19 @@ class SoftmaxCrossEntropyLoss:
         "",
         "S",
     ),
+    "loss object that is given the truth first, and again": (
+        "squared_error",
+        """
+class MSE:
+    def forward(self, y_true, y_pred):
+        return np.mean((y_pred - y_true) ** 2)
+    def backward(self, y_true, y_pred):
+        return 2 * (y_pred - y_true) / y_true.size
+""",
+        "2 * (y_pred - y_true)",
+        "2 * (y_true - y_pred)",
+        "Y",
+    ),
     "inputs given again": (
         "affine",
         """
@@ -750,3 +763,37 @@ def test_a_mask_that_the_code_draws_is_read_back_without_a_check_block(
     verdict = check_pair(layer, file, seed=0, version="1").verdict
     assert [f.standing for f in verdict.forward] == ["ok"]
     assert [g.standing for g in verdict.gradients] == ["wrong"]
+
+
+def test_the_line_is_one_of_the_class_that_was_checked(tmp_path: Path) -> None:
+    from gradtool.check.bind import Binding
+    from gradtool.check.diagnose_where import where
+
+    text = """
+class First:
+    def forward(self, x): return x
+    def backward(self, dout):
+        dx = 2 * dout
+        return dx
+class Second:
+    def forward(self, x): return x
+    def backward(self, dout):
+        dx = 3 * dout
+        return dx
+def backward(dout):
+    dx = 4 * dout
+    return dx
+"""
+    file = tmp_path / "layers.py"
+    file.write_text(text)
+    forward = "Y = layer.forward(X)"
+    for name, line in (("First", 5), ("Second", 10)):
+        binding = Binding("", forward, "dX = layer.backward(dY)", setup=f"layer = {name}()")
+        found = where(file, binding, "X")
+        assert found is not None
+        assert found.line == line
+    static = where(file, Binding("", "Y = X", "dX = First.backward(None, dY)"), "X")
+    plain = where(file, Binding("", "Y = X", "dX = backward(dY)"), "X")
+    assert static is not None
+    assert plain is not None
+    assert (static.line, plain.line) == (5, 13)
