@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradtool.check.inventory import Function
@@ -73,6 +73,7 @@ class Names:
     numbers: tuple[str, ...]  # constants, then sizes
     constants: tuple[str, ...]
     outputs: tuple[str, ...]
+    is_loss: bool = False
 
     @staticmethod
     def of(reference: Reference) -> Names:
@@ -80,7 +81,8 @@ class Names:
         sizes = {symbol for v in spec.variables for dim in v.shape for symbol in dim.symbols}
         numbers = dict.fromkeys((*reference.constants, *sorted(sizes)))
         constants = tuple(reference.constants)
-        return Names(spec.variables, tuple(numbers), constants, reference.outputs)
+        is_loss = not any(reference.output_shapes[name] for name in reference.outputs)
+        return Names(spec.variables, tuple(numbers), constants, reference.outputs, is_loss)
 
     @property
     def real(self) -> tuple[str, ...]:
@@ -115,11 +117,18 @@ def same(name: str, known: Iterable[str]) -> str | None:
     return None
 
 
-def call(function: Function, names: Names, fixed: Mapping[str, str], need: Iterable[str]) -> Call:
+def call(
+    function: Function,
+    names: Names,
+    fixed: Mapping[str, str],
+    need: Iterable[str],
+    differentiated: Collection[str] = (),
+) -> Call:
     """The arguments for a function.
 
-    `fixed` are parameters whose text is known (an upstream gradient, a cache).  Names decide
-    first; what is left goes by the order of the signature when the numbers are equal.
+    `fixed` are parameters whose text is known (an upstream gradient, a cache); `differentiated`
+    are those that a returned gradient is named after.  Names decide first; what is left goes by
+    the order of the signature when the numbers are equal.
 
     Raises:
         NoMatch: a required parameter gets nothing, or a variable of `need` has no parameter.
@@ -127,6 +136,11 @@ def call(function: Function, names: Names, fixed: Mapping[str, str], need: Itera
     wanted = [v.name for v in names.variables if v.name in set(need)]
     given: dict[str, str] = {}
     left = [p for p in function.params if p not in fixed]
+    own = [p for p in left if p in differentiated]
+    real = [n for n in wanted if n in names.real]
+    if len(own) == len(real) == 1:  # whatever else is called like the variable
+        given[own[0]] = real[0]
+        left.remove(own[0])
     for parameter in list(left):
         match = same(parameter, [n for n in wanted if n not in given.values()])
         if match:

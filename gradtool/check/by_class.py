@@ -19,7 +19,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
-from gradtool.check.words import canonical, folded, of_gradient
+from gradtool.check.words import canonical, folded, is_upstream, of_gradient
 
 _RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 
@@ -32,7 +32,7 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         return []
     setup, passed = construction(owner, names)
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
-    called = call(forward, names, {}, rest)
+    called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
     output = ", ".join(names.outputs)
     result = forward.returns[0] if forward.returns else ()
@@ -44,6 +44,11 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         upstream = {backward.params[0]: f"d{names.outputs[0]}"}
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
     node = {p: "node" for p in backward.params if p == "node"}
+    if _is_derivative(backward, names):
+        line = f"d{names.real[0]} = d{output} * layer.{backward.name}()"
+        how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
+        made = "\n".join(setup)
+        return [Binding(how, f"{target} = layer{method}({called.text})", line, made)]
     arguments = call(backward, names, {**upstream, **again, **node}, [])
     given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
     steps = _steps(backward, names)
@@ -62,6 +67,21 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
             {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
         )
     ]
+
+
+def _named_after(forward: Function, backward: Function) -> set[str]:
+    """The parameters of a forward pass that returned gradients are named after: ``dLdA``."""
+    returned = {name for entry in backward.returns[:1] for name in entry}
+    bare = {b for name in returned for b in of_gradient(name) if b != name}
+    return {p for p in forward.params if p in bare}
+
+
+def _is_derivative(backward: Function, names: Names) -> bool:
+    """Whether a backward pass has no place for an upstream gradient that it needs."""
+    alone = not backward.required and not any(is_upstream(p) for p in backward.params)
+    returns = bool(backward.returns and backward.returns[0])
+    elementwise = len(names.real) == len(names.outputs) == 1 and not names.parameters
+    return alone and returns and elementwise and not names.is_loss
 
 
 def _steps(backward: Function, names: Names) -> dict[str, str]:

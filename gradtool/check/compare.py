@@ -16,7 +16,7 @@ from gradtool.ir.dims import Dim, shape_text
 Role = Literal["output", "gradient"]
 
 SINGLE = ("float32", "float16", "bfloat16")
-DOUBT = 1e5  # times its bound: what is further out is no matter of rounding
+_DOUBT = 1e5  # times its bound: what is further out is no matter of rounding
 
 _KINDS = {
     "none": "is None: nothing was computed for it",
@@ -97,7 +97,7 @@ def compare(
     if single:
         remarks.append(Remark("float32", f"{label} is {value.dtype} and was judged as such"))
     worst = _worst(got, right, bound + slack, sizes)
-    if not single and worst is not None and worst.bound < worst.error <= DOUBT * worst.bound:
+    if not single and worst is not None and worst.bound < worst.error <= _DOUBT * worst.bound:
         right, bound = arrays_of(expected.careful(), role, name)
         worst = _worst(got, right, bound + slack, sizes)
     message = ""

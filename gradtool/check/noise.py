@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import DOUBT, Outcome
+from gradtool.check.compare import Outcome
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.numeric.shake import Shake
 
+_MOST = 64.0  # times the bound; a difference in place of a derivative is noise, too, and more of it
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _RUNS = 12
 _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freedom, 1 in 10,000
@@ -33,7 +34,7 @@ def is_doubtful(outcome: Outcome) -> bool:
         and not outcome.message
         and not outcome.single
         and worst is not None
-        and worst.error <= DOUBT * worst.bound
+        and worst.error <= _MOST * worst.bound
     )
 
 

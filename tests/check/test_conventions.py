@@ -260,6 +260,36 @@ class MSE:
         "2 * (y_true - y_pred)",
         "Y",
     ),
+    "loss object whose prediction is known by the gradient's name": (
+        "squared_error",
+        """
+class MSELoss:
+    def forward(self, A, Y):
+        self.A, self.Y = A, Y
+        return np.mean((A - Y) ** 2)
+    def backward(self):
+        dLdA = 2 * (self.A - self.Y) / self.A.size
+        return dLdA
+""",
+        "2 * (self.A",
+        "(self.A",
+        "Y",
+    ),
+    "class with the derivative alone": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def forward(self, x):
+        self.state = 1 / (1 + np.exp(-x))
+        return self.state
+    def backward(self, state=None):
+        state = self.state if state is None else state
+        return state * (1 - state)
+""",
+        "(1 - state)",
+        "(1 + state)",
+        "Z",
+    ),
     "inputs given again": (
         "affine",
         """
