@@ -254,13 +254,17 @@ def _without(staged: Derivation) -> Iterable[Grain]:
 def _paths(closed: Grain, staged: Derivation) -> Grain:
     """Every gradient as a plain sum over paths, nothing simplified."""
     raw = {s.out.name: s for s in staged.cotangents.statements if isinstance(s, Statement)}
+    # A cotangent that is no sum, such as a reshaped one, cannot be written out.
+    lines = {s.out.name for s in staged.cotangents.statements}
     made: list[AnyStatement] = []
     for name in dict.fromkeys(closed.gradients.values()):
         statement = raw.get(name)
         body = None if statement is None else _expanded(statement.body, raw)
         body = None if body is None else _with_roots(body, staged.graph)
         if statement is not None and body is not None:
-            made.append(replace(statement, body=body))
+            path = replace(statement, body=body)
+            if lines.isdisjoint(operands(path)):
+                made.append(path)
     gradients = {v: t for v, t in closed.gradients.items() if t in {s.out.name for s in made}}
     return Grain(
         "paths", (*closed.statements[: closed.first], *made), closed.first, gradients, closed.shown

@@ -296,3 +296,20 @@ def test_a_factor_is_named_by_what_it_is_at_every_size(text: str | None, functio
     at = [{"N": 4, "D": 5}, {"N": 3, "D": 7}, {"N": 6, "D": 2}]
     found = named([float(function(**{k.lower(): v for k, v in a.items()})) for a in at], at)  # type: ignore[operator]
     assert (found.text if found else None) == text
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "multi_head_attention", "small_cnn", "lstm"])
+def test_every_grain_reads_only_what_it_defines(name: str) -> None:
+    """A reshaped cotangent cannot be written out as a path, so that path is no grain's."""
+    from gradtool.check.diagnose_program import derived
+    from gradtool.ir.graph import operands
+    from gradtool.report import library
+    from gradtool.spec.forward import graph_of
+
+    spec = library.load(name)
+    graph = graph_of(spec, library.finder(spec))
+    for grain in derived(graph).grains:
+        known = {t.name for t in graph.inputs} | {f"d{name}" for name in graph.outputs}
+        for statement in grain.statements:
+            assert operands(statement) <= known, (grain.name, statement.out.name)
+            known.add(statement.out.name)
