@@ -2,7 +2,9 @@
 
 ``log(p + 1e-12)`` is another function than ``log(p)``, and shows where p is small.  A backward
 pass that leaves such a guard out is right as far as the guard does not count.  Which guard it is
-is found by trying, and holds only when it gives the code's own numbers at every point.
+is found by trying, and holds only when it gives the code's own numbers at every point.  That
+needs no look at the code: a guard in a helper module, or a clip, is found all the same.  What
+stands in the file itself is found by `gradtool.check.excused` before.
 """
 
 from __future__ import annotations

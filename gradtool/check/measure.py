@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.convert import Value
-from gradtool.check.noise import is_doubtful, without_noise
+from gradtool.check.noise import cleared_of_noise
 from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
@@ -26,8 +26,6 @@ _STEP_ROUNDING = 8.0
 _SHARE = 0.25  # of the time that a file has, for all probes: differences and repetitions follow
 _LITTLE = 1000  # scalar operations: below, starting and talking is what takes the time
 _DEAR, _POINTS = 0.05, 2  # of that time; points at which everything is wrong
-_CHEAP = 1_000_000  # scalar operations: what is doubted is run again a few times
-_RARE = 4  # a gradient that is wrong at one point of so many may be right but for rounding
 _LONG = 0.5  # seconds: what takes that long is slow however little it does
 _MOST_PROBES = 1000
 
@@ -168,7 +166,7 @@ def measure(
     if unfit and not done and trouble is None:
         trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
     if trouble is None:
-        done = _without_noise(session, reference, binding, done, seed)
+        done = cleared_of_noise(session, reference, binding, done, seed)
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
 
 
@@ -180,43 +178,6 @@ def _told(unfit: Sequence[tuple[Trouble, Probe]]) -> tuple[str, ...]:
         f"it raises {message}"
         for message, probe in first.items()
     )
-
-
-def _without_noise(
-    session: Session, reference: Reference, binding: Binding, points: list[Point], seed: int
-) -> list[Point]:
-    """The points, those gradients right that are off by rounding only; see `gradtool.check.noise`.
-
-    Only where a gradient is right nearly everywhere: what is off everywhere is a difference in
-    place of a derivative, or a mistake.
-    """
-    names = {name for point in points for name in point.gradients}
-    wrong = {n: [p for p in points if n in p.gradients and not p.gradients[n].right] for n in names}
-    few = {n for n, found in wrong.items() if found and _RARE * len(found) <= len(points)}
-    if not few or binding.scale:
-        return points
-    return [
-        _cleared(session, reference, binding, point, few, seed)
-        if any(is_doubtful(point.gradients[n]) for n in few if n in point.gradients)
-        else point
-        for point in points
-    ]
-
-
-def _cleared(
-    session: Session,
-    reference: Reference,
-    binding: Binding,
-    point: Point,
-    names: Collection[str],
-    seed: int,
-) -> Point:
-    if point.probe.setting.work > _CHEAP:
-        return point
-    read = {n: v for n, v in point.values.items() if n not in point.probe.values}
-    asked = {n: o for n, o in point.gradients.items() if n in names}
-    found = without_noise(session, reference, binding, point.probe, read, asked, seed)
-    return replace(point, gradients={**point.gradients, **found})
 
 
 def _all_wrong(points: Sequence[Point]) -> bool:

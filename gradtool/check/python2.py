@@ -13,6 +13,17 @@ from gradtool.check.inventory import bound_names
 
 # Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
 INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
+# What a size that was divided by Python 3 gives, in code that may have been written for Python 2.
+_FLOAT_SIZE = (
+    "'float' object cannot be interpreted as an integer",
+    "'numpy.float64' object cannot be interpreted as an integer",
+    "expected a sequence of integers or a single integer",
+    "slice indices must be integers or None",
+)
+OLD_DIVISION = (
+    "/ of integers gives a float in Python 3; if this is code of Python 2, say so in the spec: "
+    "check: {load: {python: 2}}"
+)
 _OLD_STATEMENTS = frozenset({"print", "exec", "raise", "except"})
 _OLD_NAMES = frozenset({"xrange", "raw_input", "basestring", "unicode", "unichr"})
 _OLD_METHODS = frozenset({"iteritems", "itervalues", "iterkeys"})
@@ -71,6 +82,11 @@ def converted(text: str, name: str) -> str | None:
         return str(tool.refactor_string(text.rstrip("\n").expandtabs(8) + "\n", name))
     except Exception:  # the converter has its own parser, with its own errors
         return None
+
+
+def is_float_size(message: str) -> bool:
+    """Whether an error tells that a size was no integer."""
+    return any(said in message for said in _FLOAT_SIZE)
 
 
 def _tokens(line: str) -> list[str]:

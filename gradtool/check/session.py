@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradtool.check import python2
 from gradtool.check.bind import Binding
 from gradtool.check.convert import Value
 from gradtool.check.frames import Frame
@@ -19,17 +20,6 @@ from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import Trouble
 from gradtool.check.rewrite import Change, Guard
 
-# What a size that was divided by Python 3 gives, in code that may have been written for Python 2.
-_FLOAT_SIZE = (
-    "'float' object cannot be interpreted as an integer",
-    "'numpy.float64' object cannot be interpreted as an integer",
-    "expected a sequence of integers or a single integer",
-    "slice indices must be integers or None",
-)
-_OLD_DIVISION = (
-    "/ of integers gives a float in Python 3; if this is code of Python 2, say so in the spec: "
-    "check: {load: {python: 2}}"
-)
 _TEXT = 500  # characters kept of any text that a worker sends
 
 
@@ -257,9 +247,9 @@ class Session:
 
     def _hinted(self, run: Run) -> Run:
         """With what to do about sizes that are divided as in Python 2."""
-        if run.trouble is None or not _is_float_size(run.trouble) or self._python2:
+        if run.trouble is None or self._python2 or not python2.is_float_size(run.trouble.message):
             return run
-        message = f"{run.trouble.message}; {_OLD_DIVISION}"
+        message = f"{run.trouble.message}; {python2.OLD_DIVISION}"
         return replace(run, trouble=replace(run.trouble, message=message))
 
     @property
@@ -289,10 +279,6 @@ def _read(reply: Frame) -> Run:
     ]
     mutated = tuple(_texts(reply.header.get("mutated")))
     return Run(outputs, gradients, mutated, tuple(aliased), _trouble(reply.header), reply.raw)
-
-
-def _is_float_size(trouble: Trouble) -> bool:
-    return any(said in trouble.message for said in _FLOAT_SIZE)
 
 
 def clean(text: object) -> str:
