@@ -11,7 +11,7 @@ import numpy as np
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.convert import Value
-from gradtool.check.noise import cleared_of_noise
+from gradtool.check.noise import Look, cleared_of_noise
 from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
@@ -166,7 +166,12 @@ def measure(
     if unfit and not done and trouble is None:
         trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
     if trouble is None:
-        done = cleared_of_noise(session, reference, binding, done, seed)
+        looks = [Look(p.probe, p.values, p.gradients) for p in done]
+        found = cleared_of_noise(session, reference, binding, looks, seed)
+        done = [
+            p if g is p.gradients else replace(p, gradients=g)
+            for p, g in zip(done, found, strict=True)
+        ]
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
 
 

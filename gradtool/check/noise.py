@@ -8,9 +8,8 @@ drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.numeric.shake import Shake
 
-if TYPE_CHECKING:
-    from gradtool.check.measure import Point
-
 _MOST = 64.0  # times the bound; a difference in place of a derivative is noise, too, and more of it
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _CHEAP = 1_000_000  # scalar operations of a point that is run again a few times
@@ -32,41 +28,45 @@ _RUNS = 12
 _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freedom, 1 in 10,000
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at one probe; `values` are the probe's, with what the code drew itself."""
+
+    probe: Probe
+    values: Mapping[str, np.ndarray]
+    gradients: Mapping[str, Outcome]
+
+
 def cleared_of_noise(
-    session: Session, reference: Reference, binding: Binding, points: list[Point], seed: int
-) -> list[Point]:
-    """The points, those gradients right that are off by rounding only.
+    session: Session, reference: Reference, binding: Binding, looks: Sequence[Look], seed: int
+) -> list[Mapping[str, Outcome]]:
+    """The outcomes of every look, those gradients right that are off by rounding only.
 
     Only where a gradient is right nearly everywhere: what is off everywhere is a difference in
     place of a derivative, or a mistake.
     """
-    names = {name for point in points for name in point.gradients}
-    wrong = {n: [p for p in points if n in p.gradients and not p.gradients[n].right] for n in names}
-    few = {n for n, found in wrong.items() if found and _RARE * len(found) <= len(points)}
+    names = {name for look in looks for name in look.gradients}
+    wrong = {n: sum(not k.gradients[n].right for k in looks if n in k.gradients) for n in names}
+    few = {n for n, count in wrong.items() if 0 < _RARE * count <= len(looks)}
     if not few or binding.scale:
-        return points
-    return [
-        _cleared(session, reference, binding, point, few, seed)
-        if any(_is_doubtful(point.gradients[n]) for n in few if n in point.gradients)
-        else point
-        for point in points
-    ]
+        return [look.gradients for look in looks]
+    return [_cleared(session, reference, binding, look, few, seed) for look in looks]
 
 
 def _cleared(
     session: Session,
     reference: Reference,
     binding: Binding,
-    point: Point,
+    look: Look,
     names: Collection[str],
     seed: int,
-) -> Point:
-    if point.probe.setting.work > _CHEAP:
-        return point
-    read = {n: v for n, v in point.values.items() if n not in point.probe.values}
-    asked = {n: o for n, o in point.gradients.items() if n in names}
-    found = _without_noise(session, reference, binding, point.probe, read, asked, seed)
-    return replace(point, gradients={**point.gradients, **found})
+) -> Mapping[str, Outcome]:
+    asked = {n: o for n, o in look.gradients.items() if n in names}
+    if look.probe.setting.work > _CHEAP or not any(map(_is_doubtful, asked.values())):
+        return look.gradients
+    read = {n: v for n, v in look.values.items() if n not in look.probe.values}
+    found = _without_noise(session, reference, binding, look.probe, read, asked, seed)
+    return {**look.gradients, **found}
 
 
 def _is_doubtful(outcome: Outcome) -> bool:
