@@ -9,7 +9,7 @@ from typing import Literal
 from gradtool.ir.dims import ONE, Dim, shape_text, total
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Function, Iverson, atom, size
-from gradtool.ir.tree import Call, Items, Tree, integer
+from gradtool.ir.tree import Call, Items, Number, Tree, integer
 from gradtool.ir.tree import Literal as Constant
 from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Entries, Operand, fail, span_of, view
@@ -230,11 +230,17 @@ def std(build: Builder, call: Call, given: Arguments) -> Operand:
     return build.define(free, body, Call("std", (x.tree,), tuple(shown.items())))
 
 
-@word("norm", "x", optional="axis keepdims", examples=("Y = norm(X)", "Y = norm(X, axis=1)"))
+@word("norm", "x", optional="ord axis keepdims", examples=("Y = norm(X)", "Y = norm(X, axis=1)"))
 def norm(build: Builder, call: Call, given: Arguments) -> Operand:
     """The Euclidean (Frobenius) norm over all axes, or over those named."""
     x = real(build, given["x"])
     axes, kept = axes_of(build, given, x), keep(build, given)
+    if "ord" in given and not _is_euclidean(given["ord"], len(axes)):
+        raise OpError(
+            "only the Euclidean norm is supported: ord is None, 2 of vectors or 'fro' of matrices",
+            given["ord"].span or call.span,
+            hint="an axis is named, norm(X, axis=1); other norms are written out, abs(X).sum()",
+        )
     free, bound, entries = split(build, x, axes, kept)
     shown = tuple(axis_trees(x, axes, kept).items())
     squares = build.define(
@@ -245,6 +251,18 @@ def norm(build: Builder, call: Call, given: Arguments) -> Operand:
     out = build.indices(squares.shape)
     body = build.entry(squares, out).power(Fraction(1, 2))
     return build.define(out, body, Call("norm", (x.tree,), shown))
+
+
+def _is_euclidean(order: Tree, axes: int) -> bool:
+    """Whether NumPy's `ord` means the root of the sum of squares over that many axes."""
+    match order:
+        case Constant(value=None):
+            return True
+        case Constant(value="fro"):
+            return axes == 2
+        case Number(value=value):
+            return axes == 1 and value == 2
+    return False
 
 
 @word("cumsum", "x", optional="axis", examples=("Y = cumsum(X, axis=1)",))

@@ -84,15 +84,16 @@ def _forward(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
 def given_pieces(spec: LayerSpec) -> Iterator[Piece]:
     """Inputs, parameters and constants."""
     yield Piece("head", "Given")
+    width = max((len(shape_text(variable.shape)) for variable in spec.variables), default=0)
     for variable in spec.variables:
         kind = "parameter" if variable.role == "parameter" else "input"
         if variable.index is not None:
             kind += f", labels 0 to {variable.index - 1}"
         elif not variable.differentiable:
             kind += ", constant"
-        yield Piece("stage", variable.name, f"{shape_text(variable.shape)}   {kind}")
+        yield Piece("stage", variable.name, f"{shape_text(variable.shape):<{width}}   {kind}")
     for name, value in spec.constants.items():
-        yield Piece("stage", name, f"{_decimal(value)}   constant")
+        yield Piece("stage", name, f"{_decimal(value):<{width}}   constant")
     yield from _counted(spec)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Span, Tree
+from gradtool.spec.dialects import difference, modules_of
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 200
@@ -217,6 +218,9 @@ class Reader:
             return Call(word, (receiver, *arguments), tuple(keywords), span, method=True)
         if isinstance(function, ast.Attribute):
             name = function.attr
+            other = difference(modules_of(function.value), node, name)
+            if other is not None:
+                raise ParseError(f"{name}: {other.means}", span, other.hint)
         elif isinstance(function, ast.Name):
             name = function.id
         else:

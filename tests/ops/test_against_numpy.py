@@ -195,6 +195,14 @@ def test_signs_transposes_and_indices_are_those_of_numpy(name: str) -> None:
     assert not list(filter(None, map(_fault, lines)))
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", "sbXST")
+def test_the_second_argument_of_a_norm_is_its_order(name: str) -> None:
+    lines = [f"np.linalg.norm({name}, {order})" for order in ("1", "2", "None", "'fro'", "-1")]
+    lines += [f"np.linalg.norm({name}, 2, {axis})" for axis in AXES]
+    assert not list(filter(None, map(_fault, lines)))
+
+
 @pytest.mark.parametrize(
     "line",
     [

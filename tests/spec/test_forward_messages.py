@@ -43,6 +43,12 @@ def problems(*lines: str) -> list[str]:
         ("Y = X * y", 11, "'y' holds labels", "onehot"),
         ("Y = X^2", 7, "^ is not a power", "**"),
         ("Y = m + (X.sum(axis=1) > 0)", 7, 'in NumPy this is "or"', "1*a + b"),
+        ("Y = scipy.special.softmax(X)", 7, "goes over all axes", "axis=-1"),
+        ("Y = F.softmax(X)", 7, "depends on the rank", "axis=-1"),
+        ("Y = X - torch.std(X)", 11, "divides by N - 1", "ddof=1"),
+        ("Y = F.pad(X, (1, 1))", 7, "begin at the last axis", "np.pad"),
+        ("Y = torch.transpose(X, 0, 1)", 7, "swaps two axes", "swapaxes"),
+        ("Y = np.linalg.norm(X, 1)", 25, "only the Euclidean norm", "axis=1"),
         ("Y = X / (X > 0)", 7, "division by a condition", "where(condition, x / y, 0)"),
         ("Y = X[:, :0]", 12, "the slice is empty", ""),
         ("Y = X.reshape(N, D, 2)", 7, "reshape", ""),
@@ -59,6 +65,17 @@ def test_a_mistake_is_placed_named_and_answered(
     assert shown.startswith(f"f.yaml:{FIRST}:{column}: ")
     assert message in shown
     assert hint in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("Y = scipy.special.softmax(X, axis=1)", "Y = F.softmax(X, 1)", "Y = np.var(X, ddof=1)"),
+        *("Y = np.linalg.norm(X, 'fro')", "Y = np.linalg.norm(X, 2, axis=1)", "Y = torch.exp(X)"),
+    ],
+)
+def test_what_a_library_means_as_numpy_does_is_read(line: str) -> None:
+    graph_of(load_text(f"{HEAD}  {line}\n", "f.yaml"))
 
 
 def test_all_mistakes_come_at_once_and_none_twice() -> None:
