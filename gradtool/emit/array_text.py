@@ -210,7 +210,10 @@ class Writer:
             tree = over if over is not None else integer(1)
             if below is not None:
                 tree = call("div", tree, below)
-            return Chain(Made(tree, form.shape, 0.0), (), True)
+            if not under:
+                return Chain(Made(tree, form.shape, 0.0), (), True)
+            shape = broadcast(f.shape for f, _ in small)
+            start, small = Chain(Made(tree, shape, 0.0), (), False), []
         rest += start.rest
         for number, (factor, exponent) in enumerate(large):
             if number != base:
@@ -244,7 +247,8 @@ class Writer:
         small: list[tuple[Form, int]] = [p for p in form.factors if p not in large]
         if form.coefficient != 1:
             small.insert(0, (Product(form.coefficient, (), ()), 1))
-        over = [(f, e) for f, e in large if e > 0]
+        # A power of 0 is what is left of X / X: ones of its shape.
+        over = [(f, e) for f, e in large if e >= 0]
         under = [(f, e) for f, e in large if e < 0]
         return small, over, under
 

@@ -37,7 +37,24 @@ class Arrays:
 
     def plain(self, body: Poly) -> Poly:
         """The same expression with plain accesses only."""
-        return replace_atoms(body, self._plain)
+        # What is divided by must not be zero outside, where another factor is.
+        terms = [
+            product(
+                term.coefficient,
+                [(self._divisor(base) if e < 0 else base, e) for base, e in term.factors],
+                term.bound,
+            )
+            for term in body.terms
+        ]
+        return replace_atoms(poly_of(terms), self._plain)
+
+    def _divisor(self, base: Atom) -> Atom:
+        if not isinstance(base, Access) or self.fill is not None:
+            return base
+        if all(e.within(d) for e, d in zip(base.index, base.tensor.shape, strict=True)):
+            return base
+        single = self._gathered(base, 1).single
+        return base if single is None else single.factors[0][0]
 
     def gathered(self, body: Poly) -> Poly:
         """The same with every access gathered entry by entry: the last resort."""
@@ -197,7 +214,7 @@ class Arrays:
     ) -> Term | None:
         """Replace `index` by the value of `entry`, which lies in ``0 .. size-1`` (None: is 0)."""
         others = [b for b, _ in term.factors if b not in drop and index in b.indices]
-        if size is None and not others:
+        if not others:
             return None  # a count of entries: no array of zeros would say where there are none
         slope = entry.coefficient(index)
         rest = entry - Affine.of(index) * slope  # h + pad, without the index

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from gradtool.emit.numpy_access import positions
 from gradtool.emit.numpy_names import ModuleNames
+from gradtool.emit.numpy_winners import sends_to_winners
 from gradtool.emit.numpy_words import position_tree
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import Statement
@@ -157,7 +158,8 @@ def _placed(
     used = frozenset[Index]().union(*(e.indices for e in places.values()))
     # Indices of the index arrays, in the order of their axes; what is summed comes first.
     arrays = [*lifted, *(i for i in free if i in used)]
-    plain = [i for i in free if i not in places and i not in used]
+    # An axis of size one occurs in no value: it comes by broadcasting.
+    plain = [i for i in free if i not in places and i not in used and i.size != ONE]
     entries: list[Tree] = []
     advanced: list[int] = []
     for axis, index in enumerate(free):
@@ -177,7 +179,9 @@ def _placed(
     order = (*plain[:first], *arrays, *plain[first:])
     while entries and entries[-1] == Slice(None, None, None):
         entries.pop()
-    whole = tuple(positions(module, places.get(i, Affine.of(i)), order) for i in free)
+    alone = {i: Affine.of(0) for i in free if i.size == ONE}
+    at = {**alone, **places}
+    whole = tuple(positions(module, at.get(i, Affine.of(i)), order) for i in free)
     return Scatter(value, order, tuple(entries), whole, bool(lifted))
 
 
@@ -202,7 +206,11 @@ def _selected(module: ModuleNames, term: Term, free: Sequence[Index]) -> Scatter
     source = _source(statement)
     if source is None or len(source.tensor.shape) != len(free):
         return None
-    window = {e.key: Affine.of(i) for e, i in zip(label.index, statement.free, strict=True)}
+    if not sends_to_winners(term, free, label, statement, source):
+        return None
+    window = {
+        e.key: Affine.of(i) for e, i in zip(label.index, statement.free, strict=True) if e.terms
+    }
     outer: list[Factor] = []
     inner: list[Factor] = []
     for base, exponent in term.factors:

@@ -102,6 +102,13 @@ _FILLED = {"zeros": "np.zeros", "ones": "np.ones", "eye": "np.eye"}
 _LINEAR = {"inv": "np.linalg.inv", "det": "np.linalg.det", "cholesky": "np.linalg.cholesky"}
 
 
+# What leaves plain numbers plain numbers.
+_PLAIN = frozenset(
+    {"add", "sub", "mul", "div", "floordiv", "pow", "neg", "pos", "abs", "gt", "ge", "lt", "le",
+     "eq", "ne", "logical_and", "logical_or"}
+)  # fmt: skip
+
+
 class _Translation:
     def __init__(self, names: Names) -> None:
         self.names = names
@@ -125,7 +132,20 @@ class _Translation:
             return tree
         if isinstance(tree, Call) and tree.op == "np.arange" and not tree.kwargs:
             return Call(tree.op, tree.args, (("dtype", self._dtype()),))
+        if kind == "bool" and self._plain(tree):
+            return call("float", tree)  # of two plain numbers: Python's True or False
         return call("astype", tree, self._dtype())
+
+    def _plain(self, tree: Tree) -> bool:
+        """Whether an expression in NumPy's words is a plain number of Python."""
+        match tree:
+            case Name(id=name):
+                return name == "math.pi" or self.names.kind(name) == "size"
+            case Number() | Literal():
+                return True
+            case Call(op=op, args=args, kwargs=()) if op in _PLAIN or op.startswith("math."):
+                return all(map(self._plain, args))
+        return False
 
     def _dtype(self) -> Tree:
         self.names.need("dtype")
@@ -347,7 +367,8 @@ class _Translation:
     def reshape(self, tree: Call) -> Typed:
         operand, kind = self.typed(tree.args[0])
         op = tree.op
-        if not self.names.shape(tree.args[0]):
+        none = len(tree.args) > 1 and tree.args[1] == Items(())
+        if none or not self.names.shape(tree.args[0]):
             op = f"np.{op}"  # a plain Python number has no methods
         return Call(op, (operand, *self._rest(tree))), "real" if kind == "size" else kind
 

@@ -1,0 +1,123 @@
+"""Whether 0/1 factors say exactly: this is the entry that won the maximum of its window.
+
+A maximum ``y[w] = max over b of x[e(w, b)]`` sends its cotangent to ``x[f]`` with
+``f = e(w, b*(w))``.  In a simplified term that is an equality with the winner's number b* and
+inequalities that keep the place inside the window.  Here the term is compared with them: what says
+more (a mask, a flip, a sum behind the maximum) or less is no plain winner, and is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.graph import Statement
+from gradtool.ir.index import Affine, Index, Label, nonnegative
+from gradtool.ir.poly import Access, Iverson, Term
+
+
+def sends_to_winners(
+    term: Term, free: Sequence[Index], label: Label, statement: Statement, source: Access
+) -> bool:
+    """Whether a term is a value of each window, at the entry of `source` that won in it.
+
+    Args:
+        free: the indices of the result, one for each axis of the source.
+        label: the winner's number as it stands in the term.
+        statement: finds the winners; its free indices are the windows, its bound ones the places.
+        source: what the maximum was taken of.
+    """
+    here = [Affine.of(0) if index.size == ONE else Affine.of(index) for index in free]
+    if [index.size for index in free] != list(source.tensor.shape):
+        return False
+    windows = dict(zip(statement.free, label.index, strict=True))
+    solved = _solved(here, statement, source)
+    if solved is None:
+        return False
+    places, equations = solved
+    if not _one_to_one(term, free, windows, equations):
+        return False
+    equations = [e.substitute(windows) for e in equations]
+    places = {index: e.substitute(windows) for index, e in places.items()}
+    number = Affine.of(0)
+    for index in statement.bound:
+        number = number * index.size + places[index]
+    limits: set[Affine] = set()
+    for entry, size in [
+        *((places[index], index.size) for index in statement.bound),
+        *((entry, index.size) for index, entry in windows.items()),
+    ]:
+        if not entry.within(size):
+            limits |= {entry, Affine.of(size - 1) - entry}
+    wanted = {number - Affine.of(label), *(e for e in equations if e != Affine.of(0))}
+    for base, exponent in term.factors:
+        if not isinstance(base, Iverson):
+            continue
+        if base.relation == "eq" and exponent == 1:
+            side = next((v for v in (base.value, -base.value) if v in wanted), None)
+            if side is None:
+                return False
+            wanted.remove(side)
+        elif base.value in limits:
+            limits.remove(base.value)
+        else:
+            return False
+    return not wanted and all(_holds(limit) for limit in limits)
+
+
+def _holds(limit: Affine) -> bool:
+    bounds = limit.bounds()
+    return bounds is not None and nonnegative(bounds[0])
+
+
+def _solved(
+    here: Sequence[Affine], statement: Statement, source: Access
+) -> tuple[dict[Index, Affine], list[Affine]] | None:
+    """The place in the window by the entry and the window; what else must be zero."""
+    known = {*statement.free, *statement.bound}
+    places: dict[Index, Affine] = {}
+    equations: list[Affine] = []
+    for place, entry in zip(here, source.index, strict=True):
+        if any(True for _ in entry.labels()) or not entry.indices <= known:
+            return None
+        inside = [i for i in statement.bound if entry.coefficient(i).terms]
+        if not inside:
+            equations.append(place - entry)
+            continue
+        if len(inside) > 1 or entry.coefficient(inside[0]) != ONE or inside[0] in places:
+            return None
+        places[inside[0]] = place - (entry - Affine.of(inside[0]))
+    for index in statement.bound:
+        if index.size == ONE:
+            places.setdefault(index, Affine.of(0))
+    if len(places) != len(statement.bound):
+        return None
+    return places, equations
+
+
+def _one_to_one(
+    term: Term,
+    free: Sequence[Index],
+    windows: Mapping[Index, Affine],
+    equations: Sequence[Affine],
+) -> bool:
+    """Whether what a term sums over are the windows of an entry, each once."""
+    left = set(term.bound)
+    for index, entry in windows.items():
+        if index.size == ONE and entry == Affine.of(0):
+            continue
+        bare = entry.as_index
+        if bare is not None and bare in left and bare.size == index.size:
+            left.remove(bare)
+        elif entry.indices <= set(free) and not any(True for _ in entry.labels()):
+            # The entry of the array tells the window.
+            if not any(_tells(equation, index, windows) for equation in equations):
+                return False
+        else:
+            return False
+    return not left
+
+
+def _tells(equation: Affine, index: Index, windows: Mapping[Index, Affine]) -> bool:
+    others = [i for i in windows if i != index and equation.coefficient(i).terms]
+    return not others and equation.coefficient(index) in (ONE, -Dim.of(1))
