@@ -1,0 +1,82 @@
+"""Emitted NumPy code of layers that random programs found it wrong for, against the graph itself.
+
+Each is cut down to the line that matters; the comment says what the code once did.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from gradtool.numeric.reference import reference_for
+from gradtool.spec.load import load_text
+from tests.emit.numpy_oracle import run_locked, small_sets
+
+PROGRAMS = {
+    # 1 / exp(x) / 6 lost what it was divided by, when a sum began with it.
+    "divided": (
+        "{x: [1, 1, 2, 3]}",
+        "R = (x / exp(x)) + zeros((1, 1, 2, 3))\n  s = mean(R) + sum(mish(x))",
+    ),
+    # The winner of a maximum over sums of windows got the gradient of one of its summands.
+    "windows_summed": (
+        "{x: [2, N]}",
+        "P[j < 2, n < N] = sum(x[j, n + i - 1], over=[i < 2], outside=0)\n  s = max(P)",
+    ),
+    # A mask inside the maximum was forgotten where it decides.
+    "masked": (
+        "{A: [K, D, K], b: [D]}",
+        "y[j, i] = max(A[i, j, s] * (s >= j), over=[s])",
+    ),
+    # The winner of a reversed array was not turned back.
+    "reversed": (
+        "{x: [D]}",
+        "r = ((x - x.mean(keepdims=True)) / sqrt(x.var(keepdims=True) + 0.01))[::-1]\n  s = min(r)",
+    ),
+    # The winning mean of columns sent its gradient to the first row only.
+    "means": (
+        "{x: [N, D]}",
+        "e = abs(x).mean(axis=0, keepdims=True).min(axis=(0, 1), keepdims=True)\n"
+        "  s = -sum(silu(e)**2)",
+    ),
+    # A count of the windows over an entry was taken for the size of a window.
+    "counted": (
+        "{x: [4, C]}",
+        "s = sum(avg_pool2d(x * arange(C), size=(2, 3,)))",
+    ),
+    # 0 / 0 where a winner's row was divided by a row outside.
+    "divided_outside": (
+        "{U: [D, D]}",
+        "s = min(log(cumsum(U, axis=1)**2 + 0.5))",
+    ),
+    # X / X was written as the number 1, which no matrix can be multiplied with.
+    "ones": (
+        "{x: [1, N]}",
+        "P = softmax(x, axis=-2)\n  s = mean((P @ (P.T / P.T)) @ (x * P))",
+    ),
+    # A comparison of two constants is Python's, and has no methods of an array.
+    "constants": (
+        "{x: [H, C], z: [C, H]}",
+        "y = where(lam >= 0, x + x, z.sum())\n  s = sum(avg_pool2d(y, size=(2, 3,)), axis=0)",
+    ),
+    # An axis of size one stood in the rows that are added, but not in their places.
+    "size_one": (
+        "{x: [1, N]}",
+        "s = expand_dims(cholesky(x[::-1, ::2] @ x[::-1, ::2].T + eye(1)), 1)",
+    ),
+    # An array of one entry as a number.
+    "one_entry": (
+        "{x: [1, 1], h: [N, K]}",
+        "v = x * h\n  s = sum(h * mean(v, axis=(0, 1), keepdims=True))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_emitted_code_equals_the_graph(name: str) -> None:
+    inputs, lines = PROGRAMS[name]
+    constants = "constants: {lam: 1}\n" if "lam" in lines else ""
+    text = f"layer: found\ninputs: {inputs}\n{constants}forward: |\n  {lines}\n"
+    reference = reference_for(load_text(text, "found.yaml"))
+    for sizes in small_sets(reference)[:3]:
+        run_locked(reference, sizes)
