@@ -230,8 +230,8 @@ class Arrays:
             if index not in base.indices:
                 factors.append((base, exponent))
                 continue
-            if not isinstance(base, Access):
-                return None
+            if not isinstance(base, Access) or exponent < 0:
+                return None  # zeros between entries are nothing to divide by
             if entry in base.index:
                 moved = tuple(Affine.of(fresh) if e == entry else e for e in base.index)
                 if any(index in e.indices for e in moved):

@@ -158,8 +158,9 @@ def _placed(
     used = frozenset[Index]().union(*(e.indices for e in places.values()))
     # Indices of the index arrays, in the order of their axes; what is summed comes first.
     arrays = [*lifted, *(i for i in free if i in used)]
-    # An axis of size one occurs in no value: it comes by broadcasting.
-    plain = [i for i in free if i not in places and i not in used and i.size != ONE]
+    plain = [i for i in free if i not in places and i not in used]
+    if lifted:  # an axis of size one occurs in no value that is added row by row
+        plain = [i for i in plain if i.size != ONE]
     entries: list[Tree] = []
     advanced: list[int] = []
     for axis, index in enumerate(free):
