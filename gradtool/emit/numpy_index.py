@@ -96,7 +96,8 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
             module.define(own[out.name])
             before += _own(module, own[out.name].name, statement, inner, own)
     last = made[-1]
-    assert isinstance(last, Statement)
+    if not isinstance(last, Statement):
+        return [*before, *_own(module, name, last, inner, own)]
     final = _written_out(last, inner)
     final = replace(final, body=renamed(final.body, own))
     return [*before, *body_steps(module, name, final.free, final.body, final.reduce, final.bound)]
@@ -116,7 +117,13 @@ def _own(
     if isinstance(statement, Reshape):
         shape = Items(tuple(dim_tree(d) for d in statement.out.shape))
         operand = own.get(statement.operand.name, statement.operand).name
-        return [simple(module, name, call("reshape", Name(operand), shape))]
+        steps: list[Step] = []
+        if operand in inner:
+            value = inner[operand]
+            operand = module.fresh(_base(value.tree))
+            module.define(Tensor(operand, value.out.shape))
+            steps = _own(module, operand, value, inner, own)
+        return [*steps, simple(module, name, call("reshape", Name(operand), shape))]
     if isinstance(statement, Statement):
         whole = _written_out(statement, inner)
         body = renamed(whole.body, own)

@@ -217,6 +217,8 @@ class _Translation:
         if tree.op == "mul" and kinds == {"bool"}:
             return Call("logical_and", tuple(a for a, _ in pairs)), "bool"
         if tree.op == "sub" and pairs[0][0] == integer(1) and pairs[1][1] == "bool":
+            if self._plain(pairs[1][0]):
+                return Call("sub", (pairs[0][0], pairs[1][0])), "size"  # ~True is -2
             return call("logical_not", pairs[1][0]), "bool"
         if self.whole and "real" not in kinds:
             return Call(tree.op, tuple(a for a, _ in pairs)), "int"
@@ -230,6 +232,10 @@ class _Translation:
         return Call(tree.op, tuple(a for a, _ in pairs)), "bool"
 
     def logic(self, tree: Call) -> Typed:
+        if tree.op == "logical_not":
+            operand, _ = self.typed(tree.args[0])
+            if self._plain(operand):
+                return Call("sub", (integer(1), operand)), "size"  # ~True is -2
         return Call(tree.op, tuple(self.typed(a)[0] for a in tree.args)), "bool"
 
     def plus(self, tree: Call) -> Typed:
