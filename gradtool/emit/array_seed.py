@@ -46,6 +46,7 @@ def seeded(
             continue
         writes = []
         linear = False
+        carriers |= {part for part, whole in module.parts.items() if whole in carriers}
         for write in step.writes:
             tree = _scaled(write.value, carriers, seed, step.defines in cotangents)
             if tree is None:

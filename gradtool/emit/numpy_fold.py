@@ -182,5 +182,6 @@ def _at_place(
         entries.pop()
     name = module.fresh(f"{base.tensor.name.strip('_')}_part")
     module.define(Tensor(name, tuple(sizes)))
+    module.parts[name] = module.python(base.tensor.name)
     parts[name] = call("getitem", Name(module.python(base.tensor.name)), Items(tuple(entries)))
     return Access(module.tensor(name), tuple(kept))

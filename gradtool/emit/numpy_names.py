@@ -12,7 +12,7 @@ from gradtool.emit.numpy_words import Kind
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Tree, names
+from gradtool.ir.tree import Call, Tree, call, integer, names, rebuild
 from gradtool.ops.build import Operand, of_tensor
 from gradtool.spec.lines import LineReader
 
@@ -35,6 +35,7 @@ class ModuleNames:
         windows: names of arrays of overlapping windows, which have no memory of their own.
         made: arrays that index notation needs and array words do not say, by what they are.
         counters: the steps of loops, which are plain integers of Python.
+        parts: names of what an array is at one place of a window, with the array.
         selectors: names of winners of a maximum, with the statement that finds them.
     """
 
@@ -48,6 +49,7 @@ class ModuleNames:
         self.counters: set[str] = set()
         self.selectors: dict[str, Statement] = {}
         self.windows: set[str] = set()
+        self.parts: dict[str, str] = {}
         self.made: dict[Tree, str] = {}
         given = [Tensor(name, shape) for name, shape in derivation.upstream.values()]
         self.reader = LineReader(graph, given)
@@ -132,7 +134,7 @@ class ModuleNames:
         return self._spelled.get(name, name)
 
     def shape(self, tree: Tree) -> tuple[Dim, ...]:
-        return self.reader.shape(tree)
+        return self.reader.shape(_in_the_language(tree))
 
     def classes(self, labels: Tree) -> Dim | None:
         return self.reader.operand(labels).labels
@@ -147,6 +149,17 @@ class ModuleNames:
 
     def tensors(self, names: Iterable[str]) -> list[Tensor]:
         return [self.tensor(name) for name in names]
+
+
+def _in_the_language(tree: Tree) -> Tree:
+    """An expression with the words that only emitted code has as words of the spec language."""
+    new = rebuild(tree, _in_the_language)
+    match new:
+        case Call(op="contract", args=args):
+            return Call("einsum", args)
+        case Call(op="vecdot", args=(left, right)):
+            return Call("sum", (call("mul", left, right),), (("axis", integer(-1)),))
+    return tree if new == tree else new
 
 
 def _subtracted(dim: Dim) -> Iterator[str]:

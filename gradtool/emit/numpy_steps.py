@@ -89,7 +89,7 @@ def written(
         if write.raw:
             tree = write.value
         elif write.operator == "=" and not write.place:
-            whole = module.kind(spelled) == "int"
+            whole = module.kind(spelled) in ("int", "bool")  # as what later lines take it for
             tree = position_tree(write.value, module) if whole else numpy_tree(write.value, module)
         elif write.operator == "*=":
             tree = factor_tree(write.value, module)

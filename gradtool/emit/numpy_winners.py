@@ -35,7 +35,7 @@ def sends_to_winners(
     if solved is None:
         return False
     places, equations = solved
-    if not _one_to_one(term, free, windows, equations):
+    if not _one_to_one(term, free, windows, places, equations):
         return False
     equations = [e.substitute(windows) for e in equations]
     places = {index: e.substitute(windows) for index, e in places.items()}
@@ -43,11 +43,17 @@ def sends_to_winners(
     for index in statement.bound:
         number = number * index.size + places[index]
     limits: set[Affine] = set()
+    # An entry outside an array is 0: a factor that is read there says the limits, too.
+    read = {
+        (entry, size)
+        for base, exponent in term.factors if isinstance(base, Access) and exponent > 0
+        for entry, size in zip(base.index, base.tensor.shape, strict=True)
+    }  # fmt: skip
     for entry, size in [
         *((places[index], index.size) for index in statement.bound),
         *((entry, index.size) for index, entry in windows.items()),
     ]:
-        if not entry.within(size):
+        if not entry.within(size) and (entry, size) not in read:
             limits |= {entry, Affine.of(size - 1) - entry}
     wanted = {number - Affine.of(label), *(e for e in equations if e != Affine.of(0))}
     for base, exponent in term.factors:
@@ -99,23 +105,33 @@ def _one_to_one(
     term: Term,
     free: Sequence[Index],
     windows: Mapping[Index, Affine],
+    places: Mapping[Index, Affine],
     equations: Sequence[Affine],
 ) -> bool:
-    """Whether what a term sums over are the windows of an entry, each once."""
-    left = set(term.bound)
+    """Whether what a term sums over are the windows of an entry, each once.
+
+    A term may sum over windows or over places in a window, which tell each other.
+    """
+    back: dict[Index, Affine] = {}
     for index, entry in windows.items():
+        bare = entry.as_index
+        if bare is not None and bare in term.bound and bare.size == index.size:
+            back[bare] = Affine.of(index)
+    for index, entry in places.items():
+        bare = entry.substitute(windows).as_index
+        if bare is not None and bare in term.bound and bare.size == index.size:
+            back.setdefault(bare, entry)
+    if back.keys() != set(term.bound):
+        return False
+    for index, entry in windows.items():
+        if any(True for _ in entry.labels()):
+            return False
         if index.size == ONE and entry == Affine.of(0):
             continue
-        bare = entry.as_index
-        if bare is not None and bare in left and bare.size == index.size:
-            left.remove(bare)
-        elif entry.indices <= set(free) and not any(True for _ in entry.labels()):
-            # The entry of the array tells the window.
-            if not any(_tells(equation, index, windows) for equation in equations):
-                return False
-        else:
+        told = entry.indices <= set(free) and any(_tells(e, index, windows) for e in equations)
+        if not told and entry.substitute(back) != Affine.of(index):
             return False
-    return not left
+    return True
 
 
 def _tells(equation: Affine, index: Index, windows: Mapping[Index, Affine]) -> bool:

@@ -63,6 +63,38 @@ PROGRAMS = {
         "{x: [1, N]}",
         "s = expand_dims(cholesky(x[::-1, ::2] @ x[::-1, ::2].T + eye(1)), 1)",
     ),
+    # An upstream gradient of a loss came in twice where windows overlap.
+    "overlap_of_a_loss": (
+        "{x: [N + 1, 3, N], O: [N, N]}",
+        "M[n, s, i] = sum(x[i, s + j, n] * O[k, j], over=[j, k])\n  s = sum(M**2)",
+    ),
+    # The sum over the windows of an entry was taken for the sum over all windows.
+    "windows_divided": (
+        "{x: [2*N]}",
+        "h = sigmoid(logsumexp(windows(x, 3, stride=(2,)), axis=0))",
+    ),
+    # ~True is -2.
+    "negated_constant": (
+        "{u: [], t: [N]}",
+        "y = u * ((~(t < u)) | (lam < 0.3))",
+    ),
+    # A condition was an array of numbers where it was made, and of truth values where it was read.
+    "condition": (
+        "{V: [D, D]}",
+        "h = softplus(V.max(axis=1, keepdims=True))\n"
+        "  P = triu(gelu_tanh(h).sum(axis=0, keepdims=True)[None, :, :], 1)\n"
+        "  R = minimum(where((P > h) | (~(P >= -0.5)), h, 0) @ logsumexp(P), P)",
+    ),
+    # Reshaped values among lines in index notation.
+    "reshaped": (
+        "{I: [T, D, 1]}",
+        "Y = I[0]\n  h = I.ravel()\n  s = sum(Y**2) + sum(h**2)",
+    ),
+    # A label where one axis of size one is left.
+    "one_label": (
+        "{V: [1, B, 1, 2], y: {shape: [], index: 2}}",
+        "h = V[:, :, :, y]\n  s = sum(h**2)",
+    ),
     # An array of one entry as a number.
     "one_entry": (
         "{x: [1, 1], h: [N, K]}",
