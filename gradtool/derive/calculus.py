@@ -93,8 +93,10 @@ def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     whole = table.poly(body).replace(lambda e: e.is_Pow and not e.exp.is_number, split)
     flat = sympy.expand(sympy.cancel(sympy.together(whole)))
     if powers:
-        # Back together again: x**g / x has no value at zero.
-        flat = flat.xreplace({symbol: power for power, symbol in powers.items()})
+        # Back together again: x**g / x has no value at zero.  A power may hold others.
+        again = {symbol: power for power, symbol in powers.items()}
+        while not flat.free_symbols.isdisjoint(again):
+            flat = flat.xreplace(again)
         flat = sympy.powsimp(flat, combine="exp")
     return table.back(flat)
 

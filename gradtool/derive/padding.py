@@ -41,11 +41,31 @@ def shifted(factors: Product, slots: Slots) -> tuple[Product, Index, Index, Dim]
             continue
         if first.within(size):
             continue
+        if not any(e > 0 and _vanishes(unit, index) for unit, e in factors.factors):
+            continue  # a summand that does not move with the index is no zero outside
         local = Index(f"{index.name}~", size)
         values = {index: Affine.of(local) - start.const}
         moved = tuple((_substituted(unit, values), e) for unit, e in factors.factors)
         return Product(factors.coefficient, moved), index, local, start.const
     return None
+
+
+def _vanishes(unit: Unit, index: Index) -> bool:
+    """Whether a factor is zero where its entries along an index are outside their arrays."""
+    match unit:
+        case Access():
+            return index in unit.indices
+        case Contraction(term=term):
+            return any(
+                exponent > 0 and isinstance(base, Access) and index in base.indices
+                for base, exponent in term.factors
+            )
+        case Sum(products=products):
+            return all(
+                any(exponent > 0 and _vanishes(inner, index) for inner, exponent in part.factors)
+                for part in products
+            )
+    return False
 
 
 def padded(piece: Piece, index: Index, local: Index, start: Dim) -> Piece:
@@ -116,9 +136,9 @@ def _other(unit: Unit) -> frozenset[Index]:
 
 def _substituted(unit: Unit, values: Mapping[Index, Affine]) -> Unit:
     match unit:
-        case Contraction(term=term):
+        case Contraction(term=term, mean=mean):
             (moved,) = poly_of((term,)).substitute(values).terms
-            return Contraction(moved)
+            return Contraction(moved, mean=mean)
         case Sum(products=products):
             return Sum(tuple(_moved(p, values) for p in products))
         case Choice(condition=condition, yes=yes, no=no):

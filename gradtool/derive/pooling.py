@@ -179,7 +179,10 @@ def _unpooled(
     term: Term, spread: _Spread, chosen: Iverson, conditions: Sequence[Iverson]
 ) -> Piece | None:
     """Every window gets its entry at the place that a label names."""
-    (label,) = chosen.value.labels()
+    named = tuple(chosen.value.labels())
+    if len(named) != 1:
+        return None  # a maximum of maxima
+    (label,) = named
     windows = _label_windows(spread, label, chosen.value, conditions)
     layout = spread.layout
     if windows is None or layout is None:

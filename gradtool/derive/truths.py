@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from fractions import Fraction
 
-from gradtool.ir.tree import Call, Name, Number, Tree, call, integer, rebuild
+from gradtool.ir.tree import Call, Items, Name, Number, Tree, call, integer, rebuild
 from gradtool.ops.truth import deciding
 
 _COMPARING = frozenset(
@@ -31,7 +31,7 @@ def is_condition(tree: Tree, masks: Collection[str] = ()) -> bool:
 
 def with_numbers(tree: Tree, masks: Collection[str]) -> Tree:
     """The same formula, in which NumPy adds, negates and contracts numbers."""
-    if isinstance(tree, Call) and tree.op in ("indexed", "loop"):
+    if isinstance(tree, Call) and (_of_entries(tree) or tree.op == "loop"):
         return tree  # entries, one at a time: conditions count as 0 and 1 there
     new = rebuild(tree, lambda child: with_numbers(child, masks))
     if not isinstance(new, Call):
@@ -45,6 +45,14 @@ def with_numbers(tree: Tree, masks: Collection[str]) -> Tree:
             first, one, *others = new.args
             return Call(new.op, (first, as_number(one), *others), new.kwargs, new.span)
     return new
+
+
+def _of_entries(tree: Call) -> bool:
+    """Index notation: an index on the left or a sum over one; the line of a scalar may have none."""
+    if tree.op == "indexed":
+        left = tree.args[0]
+        return isinstance(left, Items) and bool(left.items)
+    return tree.keyword("over") is not None
 
 
 def as_number(tree: Tree) -> Tree:

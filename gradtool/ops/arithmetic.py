@@ -362,7 +362,7 @@ word("logical_or", "x y", examples=("Y = where((X > 0) | (Z > 0), X, Z)",))(
 def logical_not(build: Builder, call: Call, given: Arguments) -> Operand:
     """``~x`` of a condition."""
     x = _boolean(build, given["x"])
-    if not x.rank and not any(True for _ in accesses(x.at(()))):
+    if not x.rank and build.is_number(x.at(())):
         hint = "write the comparison the other way round"
         fail("~ of a comparison of numbers is -1 or -2 in Python, no truth value", call, hint)
     return Operand(x.shape, lambda e: UNIT - x.at(e), Call("logical_not", (x.tree,)), "bool")

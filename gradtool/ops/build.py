@@ -18,7 +18,7 @@ from gradtool.ir.graph import AnyStatement, MatrixFunction, Reduction, Reshape, 
 from gradtool.ir.index import Affine, Index, Kind, Label, Tensor
 from gradtool.ir.poly import Poly, Position, access, atom, number, size
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, replace_names
-from gradtool.ir.walk import with_tensor
+from gradtool.ir.walk import accesses, with_tensor
 from gradtool.ops.errors import OpError
 from gradtool.ops.truth import deciding
 
@@ -146,6 +146,16 @@ class Builder:
     def of_truths(self, trees: Sequence[Tree]) -> bool:
         """Whether all of some arguments, and at least one, are arrays of truth values."""
         return bool(trees) and all(self.operand(tree).of_truths for tree in trees)
+
+    def is_number(self, body: Poly) -> bool:
+        """Whether a value is computed from numbers, sizes and constants alone.
+
+        In Python it is then a plain number, and no array of NumPy.
+        """
+        made = {s.out.name: s for s in self.statements}
+        names = {a.tensor.name for a in accesses(body)}
+        found = [made.get(name) for name in names]
+        return all(isinstance(s, Statement) and self.is_number(s.body) for s in found)
 
     def _named(self, name: str, tree: Name) -> Operand:
         if name in self.scope:

@@ -15,7 +15,7 @@ def _each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
 
 def _padded(x: Any, pad: Sequence[int], fill: float = 0) -> Any:
     widths = [(0, 0)] * (x.ndim - len(pad)) + [(p, p) for p in pad]
-    return np.pad(x, widths, constant_values=fill)
+    return np.pad(1.0 * x, widths, constant_values=fill)
 
 
 def windows(

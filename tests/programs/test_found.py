@@ -247,6 +247,28 @@ PROGRAMS = {
         "q: [1, B]",
         "P = softmax(q, axis=0)\nv = conv2d(concatenate([q, P], axis=-1), q)\ny_ = np.sum(v)",
     ),
+    "a mean inside a product that is padded": found(
+        "A: [C, C, 3]",
+        "T = transpose(A, (2, 1, 0))\nY = (T - T.mean(axis=-1, keepdims=True))[1, :-1, :C]",
+        needs="C - 1",
+    ),
+    "a power in the exponent of a power": found(
+        "E: {shape: [K, C], domain: positive}", "Y = E\nZ = Y - Y**E"
+    ),
+    "a padded sum of which one part is the same everywhere": found(
+        "Z: [C, C]; V: [N, C]",
+        "v = V @ Z.T\nP = v[..., :-1]\nscale = np.mean(Z) * np.sum(v) * (P**2)",
+        needs="C - 1",
+    ),
+    "a maximum of maxima": found(
+        "b: [D, T]",
+        "P = max_pool2d(max_pool2d(b, size=(1, 2,), stride=1), size=2, stride=(1, 2,))",
+        needs="T - 2;D - 1",
+    ),
+    "a condition that is the gradient of a number": found(
+        "x: []; y: {shape: [], index: H}",
+        "h = onehot(y, H) - x\nF = diag(h)\na1 = F[arange(H), argmin(F, axis=1)][y]",
+    ),
 }
 
 
