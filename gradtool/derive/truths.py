@@ -48,7 +48,7 @@ def with_numbers(tree: Tree, masks: Collection[str]) -> Tree:
 
 
 def _of_entries(tree: Call) -> bool:
-    """Index notation: an index on the left or a sum over one; the line of a scalar may have none."""
+    """Index notation: an index on the left or a sum over one; a scalar's line may have none."""
     if tree.op == "indexed":
         left = tree.args[0]
         return isinstance(left, Items) and bool(left.items)
