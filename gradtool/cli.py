@@ -10,6 +10,7 @@ Exit codes: 0 clean, 1 findings, 2 usage or configuration, 3 a bug in gradtool, 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -557,6 +558,10 @@ def print_schema() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; the one place that handles errors."""
     terminal.prepare_streams()
+    # The arrays are small: threads of BLAS cost more to start than they save, and on a busy machine
+    # they wait for each other.
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     try:
         code = get_command(app).main(argv, prog_name="gradtool", standalone_mode=False)
         sys.stdout.flush()

@@ -7,13 +7,11 @@ from dataclasses import replace
 
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
-from gradtool.check.excused import as_guarded, as_single
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
-from gradtool.check.stepped import by_differences
 from gradtool.check.stress import Stress, under_stress
 from gradtool.ir.dims import Dim, shape_text
 
@@ -43,7 +41,10 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         outputs, guards = _without_guard(case, outputs, gradients)
         remarks += guards
         gradients = tuple(followed(case, gradient) for gradient in gradients)
-    if not outputs_guarded:  # else its own derivative is no more right than a difference of it
+    if not outputs_guarded and any(g.standing == "wrong" for g in gradients):
+        from gradtool.check.stepped import by_differences
+
+        # Beside a guard, its own derivative is no more right than a difference of it.
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
     remarks += [Remark("constant", text) for text in measured.refused]
@@ -104,6 +105,8 @@ def _compared(
     worst = _closest([o.worst for _, o in there if o.worst is not None])
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong:
+        from gradtool.check.excused import as_guarded, as_single  # right code does not wait for it
+
         single = as_single(case, role, name, [p for p, _ in wrong])
         guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
         if single or isinstance(guards, Remark):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.varied import Varied
+
+if TYPE_CHECKING:
+    from gradtool.check.varied import Varied
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,18 @@ class Case:
     measured: Measured
     drawn: tuple[Probe, ...]
     seed: int
-    varied: Varied
+    made: dict[str, Varied] = field(default_factory=dict)
+
+    @property
+    def varied(self) -> Varied:
+        """The same file with something changed, once for all that ask."""
+        from gradtool.check.varied import Varied  # not before something is wrong
+
+        if "varied" not in self.made:
+            self.made["varied"] = Varied(
+                self.reference, self.session, self.binding, self.measured, self.seed
+            )
+        return self.made["varied"]
 
     @property
     def read(self) -> Mapping[str, np.ndarray]:

@@ -19,7 +19,6 @@ from gradtool.check.reference import Reading, Reference
 from gradtool.check.result import Remark, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tolerance import rms
-from gradtool.check.varied import Varied
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
 _WIDER = 4.0
@@ -141,8 +140,7 @@ def _judge_one(
             binding=binding,
         )
         return Judgement(replace(verdict, called=binding.called(session.inventory)), (), binding)
-    varied = Varied(reference, session, binding, measured, seed)
-    case = Case(reference, session, binding, measured, tuple(drawn), seed, varied)
+    case = Case(reference, session, binding, measured, tuple(drawn), seed)
     verdict = decide(case, file, version)
     return Judgement(verdict, measured.points, binding)
 

@@ -102,6 +102,8 @@ def load(path: Path, options: Options) -> Loaded:
         if f"{folder}{os.sep}".startswith(tops):
             del sys.path_importer_cache[folder]
     install_numpy_aliases(tell)
+    if any("random" in cell.text for cell, _ in trees):
+        import numpy.random  # noqa: F401  # before its state is set: a function may import from it
     install_finders(texts, mine, tell)
     _provide(options.provide)
     module = _module(path, home, tell)

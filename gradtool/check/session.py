@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import Trouble
-from gradtool.check.rewrite import Change, Guard
 
 _TEXT = 500  # characters kept of any text that a worker sends
+
+if TYPE_CHECKING:
+    from gradtool.check.rewrite import Change
 
 
 class CheckTrouble(Exception):
@@ -158,18 +160,14 @@ class Session:
             raise
         return other
 
-    def guards(self) -> list[Guard]:
-        """The tiny numbers that the file adds where a zero would do harm.
+    def guards(self) -> list[object]:
+        """The tiny numbers that the file adds where a zero would do harm, as the worker tells.
 
         Raises:
             CheckTrouble: the worker is lost.
         """
         found = self._ask({"op": "guards"}, {}, 0).header.get("guards")
-        return (
-            [g for item in found or () if (g := _guard(item)) is not None]
-            if isinstance(found, list)
-            else []
-        )
+        return found if isinstance(found, list) else []
 
     def _plain(self) -> Asked:
         return Worker(self.file.parent, self.seconds)
@@ -301,13 +299,6 @@ def _value(described: object, array: np.ndarray | None) -> Value:
             sizes = tuple(size for size in shape if isinstance(size, int))
             return Value(clean(kind), clean(dtype), sizes, array, clean(detail))
     return Value("object", detail="a malformed answer")
-
-
-def _guard(item: object) -> Guard | None:
-    match item:
-        case [str(key), int(line), str(text), float() | int() | None as value]:
-            return Guard(key, line, clean(text), value)
-    return None
 
 
 def _trouble(header: Mapping[str, Any]) -> Trouble | None:

@@ -225,6 +225,20 @@ _listener: Tell = lambda _: None  # noqa: E731
 _installed = False
 
 
+_seed = 0
+
+
+def seeded(seed: int) -> None:
+    """Set NumPy's global random state, now or when `numpy.random` is first asked for.
+
+    NumPy imports it at its first use, which most layers never come to.
+    """
+    global _seed
+    _seed = seed
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(seed)
+
+
 def _tell(text: str) -> None:
     _listener(text)
 
@@ -245,7 +259,10 @@ def install_numpy_aliases(tell: Tell) -> None:
 
     def lookup(name: str) -> Any:
         if name not in NUMPY_ALIASES:
-            return original(name)
+            value = original(name)
+            if name == "random":
+                value.seed(_seed)
+            return value
         # Not kept as an attribute: the next file that uses it is told, too.
         _tell(f"np.{name} no longer exists in NumPy: read as {NUMPY_ALIASES[name]}")
         return eval(NUMPY_ALIASES[name], {"np": np})  # our own table

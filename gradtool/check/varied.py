@@ -19,7 +19,7 @@ from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.measure import Measured, Point, bind, measure
 from gradtool.check.reference import Reference
 from gradtool.check.rewrite import Change, Guard
-from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.session import CheckTrouble, Session, clean
 
 _MOST = 0.05  # of an array's scale: a guard or float32 moves it by less somewhere
 _TRIALS = 4
@@ -107,9 +107,10 @@ class Varied:
     def _found(self) -> list[Guard]:
         if self._guards is None:
             try:
-                self._guards = self.session.guards()
+                told = self.session.guards()
             except CheckTrouble:
-                self._guards = []
+                told = []
+            self._guards = [g for item in told if (g := _guard(item)) is not None]
         return self._guards
 
     def _is_right(self, change: Change, role: Role, name: str, wrong: Sequence[Point]) -> bool:
@@ -136,6 +137,13 @@ class Varied:
             if found.trouble is None:
                 self._runs[change] = {id(p.probe): p for p in found.points}
         return self._runs[change]
+
+
+def _guard(item: object) -> Guard | None:
+    match item:
+        case [str(key), int(line), str(text), float() | int() | None as value]:
+            return Guard(key, line, clean(text), value)
+    return None
 
 
 def outcomes_of(point: Point, role: Role) -> Mapping[str, Outcome]:

@@ -3,8 +3,10 @@
     python -m tests.benchmarks.startup
 
 It asks for `derive` without a cache against ``import sympy``, `derive` of a layer that is in the
-cache against ``import numpy``, and `--help` and `--version` against ``import typer``; the aims are
-at most 2x (every bundled layer 5x), 2x and 1.5x.  Nothing is asserted: the machine is not ours.
+cache against ``import numpy``, `check` of a file with its worker process against
+``import numpy, typer, rich.console``, and `--help` and `--version` against ``import typer``; the
+aims are at most 2x (every bundled layer 5x), 2x, 2x and 1.5x.  Nothing is asserted: the machine is
+not ours.
 
 `--runs 3 --specs affine,gelu` is a quick look; `--specs none` leaves the bundled layers out.
 """
@@ -42,6 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(_layers(here, names, chosen.spec_runs))
 
 
+_AFFINE = """
+import numpy as np
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0)
+"""
+_CONSOLE = "numpy, typer, rich.console"
+
+
 def _names(text: str) -> list[str]:
     if text == "none":
         return []
@@ -64,10 +77,15 @@ def _import(folder: Path, module: str) -> Command:
 
 def _commands(folder: Path, runs: int) -> str:
     cache = str(folder / "cache")
+    (folder / "layers.py").write_text(_AFFINE)
     commands = {
         "import sympy": _import(folder, "sympy"),
         "import numpy": _import(folder, "numpy"),
         "import typer": _import(folder, "typer"),
+        f"import {_CONSOLE}": _import(folder, _CONSOLE),
+        "check affine, warm": _gradtool(
+            folder, "check", "layers.py", "--spec", "affine", cache=str(folder / "plans")
+        ),
         "derive affine, cold": _gradtool(folder, "derive", "affine"),
         "derive affine, warm": _gradtool(folder, "derive", "affine", cache=cache),
         "derive batch_norm, warm": _gradtool(folder, "derive", "batch_norm", cache=cache),
@@ -80,13 +98,14 @@ def _commands(folder: Path, runs: int) -> str:
         ("derive affine, cold", "import sympy", "2x"),
         ("derive affine, warm", "import numpy", "2x"),
         ("derive batch_norm, warm", "import numpy", "2x"),
+        ("check affine, warm", f"import {_CONSOLE}", "2x"),
         ("--help", "import typer", "1.5x"),
         ("derive --help", "import typer", "1.5x"),
         ("--version", "import typer", "1.5x"),
     ]
     rows = [_row(name, costs[name], base, costs[base], aim) for name, base, aim in against]
     text = table(f"Whole processes, medians of {runs} runs in turns", _HEAD, rows)
-    layers = sum("warm" in name for name in commands)
+    layers = sum("derive" in name and "warm" in name for name in commands)
     if len(list(Path(cache).glob("*.json"))) != layers:  # gradtool's own source is in the key
         text += "NOT WARM: gradtool was edited meanwhile, or does not keep what it derives.\n"
     return text
