@@ -95,7 +95,7 @@ def run(
                 for step in steps(loop, known, setting):
                     for name, values_of in loops[id(loop)].items():
                         values_of.append(step[name])
-            made = _result(statement, loops[id(loop)][statement.source], known, setting)
+            made = result_of(statement, loops[id(loop)][statement.source], known, setting)
             known[statement.out.name] = _array(made)
         else:
             with at_line(statement.line):
@@ -136,7 +136,7 @@ def steps(loop: Loop, known: Mapping[str, Array], setting: Setting) -> Iterator[
         yield values
 
 
-def _result(
+def result_of(
     statement: Scan, values: list[Array], known: Mapping[str, Array], setting: Setting
 ) -> Array:
     """What becomes of the values of all steps."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradtool.check.causes.lines import surroundings
 from gradtool.check.causes.terms import numbers_at
-from gradtool.check.diagnose_edits import edits
+from gradtool.check.diagnose_edits import Edit, edits
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import named
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -23,10 +23,12 @@ from gradtool.emit.text import text
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Loop, Scan, Statement, operands
 from gradtool.ir.tree import Name, Tree, replace_names
-from gradtool.numeric.grid import Setting, run
+from gradtool.numeric.grid import Setting, positions, result_of, run, steps
 
 _MOST = 2500
+_DEAREST = 1.7  # a step is played through again for each
 _FIT = 1e-9
+_MOST_KEPT = 4000  # entries of the results of a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,12 @@ class _Turned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Possible:
-    """Other scans in place of those of the loop, with words and a price, whatever the file."""
+class _Edited:
+    """A line of the step with another body, whichever gradient is asked for."""
 
-    code: str
-    cost: float
-    what: str
-    scans: tuple[Scan, ...]
-    shown: str
-    key: str
+    place: int
+    statement: Statement
+    edit: Edit
 
 
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -58,13 +57,8 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if turned is None:
         return
     yield from _factor(evidence)
-    possible: list[_Possible] = evidence.derived.remembered(
-        "loops", evidence.name, lambda: list(_possible(evidence, turned))
-    )
-    for number, one in enumerate(possible):
-        predict = evidence.kept("loops", number, _player(evidence, turned, one.scans))
-        proof = f"your {evidence.label} is what comes out with {one.shown}" if one.shown else ""
-        yield Hypothesis(one.code, one.cost, one.what, predict, lambda p=proof: p, one.key)  # type: ignore[misc]
+    yield from _of_the_loop(evidence, turned)
+    yield from _of_a_step(evidence, turned)
 
 
 def _turned(evidence: Evidence) -> _Turned | None:
@@ -103,8 +97,7 @@ def _step(grain: Grain, loop: Loop) -> Grain:
     return Grain("step", tuple(statements), first, {}, shown)
 
 
-def _possible(evidence: Evidence, turned: _Turned) -> Iterator[_Possible]:
-    yield from _of_the_loop(evidence, turned)
+def _edits(turned: _Turned) -> Iterator[_Edited]:
     step, count = turned.step, 0
     around = surroundings(step)
     arriving = {part.name for part in turned.loop.sliced if part.source.name[:1] == "d"}
@@ -114,35 +107,140 @@ def _possible(evidence: Evidence, turned: _Turned) -> Iterator[_Possible]:
         upstream=frozenset(arriving),
         cotangents=around.cotangents | arriving | handed,
     )
-    for place in sorted(_leading(evidence, turned), reverse=True):
+    for place in range(len(step.statements) - 1, step.first - 1, -1):
         statement = step.statements[place]
         if not isinstance(statement, Statement) or statement.reduce != "sum":
             continue
-        name = statement.out.name
-        where = f", in {text(step.shown[name]) if name in step.shown else name} of every step"
         for edit in edits(statement, around):
+            if edit.cost > _DEAREST:
+                continue
             count += 1
             if count > _MOST:
                 return
-            body = replace(statement, body=edit.body)
-            lines = (*step.statements[:place], body, *step.statements[place + 1 :])
-            shown = written(step, edit.body, statement.free)
-            what = edit.what
-            lost = handed & _read(statement) - _read(body)
-            if edit.code == "missing-path" and lost:
-                what = "the gradient that comes from the step after is missing"
-            yield _Possible(
-                edit.code,
-                edit.cost + 0.05,
-                what + where,
-                _with_lines(turned, lines),
-                f"{text(Name(name))} = {shown}" if shown else "",
-                f"step {name}: {edit.code} {edit.body.key}",
-            )
+            yield _Edited(place, statement, edit)
 
 
-def _read(statement: Statement) -> frozenset[str]:
-    return operands(statement)
+def _of_a_step(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
+    assert evidence.derived is not None
+    name_of = turned.grain.name
+    every: list[_Edited] = evidence.derived.remembered(
+        f"edits of steps of {name_of}", "", lambda: list(_edits(turned))
+    )
+    films: dict[bytes, _Film] = evidence.derived.remembered(f"films of {name_of}", "", dict)
+    results: dict[tuple[int, bytes], Mapping[str, Array] | None] = evidence.derived.remembered(
+        f"runs of {name_of}", "", dict
+    )
+    handed = {c.name for c in turned.loop.carried}
+    leading = _leading(evidence, turned)
+    for number, one in enumerate(every):
+        if one.place not in leading:
+            continue
+        statement, edit = one.statement, one.edit
+        body = replace(statement, body=edit.body)
+        name = statement.out.name
+        what = edit.what
+        if edit.code == "missing-path" and handed & operands(statement) - operands(body):
+            what = "the gradient that comes from the step after is missing"
+        shown = text(turned.step.shown[name]) if name in turned.step.shown else name
+
+        def play(
+            seen: Seen, k: int = number, at: int = one.place, line: Statement = body
+        ) -> Array | None:
+            key = k, seen.key
+            if key not in results:
+                found = _played(evidence, turned, films, seen, at, line)
+                if sum(a.size for a in (found or {}).values()) > _MOST_KEPT:
+                    return _gradient(evidence, turned, seen, found)
+                results[key] = found
+            return _gradient(evidence, turned, seen, results[key])
+
+        def proof(line: Statement = body, owner: str = shown) -> str:
+            formula = written(turned.step, line.body, line.free)
+            label = evidence.label
+            return f"your {label} is what comes out with {owner} = {formula}" if formula else ""
+
+        yield Hypothesis(
+            edit.code,
+            edit.cost + 0.05,
+            f"{what}, in {shown} of every step",
+            play,
+            proof,
+            f"step {name}: {edit.code} {edit.body.key}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Film:
+    """What every step of the loop reads and computes before its gradients, at one point."""
+
+    known: Mapping[str, Array]
+    steps: tuple[tuple[int, Mapping[str, Array]], ...]
+
+
+def _film(turned: _Turned, known: Mapping[str, Array], setting: Setting) -> _Film:
+    own = {s.out.name for s in turned.step.statements[turned.step.first :]}
+    own |= {c.name for c in turned.loop.carried}
+    order = positions(turned.loop, setting)
+    taken = steps(turned.loop, known, setting)
+    return _Film(
+        known,
+        tuple(
+            (position, {n: v for n, v in values.items() if n not in own})
+            for position, values in zip(order, taken, strict=True)
+        ),
+    )
+
+
+def _played(
+    evidence: Evidence,
+    turned: _Turned,
+    films: dict[bytes, _Film],
+    seen: Seen,
+    place: int,
+    line: Statement,
+) -> Mapping[str, Array] | None:
+    """The results of the loop with one line of its steps changed."""
+    bench = evidence.bench(turned.grain, seen.number)
+    setting, loop, step = bench.setting, turned.loop, turned.step
+    if seen.key not in films:
+        films[seen.key] = _film(turned, bench.known, setting)
+    film = films[seen.key]
+    lines = list(step.statements[step.first :])
+    lines[place - step.first] = line
+    inputs = {t.name: t.shape for t in loop.body.inputs}
+    state = {
+        c.name: bench.known[c.initial.name]
+        if c.initial is not None
+        else np.zeros(tuple(setting.size(dim) for dim in inputs[c.name]))
+        for c in loop.carried
+        if c.name in inputs
+    }
+    values: dict[str, list[Array]] = {scan.source: [] for scan in turned.scans}
+    try:
+        for _, before in film.steps:
+            found = run(lines, {**before, **state}, setting)
+            state = {c.name: found[c.result] for c in loop.carried if c.name in inputs}
+            for source, kept in values.items():
+                kept.append(found[source])
+        return {
+            scan.out.name: np.asarray(result_of(scan, values[scan.source], bench.known, setting))
+            for scan in turned.scans
+        }
+    except (ValueError, IndexError, ZeroDivisionError, KeyError, UnsupportedError):
+        return None  # not defined at these sizes
+
+
+def _gradient(
+    evidence: Evidence, turned: _Turned, seen: Seen, outs: Mapping[str, Array] | None
+) -> Array | None:
+    """The gradient of the evidence from the results of the loop."""
+    if outs is None:
+        return None
+    tensor = turned.grain.gradients[evidence.name]
+    bench = evidence.bench(turned.grain, seen.number)
+    if tensor in outs:
+        return np.asarray(outs[tensor], dtype=float) * bench.factor
+    return bench.changed(tensor, values=outs, after=turned.grain.first)
 
 
 def _leading(evidence: Evidence, turned: _Turned) -> set[int]:
@@ -163,41 +261,33 @@ def _leading(evidence: Evidence, turned: _Turned) -> set[int]:
     return found
 
 
-def _with_lines(turned: _Turned, lines: tuple[object, ...]) -> tuple[Scan, ...]:
-    body = replace(turned.loop.body, statements=lines)  # type: ignore[arg-type]
-    loop = replace(turned.loop, body=body)
-    return tuple(replace(scan, loop=loop) for scan in turned.scans)
-
-
-def _of_the_loop(evidence: Evidence, turned: _Turned) -> Iterator[_Possible]:
+def _of_the_loop(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
     tensor = turned.grain.gradients[evidence.name]
     loop, label = turned.loop, evidence.label
 
-    def own(change: Callable[[Scan], Scan]) -> tuple[Scan, ...]:
-        return tuple(change(s) if s.out.name == tensor else s for s in turned.scans)
+    def told(code: str, cost: float, what: str, scans: tuple[Scan, ...], key: str) -> Hypothesis:
+        return Hypothesis(code, cost, what, _player(evidence, turned, scans), key=key)
+
+    if any(s.out.name == tensor and s.what == "sum" for s in turned.scans):
+        last = tuple(replace(s, what="last") if s.out.name == tensor else s for s in turned.scans)
+        text = "every step overwrites what the one before has left: = in place of +="
+        yield told("overwritten", 0.9, text, last, f"last {label}")
 
     def other(changed: Loop) -> tuple[Scan, ...]:
         return tuple(replace(scan, loop=changed) for scan in turned.scans)
 
-    if any(s.out.name == tensor and s.what == "sum" for s in turned.scans):
-        last = own(lambda scan: replace(scan, what="last"))
-        text = "every step overwrites what the one before has left: = in place of +="
-        yield _Possible("overwritten", 0.9, text, last, "", f"last {label}")
-    turning = replace(loop, backwards=not loop.backwards)
     text = "the loop runs over the steps in the order of the forward pass"
-    yield _Possible("step-order", 1.0, text, other(turning), "", "order of the steps")
-    shorter = loop.size - 1
+    turning = replace(loop, backwards=not loop.backwards)
+    yield told("step-order", 1.0, text, other(turning), "order of the steps")
     for first, word in ((loop.first, "last"), (loop.first + 1, "first")):
-        fewer = replace(loop, first=first, size=shorter)
+        fewer = replace(loop, first=first, size=loop.size - 1)
         text = f"the loop leaves out the {word} step"
-        yield _Possible("skipped", 1.1, text, other(fewer), "", f"without the {word} step")
+        yield told("skipped", 1.1, text, other(fewer), f"without the {word} step")
 
 
 def _player(
     evidence: Evidence, turned: _Turned, scans: tuple[Scan, ...]
 ) -> Callable[[Seen], Array | None]:
-    tensor = turned.grain.gradients[evidence.name]
-
     def predict(seen: Seen) -> Array | None:
         bench = evidence.bench(turned.grain, seen.number)
         known, setting = bench.known, bench.setting
@@ -208,10 +298,7 @@ def _player(
                 values = run(scans, known, setting)
         except (ValueError, IndexError, ZeroDivisionError, KeyError, UnsupportedError):
             return None  # not defined at these sizes
-        outs = {scan.out.name: np.asarray(values[scan.out.name]) for scan in scans}
-        if tensor in outs:
-            return np.asarray(outs[tensor], dtype=float) * bench.factor
-        return bench.changed(tensor, values=outs, after=turned.grain.first)
+        return _gradient(evidence, turned, seen, {s.out.name: values[s.out.name] for s in scans})
 
     return predict
 
