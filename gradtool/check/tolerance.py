@@ -24,12 +24,14 @@ _UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
 _MORE_SHAKES = range(_SHAKES, 10)  # on doubt: two parts of an entry may move against each other
+_WIDER = 4.0  # times the spacing of a shorter type: what lies that close to a kink may cross it
 _CHEAP = 1_000_000  # scalar operations of a reference that is evaluated more often on doubt
 _FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
 _PER_ROOT = 0.5  # a long sum, added up one by one: a random walk
 _PER_TERM = 0.25  # equal terms, added up one by one: they round the same way each time
 _SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself was looked at
 _TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
+_FAR, _BEYOND = 1e-8, 1e3  # of the values, and times the median: no rounding moves that far
 _FLOOR = 32.0  # units in the last place of a typical entry
 _ZERO = 4.0  # for a gradient that is zero: units of the largest upstream gradient
 
@@ -112,8 +114,14 @@ class Expected:
             )
         return self._made[dtype]
 
-    def careful(self) -> Bounded:
-        """With more digits, and bounds that allow for the inaccuracy of the formulas themselves."""
+    def careful(self, dtype: str = "") -> Bounded:
+        """With more digits, and bounds that allow for the inaccuracy of the formulas themselves.
+
+        With `dtype` for code that works in that shorter type: what it rounds may lie on either
+        side of a kink, and what depends on that is not held against it; the rest is.
+        """
+        if dtype:
+            return self._either_side(dtype)
         if "careful" not in self._made:
             longer = self._in(_LONGER) if _LONGER else None
             right: Pair = longer or (self.outputs, self.gradients)
@@ -128,6 +136,24 @@ class Expected:
                 )
             self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work, self._long)
         return self._made["careful"]
+
+    def _either_side(self, dtype: str) -> Bounded:
+        key = f"careful {dtype}"
+        if key not in self._made:
+            near = self.single(dtype)
+            eps = unit(dtype)
+            right = self.outputs, self.gradients
+            most = _most(right, self._shaken(_WIDER * eps, _MORE_SHAKES))
+            moves = [{n: m / _WIDER for n, m in found.items()} for found in most]
+            far = _bounded(
+                right, (moves[0], moves[1]), self.upstream, eps, self.work, self._long, _SINGLE
+            )
+            self._made[key] = Bounded(
+                *right,
+                {n: np.maximum(b, far.output_bounds[n]) for n, b in near.output_bounds.items()},
+                {n: np.maximum(b, far.gradient_bounds[n]) for n, b in near.gradient_bounds.items()},
+            )
+        return self._made[key]
 
     @property
     def _long(self) -> float:
@@ -158,7 +184,7 @@ class Target(Protocol):
 
     def single(self, dtype: str = "float32") -> Bounded: ...
 
-    def careful(self) -> Bounded: ...
+    def careful(self, dtype: str = "") -> Bounded: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +199,8 @@ class Fixed:
         bounds = {name: bound * by for name, bound in self.double.gradient_bounds.items()}
         return Bounded({}, self.double.gradients, {}, bounds)
 
-    def careful(self) -> Bounded:
-        return self.double
+    def careful(self, dtype: str = "") -> Bounded:
+        return self.single(dtype) if dtype else self.double
 
 
 def expected(
@@ -273,8 +299,17 @@ def _bound(
     factor = (
         share * _FACTOR + _PER_ROOT * float(np.sqrt(work / max(value.size, 1))) + _PER_TERM * terms
     )
-    bound: np.ndarray = factor * np.maximum(most, _TYPICAL * rms(most)) + floor
+    bound: np.ndarray = factor * np.maximum(most, _TYPICAL * _typical(most, value)) + floor
     return bound
+
+
+def _typical(most: np.ndarray, value: np.ndarray) -> float:
+    """A typical move, of those entries that no kink moves by all they are."""
+    usual = rms(most)
+    if usual <= _FAR * rms(value):
+        return usual
+    moved = most[most > 0]
+    return rms(moved[moved <= _BEYOND * float(np.median(moved))]) if moved.size else usual
 
 
 def rms(value: np.ndarray) -> float:
