@@ -76,7 +76,7 @@ def faulty(name: str) -> tuple[Mutant, ...]:
         for other, its in zip(kept, results, strict=True):
             if mine is not None and its is not None and oracle.same(mine, its, found.points):
                 codes |= other.accepted
-        if mine is not None and oracle.is_zero(mine, found.points):
+        if mine and oracle.is_zero(mine, found.points):
             codes |= {"zero"}
         accepted.append(replace(one, accepted=codes))
     return tuple(accepted)

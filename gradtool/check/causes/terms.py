@@ -211,6 +211,8 @@ def _told(
     kept = [t for t, f in zip(terms, factors, strict=True) if f.text == "1"]
     if texts == {"0"} and all(is_spread(term, kept) for term, _ in changed):
         return "missing-factor", 0.9 + 0.3 * (len(changed) - 1), "a factor in brackets is missing"
+    if texts == {"0"} and len(changed) == 1 and any(is_spread(t, (changed[0][0],)) for t in kept):
+        return "missing-term", 0.9, "a term in brackets is missing"
     if texts == {"0"}:
         many = "a path is" if len(changed) == 1 else f"{len(changed)} paths are"
         return "missing-path", 0.9 + 0.3 * (len(changed) - 1), f"{many} missing"
