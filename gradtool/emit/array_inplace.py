@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterable
 
 from gradtool.emit.array_forms import Form, NotBroadcast, broadcast
 from gradtool.emit.array_text import Made, Operator, Writer
-from gradtool.emit.numpy_steps import Write
+from gradtool.emit.numpy_steps import Write, is_new
+from gradtool.emit.numpy_words import numpy_tree
 from gradtool.ir.tree import Call, Name, Number, Tree, call, children, names
 from gradtool.ops.scalar import FUNCTIONS
 
@@ -54,6 +55,8 @@ def in_place(writer: Writer, name: str, form: Form, inexact: Collection[str]) ->
         return None
     if any(name in names(part.tree) for _, part in rest):
         return None
+    if not is_new(numpy_tree(tree, writer.module)):
+        return None  # a view, once it is in NumPy's words
     return [Write(tree), *updates(rest)]
 
 

@@ -61,7 +61,7 @@ class Arrays:
         made: set[str] = set()
 
         def entry(base: Atom, fill: int) -> Poly | None:
-            if not isinstance(base, Access) or base.tensor.name in made:
+            if not isinstance(base, Access) or not base.index or base.tensor.name in made:
                 return None
             found = self._gathered(base, fill)
             made.update(access.tensor.name for access in accesses(found))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
-from gradtool.emit.numpy_index import statement_steps
+from gradtool.emit.numpy_index import line_steps, statement_steps
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, simple
 from gradtool.ir.errors import UnsupportedError
@@ -53,8 +53,9 @@ class ClosedLines:
         """
         closed = {s.out.name: s for s in self.derivation.closed.statements}
         cotangent = self.derivation.cotangents.of[line.of]
-        statement = closed[cotangent.name]
-        assert isinstance(statement, Statement)
+        statement = closed.get(cotangent.name)
+        if not isinstance(statement, Statement):  # it was printed from another one
+            return line_steps(self.module, line.name, line.tree)
         defined = self.cotangents
         before: list[Step] = []
         known: dict[str, str] = {}

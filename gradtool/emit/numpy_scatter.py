@@ -144,8 +144,15 @@ def _determined(
             place = (base.value - Affine.of(index) * slope) * -slope
             if index in place.indices or not place.within(index.size):
                 continue
+            if not all(_inside(label) for label in place.labels()):
+                continue
             return index, place, base
     return None
+
+
+def _inside(label: Label) -> bool:
+    """Whether a label is read inside its array, wherever the indices are."""
+    return all(e.within(d) for e, d in zip(label.index, label.tensor.shape, strict=True))
 
 
 def _placed(
