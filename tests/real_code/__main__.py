@@ -49,10 +49,13 @@ from tests.real_code.manifest import Case, Manifest, load, own
 _SECONDS = 60.0  # importing a framework on a busy machine takes its time
 
 
+UNAVAILABLE = "unavailable"  # the code needs a module that is not installed here
+
+
 def outcome(verdict: Verdict) -> str:
     """gradtool's answer in the words of the list."""
     if verdict.trouble is not None:
-        return "crash"
+        return UNAVAILABLE if "AbsentModuleUsed" in verdict.trouble.message else "crash"
     if verdict.verdict == "pass":
         codes = {remark.code for remark in verdict.remarks}
         return next((f"right-{code}" for code in ("scale", "shape") if code in codes), "right")
@@ -176,6 +179,8 @@ def _tell(result: Mapping[str, Any]) -> None:
 def summary(results: list[dict[str, Any]], absent: Mapping[str, int], manifest: Manifest) -> str:
     """Agreement by kind, what was said of each verdict, and the disagreements by name."""
     lines = []
+    unknown = [r for r in results if r["said"] == UNAVAILABLE]
+    results = [r for r in results if r["said"] != UNAVAILABLE]
     wrong = [r for r in results if not r["agrees"]]
     lines += [f"disagrees: {_name(r)}: expected {r['verdict']}, said {r['said']}" for r in wrong]
     lines += [f"disputed: {_name(r)}: {r['disputed']}" for r in results if r["disputed"]]
@@ -191,6 +196,8 @@ def summary(results: list[dict[str, Any]], absent: Mapping[str, int], manifest: 
     share = agree / len(results) if results else 0.0
     where = len({r["repository"] for r in results})
     lines.append(f"{agree} of {len(results)} cases in {where} repositories agree: {share:.1%}")
+    if unknown:
+        lines.append(f"{len(unknown)} cases need a module that is not installed here")
     if absent:
         lines.append(f"{sum(absent.values())} cases in {len(absent)} repositories are not there")
     return "\n".join(lines)
