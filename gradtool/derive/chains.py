@@ -15,8 +15,12 @@ Signed = tuple[Tree, bool]
 
 
 def factors_of(tree: Tree) -> tuple[Tree, ...]:
-    """The factors of a product of matrices, from left to right; one for anything else."""
-    if isinstance(tree, Call) and tree.op == "matmul":
+    """The factors of a product of matrices, from left to right; one for anything else.
+
+    A stack of matrices times a vector, which is marked, is no link of a chain: ``(S @ v) @ w`` is
+    not ``S @ (v @ w)``.
+    """
+    if isinstance(tree, Call) and tree.op == "matmul" and not tree.method:
         return (*factors_of(tree.args[0]), *factors_of(tree.args[1]))
     return (tree,)
 

@@ -456,7 +456,7 @@ class _Grid:
                 for e, length in zip(label.index, array.shape, strict=True)
             ]
             part = array[tuple(entries)] if entries else array.reshape(self.ones)
-            total = total + self.setting.size(coefficient) * part.astype(np.int64)
+            total = total + self.setting.size(coefficient) * np.asarray(part).astype(np.int64)
         return total
 
 

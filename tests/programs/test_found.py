@@ -269,6 +269,16 @@ PROGRAMS = {
         "x: []; y: {shape: [], index: H}",
         "h = onehot(y, H) - x\nF = diag(h)\na1 = F[arange(H), argmin(F, axis=1)][y]",
     ),
+    "a stack times a vector times a vector": found(
+        "x: [K]; Y: [M]",
+        "h[j, i, k] = Y[i] * tanh(x[k]) * tanh(x[j])",
+        "h = np.tanh(x)[:, None, None] * Y[:, None] * np.tanh(x)",
+    ),
+    "one label of a step": found(
+        "h0: [N, K]; y: {shape: [N, T], index: K}",
+        "H = zeros((T,))\nfor t in range(T):\n    y0_t = y[:, t]\n"
+        "    H[t] = (h0 - h0.mean(axis=0, keepdims=True))[arange(N), y0_t][N - 1]",
+    ),
 }
 
 
