@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from gradtool.derive.reverse import Cotangents, cotangent_name, is_joined, rever
 from gradtool.derive.sharing import shared_values
 from gradtool.derive.solving import solving
 from gradtool.derive.tidy import tidied
-from gradtool.derive.truths import with_numbers
+from gradtool.derive.truths import is_condition, with_numbers
 from gradtool.derive.width import LINE, width_of
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Reshape, Statement
@@ -149,7 +149,7 @@ def written_lines(
     lines = tidied(lines, found.graph)
     lines = shared_values(lines, found.graph)
     masks = {name for name, tensor in found.graph.tensors.items() if tensor.kind == "bool"}
-    lines = [replace(line, tree=with_numbers(line.tree, masks)) for line in lines]
+    lines = list(_of_numbers(lines, masks))
     hiding = found.graph.tensors.keys() | {line.name for line in lines}
     lines = [replace(line, tree=_prefixed(line.tree, hiding)) for line in lines]
     order = {name: k for k, name in enumerate(targets)}
@@ -158,6 +158,15 @@ def written_lines(
     )
     others = [line for line in lines if line.role != "gradient"]
     return _sorted(others, gradients)
+
+
+def _of_numbers(lines: Iterable[Line], masks: set[str]) -> Iterator[Line]:
+    """Lines in which NumPy computes with numbers; `masks` are the names of truth values so far."""
+    for line in lines:
+        tree = with_numbers(line.tree, masks)
+        if is_condition(tree, masks):
+            masks.add(line.name)
+        yield replace(line, tree=tree)
 
 
 def _wished(

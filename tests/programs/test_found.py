@@ -279,6 +279,10 @@ PROGRAMS = {
         "H = zeros((T,))\nfor t in range(T):\n    y0_t = y[:, t]\n"
         "    H[t] = (h0 - h0.mean(axis=0, keepdims=True))[arange(N), y0_t][N - 1]",
     ),
+    "a shared condition that is contracted with another": found(
+        "q: [1, 1, N + 1, N]",
+        "h = concatenate([maximum(0, q), q], axis=1)\nP = np.sum(where(h >= q, q, h))",
+    ),
 }
 
 
