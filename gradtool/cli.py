@@ -375,6 +375,12 @@ def lint(
             show_default=False,
         ),
     ] = None,
+    executor: Annotated[
+        str, typer.Option(metavar="WHERE", help="local, or dask: an existing, trusted cluster.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of the cluster's scheduler.")
+    ] = None,
 ) -> int:
     """Grade a course, or check changed files, without trusting any of them.
 
@@ -386,6 +392,7 @@ def lint(
       gradtool lint submissions/ --assignment hw1.yaml --output csv=grades.csv
       gradtool lint src/layers.py --spec affine --spec batch_norm
       gradtool lint submissions/ --assignment hw1.yaml --shard 1/4 --results part1.jsonl
+      gradtool lint submissions/ --assignment hw1.yaml --executor dask --scheduler tcp://host:8786
     """
     from gradtool.report import lint_command
 
@@ -408,6 +415,8 @@ def lint(
             shard=shard,
             require_sandbox=require_sandbox,
             hide_expected=hide_expected,
+            executor=executor,
+            scheduler=scheduler,
         ),
         sys.stdout,
     )

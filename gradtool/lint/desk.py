@@ -151,7 +151,8 @@ class Desk:
             if self._ahead is not None and self._ahead.rushed:
                 # Lost on the way through a script: what counts is how it answers one by one.
                 judgement, found = self._again(question, reference, self._clock)
-            judgement = self._placed(self._causes.told(question.name, reference, judgement))
+            # The worker is asked first: its clock goes on while the judge looks for causes.
+            judgement = self._causes.told(question.name, reference, self._placed(judgement))
         except (CheckTrouble, BindingProblem) as problem:
             trouble = (
                 problem.trouble

@@ -17,6 +17,7 @@ from gradtool.lint.desk import Desk, Judged, Loading, loading_of
 from gradtool.lint.findings import findings
 from gradtool.lint.foresight import Foresight
 from gradtool.lint.isolation.zygote import Zygote
+from gradtool.lint.parcel import Parcel, unpacked
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rooms import Rooms
 from gradtool.lint.rules import RULES
@@ -53,17 +54,21 @@ class Case:
         key: of its content, the assignment and the version.
     """
 
-    def __init__(self, submission: Submission, bench: Bench, rooms: Rooms) -> None:
+    def __init__(
+        self, submission: Submission, key: str, rooms: Rooms, parcel: Parcel | None = None
+    ) -> None:
+        """`key` is that of a bench; `parcel` what was copied elsewhere, else it is copied now."""
         self._submission = submission
-        self._bench = bench
         self._stack = ExitStack()
         self._room, folder = self._stack.enter_context(rooms.one())
         try:
-            self.staged: Staged = stage(submission, folder)
+            self.staged: Staged = (
+                stage(submission, folder) if parcel is None else unpacked(parcel, folder)
+            )
         except BaseException:
             self._stack.close()
             raise
-        text = f"{bench.key} {self.staged.digest}"
+        text = f"{key} {self.staged.digest}"
         self.key = hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def __enter__(self) -> Case:
@@ -72,10 +77,9 @@ class Case:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def grade(self) -> Graded:
+    def grade(self, bench: Bench) -> Graded:
         """Ask every question; never raises for what is in the submission."""
         started = time.monotonic()
-        bench = self._bench
         chosen: dict[tuple[str, Loading], list[Question]] = {}
         answers: dict[str, Answer] = {}
         for question in bench.assignment.questions:
@@ -85,7 +89,7 @@ class Case:
                 loading = loading_of(reference, question, bench.assignment)
                 chosen.setdefault((file, loading), []).append(question)
             else:
-                answers[question.name] = self._without_file(question, problem)
+                answers[question.name] = self._without_file(bench, question, problem)
         cpu, peak = 0.0, 0
         for (file, loading), questions in chosen.items():
             desk = Desk(
@@ -107,23 +111,25 @@ class Case:
                     before = time.monotonic()
                     judged = desk.ask(question, bench.references[question.name])
                     seconds = round(time.monotonic() - before, 4)
-                    answers[question.name] = self._answer(question, file, judged, seconds)
+                    answers[question.name] = self._answer(bench, question, file, judged, seconds)
             cpu, peak = cpu + desk.cpu_seconds, max(peak, desk.peak_bytes)
         ordered = tuple(answers[question.name] for question in bench.assignment.questions)
         seconds = round(time.monotonic() - started, 4)
         return Graded(self._submission.name, self.key, ordered, seconds, round(cpu, 4), peak)
 
-    def _without_file(self, question: Question, problem: str) -> Answer:
+    def _without_file(self, bench: Bench, question: Question, problem: str) -> Answer:
         expected = " or ".join(question.files)
         if problem:
             finding = Finding("GT102", problem)
         else:
             finding = Finding("GT101", f"expected a file {expected}, found none")
-        shares = parts(question, self._gradients(question), None)
+        shares = parts(question, self._gradients(bench, question), None)
         of = float(question.points)
         return Answer(question.name, "", False, 0.0, of, shares, (finding,), None)
 
-    def _answer(self, question: Question, file: str, judged: Judged, seconds: float) -> Answer:
+    def _answer(
+        self, bench: Bench, question: Question, file: str, judged: Judged, seconds: float
+    ) -> Answer:
         verdict = judged.judgement.verdict
         told = findings(verdict, judged.end)
         if any(finding.code == "GT402" for finding in judged.means):
@@ -131,7 +137,7 @@ class Case:
         found = (*judged.means, *told)
         forbidden = any(finding.code in _FORBIDDEN for finding in judged.means)
         passed = verdict.verdict == "pass" and not forbidden
-        shares = parts(question, self._gradients(question), None if forbidden else verdict)
+        shares = parts(question, self._gradients(bench, question), None if forbidden else verdict)
         if not passed and not any(RULES[finding.code].level == "error" for finding in found):
             found = (*found, Finding("GT204", "could not be decided"))
         return Answer(
@@ -146,9 +152,9 @@ class Case:
             seconds,
         )
 
-    def _gradients(self, question: Question) -> list[str]:
+    def _gradients(self, bench: Bench, question: Question) -> list[str]:
         """The variables whose gradient the question asks for."""
-        spec = self._bench.references[question.name].spec
+        spec = bench.references[question.name].spec
         wanted = spec.check.gradients if spec.check else None
         return [
             v.name

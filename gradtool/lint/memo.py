@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from math import prod
 from typing import Any
 
@@ -43,6 +44,7 @@ class Remembering:
             ValueError: the layer has no such sizes, or cannot be evaluated with them.
         """
         self._inner = reference
+        self._more = tuple(more)
         self._settings = *reference.settings(), *(_setting(reference, sizes) for sizes in more)
         self._kept: dict[bytes, tuple[Arrays, Arrays]] = {}
         self._bytes = 0
@@ -53,6 +55,13 @@ class Remembering:
         self.outputs = reference.outputs
         self.output_shapes: Mapping[str, tuple[Dim, ...]] = reference.output_shapes
         self.constants = reference.constants
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """On another machine it begins with nothing to remember."""
+        inner = self._inner
+        if is_dataclass(inner) and not isinstance(inner, type):
+            inner = replace(inner)  # without what it has worked out meanwhile
+        return Remembering, (inner, self._more)
 
     @property
     def graph(self) -> object:

@@ -41,12 +41,12 @@ def grade_all(
     lock = threading.Lock()
 
     def one(submission: Submission) -> Done:
-        with Case(submission, bench, rooms) as case:
+        with Case(submission, bench.key, rooms) as case:
             with lock:
                 known = store.find(submission.name, case.key)
             if known is not None:
                 return Done(known, True)
-            graded = case.grade()
+            graded = case.grade(bench)
         with lock:
             store.add(graded)
         return Done(graded, False)

@@ -6,16 +6,18 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from gradtool import __version__
-from gradtool.check.reference import Reference
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.choice import Choice, is_clean, parse_codes
+from gradtool.lint.cluster import Cluster, Order
 from gradtool.lint.credit import unknown_shares
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
@@ -36,6 +38,7 @@ from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
 _CLEAN, _FINDINGS = 0, 1
+_EXECUTORS = ("local", "dask")
 _TEXT = "text"
 
 
@@ -47,6 +50,7 @@ class Request:
         single: a folder is one submission, not a folder of them.
         form: what goes to stdout; `outputs` are format and file of further reports.
         require_sandbox: None to decide by the environment.
+        executor: "local", or "dask" with the address of a `scheduler`.
         hide_expected: None to do as the assignment says.
     """
 
@@ -67,6 +71,8 @@ class Request:
     shard: str | None = None
     require_sandbox: bool | None = None
     hide_expected: bool | None = None
+    executor: str = "local"
+    scheduler: str | None = None
 
 
 def run(request: Request, out: TextIO) -> int:
@@ -98,13 +104,18 @@ def run(request: Request, out: TextIO) -> int:
         preload=("gradtool.lint.serve",),
         warm=sys.platform == "linux",
     )
-    with Zygote(setup) as zygote:
-        require = _require(request, settings)
+    require = _require(request, settings)
+    with ExitStack() as stack:
+        zygote, cluster = None, _cluster(request, setup, assignment, require)
+        if cluster is None:
+            zygote = stack.enter_context(Zygote(setup))
+            start: Callable[[], Sandbox] = partial(_start, zygote, assignment, require)
+        else:
+            start = stack.enter_context(cluster).start
         with ThreadPoolExecutor(1) as other:  # the zygote imports NumPy while specs are derived
-            starting = other.submit(_start, zygote, assignment, require)
+            starting = other.submit(start)
             references, texts = _references(assignment, folder)
-            starting.result()
-        sandbox = Sandbox(zygote.layers_active, unguarded(zygote.layers_active))
+            sandbox = starting.result()
         if sandbox.missing:
             _warn(sandbox)
         asked = () if request.seed is None else (str(request.seed),)
@@ -124,13 +135,19 @@ def run(request: Request, out: TextIO) -> int:
             shard=shard,
             total=len(found),
         )
-        bench = Bench(zygote, assignment, references, seed, __version__, key)
         place = _results(request, heading)
         with (
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
         ):
-            for done in grade_all(mine, bench, store, at_once):
+            if zygote is not None:
+                bench = Bench(zygote, assignment, references, seed, __version__, key)
+                every = grade_all(mine, bench, store, at_once)
+            else:
+                assert cluster is not None
+                order = Order(assignment, references, setup, seed, key, require)
+                every = cluster.grade_all(mine, order, store)
+            for done in every:
                 shown.step(done.graded.name, done.graded.passed)
     in_folder = len(request.paths) == 1 and assignment.text and not request.single
     top = _top(request.paths[0]) if in_folder else ""
@@ -246,9 +263,9 @@ def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Sub
 
 def _references(
     assignment: Assignment, folder: Path
-) -> tuple[dict[str, Reference], tuple[str, ...]]:
+) -> tuple[dict[str, Remembering], tuple[str, ...]]:
     """The reference of each question, and the texts of all specs that took part."""
-    references: dict[str, Reference] = {}
+    references: dict[str, Remembering] = {}
     texts: list[str] = []
     problems: list[Problem] = []
     for question in assignment.questions:
@@ -282,7 +299,26 @@ def _references(
     return references, tuple(texts)
 
 
-def _start(zygote: Zygote, assignment: Assignment, require: bool) -> None:
+def _cluster(
+    request: Request, setup: Setup, assignment: Assignment, require: bool
+) -> Cluster | None:
+    """The cluster that was asked for."""
+    if request.executor not in _EXECUTORS:
+        hint = did_you_mean(request.executor, _EXECUTORS)
+        raise UsageError(f"there is no executor '{request.executor}'", hint)
+    if request.executor == "local":
+        if request.scheduler is not None:
+            raise UsageError("--scheduler is for --executor dask")
+        return None
+    if request.scheduler is None:
+        raise UsageError(
+            "--executor dask needs the address of a scheduler",
+            "for example: --scheduler tcp://127.0.0.1:8786",
+        )
+    return Cluster(request.scheduler, setup, assignment, require)
+
+
+def _start(zygote: Zygote, assignment: Assignment, require: bool) -> Sandbox:
     try:
         zygote.start(assignment.limits, require)
     except SandboxUnavailable as error:
@@ -293,6 +329,7 @@ def _start(zygote: Zygote, assignment: Assignment, require: bool) -> None:
         ) from None
     except ZygoteGone as error:
         raise UsageError(f"no worker could be started: {error}") from None
+    return Sandbox(zygote.layers_active, unguarded(zygote.layers_active))
 
 
 def _require(request: Request, settings: Settings) -> bool:

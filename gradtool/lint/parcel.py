@@ -1,0 +1,42 @@
+"""A submission on its way to another machine: what was copied of it, as plain bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradtool.lint.submissions import Refused, Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A private copy of a submission, without a folder.
+
+    Attributes:
+        files: relative names, as bytes (a name need not be text), and contents.
+        alone, refused, digest: as in `Staged`.
+    """
+
+    files: tuple[tuple[bytes, bytes], ...]
+    alone: bool
+    refused: tuple[Refused, ...]
+    digest: str
+
+
+def packed(staged: Staged) -> Parcel:
+    """The content of a private folder."""
+    files = tuple((os.fsencode(n), (staged.folder / n).read_bytes()) for n in staged.files)
+    return Parcel(files, staged.alone, staged.refused, staged.digest)
+
+
+def unpacked(parcel: Parcel, target: Path) -> Staged:
+    """The same in `target`, an empty private folder."""
+    names = []
+    for name, content in parcel.files:
+        relative = os.fsdecode(name)
+        place = target / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        names.append(relative)
+    return Staged(target, parcel.alone, tuple(names), parcel.refused, parcel.digest)
