@@ -13,6 +13,7 @@ from gradtool.emit.numpy_fold import Fold, folded
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
 from gradtool.emit.numpy_steps import Step, Write, assign, owned, simple, written
+from gradtool.emit.numpy_winners import LOWEST
 from gradtool.emit.numpy_words import known_words, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
@@ -22,9 +23,6 @@ from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, 
 from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
-
-# Far below every number that occurs: what stands in the padding of a maximum.
-_LOWEST = Fraction(10**200)
 
 
 def needs_index(tree: Tree) -> bool:
@@ -258,13 +256,19 @@ def _extremum(
     bound: tuple[Index, ...],
 ) -> list[Step]:
     """The best over windows; what lies in the padding never wins."""
-    padded = [t for t in body.terms if abs(t.coefficient) >= _LOWEST]
-    kept = poly_of(t for t in body.terms if abs(t.coefficient) < _LOWEST)
-    fill: Tree | None = None
-    if padded:
-        fill = Name("-np.inf")
-    arrays = Arrays(module, fill)
-    tree = numpy_tree(_tree(arrays, kept, (*free, *bound)), module)
+    padded = [t for t in body.terms if abs(t.coefficient) >= LOWEST]
+    kept = poly_of(t for t in body.terms if abs(t.coefficient) < LOWEST)
+    masked = any(isinstance(base, Iverson) for term in kept.terms for base, _ in term.factors)
+    if padded and masked:
+        # What is 0 by a mask may win, what lies outside may not: the two are kept apart.
+        arrays = Arrays(module)
+        value = numpy_tree(_tree(arrays, kept, (*free, *bound)), module)
+        regions = poly_of(product(Fraction(1), t.factors, t.bound) for t in padded)
+        outside = numpy_tree(_tree(arrays, regions, (*free, *bound)), module)
+        tree: Tree = call("np.where", call("gt", outside, integer(0)), Name("-np.inf"), value)
+    else:
+        arrays = Arrays(module, Name("-np.inf") if padded else None)
+        tree = numpy_tree(_tree(arrays, kept, (*free, *bound)), module)
     last = Items(tuple(integer(k - len(bound)) for k in range(len(bound))))
     axis: Tree = last if len(bound) > 1 else last.items[0]
     if reduce in ("max", "min"):

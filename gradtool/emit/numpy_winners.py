@@ -9,11 +9,15 @@ more (a mask, a flip, a sum behind the maximum) or less is no plain winner, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Affine, Index, Label, nonnegative
 from gradtool.ir.poly import Access, Iverson, Term
+
+# Far below every number that occurs: what stands in the padding of a maximum.
+LOWEST = Fraction(10**200)
 
 
 def sends_to_winners(
@@ -96,9 +100,27 @@ def _solved(
     for index in statement.bound:
         if index.size == ONE:
             places.setdefault(index, Affine.of(0))
+        elif index not in places and (only := _only_place(statement, index)) is not None:
+            places[index] = only
     if len(places) != len(statement.bound):
         return None
     return places, equations
+
+
+def _only_place(statement: Statement, index: Index) -> Affine | None:
+    """The place of a window that is not in the padding, along an axis of size one."""
+    if not any(abs(term.coefficient) >= LOWEST for term in statement.body.terms):
+        return None
+    found: set[Affine] = set()
+    for term in statement.body.terms:
+        for base, _ in term.factors if abs(term.coefficient) < LOWEST else ():
+            if isinstance(base, Iverson) and base.relation == "eq" and index in base.indices:
+                slope = base.value.coefficient(index)
+                rest = base.value - Affine.of(index) * slope
+                if rest.as_dim is None or slope not in (ONE, -Dim.of(1)):
+                    return None
+                found.add(-rest if slope == ONE else rest)
+    return found.pop() if len(found) == 1 else None
 
 
 def _one_to_one(
@@ -128,12 +150,18 @@ def _one_to_one(
             return False
         if index.size == ONE and entry == Affine.of(0):
             continue
-        told = entry.indices <= set(free) and any(_tells(e, index, windows) for e in equations)
+        # A window that the entry itself tells, or that is summed over.
+        told = any(_told(e, index, windows) == entry for e in equations)
         if not told and entry.substitute(back) != Affine.of(index):
             return False
     return True
 
 
-def _tells(equation: Affine, index: Index, windows: Mapping[Index, Affine]) -> bool:
-    others = [i for i in windows if i != index and equation.coefficient(i).terms]
-    return not others and equation.coefficient(index) in (ONE, -Dim.of(1))
+def _told(equation: Affine, index: Index, windows: Mapping[Index, Affine]) -> Affine | None:
+    """The window that an entry of the array belongs to, when an equation says it."""
+    slope = equation.coefficient(index)
+    if any(i != index and equation.coefficient(i).terms for i in windows):
+        return None
+    if slope == ONE:
+        return Affine.of(index) - equation
+    return equation + Affine.of(index) if slope == -Dim.of(1) else None

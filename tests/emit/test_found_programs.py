@@ -95,6 +95,16 @@ PROGRAMS = {
         "{V: [1, B, 1, 2], y: {shape: [], index: 2}}",
         "h = V[:, :, :, y]\n  s = sum(h**2)",
     ),
+    # One row of a padded image: its padding was 0, and won against negative numbers.
+    "padded_row": (
+        "{x: [N, C, 1, W]}",
+        "Y = max_pool2d(x, size=3, stride=1, pad=1)",
+    ),
+    # The first row's choice of a winner in every row went to all rows.
+    "one_winner": (
+        "{S: [B, B]}",
+        "a = S[arange(B), argmax(S, axis=1)][0]\n  s = a**2",
+    ),
     # An array of one entry as a number.
     "one_entry": (
         "{x: [1, 1], h: [N, K]}",
