@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gradtool.derive.padding import divides_outside
 from gradtool.derive.pieces import (
     NotRaisable,
     Piece,
@@ -20,6 +21,7 @@ from gradtool.derive.pieces import (
     transposed,
 )
 from gradtool.derive.truths import as_number, is_condition
+from gradtool.derive.units import Product
 from gradtool.derive.windows import window_piece, windowed
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Term
@@ -48,6 +50,8 @@ def contracted(term: Term, slots: Slots, atom_piece: AtomPiece) -> Piece:
     added = _added_by_labels(term, slots, atom_piece)
     if added is not None:
         return added
+    if divides_outside(Product(Fraction(1), term.factors)):
+        raise NotRaisable
     term, atom_piece = windowed(term, atom_piece)
     context = [i for i in slots if i is not None]
     context += sorted((i for i in term.indices if i not in context), key=lambda i: i.name)

@@ -26,8 +26,8 @@ def _reduction(
         axes, inside = list(range(x.rank)), []
     else:
         axes = w.axes(x)
-        # The second argument of a bare max could be a number: the language asks for axis=.
-        named = w.chance(0.8) or word in ("max", "min")
+        # The second argument of a bare max could be a number, that of norm is its order.
+        named = w.chance(0.8) or word in ("max", "min", "norm")
         inside = [("axis=" if named else "") + _axes_text(w, x, axes)]
     if extra:
         inside.append(extra)
