@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 INDEX_LAYERS = {
+    # Of two plain numbers a comparison is Python's, and ~True is -2.
+    "negated_constant": """
+inputs: {u: [], t: [N]}
+constants: {lam: 1e-5}
+forward: |
+  Y = u * ((~(t < u)) | (lam < 0.3))
+""",
     "strided": """
 inputs: {X: [N, C, H]}
 parameters: {F: [K, C, R]}

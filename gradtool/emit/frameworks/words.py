@@ -192,9 +192,16 @@ class Words:
         return Call(tree.op, tuple(self.cast(a, k) for a, k in pairs)), "real"
 
     def compare(self, tree: Call) -> Typed:
-        return Call(tree.op, tuple(self.position(a) for a in tree.args)), "bool"
+        pairs = [self.integral(a) for a in tree.args]
+        # Of two plain numbers it is Python's True or False: 1 or 0, and ~True is -2.
+        plain = all(kind == "size" for _, kind in pairs)
+        return Call(tree.op, tuple(a for a, _ in pairs)), "size" if plain else "bool"
 
     def logic(self, tree: Call) -> Typed:
+        if tree.op == "logical_not":
+            operand, kind = self.typed(tree.args[0])
+            if kind == "size":
+                return Call("sub", (integer(1), operand)), "size"
         return Call(tree.op, tuple(self.typed(a)[0] for a in tree.args)), "bool"
 
     def plus(self, tree: Call) -> Typed:
