@@ -313,3 +313,39 @@ def test_every_grain_reads_only_what_it_defines(name: str) -> None:
         for statement in grain.statements:
             assert operands(statement) <= known, (grain.name, statement.out.name)
             known.add(statement.out.name)
+
+
+@pytest.mark.parametrize(
+    ("root", "said"),
+    [
+        ("var - eps", "eps has the wrong sign in the backward pass, in std"),
+        ("var", "eps is left out of the backward pass, in std"),
+        ("var + 2 * eps", "eps is taken twice in the backward pass, in std"),
+    ],
+)
+def test_a_constant_that_is_another_in_the_backward_pass(
+    tmp_path: Path, root: str, said: str
+) -> None:
+    from gradtool.check.pair import check_pair
+    from gradtool.numeric.reference import reference_for
+    from gradtool.report import library
+
+    spec = library.load("batch_norm")
+    file = tmp_path / "bn.py"
+    file.write_text(
+        "import numpy as np\n"
+        "def batchnorm_forward(x, gamma, beta, eps=1e-5):\n"
+        "    mean, var = x.mean(0), x.var(0)\n"
+        "    normal = (x - mean) / np.sqrt(var + eps)\n"
+        "    return gamma * normal + beta, (normal, var, gamma, eps)\n"
+        "def batchnorm_backward(dout, cache):\n"
+        "    normal, var, gamma, eps = cache\n"
+        "    n, dgamma, dbeta = len(dout), (dout * normal).sum(0), dout.sum(0)\n"
+        f"    dx = gamma / np.sqrt({root}) / n * (n * dout - dbeta - normal * dgamma)\n"
+        "    return dx, dgamma, dbeta\n"
+    )
+    reference = reference_for(spec, library.finder(spec))
+    verdict = check_pair(reference, file, seed=0, version="1").verdict
+    cause = next(g.cause for g in verdict.gradients if g.name == "X")
+    assert cause is not None
+    assert (cause.code, cause.message) == ("constant", said)
