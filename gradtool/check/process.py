@@ -92,6 +92,11 @@ class Worker:
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
 
+    @property
+    def process_id(self) -> int:
+        """Of the worker's own process."""
+        return self._process.pid
+
     def __enter__(self) -> Worker:
         return self
 
