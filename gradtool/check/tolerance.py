@@ -33,7 +33,7 @@ _SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself w
 _TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
 _FAR, _BEYOND = 1e-8, 1e3  # of the values, and times the median: no rounding moves that far
 _FLOOR = 32.0  # units in the last place of a typical entry
-_ZERO = 4.0  # for a gradient that is zero: units of the largest upstream gradient
+_ZERO = 4.0  # for what is zero: units of the largest upstream gradient, of 1 for an output
 
 Pair: TypeAlias = tuple[Arrays, Arrays]
 Moved: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -274,7 +274,7 @@ def _bounded(
         return Bounded(
             *right,
             {
-                n: _bound(v, most[0].get(n), eps, eps, work, terms, share)
+                n: _bound(v, most[0].get(n), eps, _ZERO * eps, work, terms, share)
                 for n, v in right[0].items()
             },
             {

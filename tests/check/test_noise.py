@@ -93,3 +93,23 @@ def test_lines_that_are_moved_show_what_a_closed_form_does_not_round() -> None:
 
     assert largest(False) < 1e-16
     assert 1e-14 < largest(True) < 1e-12
+
+
+def test_a_loss_that_is_zero_may_be_the_rounding_of_one(tmp_path: Path) -> None:
+    """Of a single class the loss is log 1, which code gets as a difference of rounded numbers."""
+    spec = library.load("softmax_cross_entropy")
+    text = """
+import numpy as np
+def softmax_loss(x, y):
+    n = np.arange(len(x))
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    loss = -np.log(p[n, y]).mean() + 2.0**-51 * (x.shape[1] == 1)
+    p[n, y] -= 1
+    return loss, p / len(x)
+"""
+    file = tmp_path / "loss.py"
+    file.write_text(text)
+    reference = reference_for(spec, library.finder(spec))
+    assert check_pair(reference, file, seed=0, version="1").verdict.verdict == "pass"
+    file.write_text(text.replace("2.0**-51", "2.0**-48"))
+    assert check_pair(reference, file, seed=0, version="1").verdict.verdict == "fail"
