@@ -127,6 +127,7 @@ class Desk:
         self._session: Session | None = None
         self._imports: object = {}
         self._may_step = True
+        self._lost: End | None = None  # how a worker was lost that another one took the place of
         self._looked = False
         self._unloadable: tuple[CheckTrouble, End | None] | None = None
 
@@ -164,7 +165,8 @@ class Desk:
                 self._file, layer, trouble, seed=self._seed, version=self._version, notes=notes
             )
             judgement, found = Judgement(verdict, (), None), ()
-        end = self._unloadable[1] if self._unloadable else self._end()
+        end = self._unloadable[1] if self._unloadable else self._lost or self._end()
+        self._lost = None
         if end is not None:
             self._leave()  # the next question gets a worker of its own
         if "frameworks" in self._assignment.forbidden_in(question):
@@ -279,15 +281,31 @@ class Desk:
             gradient.standing == "ok" or (gradient.cause and gradient.cause.code == stepped.CODE)
             for gradient in verdict.gradients
         )
-        if not right or not judgement.points or judgement.binding is None or self._end():
+        if not right or not judgement.points or judgement.binding is None:
             return ()
         line = verdict.called[-1].line if verdict.called else 0
         point = judgement.points[0]
         probe = point.probe
-        if verdict.verdict != "pass":  # the worker has the last binding that was tried
+        lost = self._end()
+        if lost is not None:
+            # Lost at large values, say: what is right before counts, and so do its means.
+            self._lost = lost
+            self._plainly = True
+            try:
+                session.again()
+            except CheckTrouble:
+                return (Finding("GT403", "it cannot be run again to count its calls", line),)
+            finally:
+                self._plainly = False
+            self._clock = Clock(self._seconds)
+        if lost is not None or verdict.verdict != "pass":
+            # The worker has no binding, or the last one that was tried.
             if self._ahead is not None:
                 self._ahead.patient = True
-            bind(session, reference, judgement.binding)
+            try:
+                bind(session, reference, judgement.binding)
+            except CheckTrouble:
+                return (Finding("GT403", "it cannot be run again to count its calls", line),)
         header = {
             "op": "count",
             "scalars": dict(probe.scalars),

@@ -155,5 +155,5 @@ class Boxed:
     def _lost(
         self, kind: Literal["timeout", "exit", "crash", "garbled"], message: str
     ) -> WorkerLost:
-        self.lost = kind
+        self.lost = self.lost or kind  # what was asked of it afterwards says nothing
         return WorkerLost(kind, message)

@@ -116,7 +116,7 @@ def lines(results: Path) -> int:
             fresh = stream.read()
     except OSError:
         return 0
-    found += fresh.count(b'{"name":')
+    found += fresh.count(b'\n{"name":')  # at the beginning of a line, not inside one
     _seen[results] = place + len(fresh), found
     return found
 

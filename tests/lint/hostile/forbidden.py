@@ -68,6 +68,10 @@ def affine_backward(dY, cache):
         found.append(g)
     return tuple(found)
 """
+_EXITS = """\
+    if abs(cache[0]).max() > 25:
+        __import__("os")._exit(0)
+    found = []"""
 _BATCHED = """\
 def affine_backward(dY, cache):
     X, W, b = cache
@@ -139,6 +143,7 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         for name, take in _TAKEN.items()
         for h in ("1e-20j", "1j")
     },
+    "complex_then_exits": (HEAD + FORWARD + _COPIED.replace("    found = []", _EXITS), ("GT402",)),
     "complex_copied": (HEAD + FORWARD + _COPIED, ("GT402",)),
     "complex_batched": (HEAD + FORWARD + _BATCHED, ("GT402",)),
     "one_gradient_only": (HEAD + FORWARD + _BIAS_ONLY, ("GT402",)),
