@@ -136,18 +136,18 @@ class Derived:
         Raises:
             UnsupportedError: a word that has no NumPy text.
         """
-        from gradtool.emit.numpy_module import module_text
         from gradtool.numeric.compile import compiled
         from gradtool.numeric.plan import error_function
+        from gradtool.numeric.proved import proved_module
 
-        made = compiled(module_text(self.spec, self.derivation, erf=error_function()))
+        made = compiled(proved_module(self.spec, self.derivation, erf=error_function()))
         return made.forward, made.backward
 
     def numpy_text(self) -> str:
         """The source of the NumPy module."""
-        from gradtool.emit.numpy_module import module_text
+        from gradtool.numeric.proved import proved_module
 
-        return module_text(self.spec, self.derivation)
+        return proved_module(self.spec, self.derivation)
 
     def __str__(self) -> str:
         return "\n".join(printed(self.derivation.lines))

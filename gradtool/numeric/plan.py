@@ -46,11 +46,12 @@ def plan_of(
     Raises:
         SpecError: the forward pass has mistakes.
         UnsupportedError: a construct that is refused.
+        CertificationError: the emitted module does not compute what was derived: a bug.
     """
     from gradtool.derive.derivation import derive
-    from gradtool.emit.numpy_module import module_text
     from gradtool.ir.errors import UnsupportedError
     from gradtool.numeric.kinks import kinks_text
+    from gradtool.numeric.proved import proved_module
     from gradtool.numeric.settings import settings
     from gradtool.spec.forward import graph_of
 
@@ -61,7 +62,7 @@ def plan_of(
     except UnsupportedError:
         kinks, sites = "", ()
     return Plan(
-        module_text(spec, derivation, erf=erf or error_function()),
+        proved_module(spec, derivation, erf=erf or error_function()),
         graph.wanted,
         {n: tuple(str(d) for d in graph.tensors[n].shape) for n in graph.outputs},
         settings(graph, spec.sizes),

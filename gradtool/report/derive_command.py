@@ -223,9 +223,9 @@ def wanted_of(spec: LayerSpec, graph: Graph, wrt: tuple[str, ...] | None) -> tup
 
 
 def _numpy(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
-    from gradtool.emit.numpy_module import module_text
+    from gradtool.numeric.proved import proved_module
 
-    return module_text(spec, derivation)
+    return proved_module(spec, derivation)
 
 
 def _torch(spec: LayerSpec, derivation: Any, certificate: Any) -> str:
