@@ -225,7 +225,8 @@ class _Writing:
         found = {self.turned.forward.index}
         for name in names(tree):
             if name in self.entries:
-                found |= names(self.entries[name])
+                # The name itself, too: an index that is called like it would be replaced.
+                found |= {name} | names(self.entries[name])
         return frozenset(found)
 
     # -- what becomes of the values of a step ----------------------------------------------------
