@@ -283,12 +283,6 @@ PROGRAMS = {
         "q: [1, 1, N + 1, N]",
         "h = concatenate([maximum(0, q), q], axis=1)\nP = np.sum(where(h >= q, q, h))",
     ),
-    "an index called like a carried value": found(
-        "y: {shape: [N, T], index: K}; h0: [N, H]; E: [K, 3]; W: [3, H]; U: [H, H]",
-        "hs = zeros((N, T - 1, H))\nh = h0\nx = E[y[:, :-1]]\nfor t in range(T - 1):\n"
-        "    h = tanh(x[:, t] @ W + h @ U)\n    hs[:, t] = h\nL = hs.sum()",
-        needs="T - 1",
-    ),
 }
 
 
