@@ -13,6 +13,7 @@ from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
 from gradtool.check.tolerance import EPS, unit
+from gradtool.ir.errors import TooLargeError
 from gradtool.spec.model import Variable
 
 _SLACK = 16.0  # a wrong formula rounds otherwise than the right one
@@ -117,8 +118,11 @@ class Evidence:
             return False
         for seen in self.telling[:2]:
             bench = self.bench(grain, seen.number)
-            with np.errstate(all="ignore"):
-                found = bench.known[tensor] * bench.factor
+            try:
+                with np.errstate(all="ignore"):
+                    found = bench.known[tensor] * bench.factor
+            except TooLargeError:
+                return False
             scale = float(np.max(np.abs(seen.right), initial=0.0)) + 1e-300
             if not np.all(np.abs(found - seen.right) <= 1e-9 * scale + seen.bound):
                 return False
@@ -167,16 +171,19 @@ class Evidence:
 
     def residual(self, candidate: Callable[[Seen], Array | None]) -> float | None:
         """The largest relative difference when a candidate explains every array; else None."""
-        worst = 0.0
+        worst: float | None = None
         if not self.telling or self.telling[0].is_right:
             return None
         for seen in self.telling:
-            with np.errstate(all="ignore"):
-                predicted = candidate(seen)
+            try:
+                with np.errstate(all="ignore"):
+                    predicted = candidate(seen)
+            except TooLargeError:
+                continue  # what explains the small arrays explains the large ones, or nothing does
             found = _difference(seen, predicted)
             if found is None:
                 return None
-            worst = max(worst, found)
+            worst = found if worst is None else max(worst, found)
         return worst
 
 

@@ -32,6 +32,7 @@ from gradtool.numeric.sample import setting_for
 Array = np.ndarray[Any, Any]
 
 _MOST_PATHS = 12
+_MOST_KEPT = 20_000  # entries of the value of a term that is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,7 +521,10 @@ class Bench:
             single = replace(statement, body=Poly((term,)))
             value = np.asarray(evaluate(single, self.known, self.setting))
             shape = tuple(self.setting.size(d) for d in statement.out.shape)
-            self._terms[key] = np.broadcast_to(value, shape) * self.factor
+            made = np.broadcast_to(value, shape) * self.factor
+            if made.size > _MOST_KEPT:
+                return made  # of thousands of edits at a large size
+            self._terms[key] = made
         return self._terms[key]
 
 

@@ -39,3 +39,7 @@ def at_line(line: int) -> Iterator[None]:
         raise
     except ZeroDivisionError as error:
         raise SingularError(line) from error
+
+
+class TooLargeError(UnsupportedError):
+    """An evaluation entry by entry would take too much memory."""

@@ -7,6 +7,7 @@ with as many digits as wanted.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradtool.ir.dims import Dim
-from gradtool.ir.errors import UnsupportedError, at_line
+from gradtool.ir.errors import TooLargeError, UnsupportedError, at_line
 from gradtool.ir.graph import AnyStatement, Loop, MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
@@ -34,6 +35,8 @@ from gradtool.ir.poly import (
     Term,
 )
 from gradtool.numeric.places import Array, Place, Places, index_values, place_of
+
+_LARGEST = 2**25  # entries of one grid: 256 MB of doubles
 
 
 class Arithmetic(Protocol):
@@ -238,6 +241,10 @@ class _Grid:
         inner = self
         if term.bound:
             inner = _Grid((*self.indices, *term.bound), self.known, self.setting, self.fixed)
+            if math.prod(inner.lengths) > _LARGEST:
+                raise TooLargeError(
+                    f"a sum over {math.prod(inner.lengths):,} products is not evaluated one by one"
+                )
             exact = inner.multilinear(term, rank)
             if exact is not None:
                 return exact
