@@ -207,7 +207,9 @@ def explanations(evidence: Evidence) -> list[Explained]:
 
 
 def _kind(hypothesis: Hypothesis) -> str:
-    return hypothesis.what if hypothesis.code == "two-mistakes" else hypothesis.code
+    if hypothesis.code != "two-mistakes":
+        return hypothesis.code
+    return hypothesis.key or hypothesis.what
 
 
 def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:

@@ -108,7 +108,11 @@ def _two_edits(
                 yield Hypothesis(one.code, 2 + one.cost + two.cost, what, predict)
             else:
                 what = f"two mistakes: {one.what}; and {two.what}"
-                yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict)
+                # The same pair in the other order, or one kind twice in other words, is no other.
+                alike = (
+                    one.code if one.code == two.code else " + ".join(sorted((one.what, two.what)))
+                )
+                yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict, key=alike)
             reported += 1
             if reported > 40:
                 return

@@ -151,14 +151,14 @@ class Session:
         Raises:
             CheckTrouble: it cannot be loaded like that.
         """
-        other = Session(self.file, seconds=self.seconds, start=self._spare)
-        other._load = {**self._load, "change": change.to_json()}
+        session = Session(self.file, seconds=self.seconds, start=self._spare)
+        session._load = {**self._load, "change": change.to_json()}
         try:
-            other.load()
+            session.load()
         except CheckTrouble:
-            other._worker.close()
+            session._worker.close()
             raise
-        return other
+        return session
 
     def guards(self) -> list[object]:
         """The tiny numbers that the file adds where a zero would do harm, as the worker tells.

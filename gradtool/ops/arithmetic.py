@@ -252,7 +252,7 @@ def sqrt(build: Builder, call: Call, given: Arguments) -> Operand:
 def reciprocal(build: Builder, call: Call, given: Arguments) -> Operand:
     """``1 / x``."""
     x = real(build, given["x"])
-    if not x.rank and x.tensor is None:
+    if build.is_number(x.at(tuple(Affine.of(0) for _ in x.shape))):
         raise OpError(
             "NumPy's reciprocal of an integer is an integer: 0", call.span, hint="write 1 / x"
         )

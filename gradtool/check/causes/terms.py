@@ -97,9 +97,12 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
             continue
         fit = _Fit(evidence, grain, statement, factors)
         code, cost, what = _told(evidence, statement, factors)
-        through = _through(evidence, fit.predict) if code == "missing-path" else None
+        # A term in brackets may be all that comes through one value: dY.mean() through the mean.
+        missing = code in ("missing-path", "missing-term")
+        through = _through(evidence, fit.predict) if missing else None
         if through is not None:
-            what, cost = f"the path through {through} is missing", cost - 0.1
+            code, what = "missing-path", f"the path through {through} is missing"
+            cost -= 0.1
         yield Hypothesis(code, cost + 0.05 * rank, what, fit.predict, fit.proof, f"{code} {what}")
 
 
