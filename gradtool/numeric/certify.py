@@ -73,8 +73,11 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     asked = conditions(graph)
     whole = Certified(spec, graph, derivation, statements, gradients, targets, asked)
     trials = _Trials(whole)
-    for number, sizes in enumerate(size_sets(graph, spec.sizes)):
+    sets = size_sets(graph, spec.sizes)
+    for number, sizes in enumerate(sets):
         trials.must(Sample(sizes, number, moved=number == 1))
+    if len(sets) == 1 and any(not isinstance(value, int) for value in spec.constants.values()):
+        trials.may(Sample(sets[0], 1, moved=True))
     if not trials.done:
         refusal = UnsupportedError(
             f"{spec.name} is singular at every size that was tried (a division by zero)",

@@ -42,7 +42,7 @@ def size_sets(
     found: list[dict[str, int]] = []
     for seed in (0, 1):
         best = _cheapest(graph, free, least, pinned, random.Random(seed), found, is_allowed)
-        if best is not None:
+        if best is not None and best not in found:
             found.append(best)
     for value in (3, 2, 4, 5, 6, 7, 8) if len(free) < 7 else (2, 3, 4):
         square = {**{n: max(value, least[n]) for n in free}, **pinned}
