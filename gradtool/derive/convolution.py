@@ -230,6 +230,8 @@ def _spread_place(
         return None
     (result,) = free
     if position.coefficient(result) != ONE:
+        if holder is not None:
+            return None  # read backwards: a filter at l - i is no filter at i - l
         position = -position
     if position.coefficient(result) != ONE or not nonnegative(position.const):
         return None

@@ -177,7 +177,10 @@ def _through(body: Poly, target: Access, value: Poly) -> Poly:
         values = {}
         for pattern, entry in zip(target.index, base.index, strict=True):
             index = pattern.as_index
-            if index is not None:
+            if index is None:
+                if entry != pattern:
+                    return None  # one entry was solved for, and this is another
+            else:
                 if entry.as_index is None or entry.as_index.size != index.size:
                     return None
                 values[index] = entry

@@ -283,6 +283,15 @@ PROGRAMS = {
         "q: [1, 1, N + 1, N]",
         "h = concatenate([maximum(0, q), q], axis=1)\nP = np.sum(where(h >= q, q, h))",
     ),
+    "one entry solved for, and all others": found(
+        "x: [N]",
+        "P = tanh(x[1:])\nY = P[..., np.newaxis, -1] - full((1,), 2)",
+        outputs="P",
+        needs="N - 1",
+    ),
+    "the filter of a transposed convolution whose input is as long": found(
+        "Y: [1, T, 2]; A: [T, 1, 2]", "h = 2 * conv_transpose1d(Y, A, stride=1)"
+    ),
 }
 
 
