@@ -13,10 +13,8 @@ from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import (
     Access,
     Atom,
-    Compare,
     Factor,
     Function,
-    Iverson,
     Number,
     Poly,
     Size,
@@ -190,7 +188,10 @@ class Definitions(Readability):
         return solution if all(map(self._never_zero, divisors)) else None
 
     def _never_zero(self, base: Atom) -> bool:
-        """Whether a value may be divided by that the forward pass only multiplies with."""
+        """Whether a value may be divided by that the forward pass only multiplies with.
+
+        A condition may not: where it is false, the sum says nothing about the other factor.
+        """
         match base:
             case Symbol(name=name):
                 return name not in self.graph.constants  # a size
@@ -215,11 +216,6 @@ def _solution(statement: Statement, term: Term, name: str) -> tuple[Access, Poly
     if None in indices or len(set(indices)) != len(indices) or set(indices) != live:
         return None
     rest = tuple((b, e) for b, e in term.factors if b is not target)
-    if any(
-        isinstance(b, Compare | Iverson) or (isinstance(b, Access) and b.tensor.kind != "real")
-        for b, _ in rest
-    ):
-        return None  # the sum says nothing about it where the condition is false
     if any(
         isinstance(b, Access) and b.tensor.name == name
         for t in statement.body.terms

@@ -8,7 +8,7 @@ was computed before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NoReturn, Protocol, TypeAlias
@@ -152,10 +152,11 @@ class Builder:
 
         In Python it is then a plain number, and no array of NumPy.
         """
-        made = {s.out.name: s for s in self.statements}
-        names = {a.tensor.name for a in accesses(body)}
-        found = [made.get(name) for name in names]
-        return all(isinstance(s, Statement) and self.is_number(s.body) for s in found)
+        numbers: set[str] = set()
+        for statement in self.statements:
+            if isinstance(statement, Statement) and _made_of(statement.body, numbers):
+                numbers.add(statement.out.name)
+        return _made_of(body, numbers)
 
     def _named(self, name: str, tree: Name) -> Operand:
         if name in self.scope:
@@ -340,6 +341,11 @@ def renamed(statement: AnyStatement, old: str, new: Tensor) -> AnyStatement:
             # What a loop reads has a name of its own before the loop is lowered.
             assert old not in loop.sources
             return statement
+
+
+def _made_of(body: Poly, names: Collection[str]) -> bool:
+    """Whether an expression reads no other tensors than these."""
+    return all(entry.tensor.name in names for entry in accesses(body))
 
 
 def constant(body: Poly, tree: Tree, dim: Dim | None) -> Operand:

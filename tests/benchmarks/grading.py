@@ -145,15 +145,20 @@ def by_pytest(submission: Path, folder: Path) -> Graded:
     return Graded(cpu, code == 0)
 
 
-def by_gradescope(submission: Path, folder: Path) -> Graded:
-    (folder / "run_tests.py").write_text(_CHECKS.format(path=str(submission)) + _GRADESCOPE)
-    cpu, _ = run([sys.executable, "run_tests.py"], folder)
+def _scored(cpu: float, folder: Path) -> Graded:
+    """Full marks or not, by the results in Gradescope's format."""
     try:
         found = json.loads((folder / "results.json").read_text())
         score = sum(test.get("score", 0) for test in found["tests"])
     except (OSError, ValueError, KeyError, AttributeError):
         return Graded(cpu, False)
     return Graded(cpu, score >= 4)
+
+
+def by_gradescope(submission: Path, folder: Path) -> Graded:
+    (folder / "run_tests.py").write_text(_CHECKS.format(path=str(submission)) + _GRADESCOPE)
+    cpu, _ = run([sys.executable, "run_tests.py"], folder)
+    return _scored(cpu, folder)
 
 
 def by_otter(submission: Path, folder: Path) -> Graded:
@@ -165,12 +170,7 @@ def by_otter(submission: Path, folder: Path) -> Graded:
         raise RuntimeError("otter generate failed")
     (folder / "hw.py").write_bytes(submission.read_bytes())
     cpu, _ = run([*python, "run", "-a", "autograder.zip", "--no-logo", "hw.py"], folder)
-    try:
-        found = json.loads((folder / "results.json").read_text())
-        score = sum(test.get("score", 0) for test in found["tests"])
-    except (OSError, ValueError, KeyError, AttributeError):
-        return Graded(cpu, False)
-    return Graded(cpu, score >= 4)
+    return _scored(cpu, folder)
 
 
 OTHERS: Mapping[str, tuple[str, Callable[[Path, Path], Graded]]] = {
