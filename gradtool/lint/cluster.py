@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from gradtool import __version__
@@ -209,17 +208,6 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster as it was found, but for the sandboxes that wait there."""
         self._client.close()
-
-    def __enter__(self) -> Cluster:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _sent(self, order: Any, submission: Submission, parcel: Parcel) -> Any:
         name = submission.name

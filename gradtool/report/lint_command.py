@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -111,7 +111,7 @@ def run(request: Request, out: TextIO) -> int:
             zygote = stack.enter_context(Zygote(setup))
             start: Callable[[], Sandbox] = partial(_start, zygote, assignment, require)
         else:
-            start = stack.enter_context(cluster).start
+            start = stack.enter_context(closing(cluster)).start
         with ThreadPoolExecutor(1) as other:  # the zygote imports NumPy while specs are derived
             starting = other.submit(start)
             references, texts = _references(assignment, folder)
