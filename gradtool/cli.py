@@ -466,7 +466,7 @@ def explain(
     """Explain a code of a report."""
     from gradtool.report import explain_command
 
-    typer.echo(explain_command.text(code))
+    typer.echo(terminal.folded(explain_command.text(code)))
     return 0
 
 
@@ -530,7 +530,7 @@ def list_specs() -> int:
     found = bundled_specs()
     width = max(map(len, found), default=0)
     for name, path in found.items():
-        typer.echo(f"{name:<{width}}  {about(path)}".rstrip())
+        typer.echo(terminal.folded(f"{name:<{width}}  {about(path)}".rstrip()))
     return 0
 
 
@@ -549,7 +549,7 @@ def list_words() -> int:
     from gradtool.ops.registry import vocabulary_words
 
     for usage, meaning in vocabulary_words():
-        typer.echo(f"{usage:<58}  {meaning}".rstrip())
+        typer.echo(terminal.folded(f"{usage:<58}  {meaning}".rstrip()))
     return 0
 
 

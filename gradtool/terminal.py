@@ -102,3 +102,29 @@ def abandon_stdout() -> None:
     """
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def folded(text: str) -> str:
+    """The text, its lines folded between words where stdout is a terminal that is too narrow.
+
+    A folded line goes on under its last column, which two spaces set apart.  What is piped stays
+    one line for each.
+    """
+    import shutil
+    import textwrap
+
+    if not sys.stdout.isatty():
+        return text
+    width = max(30, shutil.get_terminal_size((80, 24)).columns)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        column = line.rfind("  ") + 2 if "  " in line else 0
+        under = " " * (column if column <= width - 20 else 8)
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=under,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [line]
+    return "\n".join(lines)
