@@ -69,7 +69,8 @@ def assert_gradients(
     if verdict.trouble is not None and verdict.trouble.stage == "binding":
         raise UsageError(verdict.trouble.message, "say it in the spec's check: block")
     if verdict.verdict != "pass":
-        shown = check_text.plain(verdict, hide_expected=hide_expected, explain=explain)
+        named = str(spec) if spec is not None and "\n" not in str(spec) else ""
+        shown = check_text.plain(verdict, hide_expected=hide_expected, explain=explain, spec=named)
         raise AssertionError(shown)
 
 

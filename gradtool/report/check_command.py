@@ -209,7 +209,9 @@ def _print(verdicts: Sequence[Verdict], out: TextIO, request: Request) -> None:
         return
     from gradtool.report import check_text
 
-    pages = check_text.pages(verdicts, hide_expected=hide, explain=request.explain)
+    # Without specs, the layers are the bundled ones; without a layer, there is nothing to derive.
+    specs = request.specs or tuple(verdict.layer for verdict in verdicts)
+    pages = check_text.pages(verdicts, specs, hide_expected=hide, explain=request.explain)
     if not out.isatty():
         out.write("\n".join(check_text.plain_lines(page) for page in pages))
         return

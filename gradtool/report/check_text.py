@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -28,12 +29,13 @@ _WORDS = {"follows": "follows your forward"}
 
 
 def lines(
-    verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full"
+    verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full", spec: str = ""
 ) -> list[tuple[str, str]]:
     """The report as lines of (style, text); the style is one of rich's, or "".
 
     `explain` is "none" for the verdict alone, "cause" for the cause and its line, "full" for the
-    formula that proves it, too.
+    formula that proves it, too.  `spec` is what `gradtool derive` takes to derive this layer,
+    where there is such a thing: a report that hides nothing says so below a wrong gradient.
     """
     out = [("bold", _header(verdict))]
     if verdict.convention and verdict.convention != "as the spec says":
@@ -47,16 +49,30 @@ def lines(
     out += [("yellow", f"{_INDENT}remark    {r.message}") for r in verdict.remarks]
     out += [("yellow", f"{_INDENT}conduct   {r.message}") for r in verdict.conduct]
     out += [("", ""), ("bold", _summary(verdict))]
+    if spec and explain == "full" and not hide_expected and _is_any_wrong(verdict):
+        out.append(("dim", f"`gradtool derive {shlex.quote(spec)} --steps` shows the way"))
     return out
 
 
+def _is_any_wrong(verdict: Verdict) -> bool:
+    return any(gradient.standing == "wrong" for gradient in verdict.gradients)
+
+
 def pages(
-    verdicts: Sequence[Verdict], *, hide_expected: bool = False, explain: Explain = "full"
+    verdicts: Sequence[Verdict],
+    specs: Sequence[str],
+    *,
+    hide_expected: bool = False,
+    explain: Explain = "full",
 ) -> list[list[tuple[str, str]]]:
-    """A report for each verdict, and one list of the pairs that are none of the layers."""
-    known = [v for v in verdicts if not _is_unmatched(v)]
+    """A report for each verdict, and one list of the pairs that are none of the layers.
+
+    `specs` are for each verdict what `gradtool derive` takes, or "".
+    """
+    both = list(zip(verdicts, specs, strict=True))
+    known = [(v, spec) for v, spec in both if not _is_unmatched(v)]
     unknown = [v for v in verdicts if _is_unmatched(v)]
-    found = [lines(v, hide_expected=hide_expected, explain=explain) for v in known]
+    found = [lines(v, hide_expected=hide_expected, explain=explain, spec=s) for v, s in known]
     if unknown:
         found.append(_unmatched(unknown, len(known)))
     return found
@@ -81,9 +97,11 @@ def _unmatched(verdicts: Sequence[Verdict], known: int) -> list[tuple[str, str]]
     return [*out, ("", ""), ("bold", hint)]
 
 
-def plain(verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full") -> str:
+def plain(
+    verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full", spec: str = ""
+) -> str:
     """The report without colour."""
-    return plain_lines(lines(verdict, hide_expected=hide_expected, explain=explain))
+    return plain_lines(lines(verdict, hide_expected=hide_expected, explain=explain, spec=spec))
 
 
 def plain_lines(page: Iterable[tuple[str, str]]) -> str:

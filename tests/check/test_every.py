@@ -87,7 +87,7 @@ def test_each_pair_is_what_its_forward_computes(tmp_path: Path) -> None:
     assert unknown.trouble is not None
     assert unknown.trouble.stage == "match"
     assert "affine: its forward gives other numbers" in unknown.trouble.message
-    *_, page = check_text.pages([known, renamed, unknown])
+    *_, page = check_text.pages([known, renamed, unknown], ["", "", ""])
     text = check_text.plain_lines(page)
     assert "1 of 3 pairs not matched" in text
     assert "affine_tanh_forward (line 21) / affine_tanh_backward (line 26)" in text
