@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from gradtool.check.answers import Run
 from gradtool.check.probes import Probe
 from gradtool.check.result import Remark
-from gradtool.check.session import CheckTrouble, Run, Session
+from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tolerance import EPS
 
 _OTHER_SEED = 1

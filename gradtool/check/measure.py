@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.convert import Value
@@ -17,7 +18,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.scale import ScaleProblem, stated
-from gradtool.check.session import CheckTrouble, Run, Session, TooSlow
+from gradtool.check.session import CheckTrouble, Session, TooSlow
 from gradtool.check.tolerance import EPS, Expected, expected
 from gradtool.spec.model import Domain, Variable
 

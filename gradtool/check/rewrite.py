@@ -15,6 +15,7 @@ from typing import Any
 
 _MOST = 1e-4  # a guard
 _SHORT = frozenset({"float32", "single", "float16", "half", "csingle", "bfloat16"})
+_TENSORS = frozenset({"FloatTensor", "HalfTensor", "BFloat16Tensor"})  # of torch, torch.cuda
 _CODES = frozenset({"f", "f4", "<f4", ">f4", "=f4", "e", "f2", "<f2", ">f2"})
 _PLACES = frozenset({"log", "log2", "log10", "sqrt", "rsqrt", "power", "reciprocal", "true_divide"})
 _MACHINE = frozenset({"eps", "tiny", "epsilon", "smallest_normal", "resolution"})
@@ -237,6 +238,8 @@ class _Widener(ast.NodeTransformer):
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
         if owner and (node.attr in _SHORT or (owner, node.attr) == ("torch", "float")):
             node.attr = "float64"
+        elif node.attr in _TENSORS:
+            node.attr = "DoubleTensor"
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:

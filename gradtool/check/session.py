@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradtool.check import python2
+from gradtool.check.answers import Run, read_run, texts, trouble_of
 from gradtool.check.bind import Binding
-from gradtool.check.convert import Value
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import Trouble
-
-_TEXT = 500  # characters kept of any text that a worker sends
+from gradtool.check.widths import FRAMEWORKS
 
 if TYPE_CHECKING:
     from gradtool.check.rewrite import Change
@@ -35,21 +34,6 @@ class CheckTrouble(Exception):
 
 class TooSlow(CheckTrouble):
     """There was no answer in time; another worker may answer to less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one evaluation gave: raw values by name, and the exception that ended it early.
-
-    `raw` are the bytes of the answer where others are expected to give the same, else nothing.
-    """
-
-    outputs: Mapping[str, Value]
-    gradients: Mapping[str, Value]
-    mutated: tuple[str, ...]
-    aliased: tuple[tuple[str, str], ...]
-    trouble: Trouble | None
-    raw: bytes = b""
 
 
 class Session:
@@ -84,7 +68,7 @@ class Session:
         self.notes: list[str] = []
         self.inventory = Inventory()
         self.names: frozenset[str] = frozenset()
-        self.frameworks = False
+        self.frameworks: tuple[str, ...] = ()
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
@@ -125,7 +109,7 @@ class Session:
                 reply = self._worker.ask(self._load)
             except WorkerLost as again:
                 raise CheckTrouble(Trouble("import", f"importing the file: {again}")) from None
-        trouble = _trouble(reply.header)
+        trouble = trouble_of(reply.header)
         if trouble:
             raise CheckTrouble(trouble)
         self._note(reply.header)
@@ -133,8 +117,7 @@ class Session:
             self.inventory = from_json(reply.header.get("inventory"))
         except ValueError as error:
             raise CheckTrouble(Trouble("import", str(error))) from None
-        self.frameworks = bool(reply.header.get("frameworks"))
-        self.names = frozenset(filter(str.isidentifier, _texts(reply.header.get("names"))))
+        self.names = frozenset(filter(str.isidentifier, texts(reply.header.get("names"))))
 
     def again(self) -> None:
         """Load the file in a new worker, where the last one was lost.
@@ -152,7 +135,11 @@ class Session:
             CheckTrouble: it cannot be loaded like that.
         """
         session = Session(self.file, seconds=self.seconds, start=self._spare)
-        session._load = {**self._load, "change": change.to_json()}
+        session._load = {
+            **self._load,
+            "change": change.to_json(),
+            "frameworks": self.frameworks,
+        }
         try:
             session.load()
         except CheckTrouble:
@@ -196,7 +183,7 @@ class Session:
             "gradients": list(gradients),
             "read": list(read),
         }
-        trouble = _trouble(self._ask(header, {}, 0).header)
+        trouble = trouble_of(self._ask(header, {}, 0).header)
         if trouble:
             raise CheckTrouble(trouble)
 
@@ -239,9 +226,9 @@ class Session:
     def _run(self, reply: Frame) -> Run:
         self._note(reply.header)
         if not reply.raw:
-            return self._hinted(_read(reply))
+            return self._hinted(read_run(reply))
         key, size = ("run", reply.raw), 2 * len(reply.raw)
-        return self._hinted(self.answers.of(key, lambda: _read(reply), size=size))
+        return self._hinted(self.answers.of(key, lambda: read_run(reply), size=size))
 
     def _hinted(self, run: Run) -> Run:
         """With what to do about sizes that are divided as in Python 2."""
@@ -257,61 +244,6 @@ class Session:
         return bool(self._load["python2"]) or any(note.startswith(seen) for note in self.notes)
 
     def _note(self, header: Mapping[str, Any]) -> None:
-        self.notes += [text for text in _texts(header.get("notes")) if text not in self.notes]
-
-
-def _read(reply: Frame) -> Run:
-    """What an answer says; nothing in it is believed but numbers."""
-    values = reply.header.get("values")
-    outputs: dict[str, Value] = {}
-    gradients: dict[str, Value] = {}
-    for key, described in values.items() if isinstance(values, dict) else ():
-        role, _, name = key.partition(" ")
-        value = _value(described, reply.arrays.get(key))
-        (outputs if role == "output" else gradients)[name] = value
-    pairs = reply.header.get("aliased")
-    aliased = [
-        (clean(pair[0]), clean(pair[1]))
-        for pair in (pairs if isinstance(pairs, list) else [])
-        if isinstance(pair, list) and len(pair) == 2
-    ]
-    mutated = tuple(_texts(reply.header.get("mutated")))
-    return Run(outputs, gradients, mutated, tuple(aliased), _trouble(reply.header), reply.raw)
-
-
-def clean(text: object) -> str:
-    """Text of a worker's, short and without control characters, fit for a terminal."""
-    kept = str(text)[:_TEXT]
-    if kept.isprintable():
-        return kept
-    return "".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in kept)
-
-
-def _texts(data: object) -> list[str]:
-    return [clean(item) for item in data[:5000]] if isinstance(data, list) else []
-
-
-def _value(described: object, array: np.ndarray | None) -> Value:
-    match described:
-        case [str(kind), str(dtype), list(shape), str(detail)]:
-            if kind == "array" and array is None:
-                kind = "object"
-            sizes = tuple(size for size in shape if isinstance(size, int))
-            return Value(clean(kind), clean(dtype), sizes, array, clean(detail))
-    return Value("object", detail="a malformed answer")
-
-
-def _trouble(header: Mapping[str, Any]) -> Trouble | None:
-    error = header.get("error")
-    if not isinstance(error, dict):
-        return None
-    message = clean(error.get("message", ""))
-    kind = clean(error.get("type", ""))
-    line = error.get("line")
-    return Trouble(
-        clean(error.get("stage", "worker")),
-        f"{kind}: {message}" if kind and message else kind or message,
-        clean(error.get("place", "")),
-        line if isinstance(line, int) else 0,
-        clean(error.get("source", "")),
-    )
+        self.notes += [text for text in texts(header.get("notes")) if text not in self.notes]
+        found = texts(header.get("frameworks"))
+        self.frameworks = tuple(name for name in FRAMEWORKS if name in found) or self.frameworks

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gradtool.check import conduct
+from gradtool.check.answers import Run
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, not_found
 from gradtool.check.candidate import Candidate
@@ -27,7 +28,7 @@ from gradtool.check.recognise import candidates, whole_class
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.check.scale import factor_name, ratio
-from gradtool.check.session import CheckTrouble, Run, Session
+from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tolerance import Bounded, Fixed
 from gradtool.ir.dims import shape_text
 from gradtool.numeric.settings import Setting

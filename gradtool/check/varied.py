@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gradtool.check.answers import clean
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.measure import Measured, Point, bind, measure
 from gradtool.check.reference import Reference
 from gradtool.check.rewrite import Change, Guard
-from gradtool.check.session import CheckTrouble, Session, clean
+from gradtool.check.session import CheckTrouble, Session
 
 _MOST = 0.05  # of an array's scale: a guard or float32 moves it by less somewhere
 _TRIALS = 4

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,11 @@ from gradtool.check.evaluate import (
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
 from gradtool.check.rewrite import Change, guards
+from gradtool.check.widths import loaded_frameworks, widen_defaults
 
 MAX_REQUEST = 1 << 36
 _NAMES = 5000
 _GUARDS = 50
-_FRAMEWORKS = ("torch", "jax", "tensorflow", "mxnet", "cupy", "numba", "paddle")
 _MESSAGE = 1000  # characters of an exception's text
 
 
@@ -110,12 +109,14 @@ class Responder:
             Change.from_json(header["change"]) if header.get("change") else None,
             header.get("tag"),
         )
+        if options.change is not None and options.change.widen:
+            widen_defaults(header.get("frameworks", ()))
         self.loaded = load(Path(header["file"]), options)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         return {
             "inventory": to_json(inventory(_counting(self.loaded, options.tag))),
             "names": names[:_NAMES],
-            "frameworks": any(name in sys.modules for name in _FRAMEWORKS),
+            "frameworks": loaded_frameworks(),
             "notes": self._notes(),
         }
 
@@ -177,6 +178,8 @@ class Responder:
         if error is not None:
             reply["error"] = self._described(error, stage)
         reply["notes"] = self._notes()
+        if found := loaded_frameworks():  # a snippet may have been the first to ask for one
+            reply["frameworks"] = found
         return reply, sent
 
     def _gathered(

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from gradtool.check import stepped
+from gradtool.check.answers import clean
 from gradtool.check.bind import BindingProblem
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
@@ -17,7 +18,7 @@ from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Trouble
-from gradtool.check.session import CheckTrouble, Session, clean
+from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.wanted import Wanted
 from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question

@@ -180,3 +180,45 @@ def test_every_name_of_a_short_type_is_widened() -> None:
     exec(compile(wide, "f", "exec"), names)
     assert np.asarray(names["a"]).dtype == np.float64
     assert "t.double()" in ast.unparse(changed(ast.parse(text), "f", Change(widen=True)))
+
+
+TENSORS = """
+import torch
+THIRD = torch.ones(1) / 3
+def batchnorm_forward(x, gamma, beta):
+    x, gamma, beta = torch.tensor(x), torch.tensor(gamma), torch.tensor(beta)
+    std = torch.sqrt(x.var(0, unbiased=False) + 1e-5)
+    xhat = (x - x.mean(0)) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+def batchnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    dout = torch.tensor(dout)
+    g = dout * gamma
+    n = len(g)
+    spread = SPREAD
+    dx = (g - spread * g.sum(0) - xhat * (g * xhat).mean(0)) / std
+    CHANGE
+    return dx, (dout * xhat).sum(0), dout.sum(0)
+"""
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("spread", "change", "standing"),
+    [
+        # float32, because nobody says what it is
+        ("1.0 / n * torch.ones(g.shape)", "pass", "ok"),
+        ("torch.FloatTensor([1.0 / n])", "pass", "ok"),
+        ("(3 * THIRD) / n", "pass", "ok"),
+        ("1.0 / n * torch.ones(g.shape)", "dx = dx * (1 + 1e-9)", "wrong"),
+        ("torch.full((1,), 1.0 / n)", "dx = dx + 3e-8 * xhat", "wrong"),
+        ("(3 * THIRD) / n", "dx[0, 0] *= 1 + 1e-8", "wrong"),
+    ],
+)
+def test_a_framework_makes_float32_that_no_text_shows(
+    tmp_path: Path, spread: str, change: str, standing: str
+) -> None:
+    text = TENSORS.replace("SPREAD", spread).replace("CHANGE", change)
+    verdict = checked(tmp_path, "batch_norm", text)
+    assert [g.standing for g in verdict.gradients] == [standing, "ok", "ok"], verdict
+    assert [r.code for r in verdict.remarks] == ["float32"] * (standing == "ok")
