@@ -1,7 +1,10 @@
-"""``python -m tests.mutation [seen|unseen] [layer ...]``: the rates that the README states.
+"""``python -m tests.mutation [seen|unseen|heldout] [layer ...]``: the rates that the README states.
 
-Prints, for each half and in total: how many mutants are found, how many causes are right, how
-many wrong causes are stated.  With ``-v`` every mutant whose cause is missing or wrong.
+Prints, for each set: how many mutants are found, how many causes are right, how many wrong causes
+are stated.  With ``-v`` every mutant whose cause is missing or wrong.
+
+"seen" and "unseen" halve the mutants of the first layers.  "heldout" is a set of layers of its
+own (``x-set: heldout`` in their files), and judged only when it is asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.mutate import Mutant
+from tests.mutation.mutate import HELD_OUT, Mutant
 from tests.mutation.suite import Bench, causes, faulty, is_found, layer, layer_names
 
 UNSURE = ("", "unknown")
@@ -40,8 +43,9 @@ def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
 
 def main(arguments: list[str]) -> int:
     verbose = "-v" in arguments
-    halves = [a for a in arguments if a in ("seen", "unseen")] or ["seen", "unseen"]
-    chosen = [a for a in arguments if a in layer_names()] or layer_names()
+    halves = [a for a in arguments if a in ("seen", "unseen", HELD_OUT)] or ["seen", "unseen"]
+    names = [n for is_out in {h == HELD_OUT for h in halves} for n in layer_names(is_out)]
+    chosen = [n for n in names if n in arguments] or names
     counts: dict[str, Counter[str]] = {half: Counter() for half in halves}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 Values = Mapping[str, Any]
+HELD_OUT = "heldout"
 Change = tuple[ast.AST | None, frozenset[str], str]
 
 
@@ -30,6 +31,7 @@ class Mutant:
     after: str
     text: str
     accepted: frozenset[str]
+    held_out: bool = False
 
     @property
     def identity(self) -> str:
@@ -37,7 +39,12 @@ class Mutant:
 
     @property
     def half(self) -> str:
-        """ "seen" while the causes were written, "unseen" until they were finished."""
+        """ "seen" while the causes were written, "unseen" until they were finished.
+
+        "heldout" are all mutants of the layers that were added after both, to be judged once.
+        """
+        if self.held_out:
+            return HELD_OUT
         digest = sha256(self.identity.encode()).digest()
         return "seen" if digest[0] % 2 else "unseen"
 

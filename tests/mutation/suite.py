@@ -20,7 +20,7 @@ from gradtool.numeric.sample import size_sets
 from gradtool.spec.load import load_path
 from gradtool.spec.model import LayerSpec
 from tests.mutation import oracle
-from tests.mutation.mutate import Mutant, mutants
+from tests.mutation.mutate import HELD_OUT, Mutant, mutants
 
 FOLDER = Path(__file__).parent / "layers"
 _SECONDS = 20.0
@@ -37,23 +37,42 @@ class Layer:
     reference: DerivedReference
     points: list[oracle.Sample]
     variants: dict[str, str]
+    held_out: bool
 
 
-def layer_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+def layer_names(held_out: bool | None = None) -> list[str]:
+    """All layers, or those that are held out, or those that are not."""
+    names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return [n for n in names if held_out in (None, _is_held_out(n))]
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    return found
+
+
+def _is_held_out(name: str) -> bool:
+    """Whether no cause was written or tuned on the layer: its file says so."""
+    return bool(_data(name).get("x-set") == HELD_OUT)
+
+
+def variant_titles(name: str) -> list[str]:
+    """The other styles of a layer; nothing is derived."""
+    return list(_data(name)["x-variants"])
 
 
 @cache
 def layer(name: str) -> Layer:
-    path = FOLDER / f"{name}.yaml"
-    spec = load_path(path)
-    data = yaml.safe_load(path.read_text())
+    spec = load_path(FOLDER / f"{name}.yaml")
+    data = _data(name)
     text = data["x-code"]
     # A later definition of `backward` takes the place of the first.
     variants = {title: f"{text}\n\n{code}" for title, code in data["x-variants"].items()}
     reference = reference_for(spec)
     sizes = list(size_sets(reference.graph, spec.sizes))
-    return Layer(name, spec, text, reference, oracle.samples(spec, text, sizes, 5), variants)
+    points = oracle.samples(spec, text, sizes, 5)
+    return Layer(name, spec, text, reference, points, variants, _is_held_out(name))
 
 
 @cache
@@ -65,7 +84,7 @@ def faulty(name: str) -> tuple[Mutant, ...]:
     """
     found = layer(name)
     kept = [
-        m
+        replace(m, held_out=found.held_out)
         for m in mutants(name, found.text, _locals(found))
         if not oracle.is_equivalent(found.spec, m.text, found.points)
     ]
