@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from gradtool.ir.dims import ONE, Dim
+from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
@@ -25,6 +25,8 @@ from gradtool.ir.poly import (
 from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.tree import Number as Numeral
 from gradtool.ir.walk import accesses, labels
+from gradtool.ops.affine import affine_tree as written
+from gradtool.ops.affine import sides
 from gradtool.ops.shape import dim_tree
 
 
@@ -182,10 +184,9 @@ def _atom(base: Atom, names: dict[Index, str]) -> Tree:
         case Number(value=value):
             return Numeral(value, str(value))
         case Iverson(relation=relation, value=value):
-            plus = Affine(tuple((p, c) for p, c in value.terms if _positive(c)), value.const)
-            minus = plus - value
             op = "eq" if relation == "eq" else "ge"
-            return call(op, affine_tree(plus, names), affine_tree(minus, names))
+            left, right = sides(value)
+            return call(op, affine_tree(left, names), affine_tree(right, names))
         case Position(value=value):
             if any(True for _ in value.labels()):
                 raise UnsupportedError("labels used as numbers in index notation")
@@ -199,34 +200,13 @@ def _atom(base: Atom, names: dict[Index, str]) -> Tree:
             return scalar_tree(poly, names)
 
 
-def _positive(dim: Dim) -> bool:
-    return not all(c < 0 for _, c in dim.terms)
-
-
 def affine_tree(value: Affine, names: dict[Index, str]) -> Tree:
     """``stride*i + p - pad``."""
-    result: Tree | None = None
-    ordered = sorted(value.terms, key=lambda t: not _positive(t[1]))
-    for position, coefficient in ordered:
-        if isinstance(position, Index):
-            tree: Tree = Name(names[position])
-        else:
-            tree = _label(position, names)
-        negative = not _positive(coefficient)
-        size = -coefficient if negative else coefficient
-        if size != ONE:
-            tree = call("mul", dim_tree(size), tree)
-        if result is None:
-            result = call("neg", tree) if negative else tree
-        else:
-            result = call("sub" if negative else "add", result, tree)
-    if value.const.terms or result is None:
-        if result is None:
-            return dim_tree(value.const)
-        if _positive(value.const):
-            return call("add", result, dim_tree(value.const))
-        return call("sub", result, dim_tree(-value.const))
-    return result
+
+    def position(place: Index | Label) -> Tree:
+        return Name(names[place]) if isinstance(place, Index) else _label(place, names)
+
+    return written(value, position)
 
 
 def _label(label: Label, names: dict[Index, str]) -> Tree:

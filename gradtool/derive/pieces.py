@@ -328,6 +328,8 @@ def _gathered(tree: Tree, entry: Access) -> Piece:
         chosen = position.as_label
         index = position.as_index
         if chosen is not None:
+            if not position.within(size):
+                raise NotRaisable  # some labels choose none of the entries
             written.append(aligned(label_piece(chosen), ordered).tree)
             places.append(number)
         elif index is not None and index in shared:

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from gradtool.derive.numerals import numeral
 from gradtool.derive.pieces import Piece, Slots, aligned, label_piece
-from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.index import Affine, Index
+from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import Iverson, Position
 from gradtool.ir.tree import Call, Items, Tree, call
+from gradtool.ops.affine import affine_tree, sides
 from gradtool.ops.shape import dim_tree
 
 
@@ -38,18 +38,9 @@ def iverson_piece(unit: Iverson, slots: Slots) -> Piece:
     if triangle is not None:
         return triangle
     order = in_order(unit.indices, slots)
-    positive = Affine(
-        tuple((p, c) for p, c in unit.value.terms if not _minus(c)),
-        unit.value.const if not _minus(unit.value.const) else Dim.of(0),
-    )
-    negative = positive - unit.value
     op = "eq" if unit.relation == "eq" else "ge"
-    trees = (_affine_tree(positive, order), _affine_tree(negative, order))
-    return Piece(Call(op, trees), tuple(order))
-
-
-def _minus(dim: Dim) -> bool:
-    return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
+    left, right = sides(unit.value)
+    return Piece(call(op, _affine_tree(left, order), _affine_tree(right, order)), tuple(order))
 
 
 def _onehot(unit: Iverson) -> Piece | None:
@@ -96,20 +87,13 @@ def _eye(unit: Iverson) -> Piece | None:
 
 def _affine_tree(value: Affine, order: Sequence[Index]) -> Tree:
     """An index expression as an integer array over the axes it uses."""
-    result: Tree | None = None
-    for position, coefficient in value.terms:
-        if isinstance(position, Index):
-            piece = Piece(call("arange", dim_tree(position.size)), (position,))
-        else:
-            piece = label_piece(position)
-        tree = aligned(piece, order).tree
-        if coefficient.as_int != 1:
-            tree = call("mul", dim_tree(coefficient), tree)
-        result = tree if result is None else call("add", result, tree)
-    if value.const.terms or result is None:
-        constant = dim_tree(value.const)
-        result = constant if result is None else call("add", result, constant)
-    return result
+
+    def position(place: Index | Label) -> Tree:
+        if isinstance(place, Index):
+            return aligned(Piece(call("arange", dim_tree(place.size)), (place,)), order).tree
+        return aligned(label_piece(place), order).tree
+
+    return affine_tree(value, position)
 
 
 def _label_number(value: Affine, order: Sequence[Index]) -> Piece:
@@ -126,12 +110,4 @@ def _label_number(value: Affine, order: Sequence[Index]) -> Piece:
 
 def _scalar_number(value: Affine) -> Tree:
     """``arange(T)[t] + 1``, from labels without axes."""
-    tree: Tree | None = None
-    for position, coefficient in value.terms:
-        number = _label_number(Affine.of(position), ()).tree
-        if coefficient != ONE:
-            number = call("mul", dim_tree(coefficient), number)
-        tree = number if tree is None else call("add", tree, number)
-    if tree is None:
-        return dim_tree(value.const)
-    return tree if value.const == ZERO else call("add", tree, dim_tree(value.const))
+    return affine_tree(value, lambda place: _label_number(Affine.of(place), ()).tree)

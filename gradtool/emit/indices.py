@@ -32,11 +32,6 @@ def replaced(renamed: Mapping[Index, Index]) -> dict[Index, Affine]:
     return {old: Affine.of(new) for old, new in renamed.items()}
 
 
-def is_negative(dim: Dim) -> bool:
-    """Whether every coefficient is negative, so that a minus can be written in front."""
-    return bool(dim.terms) and all(c < 0 for _, c in dim.terms)
-
-
 def _wishes(size: Dim) -> Iterator[str]:
     symbol = size.as_symbol
     first = symbol[0].lower() if symbol else ""

@@ -18,6 +18,7 @@ from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
 from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, poly_of, product
 from gradtool.ir.tree import Items, Literal, Name, Slice, Tree, call, integer
 from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.ops.affine import affine_tree
 from gradtool.ops.shape import dim_tree
 
 
@@ -319,29 +320,20 @@ def _upper(term: Term, value: Affine, index: Index) -> tuple[Dim, Iverson] | Non
 
 def positions(module: ModuleNames, entry: Affine, order: Sequence[Index]) -> Tree:
     """An index expression as an integer array that broadcasts over the indices `order`."""
-    result: Tree | None = None
-    for position, coefficient in entry.terms:
-        if isinstance(position, Index):
-            part = _spaced(call("np.arange", _python(module, position.size)), [position], order)
-        else:
-            inner = sorted(position.index_set, key=lambda i: order.index(i))
-            source = Name(module.python(position.tensor.name))
-            if not position.index:
-                part = source
-            elif [e.as_index for e in position.index] == inner:
-                part = _spaced(source, inner, order)
-            else:
-                entries = [positions(module, e, order) for e in position.index]
-                part = call("getitem", source, Items(tuple(entries)))
-        part = part if coefficient == ONE else call("mul", _python(module, coefficient), part)
-        result = part if result is None else call("add", result, part)
-    if result is None:
-        return _python(module, entry.const)
-    if entry.const == ZERO:
-        return result
-    if all(c < 0 for _, c in entry.const.terms):
-        return call("sub", result, _python(module, -entry.const))
-    return call("add", result, _python(module, entry.const))
+
+    def position(place: Index | Label) -> Tree:
+        if isinstance(place, Index):
+            return _spaced(call("np.arange", _python(module, place.size)), [place], order)
+        inner = sorted(place.index_set, key=lambda i: order.index(i))
+        source = Name(module.python(place.tensor.name))
+        if not place.index:
+            return source
+        if [e.as_index for e in place.index] == inner:
+            return _spaced(source, inner, order)
+        entries = [positions(module, e, order) for e in place.index]
+        return call("getitem", source, Items(tuple(entries)))
+
+    return affine_tree(entry, position, lambda dim: _python(module, dim))
 
 
 def _python(module: ModuleNames, dim: Dim) -> Tree:

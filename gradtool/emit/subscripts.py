@@ -17,7 +17,7 @@ from gradtool.derive.line import Line
 from gradtool.derive.numerals import decimal
 from gradtool.derive.raising import simplest
 from gradtool.derive.units import Choice, Contraction, Product, Sum, Unit
-from gradtool.emit.indices import fresh_indices, is_negative, is_telling, replaced
+from gradtool.emit.indices import fresh_indices, is_telling, replaced
 from gradtool.emit.text import operand
 from gradtool.emit.values import Values
 from gradtool.ir.dims import ONE, Dim
@@ -38,6 +38,7 @@ from gradtool.ir.poly import (
     Term,
 )
 from gradtool.ir.walk import accesses
+from gradtool.ops.affine import is_negative, sides
 
 _LARGEST_DIVISOR = 16  # a larger one is written as a decimal
 
@@ -278,11 +279,7 @@ class Printer:
             case Number(value=value):
                 return str(value) if value.denominator == 1 else f"({value})"
             case Iverson(relation=relation, value=value):
-                left = Affine(
-                    tuple((p, c) for p, c in value.terms if not is_negative(c)),
-                    value.const if not is_negative(value.const) else Dim.of(0),
-                )
-                right = left - value
+                left, right = sides(value)
                 if relation == "eq" and left.as_index is None and right.as_index is not None:
                     left, right = right, left
                 sign = relations["==" if relation == "eq" else ">="]

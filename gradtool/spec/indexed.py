@@ -9,7 +9,7 @@ zero, and every range must then be stated or follow from a plain access.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -272,7 +272,7 @@ class IndexNotation:
         if not any(term.bound for term in body.terms):
             return body
         used = sorted(body.indices, key=lambda i: i.name)
-        made = self.build.define(tuple(used), body, self._inner(used, tree))
+        made = self.build.define(tuple(used), body, self._inner(used, tree, scope))
         return made.at(tuple(Affine.of(i) for i in used))
 
     def _access(self, tree: Call, scope: dict[str, Index]) -> Poly:
@@ -380,7 +380,7 @@ class IndexNotation:
         used = tuple(
             sorted((i for i in body.indices if i not in bound.values()), key=lambda i: i.name)
         )
-        written = self._inner(used, tree)
+        written = self._inner(used, tree, scope)
         reduce: Reduction = "max" if tree.op == "max" else "min"
         made = self.build.define(
             used,
@@ -391,10 +391,16 @@ class IndexNotation:
         )
         return made.at(tuple(Affine.of(i) for i in used))
 
-    def _inner(self, used: Sequence[Index], tree: Tree) -> Tree:
-        """How an inner value of an index statement is written on a line of its own."""
-        left = tuple(Call("lt", (Name(i.name.rstrip("'")), dim_tree(i.size))) for i in used)
-        return Call("indexed", (Items(left), self._written(tree, inner=True)))
+    def _inner(self, used: Sequence[Index], tree: Tree, scope: Collection[str]) -> Tree:
+        """How an inner value of an index statement is written on a line of its own.
+
+        The value is the same for all values of an index of `scope` that is not `used`.
+        """
+        names = [i.name.rstrip("'") for i in used]
+        left = tuple(
+            Call("lt", (Name(name), dim_tree(i.size))) for name, i in zip(names, used, strict=True)
+        )
+        return Call("indexed", (Items(left), self._written(tree, frozenset(scope) - {*names})))
 
     def _position(
         self, tree: Call, left: list[Tree], free: list[Index], scope: dict[str, Index]
@@ -427,15 +433,18 @@ class IndexNotation:
             labels=labels,
         )
 
-    def _written(self, tree: Tree, inner: bool = False) -> Tree:
-        """The tree in names of tensors (a name may have been versioned)."""
+    def _written(self, tree: Tree, anywhere: frozenset[str] = frozenset()) -> Tree:
+        """The tree in names of tensors (a name may have been versioned).
+
+        `anywhere` are indices of which any value will do: the first stands for them.
+        """
         match tree:
             case Name(id=name) if name in self.build.scope:
                 return self.build.scope[name].tree
-            case Name(id=name) if self.ranges.get(name) == ONE and inner:
-                return Number(Fraction(0), "0")  # an index with one value has no place on the left
+            case Name(id=name) if name in anywhere:
+                return Number(Fraction(0), "0")
             case _:
-                return rebuild(tree, lambda child: self._written(child, inner))
+                return rebuild(tree, lambda child: self._written(child, anywhere))
 
     def truth(self, tree: Call, scope: dict[str, Index]) -> Poly:
         """A comparison: of indices when both sides are, of values otherwise."""

@@ -292,6 +292,25 @@ PROGRAMS = {
     "the filter of a transposed convolution whose input is as long": found(
         "Y: [1, T, 2]; A: [T, 1, 2]", "h = 2 * conv_transpose1d(Y, A, stride=1)"
     ),
+    "the best entry of an array read backwards": found(
+        "z: []; w: [K]", "Y = max((z / exp(w))[::-1])"
+    ),
+    "labels that choose nothing in a part of the axis": found(
+        "X: [T, D]; y: {shape: [T], index: D}",
+        "P = (onehot(y, D) * X.sum())[..., :D - 1]\nY = sigmoid(P)",
+        needs="D - 1",
+    ),
+    "an index that cancels inside a minimum": found(
+        "q: [T]; c: {shape: [K], domain: positive}",
+        "Y[k] = min(q[t] + c[k]**-1 * 2*c[k], over=[t])",
+        "Y = index_array((K,), lambda k: index_min((T,), lambda t: q[t] + c[k]**-1 * 2*c[k]))",
+    ),
+    "an index that cancels inside a function of a sum": found(
+        "Z: [N, N]; b: {shape: [N, K], domain: positive}",
+        "h[j, k] = sin(sum(Z[j, i] - (1 - b[i, k]) * (i < 0), over=[i]))",
+        "h = index_array((N, K), lambda j, k: "
+        "sin(index_sum((N,), lambda i: Z[j, i] - (1 - b[i, k]) * (i < 0))))",
+    ),
 }
 
 

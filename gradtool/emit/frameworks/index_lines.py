@@ -15,7 +15,7 @@ from gradtool.emit.frameworks.words import Words
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_words import Kind
 from gradtool.emit.text import line
-from gradtool.ir.dims import ONE, ZERO, Dim
+from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, MatrixFunction, Reshape, Scan, Statement
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
@@ -46,6 +46,7 @@ from gradtool.ir.tree import (
     integer,
     replace_names,
 )
+from gradtool.ops.affine import affine_tree
 from gradtool.ops.shape import dim_tree
 
 # What stands in the padding of a maximum is far below; a float32 cannot hold it.
@@ -368,27 +369,16 @@ class _Evaluation:
 
     def positions(self, entry: Affine, order: Sequence[Index]) -> Tree:
         """An index expression as integers that broadcast over `order`."""
-        result: Tree | None = None
-        for position, coefficient in entry.terms:
-            if isinstance(position, Index):
-                spaced: Tree = self.words.position(call("arange", dim_tree(position.size)))
-                part = self._placed(spaced, [position], order)
-            else:
-                tensor = self.called.get(position.tensor.name, position.tensor)
-                source: Tree = Name(self.words.names.python(tensor.name))
-                if position.index:
-                    source = self._label(source, position, tensor, order)
-                part = source
-            if coefficient != ONE:
-                part = call("mul", self.size(coefficient), part)
-            result = part if result is None else call("add", result, part)
-        if result is None:
-            return self.size(entry.const)
-        if entry.const == ZERO:
-            return result
-        if all(coefficient < 0 for _, coefficient in entry.const.terms):
-            return call("sub", result, self.size(-entry.const))
-        return call("add", result, self.size(entry.const))
+
+        def position(place: Index | Label) -> Tree:
+            if isinstance(place, Index):
+                spaced: Tree = self.words.position(call("arange", dim_tree(place.size)))
+                return self._placed(spaced, [place], order)
+            tensor = self.called.get(place.tensor.name, place.tensor)
+            source: Tree = Name(self.words.names.python(tensor.name))
+            return self._label(source, place, tensor, order) if place.index else source
+
+        return affine_tree(entry, position, self.size)
 
     def _label(self, source: Tree, label: Label, tensor: Tensor, order: Sequence[Index]) -> Tree:
         """The labels over `order`; outside of their array any label does, another factor is 0."""
