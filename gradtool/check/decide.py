@@ -41,10 +41,12 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         outputs, guards = _without_guard(case, outputs, gradients)
         remarks += guards
         gradients = tuple(followed(case, gradient) for gradient in gradients)
-    if not outputs_guarded and any(g.standing == "wrong" for g in gradients):
+    own = bool(outputs_guarded) or any(o.standing == "wrong" for o in outputs)
+    if not own and any(g.standing == "wrong" for g in gradients):
         from gradtool.check.stepped import by_differences
 
-        # Beside a guard, its own derivative is no more right than a difference of it.
+        # Of a forward that is another function, or guarded, the true derivative is as far from
+        # the spec's as a difference is.
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
     remarks += [Remark("constant", text) for text in measured.refused]

@@ -21,6 +21,8 @@ from gradtool.check.session import CheckTrouble, Session
 if TYPE_CHECKING:
     from gradtool.check.varied import Varied
 
+_FOLLOWED = 4  # points at which a gradient is held against the user's own forward
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -131,25 +133,42 @@ def _ends(shape: Sequence[object]) -> Iterable[object]:
 
 
 def followed(case: Case, gradient: Compared) -> Compared:
-    """A wrong gradient beside a wrong forward: "follows" where it fits that forward."""
+    """A wrong gradient beside a wrong forward: "follows" where it fits that forward.
+
+    It fits, too, where it is what the forward has but for guards such as ``log(p + 1e-8)``.
+    """
     if gradient.standing != "wrong":
         return gradient
+    wrong: list[tuple[Point, np.ndarray]] = []
     for point in case.measured.points:
         outcome = point.gradients.get(gradient.name)
         if outcome is None or outcome.array is None:
             return gradient
-        if outcome.right:
-            continue
-        fits = follows(
-            UsersForward(case, point.probe),
-            point.values,
-            point.probe.upstream,
-            gradient.name,
-            outcome.array,
-            np.random.default_rng([case.seed, 11]),
-        )
-        return replace(gradient, standing="follows", message="") if fits else gradient
+        if not outcome.right:
+            wrong.append((point, outcome.array))
+    if _fits(case, gradient.name, wrong):
+        return replace(gradient, standing="follows", message="")
+    with case.varied.without_guards() as (session, guards):
+        if session is not None and _fits(replace(case, session=session), gradient.name, wrong):
+            return replace(gradient, standing="follows", message=f"but for {guards}")
     return gradient
+
+
+def _fits(case: Case, name: str, wrong: Sequence[tuple[Point, np.ndarray]]) -> bool:
+    """Whether a gradient is the derivative of the user's own forward where it is wrong.
+
+    Looked at wherever it is wrong, up to a few points: at one alone a layer may be dead, and a
+    gradient of zeros fit.
+    """
+    told: list[bool | None] = []
+    for point, array in sorted(wrong, key=lambda pair: not pair[1].any())[:_FOLLOWED]:
+        rng = np.random.default_rng([case.seed, 11])
+        forward = UsersForward(case, point.probe)
+        fits = follows(forward, point.values, point.probe.upstream, name, array, rng)
+        if fits is False:
+            return False
+        told.append(fits and bool(array.any()))
+    return True in told or (bool(told) and None not in told)
 
 
 @dataclass(frozen=True, slots=True)

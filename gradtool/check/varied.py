@@ -10,6 +10,7 @@ points: what is then right to the last digits was off by these and by nothing el
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,10 +60,22 @@ class Varied:
         for chosen in self._choices():
             change = Change(numbers=tuple((g.key, 0.0) for g in chosen))
             if self._is_right(change, role, name, wrong):
-                places = [f"{g.text} in line {g.line}" for g in chosen[:_NAMED]]
-                more = len(chosen) - _NAMED
-                return ", ".join(places) + (f" and {more} more" if more > 0 else "")
+                return _named(chosen)
         return None
+
+    @contextmanager
+    def without_guards(self) -> Iterator[tuple[Session | None, str]]:
+        """The file with no guard at all, and what they are; None where there are none."""
+        with ExitStack() as stack:
+            found = self._found() if self.session.varies else []
+            session: Session | None = None
+            if found:
+                change = Change(numbers=tuple((g.key, 0.0) for g in found))
+                with suppress(CheckTrouble):
+                    other = stack.enter_context(self.session.varied(change))
+                    bind(other, self.reference, self.binding)
+                    session = other
+            yield session, _named(found)
 
     def other_constant(self, name: str, wrong: Sequence[Point]) -> str | None:
         """The guard that has another value in the spec, when with that an output is right."""
@@ -138,6 +151,12 @@ class Varied:
             if found.trouble is None:
                 self._runs[change] = {id(p.probe): p for p in found.points}
         return self._runs[change]
+
+
+def _named(guards: Sequence[Guard]) -> str:
+    places = [f"{g.text} in line {g.line}" for g in guards[:_NAMED]]
+    more = len(guards) - _NAMED
+    return ", ".join(places) + (f" and {more} more" if more > 0 else "")
 
 
 def _guard(item: object) -> Guard | None:

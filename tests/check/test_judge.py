@@ -133,6 +133,30 @@ def test_a_wrong_forward_is_one_mistake(tmp_path: Path) -> None:
     assert standings(both) == {"X": "wrong", "W": "ok", "b": "ok"}
 
 
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_a_gradient_follows_a_wrong_forward_at_more_than_one_point(
+    tmp_path: Path, size: int
+) -> None:
+    forward = FORWARD.replace("x @ w + b", "2 * (x @ w) + b")
+    verdict = backward(
+        tmp_path,
+        f"k = 2 if len(x) == {size} else 3",
+        "return k * dout @ w.T, 2 * x.T @ dout, dout.sum(0)",
+        forward=forward,
+    )
+    assert standings(verdict) == {"X": "wrong", "W": "follows", "b": "ok"}
+
+
+def test_a_gradient_of_zeros_does_not_follow_because_the_first_point_is_dead(
+    tmp_path: Path,
+) -> None:
+    forward = FORWARD.replace("x @ w + b", "2 * (x @ w) * (len(x) != 4) + b")
+    verdict = backward(
+        tmp_path, "return 0 * x, 2 * x.T @ dout * (len(x) != 4), dout.sum(0)", forward=forward
+    )
+    assert standings(verdict) == {"X": "wrong", "W": "follows", "b": "ok"}
+
+
 def test_a_size_written_into_the_code_fails_elsewhere(tmp_path: Path) -> None:
     verdict = backward(tmp_path, "return dout @ w.T, x.T @ dout, dout.reshape(4, 3).sum(0)")
     assert verdict.verdict == "fail"

@@ -145,6 +145,17 @@ def test_a_guard_does_not_hide_a_mistake(tmp_path: Path) -> None:
     assert [g.standing for g in verdict.gradients] == ["wrong"]
 
 
+def test_a_gradient_follows_a_wrong_forward_but_for_its_guard(tmp_path: Path) -> None:
+    text = LOSS.replace("np.mean(LOG)", "np.sum(np.log(hit + 1e-4))").replace("d /= N", "")
+    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", "pass"))
+    assert [f.standing for f in verdict.forward] == ["wrong"]
+    assert [g.standing for g in verdict.gradients] == ["follows"]
+    assert verdict.gradients[0].message == "but for 0.0001 in line 8"
+    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", "d *= 1.01"))
+    assert [g.standing for g in verdict.gradients] == ["wrong"]
+    assert verdict.gradients[0].cause is None or verdict.gradients[0].cause.code != "differences"
+
+
 def test_another_constant_than_the_specs_is_named(tmp_path: Path) -> None:
     verdict = norm(tmp_path, eps="1e-8")
     assert verdict.verdict == "fail"
