@@ -107,13 +107,17 @@ def _compared(
     worst = _closest([o.worst for _, o in there if o.worst is not None])
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong:
-        from gradtool.check.excused import as_guarded, as_single  # right code does not wait for it
+        # Right code does not wait for these.
+        from gradtool.check.excused import as_clipped, as_guarded, as_single
 
         single = as_single(case, role, name, [p for p, _ in wrong])
         guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
-        if single or isinstance(guards, Remark):
-            remarks += [remark for remark in (single, guards) if isinstance(remark, Remark)]
+        clips = None if single or guards or role == "output" else as_clipped(case, name, wrong)
+        if single or clips or isinstance(guards, Remark):
+            remarks += [r for r in (single, guards, clips) if isinstance(r, Remark)]
             guarded |= {name} if guards else set()
+            if clips:  # an entry that is cut off may be anything
+                error = max((o.error for _, o in there if o.right and o.error), default=None)
             return Compared(name, shape, "ok", error, worst)
         found = _wrong(case, role, Compared(name, shape, "wrong", error), there, wrong)
         if guards is None and role == "output":

@@ -1,4 +1,4 @@
-"""What is off by more than rounding and no mistake: float32 numbers, and guards against zero.
+"""What is off by more than rounding and no mistake: float32, guards against zero, clipping.
 
 Each is proved by running the file without it (see `varied`), and is told as a remark.
 """
@@ -15,10 +15,12 @@ from gradtool.check.facts import Case, UsersForward
 from gradtool.check.measure import Point
 from gradtool.check.result import Cause, Remark
 from gradtool.check.single import is_single
+from gradtool.check.stress import clipped
 
 GUARD = "guard"
 TITLE = "a guard in the backward pass alone"
 
+_INSIDE = 0.5  # of the entries, of all points alike
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
 
 
@@ -59,6 +61,22 @@ def as_guarded(
     where = "is not that of your own forward" if outputs else "has it alone"
     text = f"a guard moves it: {guards}; the backward pass {where}, without it every entry is right"
     return Cause(GUARD, text, 1.0, title=TITLE)
+
+
+def as_clipped(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) -> Remark | None:
+    """The remark on a gradient that is right but for being cut off, as in ``[-5, 5]``.
+
+    Most entries must be inside, at most points, so that they are known to be right themselves.
+    """
+    limits = {clipped(point, name) for point, _ in wrong}
+    points = [p for p in case.measured.points if name in p.gradients]
+    limit = limits.pop()
+    if limits or limit is None or not case.varied.unclipped(name, [point for point, _ in wrong]):
+        return None
+    arrays = [o.array for p in points if (o := p.gradients[name]).array is not None]
+    if np.mean([np.mean(np.abs(array) < limit) for array in arrays if array.size]) < _INSIDE:
+        return None
+    return Remark("clips", f"d{name} is cut off at {limit:g}, and right without that")
 
 
 def _follows(case: Case, name: str, point: Point, outcome: Outcome) -> bool:

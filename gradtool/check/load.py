@@ -11,7 +11,7 @@ import ast
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,8 @@ from gradtool.check.standins import (
     install_finders,
     install_numpy_aliases,
 )
+
+_LINES = 5  # that are named of those that were left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,7 @@ def _converted(
         return cell, tree
     text, tree = modernise.parsed(cell.text, cell.place, True, tell)
     cell = replace(cell, text=text)
-    for statement in definitions(tree)[0]:
-        _run_definition(module.__dict__, cell, statement, tell)
+    _run_definitions(module.__dict__, cell, definitions(tree)[0], tell)
     return cell, tree
 
 
@@ -242,23 +243,41 @@ def _run_cell(
     kept, left_out = definitions(tree)
     if only_definitions and left_out:
         tell(f"{len(left_out)} statements at top level were not run (only definitions)")
-    for statement in kept:
-        _run_definition(namespace, cell, statement, tell)
+    _run_definitions(namespace, cell, kept, tell)
 
 
-def _run_definition(
-    namespace: dict[str, object], cell: Cell, statement: ast.stmt, tell: Tell
+def _run_definitions(
+    namespace: dict[str, object], cell: Cell, statements: Iterable[ast.stmt], tell: Tell
 ) -> None:
+    """Run statements one by one, and tell which of them could not be."""
+    lost: dict[str, list[int]] = {}
+    for statement in statements:
+        error = _run_definition(namespace, cell, statement)
+        if error:
+            lost.setdefault(error, []).append(statement.lineno)
+    for error, lines in lost.items():
+        shown = ", ".join(map(str, lines[:_LINES]))
+        more = f" and {len(lines) - _LINES} more" if len(lines) > _LINES else ""
+        many = len(lines) > 1
+        tell(
+            f"{cell.place} line{'s' * many} {shown}{more} "
+            f"{'were' if many else 'was'} left out: {error}"
+        )
+
+
+def _run_definition(namespace: dict[str, object], cell: Cell, statement: ast.stmt) -> str:
+    """Run one statement; the exception that it raised by name, if any."""
     code = compile(ast.Module([statement], type_ignores=[]), cell.place, "exec", dont_inherit=True)
     try:
         exec(code, namespace)
     except (Exception, SystemExit) as error:
-        tell(f"{cell.place} line {statement.lineno} was left out: {type(error).__name__}")
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for alias in statement.names:
                 name = alias.asname or alias.name.partition(".")[0]
                 if name.isidentifier():
                     namespace.setdefault(name, Absent(alias.name))
+        return type(error).__name__
+    return ""
 
 
 def _line_in(error: BaseException, place: str) -> int:

@@ -70,7 +70,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
                 remarks.append(Remark("overflow", text))
             elif probe.is_huge or name in wrong:
                 continue
-            elif limit := _clipped(point, name):
+            elif limit := clipped(point, name):
                 remarks.append(Remark("clips", f"d{name} is cut off at {limit:g}"))
             elif (place := _switches(case, probe, name)) is not None:
                 text = f"right until the values reach {place}, wrong from there on"
@@ -85,7 +85,7 @@ def _raises(probe: Probe, message: str) -> Remark:
     return Remark("overflow", f"at {probe.varies} the code raises {message}")
 
 
-def _clipped(point: Point, name: str) -> float | None:
+def clipped(point: Point, name: str) -> float | None:
     """The limit at which the wrong entries stand still, when that is all that is wrong."""
     outcome, right = point.gradients[name], point.expected.gradients[name]
     if outcome.array is None or outcome.bound is None:

@@ -20,8 +20,9 @@ from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.measure import Measured, Point, bind, measure
 from gradtool.check.reference import Reference
-from gradtool.check.rewrite import Change, Guard
+from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.tiny import Guard
 
 _MOST = 0.05  # of an array's scale: a guard or float32 moves it by less somewhere
 _TRIALS = 4
@@ -62,6 +63,10 @@ class Varied:
             if self._is_right(change, role, name, wrong):
                 return _named(chosen)
         return None
+
+    def unclipped(self, name: str, wrong: Sequence[Point]) -> bool:
+        """Whether a gradient is right where nothing is cut off to an interval around zero."""
+        return self.session.varies and self._is_right(Change(unclip=True), "gradient", name, wrong)
 
     @contextmanager
     def without_guards(self) -> Iterator[tuple[Session | None, str]]:

@@ -28,7 +28,8 @@ from gradtool.check.evaluate import (
 )
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
-from gradtool.check.rewrite import Change, guards
+from gradtool.check.rewrite import Change
+from gradtool.check.tiny import guards
 from gradtool.check.widths import loaded_frameworks, widen_defaults
 
 MAX_REQUEST = 1 << 36

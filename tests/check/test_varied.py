@@ -11,7 +11,8 @@ import pytest
 
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.check.rewrite import Change, changed, guards
+from gradtool.check.rewrite import Change, changed
+from gradtool.check.tiny import guards
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.load import load_path
@@ -182,6 +183,69 @@ def f(x, step=1e-6, tiny=1e-7):
     keys = tuple((g.key, 0.0) for g in guards(tree, "f"))
     assert "np.log(0.0 + x) + 1e-05" in ast.unparse(changed(tree, "f", Change(numbers=keys)))
     assert ast.unparse(tree) == ast.unparse(ast.parse(text))
+
+
+CLIPPED = """
+import numpy as np
+def rnn_forward(x, h0, Wx, Wh, b):
+    hs, h = np.zeros((*x.shape[:2], h0.shape[1])), h0
+    for t in range(x.shape[1]):
+        h = np.tanh(x[:, t] @ Wx + h @ Wh + b)
+        hs[:, t] = h
+    return hs, (x, h0, Wx, Wh, hs)
+def rnn_backward(dhs, cache):
+    x, h0, Wx, Wh, hs = cache
+    dx, dWx, dWh, db = np.zeros(x.shape), np.zeros(Wx.shape), np.zeros(Wh.shape), np.zeros(len(Wh))
+    carried = np.zeros(h0.shape)
+    for t in reversed(range(x.shape[1])):
+        d = (carried + dhs[:, t]) * (1 - hs[:, t] ** 2)
+        dx[:, t] = d @ Wx.T
+        dWx += x[:, t].T @ d
+        dWh += (hs[:, t - 1] if t else h0).T @ d
+        db += d.sum(0)
+        carried = d @ Wh.T
+    CHANGE
+    return dx, carried, dWx, dWh, db
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "standing"),
+    [
+        ("for g in (dWx, dWh, db): np.clip(g, -20, 20, out=g)", "ok"),
+        ("db = np.clip(db, -20, 20)", "ok"),
+        ("most = 20; db = db.clip(-most, most)", "ok"),
+        ("db = np.clip(db, -20, 20) * (1 + 1e-9)", "wrong"),
+        ("db = np.clip(db + (np.abs(db) > 19) * 1e-7, -20, 20)", "wrong"),
+        ("db = np.minimum(db, 20)", "wrong"),
+        ("db = np.clip(db, -1e-3, 1e-3)", "wrong"),
+    ],
+)
+def test_clipping_is_told_and_no_mistake(tmp_path: Path, change: str, standing: str) -> None:
+    verdict = checked(tmp_path, "rnn", CLIPPED.replace("CHANGE", change))
+    (bias,) = (g for g in verdict.gradients if g.name == "b")
+    assert bias.standing == standing, verdict
+    assert (("clips", "db is cut off at 20, and right without that") in [
+        (r.code, r.message) for r in verdict.remarks
+    ]) == (standing == "ok")  # fmt: skip
+
+
+def test_what_cuts_off_to_an_interval_around_zero_is_left_out() -> None:
+    text = """
+import numpy as np
+def f(g, c, p):
+    np.clip(g, -c, c, out=g)
+    a = g.clip(-5, 5) + np.clip(g, a_min=-2.0, a_max=2.0)
+    return np.clip(a, 0, 6), np.clip(p, 1e-7, 1 - 1e-7), np.clip(g, -c, c, out=a), g.clip(0)
+"""
+    plain = ast.unparse(changed(ast.parse(text), "f", Change(unclip=True)))
+    assert plain == ast.unparse(ast.parse("""
+import numpy as np
+def f(g, c, p):
+    g
+    a = g + g
+    return np.clip(a, 0, 6), np.clip(p, 1e-7, 1 - 1e-7), np.clip(g, -c, c, out=a), g.clip(0)
+"""))  # fmt: skip
 
 
 def test_every_name_of_a_short_type_is_widened() -> None:
