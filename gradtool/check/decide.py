@@ -11,6 +11,7 @@ from gradtool.check.facts import Case, course_scale, factor_of, followed, outcom
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
+from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
 from gradtool.check.stress import Stress, under_stress
 from gradtool.ir.dims import Dim, shape_text
@@ -59,7 +60,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     stress = Stress()
     if right and gradients and measured.trouble is None:
         stress = under_stress(case, by_course | guarded)
-        remarks += [*stress.remarks, *at_kinks(case)]
+        remarks += [*stress.remarks, *at_kinks(case), *without_offsets(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)

@@ -74,7 +74,8 @@ class Layers:
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
         """Every size set with the right outputs there."""
         _, known = self._points.setdefault(id(reference), (reference, []))
-        for number, setting in enumerate(reference.settings()):
+        usual = [setting for setting in reference.settings() if not setting.beyond]
+        for number, setting in enumerate(usual):
             if number == len(known):
                 probe = make_probe(reference, _NOTHING, setting, number, self.seed)
                 known.append((probe, reference.forward(probe.values, probe.sizes)))

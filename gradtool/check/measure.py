@@ -153,7 +153,7 @@ def measure(
         if work > _LITTLE or seconds > _LONG:
             pace = max(pace, seconds / work)
         if run.trouble and probe.setting.constants:
-            refused.append(f"with {probe.varies} it raises {run.trouble.message}")
+            refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
         if run.trouble and probe.setting.uneven:
             unfit.append((run.trouble, probe))

@@ -75,8 +75,19 @@ def probes(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]
     Other constants are of use only to code that is given them.
     """
     for number, setting in enumerate(reference.settings()):
-        if all(binding.mentions(name) for name in setting.constants):
+        if not setting.beyond and _is_given(binding, setting):
             yield make_probe(reference, binding, setting, number, seed)
+
+
+def beyond(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]:
+    """Probes of the settings that the spec's constants do not stand for."""
+    for number, setting in enumerate(reference.settings()):
+        if setting.beyond and _is_given(binding, setting):
+            yield make_probe(reference, binding, setting, number, seed)
+
+
+def _is_given(binding: Binding, setting: Setting) -> bool:
+    return all(binding.mentions(name) for name in setting.constants)
 
 
 def make_probe(

@@ -49,17 +49,21 @@ def accesses(body: Poly) -> Iterator[Access]:
     return (base for base in atoms(body) if isinstance(base, Access))
 
 
+def entries(base: Atom) -> tuple[Affine, ...]:
+    """The positions that an atom is at, or compares."""
+    match base:
+        case Access(index=index):
+            return index
+        case Iverson(value=value) | Position(value=value):
+            return (value,)
+        case _:
+            return ()
+
+
 def labels(body: Poly) -> Iterator[Label]:
     """Every label in an index, nested ones included."""
     for base in atoms(body):
-        match base:
-            case Access(index=index):
-                entries: tuple[Affine, ...] = index
-            case Iverson(value=value) | Position(value=value):
-                entries = (value,)
-            case _:
-                continue
-        for entry in entries:
+        for entry in entries(base):
             yield from _labels(entry)
 
 

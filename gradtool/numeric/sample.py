@@ -12,7 +12,8 @@ from gradtool.ir.graph import Graph, Scan, Statement
 from gradtool.numeric.grid import Setting
 from gradtool.spec.model import SizeRule
 
-_TRIALS = 240
+_FEW, _TRIALS = 60, 240
+_SMALL = 2000
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
 
 
@@ -25,8 +26,9 @@ def size_sets(
     """Size sets: two with pairwise distinct sizes, one with all sizes equal, one with all 1.
 
     Sizes are as small as the forward pass allows (a window must fit its image), since the work
-    of a check grows with their product.  Pinned sizes stay as they are; what `fits` refuses is
-    left out.
+    of a check grows with their product.  Where distinct sizes leave room for one window, or for
+    several only when they are large, a small set with several windows is added.  Pinned sizes
+    stay as they are; what `fits` refuses is left out.
 
     Raises:
         UnsupportedError: no sizes satisfy the spec.
@@ -44,6 +46,10 @@ def size_sets(
         best = _cheapest(graph, free, least, pinned, random.Random(seed), found, is_allowed)
         if best is not None and best not in found:
             found.append(best)
+    if not any(work(graph, sizes) <= _SMALL and not _thin(graph, sizes) for sizes in found):
+        several = _several(graph, free, least, pinned, random.Random(0), is_allowed)
+        if several is not None and several not in found:
+            found.append(several)
     for value in (3, 2, 4, 5, 6, 7, 8) if len(free) < 7 else (2, 3, 4):
         square = {**{n: max(value, least[n]) for n in free}, **pinned}
         if is_allowed(square):
@@ -82,7 +88,7 @@ def _cheapest(
         cost = work(graph, sizes) * (1 + shared) * (1 + 4 * _thin(graph, sizes))
         if best is None or cost < best[0]:
             best = cost, sizes
-        if best is not None and (not free or trial > 60):
+        if best is not None and (not free or trial > _FEW):
             break
     if best is None or best[0] > _BUDGET:
         small = _small(graph, free, least, pinned, rng, is_allowed)
@@ -109,14 +115,37 @@ def _small(
         sizes = {**{n: max(rng.choice((2, 2, 3, 4)), least[n]) for n in free}, **pinned}
         if not is_allowed(sizes):
             continue
-        whole = {**sizes, **_integers(graph)}
-        alike = 0
-        for tensor in graph.inputs:
-            axes = [dim.evaluate(whole) for dim in tensor.shape]
-            alike += len(axes) - len(set(axes))
-        score = work(graph, sizes) * (2 + alike)
+        score = work(graph, sizes) * (2 + _alike(graph, sizes))
         if best is None or score < best[0]:
             best = score, sizes
+    return best[1] if best else None
+
+
+def _alike(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """How many axes of the inputs are as long as another one of the same array."""
+    whole = {**sizes, **_integers(graph)}
+    lengths = [[dim.evaluate(whole) for dim in tensor.shape] for tensor in graph.inputs]
+    return sum(len(axes) - len(set(axes)) for axes in lengths)
+
+
+def _several(
+    graph: Graph,
+    free: list[str],
+    least: Mapping[str, int],
+    pinned: Mapping[str, int],
+    rng: random.Random,
+    is_allowed: Fits,
+) -> dict[str, int] | None:
+    """Small sizes with which every computed size is at least 3; few are the same in an array."""
+    best: tuple[tuple[int, int, int], dict[str, int]] | None = None
+    for _ in range(_TRIALS):
+        sizes = {**{n: max(rng.choice((2, 3, 4, 5, 6)), least[n]) for n in free}, **pinned}
+        if not is_allowed(sizes) or _thin(graph, sizes):
+            continue
+        costs = work(graph, sizes)
+        rank = (max(costs, _SMALL), _alike(graph, sizes), costs)
+        if best is None or rank < best[0]:
+            best = rank, sizes
     return best[1] if best else None
 
 

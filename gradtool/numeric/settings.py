@@ -14,6 +14,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.graph import Scan, Statement
+from gradtool.ir.walk import atoms, entries
 
 if TYPE_CHECKING:
     from gradtool.ir.graph import Graph
@@ -37,6 +39,8 @@ class Setting:
         work: scalar operations of one evaluation, roughly.
         constants: those that differ from the spec's; of use only to code that is given them.
         uneven: a stride leaves a remainder here: the last windows do not reach the end.
+        beyond: the constants are none that the spec's stand for, such as no padding where there
+            is one: code that is wrong here only is told so, and passes.
     """
 
     sizes: Mapping[str, int]
@@ -44,6 +48,7 @@ class Setting:
     work: int
     constants: Mapping[str, int | float] = field(default_factory=dict)
     uneven: bool = False
+    beyond: bool = False
 
 
 def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
@@ -170,6 +175,37 @@ def _large(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) ->
                 break
 
 
+def _is_offset(graph: Graph, name: str) -> bool:
+    """Whether a constant only moves positions, as a padding does: 0 is a value like another.
+
+    A stride or a dilation multiplies positions, and a size counts them.
+    """
+    for statement in graph.statements:
+        if isinstance(statement, Scan):
+            if not _is_offset(statement.loop.body, name):
+                return False
+        elif isinstance(statement, Statement) and any(
+            name in factor.symbols
+            for base in atoms(statement.body)
+            for entry in entries(base)
+            for _, factor in entry.terms
+        ):
+            return False
+    return True
+
+
+def _sums_nothing(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    """Whether a sum has no terms at all: the constant counts them."""
+    whole = {**sizes, **{n: v for n, v in graph.constants.items() if isinstance(v, int)}}
+    return any(
+        index.size.evaluate(whole) < 1
+        for statement in graph.statements
+        if isinstance(statement, Statement)
+        for term in statement.body.terms
+        for index in (*statement.bound, *term.bound)
+    )
+
+
 def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> Iterator[Setting]:
     """Whole constants (a stride) one smaller and larger, then all real ones other than stated."""
     from gradtool.numeric.sample import size_sets
@@ -177,9 +213,8 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
     for name, value in graph.constants.items():
         if not isinstance(value, int):
             continue
-        for other in (value - 1, value + 1):
-            if other < min(value, 1):
-                continue
+        others = [other for other in (value - 1, value + 1) if other >= min(value, 1)]
+        for other in [*others, 0] if value > 0 and _is_offset(graph, name) else others:
             changed = replace(graph, constants={**graph.constants, name: other})
             try:
                 sizes = size_sets(changed, rules)[0]
@@ -187,7 +222,10 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
                 continue
             cost = _work(changed, sizes)
             if cost <= _LARGER_WORK:
-                yield Setting(sizes, f"{name} is {other}", cost, {name: other})
+                beyond = other == 0 < value
+                if beyond and _sums_nothing(changed, sizes):
+                    continue
+                yield Setting(sizes, f"{name} is {other}", cost, {name: other}, beyond=beyond)
     real = {n: float(v) * _OTHER_REAL for n, v in graph.constants.items() if not isinstance(v, int)}
     if real:
         named = " and ".join(real)

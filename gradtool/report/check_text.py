@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _INDENT = "  "
 _BESIDE, _WIDTH, _LEAST = 3, 100, 40
+_WIDEST = 48  # of what stands beside the explanation
 
 Explain: TypeAlias = Literal["none", "cause", "full"]
 
@@ -133,14 +134,16 @@ def _table(verdict: Verdict, hide_expected: bool, explain: Explain) -> Iterable[
     for label, row in rows:
         word = _WORDS.get(row.standing, row.standing)
         details = _details(label, row, hide_expected)
-        causes = [] if explain == "none" else _cause(row, hide_expected, explain)
-        first, *rest = details or [""]
-        yield (
-            _STYLES[row.standing],
-            f"{_INDENT}{label:<{width}}  {row.shape:<{shapes}}  {word:<6}  {first}".rstrip(),
-        )
-        indent = " " * (len(_INDENT) + width + 2 + shapes + 2 + 6 + 2)
-        yield from (("", indent + text) for text in rest)
+        causes = [] if explain == "none" else list(_cause(row, hide_expected, explain))
+        head = f"{_INDENT}{label:<{width}}  {row.shape:<{shapes}}  {word:<6}  "
+        indent = " " * len(head)
+        if len(head) > _WIDEST and len(details) + len(causes) > 1:  # shapes may be long formulas
+            indent = " " * (len(_INDENT) + width + 2)
+            yield _STYLES[row.standing], head.rstrip()
+        else:
+            yield _STYLES[row.standing], (head + "".join(details[:1])).rstrip()
+            details = details[1:]
+        yield from (("", indent + text) for text in details)
         for word, text in causes:
             yield from (("", line) for line in _wrapped(indent, word, text))
         if row.heat is not None and explain == "full" and not hide_expected:

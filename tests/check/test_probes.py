@@ -332,3 +332,60 @@ def test_windows_that_do_not_fit_may_not_be_wrong(tmp_path: Path) -> None:
     verdict = slid(tmp_path, "pass", "(len(x), (dout.shape[1] - 1) * stride + len(w))")
     assert [g.standing for g in verdict.gradients] == ["wrong", "ok"]
     assert "right where the windows fit" in verdict.gradients[0].message
+
+
+PADDED = """
+import numpy as np
+def padded_forward(x, w, pad):
+    wide = np.pad(x, ((0, 0), (pad, pad)))
+    starts = range(wide.shape[1] - len(w) + 1)
+    return np.stack([wide[:, s:s + len(w)] @ w for s in starts], axis=1), (wide, w, pad)
+def padded_backward(dout, cache):
+    wide, w, pad = cache
+    CHECK
+    d, dw = np.zeros_like(wide), np.zeros_like(w)
+    for i in range(dout.shape[1]):
+        d[:, i:i + len(w)] += np.outer(dout[:, i], w)
+        dw += dout[:, i] @ wide[:, i:i + len(w)]
+    return d[:, CUT], dw
+"""
+PADDED_SPEC = """
+layer: padded
+inputs: {X: [N, H]}
+parameters: {W: [K]}
+constants: {pad: 2}
+forward: |
+  Y[n, i < H + 2*pad - K + 1] = sum(X[n, i + p - pad] * W[p], over=[p], outside=0)
+check:
+  forward: Y, cache = padded_forward(X, W, pad)
+  backward: dX, dW = padded_backward(dY, cache)
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "cut", "said"),
+    [
+        ("", "pad:-pad", "dX is wrong where pad is 0"),
+        ("assert pad", "pad:-pad", "where pad is 0, it raises AssertionError"),
+        ("", "pad:d.shape[1] - pad", ""),
+    ],
+)
+def test_code_that_needs_a_padding_is_told_so(
+    tmp_path: Path, check: str, cut: str, said: str
+) -> None:
+    file = tmp_path / "hw.py"
+    file.write_text(PADDED.replace("CHECK", check).replace("CUT", cut))
+    layer = reference_for(load_text(PADDED_SPEC.lstrip(), "padded.yaml"))
+    verdict = check_pair(layer, file, seed=0, version="1", explain=False).verdict
+    assert verdict.verdict == "pass"
+    told = [r.message for r in verdict.remarks]
+    assert len(told) == bool(said)
+    assert all(message.startswith(said) for message in told)
+
+
+def test_code_that_has_its_padding_written_into_it_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "hw.py"
+    file.write_text(PADDED.replace("CHECK", "").replace("CUT", "2:d.shape[1] - 2"))
+    layer = reference_for(load_text(PADDED_SPEC.lstrip(), "padded.yaml"))
+    verdict = check_pair(layer, file, seed=0, version="1", explain=False).verdict
+    assert [g.standing for g in verdict.gradients] == ["wrong", "ok"]

@@ -142,3 +142,23 @@ def test_annotations_stand_at_the_line_of_the_mistake() -> None:
     assert "should be" in line
     hidden = run(BATCH_NORM, "batch_norm", form="github", hide_expected=True)[1]
     assert "should be" not in hidden
+
+
+def test_beside_a_long_shape_there_is_no_room_so_it_is_told_below() -> None:
+    import dataclasses
+
+    from gradtool.check.result import Cause, Compared, Verdict, Worst
+    from gradtool.report import check_text
+
+    worst = Worst((0, 1), 1.0, 2.0, 1.0, 1e-15, (("N", 2),))
+    cause = Cause("sign", "the sign is wrong", 1.0, "minus the right one", "explains all", "sign")
+    row = Compared("X", "(N, D)", "wrong", 0.5, worst, cause=cause, line=3, source="dx = -d")
+    verdict = Verdict("fail", "f.py", "l", (), "", (), (), (row,), (), (), (), None, 1, 0, "1")
+    (beside,) = [text for _, text in check_text.lines(verdict) if "dX[0, 1]" in text]
+    assert beside.startswith("  dX  (N, D)  wrong   dX[0, 1] is 1.0000")
+    long = dataclasses.replace(row, shape="(N, K, (H + 2*pad - R)//stride + 1, 1)")
+    told = [text for _, text in check_text.lines(dataclasses.replace(verdict, gradients=(long,)))]
+    place = told.index(f"  dX  {long.shape}  wrong")
+    assert told[place + 1].startswith("      dX[0, 1] is 1.0000")
+    assert told[place + 2].startswith("      cause   the sign is wrong")
+    assert told[place + 3] == "      where   line 3: dx = -d"

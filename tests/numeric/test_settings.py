@@ -68,3 +68,19 @@ def test_the_work_stays_small_where_it_grows_with_a_cube() -> None:
     for name in NAMES:
         for setting in layer(name).settings():
             assert setting.work <= 120_000, (name, setting)
+
+
+def test_a_padding_of_nothing_is_beyond_and_a_stride_or_a_size_of_nothing_is_no_setting() -> None:
+    beyond = [s for s in layer("conv2d").settings() if s.beyond]
+    assert [(s.varies, dict(s.constants)) for s in beyond] == [("pad is 0", {"pad": 0})]
+    assert not any(
+        s.beyond for name in ("max_pool2d", "batch_norm") for s in layer(name).settings()
+    )
+
+
+def test_windows_of_different_sizes_are_several_where_the_work_is_small() -> None:
+    small = [s.sizes for s in layer("conv2d").settings() if s.work < 2000]
+    assert any(
+        s["R"] > 2 and (s["H"] + 2 - s["R"]) // 2 + 1 > 2 and (s["W"] + 2 - s["S"]) // 2 + 1 > 2
+        for s in small
+    )

@@ -1,0 +1,31 @@
+"""Code that is right with a padding, and not without one.
+
+``dx[:, :, pad:-pad, pad:-pad]`` is the gradient for every padding but 0, for which it is empty.
+The spec's constants are what was asked for, so this is a remark and no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradtool.check.facts import Case
+from gradtool.check.measure import measure
+from gradtool.check.probes import beyond
+from gradtool.check.result import Remark
+
+
+def without_offsets(case: Case) -> Iterator[Remark]:
+    """Remarks on a case that is right with the constants of the spec, and others like them."""
+    wrong = {
+        name for point in case.measured.points for name, o in point.gradients.items() if not o.right
+    }  # by a guard, or by its course's factor
+    for probe in beyond(case.reference, case.binding, case.seed):
+        measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
+        for text in measured.refused:
+            yield Remark("constant", text)
+        for point in measured.points:
+            for name, outcome in point.gradients.items():
+                if outcome.right or name in wrong:
+                    continue
+                found = outcome.message or "its numbers are wrong"
+                yield Remark("constant", f"d{name} is wrong where {probe.varies}: {found}")
