@@ -31,7 +31,7 @@ from gradtool.ir import graph as graphs
 from gradtool.ir import index as indices
 from gradtool.ir import poly as polys
 from gradtool.ir import tree as trees
-from gradtool.ir.errors import UnsupportedError
+from gradtool.ir.errors import TooLargeError, UnsupportedError
 from gradtool.ir.graph import Graph
 from gradtool.ir.store import StoreError, classes_of, pack, unpack
 
@@ -214,7 +214,8 @@ def _kind(hypothesis: Hypothesis) -> str:
 
 def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:
     for propose in proposers():
-        yield from propose(evidence)
+        with suppress(TooLargeError):  # what one kind of mistake cannot compute, another may
+            yield from propose(evidence)
 
 
 def _best(

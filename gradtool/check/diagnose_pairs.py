@@ -15,6 +15,7 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array
+from gradtool.ir.errors import TooLargeError
 
 _ENTRIES = 12
 _CHEAP = 1.7
@@ -33,7 +34,7 @@ def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis
     for hypothesis in pool:
         if hypothesis.cost > _CHEAP or hypothesis.code == "sign":
             continue
-        found = hypothesis.predict(seen)
+        found = _predicted(hypothesis, seen)
         if found is None or found.shape != seen.got.shape or not np.all(np.isfinite(found)):
             continue
         tried.append((hypothesis, found))
@@ -41,6 +42,14 @@ def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis
         if scaled is not None:
             yield scaled
     yield from _two_edits(evidence, tried, seen, scale)
+
+
+def _predicted(hypothesis: Hypothesis, seen: Seen) -> Array | None:
+    """None where a gradient is too large to be computed in this way."""
+    try:
+        return hypothesis.predict(seen)
+    except TooLargeError:
+        return None
 
 
 def _with_factor(
@@ -54,7 +63,7 @@ def _with_factor(
         return None
     ratios, at = [], []
     for other in evidence.seen:
-        predicted = hypothesis.predict(other)
+        predicted = _predicted(hypothesis, other)
         if predicted is None or predicted.shape != other.got.shape:
             return None
         own = float(np.vdot(predicted, predicted))

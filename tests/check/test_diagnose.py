@@ -6,13 +6,18 @@ import io
 import json
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gradtool.check.diagnose_evidence import Seen
 from gradtool.check.diagnose_factors import named
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Compared, Verdict
+from gradtool.ir.errors import TooLargeError
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.report import check_command, check_text
 from gradtool.spec.bundled import bundled_specs
@@ -349,3 +354,13 @@ def test_a_constant_that_is_another_in_the_backward_pass(
     cause = next(g.cause for g in verdict.gradients if g.name == "X")
     assert cause is not None
     assert (cause.code, cause.message) == ("constant", said)
+
+
+def test_what_is_too_large_to_be_computed_is_no_explanation_and_no_crash() -> None:
+    def too_large(seen: Seen) -> None:
+        raise TooLargeError("a sum over 1,503,000,000 products is not evaluated one by one")
+
+    seen = SimpleNamespace(got=np.arange(1.0, 7.0), right=np.arange(6.0) * 3, point=None)
+    evidence = SimpleNamespace(entries=12, seen=[seen, seen], shape_fits=True, telling=[seen])
+    pool = [Hypothesis("scale", 1.0, word, too_large) for word in ("a sum", "another one")]
+    assert list(pairs(evidence, pool)) == []  # type: ignore[arg-type]
