@@ -59,8 +59,8 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     )
     stress = Stress()
     if right and gradients and measured.trouble is None:
-        stress = under_stress(case, by_course | guarded)
-        remarks += [*stress.remarks, *at_kinks(case), *without_offsets(case)]
+        stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
+        remarks += [*stress.remarks, *without_offsets(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
@@ -136,7 +136,7 @@ def _closest(entries: Sequence[Worst]) -> Worst | None:
 
 
 def _stressed(gradient: Compared, stress: Stress) -> Compared:
-    """A gradient that was right at every size, with what large and tiny values showed."""
+    """A gradient that was right at every size, with what other values showed."""
     for name, text, worst in stress.wrong:
         if name == gradient.name:
             return replace(gradient, standing="wrong", message=text, worst=worst)

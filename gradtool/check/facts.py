@@ -49,10 +49,14 @@ class Case:
 
     @property
     def read(self) -> Mapping[str, np.ndarray]:
-        """What the user's code drew itself at the first probe: the judge has no values for it."""
+        """What the user's code drew itself at the first probe."""
+        points = self.measured.points
+        return self.read_at(points[0]) if points else {}
+
+    def read_at(self, point: Point) -> Mapping[str, np.ndarray]:
+        """What the user's code drew itself at a point: the judge has no values for it."""
         names = [v.name for v in self.reference.spec.variables if v.read]
-        points = self.measured.points[:1]
-        return {n: p.values[n] for p in points for n in names if n in p.values}
+        return {n: point.values[n] for n in names if n in point.values}
 
     @property
     def first(self) -> Probe:

@@ -2,13 +2,23 @@
 
 There is no derivative there, and any choice between the formulas of both sides is as good as
 another: none makes a gradient wrong.  The code is looked at all the same, on a coarse grid of
-values, because what is not finite there, or outside of what either side gives, will be met one
-day: zeros are everywhere in padded images and after a relu.
+values: zeros are everywhere in padded images and after a relu.  Twice:
+
+- as it is: what is not finite there, or outside of what either side gives, is told;
+- with an upstream gradient of zero for every output that has a kink there.  Of the outputs that
+  are left the gradient is one number, whatever is chosen at the kinks, and code that gives another
+  one is wrong.  Without the mask one kink in a batch would excuse every entry of a weight's
+  gradient, since it is a sum over the batch: a bound that is as wide as the kink moves the entry
+  can never be sharper than the same entry without the kink in it.
+
+An output has a kink where the forward pass bends by more than a smooth function could within a
+small step (`_bent`): a second difference, which is of the order of the step at a kink, of its
+square elsewhere, and larger than the step at a jump.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,54 +28,88 @@ from gradtool.check.measure import Point, measure
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark
+from gradtool.check.result import Remark, Worst
+from gradtool.check.stress import Stress
+from gradtool.check.tolerance import rms
 
-_GRID = 2.0  # values to an integer: the grid is coarse, so that many are equal
+_GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
+_FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
 _SIDES = 12  # samples of which side of every kink is taken
 _NEAR = 1e-7
 _AGREE = 1e-5
 _RANGE = 2.0  # times the range that was seen: sums of many kinks reach further
 _MOST_WORK = 20_000
+_STEP = 1e-5  # and a tenth of it: beyond what float32 rounds, so that either side there is masked
+_BENDS = 1e-3  # of the step: a hundred times what a curvature of one gives
+_CLOSER = 10.0  # a step so much smaller bends that much less at a kink, a hundred times elsewhere
+_SMOOTH = 30.0  # between them
+_DIRECTIONS = 3  # two slopes may differ by nothing in one of them
+_CLOSE, _ALIKE = 1e-11, 1e-8  # a side of a kink to rounding; entries that no choice moves
 
 
-def at_kinks(case: Case) -> tuple[Remark, ...]:
-    """Remarks on a case that is right wherever there is a derivative."""
-    if not case.measured.points or case.first.setting.work > _MOST_WORK:
-        return ()
-    first, read, recall = case.first, case.read, recall_of(case.reference)
-    if recall.keeps(first) and not read:
-        key = ("kinks", id(first))
-        found = recall.of(key, lambda: _grid(case.reference, first, read), holding=first)
+def at_kinks(case: Case) -> Stress:
+    """Look at a case that is right wherever there is a derivative."""
+    found = Stress()
+    for point in _places(case.measured.points):
+        found = found.and_also(_at_kinks(case, point.probe, case.read_at(point)))
+        if found.wrong:
+            break
+    return found
+
+
+def _places(points: Sequence[Point]) -> list[Point]:
+    """The first points, and the largest: among many samples some have a kink and some have not."""
+    cheap = [
+        p for p in points if p.probe.setting.work <= _MOST_WORK and not p.probe.setting.constants
+    ]
+    largest = sorted(cheap[_FIRST:], key=lambda p: -p.probe.setting.work)
+    return [*cheap[:_FIRST], *largest[:_LARGEST]]
+
+
+def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stress:
+    recall = recall_of(case.reference)
+    if recall.keeps(drawn) and not read:
+        key = ("kinks", id(drawn))
+        found = recall.of(key, lambda: _grid(case.reference, drawn, read), holding=drawn)
     else:
-        found = _grid(case.reference, first, read)
+        found = _grid(case.reference, drawn, read)
     if not found:
-        return ()
+        return Stress()
     (probe,) = found
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
         text = f"where compared values are equal it raises {measured.trouble.message}"
-        return (Remark("kink", text),)
-    return tuple(_remarks(case, probe, measured.points[0])) if measured.points else ()
+        return Stress((Remark("kink", text),), probes=1)
+    if not measured.points:
+        return Stress()
+    (point,) = measured.points
+    calm = _calm(case, point)
+    wrong = tuple(_wrong(case, calm)) if calm is not None else ()
+    remarks = _remarks(case, probe, point, {name for name, _, _ in wrong})
+    return Stress(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
 
 
-def _grid(reference: Reference, first: Probe, read: Mapping[str, np.ndarray]) -> tuple[Probe, ...]:
-    """The first probe on the grid, when compared values are equal there; else nothing."""
-    if not reference.kinks({**read, **first.values}, first.given).count:
+def _grid(reference: Reference, drawn: Probe, read: Mapping[str, np.ndarray]) -> tuple[Probe, ...]:
+    """A probe on a grid on which compared values are equal; nothing where none are."""
+    if not reference.kinks({**read, **drawn.values}, drawn.given).count:
         return ()
     free = {v.name for v in reference.spec.variables if can_grow(v)}
-    values = {
-        name: np.round(value * _GRID) / _GRID if name in free else value
-        for name, value in first.values.items()
-    }
-    probe = replace(first, values=values, varies="equal values")
-    return (probe,) if reference.kinks({**read, **values}, probe.given).equal else ()
+    for steps in _GRIDS:
+        values = {
+            name: np.round(value * steps) / steps if name in free else value
+            for name, value in drawn.values.items()
+        }
+        if reference.kinks({**read, **values}, drawn.given).equal:
+            return (replace(drawn, values=values, varies="equal values"),)
+    return ()
 
 
-def _remarks(case: Case, probe: Probe, point: Point) -> Iterator[Remark]:
+def _remarks(case: Case, probe: Probe, point: Point, told: Collection[str]) -> Iterator[Remark]:
+    """What is no choice at a kink; of gradients that are wrong beside it that is `told` already."""
     sides = None
     for name, outcome in point.gradients.items():
         right = point.expected.gradients[name]
-        if outcome.right or not np.all(np.isfinite(right)):
+        if name in told or outcome.right or not np.all(np.isfinite(right)):
             continue
         if not outcome.finite:
             text = f"d{name} is not finite where compared values are equal, such as a relu at 0"
@@ -73,7 +117,7 @@ def _remarks(case: Case, probe: Probe, point: Point) -> Iterator[Remark]:
             continue
         if outcome.array is None:
             continue
-        sides = sides if sides is not None else list(_sides(case, probe, point))
+        sides = sides if sides is not None else list(_sides(case, probe, point, _NEAR))
         every = np.stack([right, *(side[name] for side in sides)])
         low, high = every.min(axis=0), every.max(axis=0)
         slack = _RANGE * (high - low) + _AGREE * (1 + np.abs(right))
@@ -87,13 +131,108 @@ def _remarks(case: Case, probe: Probe, point: Point) -> Iterator[Remark]:
             yield Remark("kink", text)
 
 
-def _sides(case: Case, probe: Probe, point: Point) -> Iterator[dict[str, np.ndarray]]:
+def _sides(case: Case, probe: Probe, point: Point, near: float) -> Iterator[dict[str, np.ndarray]]:
     """The gradients close by, where every kink is on one side or the other by chance."""
     rng = np.random.default_rng([case.seed, 41])
-    free = {v.name for v in case.reference.spec.variables if can_grow(v)}
     for _ in range(_SIDES):
-        values = {
-            n: v + _NEAR * rng.standard_normal(v.shape) if n in free else v
-            for n, v in point.values.items()
-        }
+        values = _moved(case.reference, point.values, near, rng)
         yield case.reference.evaluate(values, probe.upstream, probe.given)[1]
+
+
+def _moved(
+    reference: Reference, values: Mapping[str, np.ndarray], by: float, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    free = {v.name for v in reference.spec.variables if can_grow(v)}
+    return {n: v + by * rng.standard_normal(v.shape) if n in free else v for n, v in values.items()}
+
+
+def _calm(case: Case, point: Point) -> Point | None:
+    """The measurement without the outputs that have a kink; None where nothing is left.
+
+    A contract about the upstream gradient leaves no choice of it.
+    """
+    probe = point.probe
+    if case.binding.upstream is not None:
+        return None
+    bent = _bent(case.reference, probe, point.values, np.random.default_rng([case.seed, 43]))
+    if not any(np.any(b) for b in bent.values()):
+        return point
+    upstream = {n: np.where(bent[n], 0.0, u) for n, u in probe.upstream.items()}
+    if not any(np.any(u) for u in upstream.values()):
+        return None
+    masked = replace(probe, upstream=upstream)
+    measured = measure(case.session, case.reference, case.binding, [masked], case.seed)
+    if measured.trouble is not None or not measured.points:
+        return None
+    (calm,) = measured.points
+    # What the code draws itself decides where its kinks are.
+    same = all(np.array_equal(v, point.values[n]) for n, v in calm.values.items())
+    return calm if same else None
+
+
+def _bent(
+    reference: Reference,
+    probe: Probe,
+    values: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Which entries of every output have a kink or a jump at some values."""
+    with np.errstate(all="ignore"):
+        middle = reference.forward(values, probe.given)
+        bent = {n: np.zeros(v.shape, dtype=bool) for n, v in middle.items()}
+        for _ in range(_DIRECTIONS):
+            way = _moved(reference, values, 1.0, rng)
+
+            def bends(step: float, way: Mapping[str, np.ndarray] = way) -> dict[str, np.ndarray]:
+                ends = [
+                    {n: v + by * (way[n] - v) if way[n] is not v else v for n, v in values.items()}
+                    for by in (step, -step)
+                ]
+                up, down = (reference.forward(end, probe.given) for end in ends)
+                return {n: np.abs(up[n] + down[n] - 2 * v) for n, v in middle.items()}
+
+            far, near = bends(_STEP), bends(_STEP / _CLOSER)
+            for name in bent:
+                smooth = (far[name] <= _BENDS * _STEP) | (near[name] * _SMOOTH <= far[name])
+                bent[name] |= ~smooth
+    return bent
+
+
+def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
+    """The gradients that are wrong whatever is chosen at the kinks.
+
+    Gradients that were excused elsewhere (a guard, float32 inside, a course's scale) are not
+    held to this.
+    """
+    sides = None
+    for name, outcome in calm.gradients.items():
+        right, array, worst = calm.expected.gradients[name], outcome.array, outcome.worst
+        if outcome.right or array is None or worst is None or outcome.bound is None:
+            continue
+        if not all(p.gradients[name].right for p in case.measured.points if name in p.gradients):
+            continue
+        sides = sides if sides is not None else list(_sides(case, calm.probe, calm, _CLOSE))
+        every = np.stack([right, *(side[name] for side in sides)])
+        spread = every.max(axis=0) - every.min(axis=0)
+        # An entry that depends on a choice all the same, as of the spec's formula, has none.
+        alike = _ALIKE * np.maximum(np.abs(right), rms(right))
+        bound = outcome.bound + _RANGE * spread + alike
+        error = np.abs(array - right)
+        with np.errstate(invalid="ignore"):
+            place = tuple(
+                int(i) for i in np.unravel_index(int(np.argmax(error / bound)), error.shape)
+            )
+        if error[place] > bound[place]:
+            shown = replace(
+                worst,
+                index=place,
+                got=float(array[place]),
+                expected=float(right[place]),
+                error=float(error[place]),
+                bound=float(bound[place]),
+            )
+            text = (
+                "right at random values, wrong where compared values are equal (a relu at 0, a "
+                "tie), in what does not depend on the choice there"
+            )
+            yield name, text, shown

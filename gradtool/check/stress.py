@@ -28,7 +28,7 @@ _JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 @dataclass(frozen=True, slots=True)
 class Stress:
-    """What large and tiny values showed: remarks, and gradients that are wrong there.
+    """What large, tiny or equal values showed: remarks, and gradients that are wrong there.
 
     `wrong` maps the name of a gradient to what is said and the entry that shows it.
     """
@@ -36,6 +36,13 @@ class Stress:
     remarks: tuple[Remark, ...] = ()
     wrong: tuple[tuple[str, str, Worst | None], ...] = ()
     probes: int = 0
+
+    def and_also(self, other: Stress) -> Stress:
+        return Stress(
+            (*self.remarks, *other.remarks),
+            (*self.wrong, *other.wrong),
+            self.probes + other.probes,
+        )
 
 
 def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:

@@ -150,15 +150,20 @@ def _several(
 
 
 def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
-    """How many computed sizes, such as the number of windows, are smaller than 3."""
+    """How many computed sizes are smaller than 3."""
+    return sum(size < 3 for size in computed(graph, sizes))
+
+
+def computed(graph: Graph, sizes: Mapping[str, int]) -> list[int]:
+    """The sizes that are computed from others, such as the number of windows."""
     whole = {**sizes, **_integers(graph)}
-    computed = {
+    dims = {
         dim
         for tensor in graph.tensors.values()
         for dim in tensor.shape
         if dim.as_symbol is None and dim.as_int is None
     }
-    return sum(dim.evaluate(whole) < 3 for dim in computed)
+    return [dim.evaluate(whole) for dim in dims]
 
 
 def work(graph: Graph, sizes: Mapping[str, int]) -> int:

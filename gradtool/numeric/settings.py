@@ -65,7 +65,9 @@ def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]
     found = [_told(graph, setting) for setting in found]
     if any(setting.uneven for setting in found):
         # Much code is meant for sizes that the windows fit, and says so or not.
-        found += [s for s in _even(graph, rules) if all(s.sizes != o.sizes for o in found)]
+        for setting in _even(graph, rules):
+            if all(setting.sizes != other.sizes for other in found):
+                found.append(setting)
     return tuple(found)
 
 
@@ -78,18 +80,26 @@ def _told(graph: Graph, setting: Setting) -> Setting:
 
 
 def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
-    """Two sets of sizes at which no stride leaves a remainder, where there are any."""
-    from gradtool.numeric.sample import size_sets
+    """Sets of sizes at which no stride leaves a remainder, where there are any.
+
+    Code may refuse all other sizes, so it is here that a mistake must show: if there are such
+    sizes, at some of them there is more than one window along every axis.
+    """
+    from gradtool.numeric.sample import computed, size_sets
 
     def fits(sizes: Mapping[str, int]) -> bool:
         return not _told(graph, Setting(sizes, "", 0)).uneven
 
-    try:
-        sets = size_sets(graph, rules, fits)[:2]
-    except UnsupportedError:
-        return
-    for sizes in sets:
-        yield Setting(sizes, "sizes that the windows fit", _work(graph, sizes))
+    def fits_many(sizes: Mapping[str, int]) -> bool:
+        return fits(sizes) and min(computed(graph, sizes), default=2) > 1
+
+    for rule, most in ((fits, 2), (fits_many, 1)):
+        try:
+            sets = size_sets(graph, rules, rule)[:most]
+        except UnsupportedError:
+            continue
+        for sizes in sets:
+            yield Setting(sizes, "sizes that the windows fit", _work(graph, sizes))
 
 
 def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:

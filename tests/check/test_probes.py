@@ -389,3 +389,39 @@ def test_code_that_has_its_padding_written_into_it_is_wrong(tmp_path: Path) -> N
     layer = reference_for(load_text(PADDED_SPEC.lstrip(), "padded.yaml"))
     verdict = check_pair(layer, file, seed=0, version="1", explain=False).verdict
     assert [g.standing for g in verdict.gradients] == ["wrong", "ok"]
+
+
+def test_a_window_beyond_the_first_along_one_axis_may_not_be_refused(tmp_path: Path) -> None:
+    """Sizes that the windows do not fit excuse an exception; there are some that they do fit."""
+    code = """
+import numpy as np
+def pool_forward(x):
+    N, H, W = x.shape
+    y = np.zeros((N, (H - 3) // 2 + 1, (W - 3) // 2 + 1))
+    for i, j in np.ndindex(y.shape[1:]):
+        y[:, i, j] = x[:, 2 * i:2 * i + 3, 2 * j:2 * j + 3].mean(axis=(1, 2))
+    return y, x.shape
+def pool_backward(dout, shape):
+    dx = np.zeros(shape)
+    for n, i, j in np.ndindex(dout.shape):
+        dx[n, ROWS, COLUMNS] += np.ones((3, 3)) * dout[n, i, j] / 9
+    return dx
+"""
+    spec = """
+layer: pool
+inputs: {X: [N, H, W]}
+sizes: {H: '>=3', W: '>=3'}
+forward: Y = mean(windows(X, (3, 3), stride=2), axis=(3, 4))
+check:
+  forward: Y, cache = pool_forward(X)
+  backward: dX = pool_backward(dY, cache)
+"""
+    layer = reference_for(load_text(spec.lstrip(), "pool.yaml"))
+    file = tmp_path / "hw.py"
+    right, wrong = ("2 * {0}:2 * {0} + 3", "2 * {0}:3")
+    for rows, columns in ((right, right), (right, wrong), (wrong, right)):
+        text = code.replace("ROWS", rows.format("i")).replace("COLUMNS", columns.format("j"))
+        file.write_text(text)
+        verdict = check_pair(layer, file, seed=0, version="1", explain=False).verdict
+        expected = "pass" if rows == columns else "fail"
+        assert verdict.verdict == expected, (rows, columns, verdict)

@@ -84,3 +84,13 @@ def test_windows_of_different_sizes_are_several_where_the_work_is_small() -> Non
         s["R"] > 2 and (s["H"] + 2 - s["R"]) // 2 + 1 > 2 and (s["W"] + 2 - s["S"]) // 2 + 1 > 2
         for s in small
     )
+
+
+@pytest.mark.parametrize("name", ["conv2d", "max_pool2d", "avg_pool2d"])
+def test_windows_fit_somewhere_with_more_than_one_along_every_axis(name: str) -> None:
+    reference = layer(name)
+    fitting = [s for s in reference.settings() if not s.uneven and not s.constants]
+    (output,) = reference.output_shapes.values()
+    whole = {n: v for n, v in reference.constants.items() if isinstance(v, int)}
+    counts = [[dim.evaluate({**whole, **s.sizes}) for dim in output[2:]] for s in fitting]
+    assert max(map(min, counts)) > 1

@@ -1,0 +1,211 @@
+"""At a kink every choice is right; what is left when its outputs are masked has one gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradtool.check import kinked
+from gradtool.check.bind import Binding
+from gradtool.check.pair import check_pair
+from gradtool.check.probes import make_probe
+from gradtool.check.result import Verdict
+from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.spec.load import load_text
+
+UNIT = """
+layer: unit
+inputs: {X: [N, D]}
+parameters: {w: [D]}
+forward: Y = relu(X @ w)
+check:
+  forward: Y, cache = forward(X, w)
+  backward: dX, dw = backward(dY, cache)
+"""
+UNIT_CODE = """
+import numpy as np
+def forward(x, w):
+    z = x @ w
+    return np.maximum(z, 0), (x, w, z)
+def backward(dout, cache):
+    x, w, z = cache
+    dz = dout * (z > 0)
+    dx, dw = np.outer(dz, w), x.T @ dz
+    CHANGE
+    return dx, dw
+"""
+
+NET = """
+layer: net
+inputs: {X: [N, D]}
+parameters: {W1: [D, H], W2: [H, C]}
+forward: |
+  A = relu(X @ W1)
+  Y = A @ W2
+check:
+  forward: Y, cache = forward(X, W1, W2)
+  backward: dX, dW1, dW2 = backward(dY, cache)
+"""
+NET_CODE = """
+import numpy as np
+def forward(x, W1, W2):
+    z = x @ W1
+    a = np.maximum(z, 0)
+    return a @ W2, (x, z, a, W1, W2)
+def backward(dout, cache):
+    x, z, a, W1, W2 = cache
+    dz = (dout @ W2.T) * (z > 0)
+    CHANGE
+    return dz @ W1.T, x.T @ dz, a.T @ dout
+"""
+
+POOL = """
+layer: pool
+inputs: {X: [N, H, W]}
+sizes: {H: '>=4', W: '>=4'}
+forward: Y = max(windows(X, (2, 2), stride=2), axis=(3, 4))
+check:
+  forward: Y, cache = forward(X)
+  backward: dX = backward(dY, cache)
+"""
+POOL_CODE = """
+import numpy as np
+def forward(x):
+    N, H, W = x.shape
+    y = np.zeros((N, H // 2, W // 2))
+    for i in range(H // 2):
+        for j in range(W // 2):
+            y[:, i, j] = x[:, 2 * i:2 * i + 2, 2 * j:2 * j + 2].max(axis=(1, 2))
+    return y, (x, y)
+def backward(dout, cache):
+    x, y = cache
+    dx = np.zeros_like(x)
+    for n, i, j in np.ndindex(dout.shape):
+        rows, cols = slice(2 * i, 2 * i + 2), slice(2 * j, 2 * j + 2)
+        CHANGE
+    return dx
+"""
+
+
+@cache
+def layer(text: str) -> DerivedReference:
+    return reference_for(load_text(text.lstrip(), "kinked.yaml"))
+
+
+def judged(folder: Path, spec: str, code: str, change: str, seed: int = 0) -> Verdict:
+    file = folder / "hw.py"
+    file.write_text(code.replace("CHANGE", change))
+    return check_pair(layer(spec), file, seed=seed, version="1", explain=False).verdict
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "change"),
+    [
+        (UNIT, UNIT_CODE, "pass"),
+        (UNIT, UNIT_CODE, "dz = dout * (z >= 0); dx, dw = np.outer(dz, w), x.T @ dz"),
+        # One choice for one gradient, another for the next: neither is a mistake.
+        (UNIT, UNIT_CODE, "dw = x.T @ (dout * np.heaviside(z, 0.5))"),
+        (NET, NET_CODE, "dz = (dout @ W2.T) * (z >= 0)"),
+        (POOL, POOL_CODE, "dx[n, rows, cols] += dout[n, i, j] * (x[n, rows, cols] == y[n, i, j])"),
+        (
+            POOL,
+            POOL_CODE,
+            "hit = x[n, rows, cols] == y[n, i, j]\n"
+            "        dx[n, rows, cols] += dout[n, i, j] * hit / hit.sum()",
+        ),
+        (
+            POOL,
+            POOL_CODE,
+            "p = x[n, rows, cols].argmax(); dx[n, 2 * i + p // 2, 2 * j + p % 2] += dout[n, i, j]",
+        ),
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_every_choice_is_right(
+    tmp_path: Path, spec: str, code: str, change: str, seed: int
+) -> None:
+    verdict = judged(tmp_path, spec, code, change, seed)
+    assert verdict.verdict == "pass", verdict
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "change", "wrong"),
+    [
+        (UNIT, UNIT_CODE, "dw = dw * (z != 0).mean()", {"w"}),
+        (UNIT, UNIT_CODE, "dx = dx * (z != 0).mean()", {"X"}),
+        # It goes to the kink alone, but whatever the upstream gradient is.
+        (UNIT, UNIT_CODE, "dw = dw + x.T @ (z == 0)", {"w"}),
+        (NET, NET_CODE, "dz = dz * (z != 0).all(axis=0)", {"X", "W1"}),
+        # The mask is one of the whole image: equal values in other windows take part.
+        (POOL, POOL_CODE, "dx[n] += dout[n, i, j] * (x[n] == y[n, i, j])", {"X"}),
+    ],
+)
+def test_what_is_wrong_where_values_are_equal_only_is_found(
+    tmp_path: Path, spec: str, code: str, change: str, wrong: set[str]
+) -> None:
+    verdicts = [judged(tmp_path, spec, code, change, seed) for seed in range(3)]
+    for verdict in verdicts:
+        assert verdict.verdict == "fail"
+        for gradient in verdict.gradients:
+            if gradient.standing == "wrong":
+                assert "compared values are equal" in gradient.message
+                assert gradient.worst is not None
+                assert gradient.worst.error > gradient.worst.bound
+                assert not any(f"d{gradient.name}[" in r.message for r in verdict.remarks)
+    # One sample need not show it in every gradient.
+    assert wrong == {g.name for v in verdicts for g in v.gradients if g.standing == "wrong"}
+
+
+def test_a_mask_is_sharper_than_a_bound_as_wide_as_the_kink() -> None:
+    """One row at the kink moves every entry of dw; its rows without the kink are held to rounding.
+
+    The right values are those of the definition, row by row, at numbers without rounding.
+    """
+    found = layer(UNIT)
+    x = np.array([[1.0, 2.0], [2.0, -1.0], [0.5, 1.5], [-1.0, 0.5]])
+    values = {"X": x, "w": np.array([1.0, 2.0])}  # z = 5, 0, 3.5, 0
+    first = make_probe(found, Binding("", ""), found.settings()[0], 0, 0)
+    upstream = np.array([1.0, -2.0, 0.5, 3.0])
+    sizes = {"N": 4, "D": 2}
+    probe = replace(first, sizes=sizes, env=sizes, values=values, upstream={"Y": upstream})
+    rng = np.random.default_rng(0)
+    bent = kinked._bent(found, probe, values, rng)["Y"]
+    assert bent.tolist() == [False, True, False, True]
+    sides = np.array([x.T @ (upstream * np.array([1, a, 1, b])) for a in (0, 1) for b in (0, 1)])
+    # Every entry depends on the kinks, by more than it is: a bound would excuse dw = 0 ...
+    wide = sides.max(axis=0) - sides.min(axis=0)
+    assert np.all(wide >= np.abs(sides[0]))
+    # ... and without the outputs of the kinks every choice gives one number.
+    calm = np.where(bent, 0, upstream)
+    every = [x.T @ (calm * np.array([1, a, 1, b])) for a in (0, 1) for b in (0, 1)]
+    assert np.ptp(every, axis=0).max() == 0
+    assert np.array_equal(found.evaluate(values, {"Y": calm}, sizes)[1]["w"], every[0])
+
+
+def test_a_smooth_output_and_a_bent_one_are_told_apart() -> None:
+    """Huber and a hinge squared have no kink where they compare; a jump is one."""
+    text = """
+layer: several
+inputs: {X: [N]}
+forward: |
+  A = where(abs(X) <= 1, 0.5 * X**2, abs(X) - 0.5)
+  B = relu(X)**2
+  C = abs(X)
+  D = where(X > 0, X + 1, X)
+  E = exp(3*X)
+outputs: [A, B, C, D, E]
+"""
+    found = layer(text)
+    first = make_probe(found, Binding("", ""), found.settings()[0], 0, 0)
+    values = {"X": np.array([0.0, 1.0, -1.0, 0.25])}
+    probe = replace(first, sizes={"N": 4}, env={"N": 4}, values=values)
+    bent = kinked._bent(found, probe, values, np.random.default_rng(1))
+    assert not bent["A"].any()
+    assert not bent["B"].any()
+    assert bent["C"].tolist() == [True, False, False, False]
+    assert bent["D"].tolist() == [True, False, False, False]
+    assert not bent["E"].any()
