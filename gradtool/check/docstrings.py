@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from gradtool.ir.dims import Dim
 
 _BULLETS = "-*:• \t"
+_CLOSING = {"(": ")", "[": "]"}
 _ENDS = (":", "--", ",", " ", "(")
 
 
@@ -22,15 +23,14 @@ def shapes_of(docstring: str, names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     current = ""
     for line in docstring.splitlines():
-        name = _entry(line, known)
-        if name:
-            current = name
-        elif not line.strip():
+        if not line.strip():
             current = ""
-        if current and current not in found:
-            shape = next(_shapes(line), None)
-            if shape is not None:
-                found[current] = shape
+        for part in _parts(line, known):
+            current = _entry(part, known) or current
+            if current and current not in found:
+                shape = next(_shapes(part), None)
+                if shape is not None:
+                    found[current] = shape
     return found
 
 
@@ -56,6 +56,18 @@ def docstring_of(tree: ast.AST, owner: str | None, function: str) -> str:
     return ""
 
 
+def _parts(line: str, names: set[str]) -> Iterator[str]:
+    """The entries of a line that has several: ``x: (N, D), w: (D, C)``."""
+    part = ""
+    for piece in line.split(","):
+        if part and _entry(piece, names):
+            yield part
+            part = piece
+        else:
+            part = f"{part},{piece}" if part else piece
+    yield part
+
+
 def _entry(line: str, names: set[str]) -> str:
     """The name that an entry begins with, if it is one of those."""
     text = line.strip().removeprefix(":param").strip(_BULLETS)
@@ -68,14 +80,14 @@ def _entry(line: str, names: set[str]) -> str:
 
 
 def _shapes(line: str) -> Iterator[str]:
-    start = line.find("(")
-    while start >= 0:
-        end = line.find(")", start)
+    for start, bracket in enumerate(line):
+        if bracket not in _CLOSING:
+            continue
+        end = line.find(_CLOSING[bracket], start)
         inner = line[start + 1 : end] if end >= 0 else ""
         parts = [part.strip() for part in inner.split(",") if part.strip()]
         if parts and all(map(_is_size, parts)) and ("," in inner or "shape" in line.lower()):
             yield ", ".join(parts)
-        start = line.find("(", start + 1)
 
 
 def _is_size(text: str) -> bool:

@@ -57,6 +57,9 @@ def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> lis
         order = [v for v in called.given.values() if v in names.real]
         order += [v for v in names.real if v not in order]
         free = [v for v in order if v not in found]
+        if found.count(None) != len(free) and "None" in returned:
+            # It stands for what has no gradient, such as a size.
+            found = ["" if name == "None" else n for name, n in zip(returned, found, strict=True)]
         unknown = found.count(None)
         anonymous = sum(1 for name in returned if not name)
         if unknown != len(free) and (anonymous or unknown == len(found)):
@@ -64,7 +67,7 @@ def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> lis
             raise NoMatch(f"which of the results ({listed}) is the gradient of which variable?")
         if unknown == len(free):
             remaining = iter(free)
-            found = [n if n else next(remaining) for n in found]
+            found = [next(remaining) if n is None else n for n in found]
     return [f"d{n}" if n else "_" for n in found]
 
 

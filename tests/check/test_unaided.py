@@ -59,6 +59,15 @@ def kinked(X):
 
 def double_back(dout, cache):
     return 2 * dout
+
+
+def scaled(x, w, factor):
+    return factor * (x @ w), (x, w, factor)
+
+
+def scaled_back(dout, cache):
+    x, w, factor = cache
+    return factor * dout @ w.T, x.T @ dout * factor, None
 """
 SOFTMAX = "X: [N, D], W: [D, C], y: {shape: [N], index: C}, reg: 0.3"
 
@@ -76,6 +85,7 @@ def report(folder: Path, text: str, forward: str, backward: str | None, inputs: 
     [
         ("softmax_regression", None, SOFTMAX, ("2 * reg", "reg"), "dW"),
         ("relu", "relu_back", "X: [N, D]", ("(X > 0)", "(X < 0)"), "dX"),
+        ("scaled", "scaled_back", "x: [N, D], w: [D, C], factor: 3", ("T, x.T", "T, -x.T"), "dw"),
         ("Layer.forward", "Layer.backward", "X: [N, D], W: [D, C]", ("X.T @", "X.T @ -"), "dW"),
     ],
 )

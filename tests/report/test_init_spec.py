@@ -112,8 +112,10 @@ def test_shapes_in_docstrings() -> None:
     :param b: bias, shape (H,)
     x: Inputs, of shape (N, d_1, ..., d_k)
     y: Vector of labels (N,)
+    Q: (T, D), K: [S, D], V: array of shape [S, D]
     """
-    names = ["X", "W1", "b", "x", "y"]
+    names = ["X", "W1", "b", "x", "y", "Q", "K", "V"]
     shapes = {"X": "n_x, m", "W1": "H, 2*D", "b": "H", "y": "N"}
+    shapes |= {"Q": "T, D", "K": "S, D", "V": "S, D"}
     assert shapes_of(text, names) == shapes
     assert labels_in(text, names) == {"y"}

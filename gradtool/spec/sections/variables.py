@@ -120,6 +120,8 @@ def _shape(node: Node, what: str, reading: Reading, scope: Scope) -> tuple[Dim, 
         hint = "write [] for a scalar"
         if isinstance(node, Scalar) and not node.is_null:
             hint = f"write [{node.text.strip()}]"
+            if node.text.strip() == "TODO":
+                hint = "write its shape in place of TODO"
             if "(" in node.text or "," in node.text:
                 hint = "a shape stands in square brackets"
         reading.expected(node, what, "a shape such as [N, D]", hint)
