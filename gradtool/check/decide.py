@@ -13,6 +13,7 @@ from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
+from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.ir.dims import Dim, shape_text
 
@@ -168,13 +169,18 @@ def _wrong(
     first, outcome = wrong[0]
     if all(o.array is None and o.kind == "none" for _, o in wrong):
         return Compared(base.name, base.shape, "not computed", message=outcome.message)
+    if all(o.kind == "error" and p.run.trouble is not None for p, o in wrong):
+        # What was to be read afterwards is not there because an exception came first.
+        return Compared(base.name, base.shape, "not computed", base.error, message=_where(case))
     messages = [outcome.message] if outcome.message else []
     if role == "gradient" and not messages and (factor := factor_of(case, base.name)):
         messages.append(f"it is {factor} times the right one in every entry")
     if len(wrong) < len(there):
         good = len(there) - len(wrong)
         where = f"{_sizes(first)} ({first.probe.varies})"
-        messages.append(f"right at {good} of {len(there)} sizes, wrong at {where}")
+        only = rule([p.probe.env for p, o in there if o.right], [p.probe.env for p, _ in wrong])
+        which = f"where {only} only" if only else f"at {good} of {len(there)} sizes"
+        messages.append(f"right {which}, wrong at {where}")
         fitting = [o for p, o in there if not p.probe.setting.uneven]
         if fitting and all(o.right for o in fitting):
             messages[-1] = f"right where the windows fit the input, wrong where not: {where}"
@@ -217,7 +223,10 @@ def _remarks(points: Sequence[Point]) -> Iterable[Remark]:
     wrong = {o.message.split(" ")[0] for o in outcomes if o.array is None}
     remarks = [r for o in outcomes for r in o.remarks]
     # A message begins with the array's name; sizes further on differ between the probes.
-    found = {(r.code, name): r for r in remarks if (name := r.message.split(" ")[0]) not in wrong}
+    found: dict[tuple[str, str], Remark] = {}
+    for remark in remarks:
+        if (name := remark.message.split(" ")[0]) not in wrong:
+            found.setdefault((remark.code, name), remark)
     return found.values()
 
 

@@ -166,8 +166,14 @@ def _assigned(
     if depth == 0:
         return None
     if wanted.position is None:
-        lines = [n.lineno for n in _walked(function) if _sets(n, wanted)]
-        return (function.name, max(lines)) if lines else None
+        setting = [n for n in _walked(function) if _sets(n, wanted)]
+        if not setting:
+            return None
+        last = max(setting, key=lambda node: node.lineno)
+        name = _named(last, wanted)
+        bound = [n.lineno for n in _walked(function) if name and _binds(n, name)]
+        before = [line for line in bound if line < last.lineno]
+        return function.name, max(before, default=last.lineno)
     best: tuple[str, int] | None = None
     for node in ast.walk(function):
         if not isinstance(node, ast.Return) or node.value is None:
@@ -223,6 +229,18 @@ def _base(target: ast.expr) -> str | None:
     while isinstance(target, ast.Subscript | ast.Starred):
         target = target.value
     return target.id if isinstance(target, ast.Name) else None
+
+
+def _named(node: ast.AST, wanted: _Wanted) -> str | None:
+    """The name of what is stored, as in ``grads["W"] = dW`` or ``{"W": dW}``."""
+    match node:
+        case ast.Assign(targets=[ast.Subscript() | ast.Attribute()], value=ast.Name(id=name)):
+            return name
+        case ast.Dict(keys=keys, values=values):
+            for key, value in zip(keys, values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == wanted.key:
+                    return value.id if isinstance(value, ast.Name) else None
+    return None
 
 
 def _sets(node: ast.AST, wanted: _Wanted) -> bool:

@@ -123,6 +123,7 @@ def test_an_exception_is_named_with_its_line(tmp_path: Path, body: str, message:
         ("    db = db.astype(int)\n", "integer buffer"),
         ("    db = dout\n", "the sum over axis 0 is missing (with it, every entry is right)"),
         ("    db = dout.sum()\n", "summed over every axis"),
+        ("    db = 3.0\n", "db has shape (), should be (C,)"),
         ("    db = np.zeros(10**7)\n", "far larger"),
         ("    db = np.zeros((2,) * 33)\n", ""),
         ("    db = {'a': 1}\n", "no array of numbers"),

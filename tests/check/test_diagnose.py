@@ -182,6 +182,51 @@ def test_a_step_is_named_only_where_it_can_be_told(tmp_path: Path, step: str) ->
     assert "backward difference" not in cause.message
 
 
+SAMPLED = """\
+layer: sampled
+inputs:
+  v: [D]
+  o: {shape: [], index: V}
+  k: {shape: [K], index: V, not: o}
+parameters:
+  U: [V, D]
+sizes: {K: '>=3'}
+forward: |
+  cost = -log(sigmoid(U[o] @ v)) - sum(log(sigmoid(-U[k] @ v)))
+check:
+  forward: cost, dv, dU = sampled(v, o, k, U)
+"""
+SAMPLED_CODE = """\
+import numpy as np
+def sampled(v, o, k, U):
+    chosen = np.array([o, *k])
+    sign = np.array([1.0] + [-1.0] * len(k))
+    p = 1 / (1 + np.exp(-sign * (U[chosen] @ v)))
+    slope = sign * (p - 1)
+    dU = np.zeros(U.shape)
+    dU[chosen] += slope[:, None] * v
+    return -np.log(p).sum(), slope @ U[chosen], dU
+"""
+
+
+def test_labels_that_repeat_are_added_once_beside_another_term(tmp_path: Path) -> None:
+    file = tmp_path / "sampled.py"
+    file.write_text(SAMPLED_CODE)
+    layer = reference_for(load_text(SAMPLED, "sampled.yaml"))
+    found = wrong(check_pair(layer, file, seed=0, version="1").verdict)
+    assert set(found) == {"U"}
+    assert found["U"].cause is not None
+    assert found["U"].cause.code == "overwritten"
+    assert found["U"].cause.proof == "every entry of your dU holds one part of a sum in it"
+    assert found["U"].line == 8
+    file.write_text(
+        SAMPLED_CODE.replace(
+            "dU[chosen] +=", "for c, s in zip(chosen, slope): dU[c] += s * v\n    0 *"
+        )
+    )
+    assert check_pair(layer, file, seed=0, version="1").verdict.verdict == "pass"
+
+
 def test_wrong_in_one_row_only(tmp_path: Path) -> None:
     text = BATCH_NORM.replace("return dx,", "dx[-1] = 0\n    return dx,")
     cause = wrong(verdict(tmp_path, text))["X"].cause
@@ -274,6 +319,12 @@ forward: |
         ("def squares_backward(d, c):\n    g = d * 0\n    g[:] = 3 * c * d\n    return g\n", 6),
         ("def squares_backward(d, c):\n    return inner(d, c)\n"
          "def inner(d, c):\n    r = 3 * c * d\n    return r\n", 7),
+        ("def squares_backward(d, c):\n    dx = 3 * d\n    dx = dx * c\n    out = {'dx': dx}\n"
+         "    dx = 0\n    return out\n", 6),
+        ("def squares_backward(d, c):\n    g, out = 3 * c * d, {}\n    out['dx'] = g\n"
+         "    return out\n", 5),
+        ("def squares_backward(d, c):\n    out = {}\n    out['dx'] = 3 * c * d\n"
+         "    return out\n", 6),
     ],
 )  # fmt: skip
 def test_the_line_that_assigns(text: str, line: int, tmp_path: Path) -> None:

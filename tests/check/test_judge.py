@@ -157,6 +157,35 @@ def test_a_gradient_of_zeros_does_not_follow_because_the_first_point_is_dead(
     assert standings(verdict) == {"X": "wrong", "W": "follows", "b": "ok"}
 
 
+def test_what_an_exception_prevented_is_not_computed(tmp_path: Path) -> None:
+    text = """
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+    def backward(self, dout):
+        grads = Linear(self, dout)
+        return dout @ self.W.T
+class Linear:
+    def __init__(self, layer, dout):
+        layer.db = dout.sum(0)
+        if len(dout) != dout.shape[1]:
+            raise ValueError("square only")
+        layer.dW = layer.X.T @ dout
+"""
+    (tmp_path / "layers.py").write_text(text)
+    layer = references.affine().checked_by(
+        setup="layer = Affine(W, b)",
+        forward="Y = layer.forward(X)",
+        backward="dX = layer.backward(dY)",
+        grads={"W": "layer.dW", "b": "layer.db"},
+    )
+    verdict = check_pair(layer, tmp_path / "layers.py", seed=0, version="1").verdict
+    assert standings(verdict) == {"X": "not computed", "W": "not computed", "b": "ok"}
+
+
 def test_a_size_written_into_the_code_fails_elsewhere(tmp_path: Path) -> None:
     verdict = backward(tmp_path, "return dout @ w.T, x.T @ dout, dout.reshape(4, 3).sum(0)")
     assert verdict.verdict == "fail"

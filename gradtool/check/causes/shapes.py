@@ -98,10 +98,10 @@ def _unsummed(evidence: Evidence) -> Iterator[Hypothesis]:
                     yield Hypothesis(code, 0.95 + 0.05 * count, what, made.predict)
 
 
-def opened(statement: Statement) -> Statement:
-    """The statement with its bound indices free as well."""
-    term = statement.body.terms[0].freshened()
+def opened(statement: Statement, number: int = 0) -> Statement:
+    """A term of the statement with its bound indices free as well."""
+    term = statement.body.terms[number].freshened()
     free: tuple[Index, ...] = (*statement.free, *term.bound)
     body = replace(statement.body, terms=(replace(term, bound=()),))
-    out = Tensor(f"{statement.out.name}:open", tuple(i.size for i in free))
+    out = Tensor(f"{statement.out.name}:open{number or ''}", tuple(i.size for i in free))
     return replace(statement, out=out, free=free, body=body)
