@@ -16,11 +16,14 @@ from gradtool.check.arguments import (
     weights_of,
 )
 from gradtool.check.bind import Binding
+from gradtool.check.by_derivative import method_alone
 from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
 from gradtool.check.words import canonical, folded, is_upstream, of_gradient
 
+_KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
+_PENALTIES = frozenset({"l1", "lasso", "ridge", "l1reg", "l2reg", "l1lambda", "l2lambda"})
 _RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 
 
@@ -34,9 +37,7 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
-    output = ", ".join(names.outputs)
-    result = forward.returns[0] if forward.returns else ()
-    target = f"{output}, _" if len(result) == len(names.outputs) + 1 else output
+    first = _forward_line(f"layer{method}({called.text})", forward, names)
     upstream = upstream_arguments(backward, {}, called, names)
     # Several inputs that come again leave no place for an upstream gradient: a loss has none.
     repeats = len(called.given) > 1 and all(p in backward.params for p in called.given)
@@ -45,11 +46,16 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
     node = {p: "node" for p in backward.params if p == "node"}
     if _is_derivative(backward, names):
-        line = f"d{names.real[0]} = d{output} * layer.{backward.name}()"
+        line = f"d{names.real[0]} = d{names.outputs[0]} * layer.{backward.name}()"
         how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
-        made = "\n".join(setup)
-        return [Binding(how, f"{target} = layer{method}({called.text})", line, made)]
-    arguments = call(backward, names, {**upstream, **again, **node}, [])
+        return [Binding(how, first, line, "\n".join(setup))]
+    alone = method_alone(owner, backward, "\n".join(setup), first, names)
+    try:
+        arguments = call(backward, names, {**upstream, **again, **node}, [])
+    except NoMatch:
+        if alone:
+            return alone
+        raise
     given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
     steps = _steps(backward, names)
     made = f'node = type("Node", (), {{"inputs": [{called.text}]}})()'
@@ -58,15 +64,26 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         owner, backward, f"layer.{backward.name}({arguments.text})", given, names, steps
     )
     how = ", gradients from an update with the learning rate 1" if steps else ""
-    return [
-        Binding(
-            f"the class {owner.name}{how}" + order_note(called),
-            f"{target} = layer{method}({called.text})",
-            "\n".join(lines),
-            "\n".join(setup),
-            {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
-        )
-    ]
+    whole = Binding(
+        f"the class {owner.name}{how}" + order_note(called),
+        first,
+        "\n".join(lines),
+        "\n".join(setup),
+        {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
+    )
+    # Where the forward pass keeps nothing, the backward pass is given what it needs.
+    return [whole, *alone] if forward.sets else [*alone, whole]
+
+
+def _forward_line(source: str, forward: Function, names: Names) -> str:
+    """The call of a forward pass that returns its output, with a cache or alone, or keeps it."""
+    output = ", ".join(names.outputs)
+    result = forward.returns[0] if forward.returns else ()
+    if forward.returns or len(names.outputs) != 1 or not forward.sets:
+        target = f"{output}, _" if len(result) == len(names.outputs) + 1 else output
+        return f"{target} = {source}"
+    kept = next((a for a in reversed(forward.sets) if folded(a) in _KEPT), forward.sets[-1])
+    return f"{source}\n{output} = layer.{kept}"
 
 
 def _named_after(forward: Function, backward: Function) -> set[str]:
@@ -110,10 +127,13 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
             or constant_for(parameter, names)
         ):
             texts[parameter] = number
+        elif folded(parameter) in _PENALTIES or canonical(parameter) == "reg":
+            texts[parameter] = "0.0"  # the layer of that name has none
     if init:
         missing = [p for p in init.params[: init.required] if p not in texts]
         weights = next((v for v in names.variables if v.role == "parameter"), None)
-        if missing and weights and len(missing) == len(weights.shape) and not passed:
+        sized = any(sizes_for(p, names) for p in texts)
+        if missing and weights and len(missing) == len(weights.shape) and not (passed or sized):
             texts |= {p: str(d) for p, d in zip(missing, weights.shape, strict=True)}
             missing = []
         if missing:
@@ -192,6 +212,11 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
             if key:
                 lines.append(f'd{name} = layer.{store[5:]}["{key}"]')
                 break
+    inputs = [n for n in wanted if n not in names.parameters]
+    if len(inputs) == 1 and not any(line.startswith(f"d{inputs[0]} ") for line in lines):
+        # ``self.dinputs`` is of the only input, whatever that is called.
+        kept = next((a for a in attributes if _is_gradient_of(a, "x")), None)
+        lines += [f"d{inputs[0]} = layer.{kept}"] if kept else []
     lists = [a for a in attributes if a in ("grads", "gradients")]
     if not lines and lists:  # self.params = [W, b] and self.grads = [dW, db]
         lines = [f"d{name} = layer.{lists[0]}[{k}]" for k, name in enumerate(wanted)]

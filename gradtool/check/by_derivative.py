@@ -1,4 +1,4 @@
-"""The derivative of an elementwise function alone: ``sigmoid_prime(x)``."""
+"""The derivative of an elementwise function alone: ``sigmoid_prime(x)``, ``tanh.gradient(x)``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from gradtool.check.arguments import Names, call
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
-from gradtool.check.inventory import Function
+from gradtool.check.inventory import Class, Function
+from gradtool.check.words import DERIVATIVE_WORDS, split
 
 
 def derivative_only(candidate: Candidate, names: Names) -> list[Binding]:
@@ -32,6 +33,32 @@ def derivative_only(candidate: Candidate, names: Names) -> list[Binding]:
         remark=f"{backward.name} takes the output {output}, not the input {real[0]}",
     )
     return [of_input, of_output] if line else [of_input]
+
+
+def method_alone(
+    owner: Class, backward: Function, setup: str, forward: str, names: Names
+) -> list[Binding]:
+    """A method that is given values and not an upstream gradient: of the input, of the output.
+
+    `setup` makes the object, `forward` calls its forward pass.
+    """
+    elementwise = len(names.real) == len(names.outputs) == 1 and not names.parameters
+    named = bool(DERIVATIVE_WORDS & set(split(backward.name)))
+    if not elementwise or not named or names.is_loss or len(backward.params[:2]) != 1:
+        return []
+    (output,), (variable,) = names.outputs, names.real
+    how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
+    of_input, of_output = (
+        Binding(
+            f"{how}, times the upstream gradient",
+            forward,
+            f"d{variable} = d{output} * layer.{backward.name}({given})",
+            setup,
+        )
+        for given in (variable, output)
+    )
+    remark = f"{backward.name} takes the output {output}, not the input {variable}"
+    return [of_input, replace(of_output, remark=remark)]
 
 
 def _with_own(function: Function, argument: str, names: Names, own: str) -> str:

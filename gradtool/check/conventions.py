@@ -15,6 +15,7 @@ from gradtool.check.by_mask import with_drawn_masks
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
 from gradtool.check.columns import in_columns
+from gradtool.check.wide import with_wide_parameters
 
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
 # kind, and raises NoMatch when it is but the names do not tell enough.
@@ -30,14 +31,15 @@ CONVENTIONS: tuple[Callable[[Candidate, Names], list[Binding]], ...] = (
 
 
 def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
-    """Every reading of a candidate in both layouts, likeliest first.
+    """Every reading of a candidate in every layout, likeliest first.
 
     Raises:
         NoMatch: there is none, and why.
     """
     found = readings(candidate, names)
     turned = [other for one in found if (other := in_columns(one, names)) is not None]
-    return (*found, *turned)
+    wide = [other for one in found if (other := with_wide_parameters(one, names)) is not None]
+    return (*found, *turned, *wide)
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:

@@ -229,8 +229,8 @@ def _plain(value: ast.expr) -> str:
             return name
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             return f"self.{name}"
-        case ast.Constant(value=None):
-            return "None"
+        case ast.Constant(value=None) | ast.Tuple(elts=[]) | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return "None"  # no gradient of anything
         case ast.Call(func=ast.Attribute(value=inner, attr="copy" | "reshape" | "astype")):
             return _plain(inner)
         case ast.Attribute(value=inner, attr="T"):

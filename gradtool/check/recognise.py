@@ -21,8 +21,14 @@ from gradtool.check.words import (
     split,
 )
 
-_FORWARDS = ("forward", "__call__", "fprop", "forward_pass", "feedforward", "loss", "compute")
-_BACKWARDS = ("backward", "backprop", "bprop", "backward_pass", "grad", "gradient", "backprop_pass")
+_FORWARDS = (
+    *("forward", "__call__", "fprop", "forward_pass", "feedforward", "loss", "compute"),
+    *("activate", "activation", "function", "fn", "apply"),
+)
+_BACKWARDS = (
+    *("backward", "backprop", "bprop", "backward_pass", "grad", "gradient", "backprop_pass"),
+    *("derivative", "deriv", "derivate", "prime"),
+)
 _LISTED = 12
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gradtool.check.arguments import Call, Names, NoMatch, gradient_target, same
 from gradtool.check.inventory import Function
-from gradtool.check.words import is_upstream
+from gradtool.check.words import is_upstream, split
 
 
 def gradient_lines(
@@ -81,7 +81,10 @@ def upstream_arguments(
     backward: Function, kept: Mapping[str, str], called: Call, names: Names
 ) -> dict[str, str]:
     taken = [p for p in backward.params if p not in kept]
-    found = [p for p in taken if is_upstream(p) or p in {f"d{o}" for o in names.outputs}]
+    outputs = [sorted(split(name)) for name in names.outputs]
+    found = [
+        p for p in taken if is_upstream(p) or (p[:1] == "d" and sorted(split(p[1:])) in outputs)
+    ]
     found = [p for p in found if p not in called.given] or found
     if not found and taken and taken[0] not in called.given and kept:
         found = taken[:1]

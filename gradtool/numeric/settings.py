@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,8 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
 def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
     """Two with pairwise distinct sizes, one with equal ones, one with all sizes 1.
 
+    One more that windows fit, where they fit none of these.
+
     Raises:
         UnsupportedError: no sizes satisfy the spec.
     """
@@ -112,7 +115,9 @@ def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting
 
     found: list[Setting] = []
     for sizes in size_sets(graph, rules):
-        found.append(Setting(sizes, _kind(sizes, found), _work(graph, sizes)))
+        found.append(_told(graph, Setting(sizes, _kind(sizes, found), _work(graph, sizes))))
+    if all(setting.uneven for setting in found):
+        found += islice(_even(graph, rules), 1)
     return tuple(found)
 
 

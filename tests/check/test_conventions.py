@@ -475,6 +475,100 @@ def sum_pool_backward(dout, cache):
         "] = d",
         "X",
     ),
+    "derivative of values as a method": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def __call__(self, v):
+        return 1 / (1 + np.exp(-v))
+    def gradient(self, v):
+        return self.__call__(v) * (1 - self.__call__(v))
+""",
+        "(1 - self",
+        "(2 - self",
+        "Z",
+    ),
+    "derivative of the output as a method": (
+        "sigmoid",
+        """
+class Sigmoid:
+    @staticmethod
+    def activate(v):
+        return 1 / (1 + np.exp(-v))
+    @staticmethod
+    def derivative(a):
+        return a * (1 - a)
+""",
+        "(1 - a)",
+        "(1 - a * a)",
+        "Z",
+    ),
+    "upstream gradient to a method called gradient": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def forward(self, v):
+        self.s = 1 / (1 + np.exp(-v))
+        return self.s
+    def gradient(self, v):
+        return v * self.s * (1 - self.s)
+""",
+        "(1 - self",
+        "(2 - self",
+        "Z",
+    ),
+    "output and gradients kept, nothing returned": (
+        "affine",
+        """
+class Dense:
+    def __init__(self, n_inputs, n_neurons, l1, l2=0.5):
+        self.weights = 0.01 * np.ones((n_inputs, n_neurons))
+        self.biases = np.zeros(n_neurons)
+        self.l1, self.l2 = l1, l2
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.output = inputs @ self.weights + self.biases
+    def backward(self, dvalues):
+        self.dweights = self.inputs.T @ dvalues
+        self.dweights += self.l1 * np.sign(self.weights) + 2 * self.l2 * self.weights
+        self.dbiases = dvalues.sum(axis=0)
+        self.dinputs = dvalues @ self.weights.T
+""",
+        "dvalues @ self.weights.T",
+        "dvalues @ abs(self.weights.T)",
+        "X",
+    ),
+    "loss whose gradient is kept": (
+        "squared_error",
+        """
+class Loss:
+    def forward(self, y_pred, y_true):
+        self.e = y_pred - y_true
+        return np.mean(self.e ** 2)
+    def backward(self):
+        self.dinputs = 2 * self.e / self.e.size
+""",
+        "2 * self.e",
+        "self.e",
+        "Y",
+    ),
+    "an empty list for parameters that there are not": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def __init__(self):
+        self.params = []
+    def forward(self, X):
+        self.out = 1 / (1 + np.exp(-X))
+        return self.out
+    def backward(self, dout):
+        dX = dout * self.out * (1 - self.out)
+        return dX, []
+""",
+        "(1 - self",
+        "(2 - self",
+        "Z",
+    ),
     "results left in attributes": (
         "affine",
         """

@@ -155,6 +155,80 @@ def helper(a, b):
     assert "eps is 1e-08 in your code" in out.getvalue()
 
 
+CONV = """
+import numpy as np
+def conv_forward_naive(x, w, b, conv_param):
+    s, p = conv_param["stride"], conv_param["pad"]
+    (N, C, H, W), (K, _, R, S) = x.shape, w.shape
+    assert (H + 2 * p - R) % s == 0 and (W + 2 * p - S) % s == 0, "it does not fit"
+    wide = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
+    out = np.zeros((N, K, (H + 2 * p - R) // s + 1, (W + 2 * p - S) // s + 1))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            part = wide[:, :, s * i:s * i + R, s * j:s * j + S]
+            out[:, :, i, j] = np.einsum("ncrs,kcrs->nk", part, w) + b
+    return out, (wide, w, s, p)
+def conv_backward_naive(dout, cache):
+    wide, w, s, p = cache
+    R, S = w.shape[2:]
+    dwide, dw = np.zeros(wide.shape), np.zeros(w.shape)
+    for i in range(dout.shape[2]):
+        for j in range(dout.shape[3]):
+            rows, columns = slice(s * i, s * i + R), slice(s * j, s * j + S)
+            dwide[:, :, rows, columns] += np.einsum("nk,kcrs->ncrs", dout[:, :, i, j], w)
+            dw += np.einsum("nk,ncrs->kcrs", dout[:, :, i, j], wide[:, :, rows, columns])
+    H, W = wide.shape[2:]
+    return dwide[:, :, p:H - p, p:W - p], dw, dout.sum((0, 2, 3))
+"""
+GROUPS = """
+import numpy as np
+def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+    N, C, H, W = x.shape
+    parts = x.reshape(N, G, -1)
+    std = np.sqrt(parts.var(2, keepdims=True) + gn_param.get("eps", 1e-5))
+    xhat = ((parts - parts.mean(2, keepdims=True)) / std).reshape(x.shape)
+    return gamma * xhat + beta, (xhat, gamma, std)
+def spatial_groupnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    N, G = std.shape[:2]
+    d, h = (dout * gamma).reshape(N, G, -1), xhat.reshape(N, G, -1)
+    dx = (d - d.mean(2, keepdims=True) - h * (d * h).mean(2, keepdims=True)) / std
+    dgamma = (dout * xhat).sum((0, 2, 3), keepdims=True)
+    return dx.reshape(dout.shape), dgamma, dout.sum((0, 2, 3), keepdims=True)
+"""
+GUARDED = """
+import numpy as np
+def softmax_loss(x, y):
+    p = np.exp(x - x.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    N = len(x)
+    loss = -np.log(p[np.arange(N), y] + 1e-5).mean()
+    p[np.arange(N), y] -= 1
+    return loss, p / N
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "layer", "said", "right", "wrong"),
+    [
+        (CONV, "conv2d", "it raises AssertionError: it does not fit", ", dw, d", ", -dw, d"),
+        (CONV, "conv2d", "where a window does not fit", "] += np", "] = np"),
+        (GROUPS, "group_norm", "gamma and beta of the shape (1, C, 1, 1)", "- h *", "+ h *"),
+        (GUARDED, "softmax_cross_entropy", "1e-05 in line 7", "p / N", "p / 2"),
+    ],
+)
+def test_code_of_a_course_is_matched_as_it_is(
+    tmp_path: Path, text: str, layer: str, said: str, right: str, wrong: str
+) -> None:
+    file, out = tmp_path / "layers.py", io.StringIO()
+    file.write_text(text)
+    assert run(Request(file), out) == 0, out.getvalue()
+    assert f"spec {layer}" in out.getvalue()
+    assert said in out.getvalue()
+    file.write_text(text.replace(right, wrong))
+    assert run(Request(file), out) == 1
+
+
 def test_watching_checks_again_when_a_file_is_saved(tmp_path: Path) -> None:
     file = tmp_path / "layers.py"
     file.write_text("1")
