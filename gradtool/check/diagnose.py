@@ -22,10 +22,11 @@ from gradtool.check.diagnose_pattern import heat, pattern
 from gradtool.check.diagnose_program import Derived, derived
 from gradtool.check.diagnose_where import where
 from gradtool.check.judge import Judgement
-from gradtool.check.measure import Point
+from gradtool.check.measure import Point, bind
 from gradtool.check.reference import Reference
+from gradtool.check.repairs.search import Repair, repairs
 from gradtool.check.result import Cause, Compared, Remark
-from gradtool.check.session import Session
+from gradtool.check.session import CheckTrouble, Session
 from gradtool.ir import atoms, dims
 from gradtool.ir import graph as graphs
 from gradtool.ir import index as indices
@@ -55,10 +56,13 @@ class Explained:
 def with_causes(reference: Reference, session: Session, judgement: Judgement) -> Judgement:
     """The judgement, with cause and place of each wrong gradient where they are known."""
     verdict, binding = judgement.verdict, judgement.binding
-    gradients = diagnose(reference, judgement.points, verdict.gradients)
+    repaired = _repairs(reference, session, judgement)
+    gradients = diagnose(reference, judgement.points, verdict.gradients, repaired)
     placed = tuple(
         replace(g, line=found.line, source=found.source, place=found.place)
-        if g.standing == "wrong" and (found := where(session.file, binding, g.name))
+        if g.standing == "wrong"
+        and g.line is None
+        and (found := where(session.file, binding, g.name))
         else g
         for g in gradients
     )
@@ -66,6 +70,21 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
         judgement,
         verdict=replace(verdict, gradients=placed, remarks=_needed(verdict.remarks, placed)),
     )
+
+
+def _repairs(
+    reference: Reference, session: Session, judgement: Judgement
+) -> Mapping[str, tuple[Repair, ...]]:
+    wrong = [
+        g.name for g in judgement.verdict.gradients if g.standing == "wrong" and g.cause is None
+    ]
+    if judgement.binding is None or not wrong:
+        return {}
+    try:
+        bind(session, reference, judgement.binding)
+    except CheckTrouble:
+        return {}
+    return repairs(session, judgement.binding, judgement.points, wrong, judgement.verdict.seed)
 
 
 def _needed(remarks: tuple[Remark, ...], gradients: Sequence[Compared]) -> tuple[Remark, ...]:
@@ -78,9 +97,15 @@ def _needed(remarks: tuple[Remark, ...], gradients: Sequence[Compared]) -> tuple
 
 
 def diagnose(
-    reference: Reference, points: Sequence[Point], gradients: Sequence[Compared]
+    reference: Reference,
+    points: Sequence[Point],
+    gradients: Sequence[Compared],
+    repaired: Mapping[str, tuple[Repair, ...]] = {},
 ) -> tuple[Compared, ...]:
-    """The gradients, the wrong ones with their cause where it is known."""
+    """The gradients, the wrong ones with their cause where it is known.
+
+    `repaired` are changes of the user's code with which a gradient is right.
+    """
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
@@ -90,7 +115,7 @@ def diagnose(
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
         evidence = Evidence(reference, variable, _telling(points, gradient.name), program)
         found[gradient.name] = evidence, explanations(evidence)
-    return tuple(_explained(g, found) for g in gradients)
+    return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
 
 
 def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
@@ -111,7 +136,9 @@ def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
 
 
 def _explained(
-    gradient: Compared, found: Mapping[str, tuple[Evidence, list[Explained]]]
+    gradient: Compared,
+    found: Mapping[str, tuple[Evidence, list[Explained]]],
+    repaired: Sequence[Repair],
 ) -> Compared:
     if gradient.standing == "follows":
         what = "it is the derivative of your own forward, and that differs from the spec"
@@ -119,6 +146,9 @@ def _explained(
     if gradient.name not in found or gradient.cause is not None:
         return gradient
     evidence, kept = found[gradient.name]
+    if repaired:
+        cause, at = _repaired(evidence, kept, repaired, found)
+        return replace(gradient, cause=cause, line=at.line, source=at.source, place=at.place)
     if kept:
         return replace(gradient, cause=_told(evidence, _best(kept, found)))
     seen = pattern(evidence)
@@ -229,6 +259,51 @@ def _best(
         return (explained.hypothesis.cost - _SHARED * min(shared, 1), explained.residual)
 
     return min(kept, key=rank)
+
+
+# Mistakes that are the same in other words: which of them is told is a matter of taste.
+_FAMILIES = (
+    {"missing-path", "missing-term"},
+    {"wrong-tensor", "wrong-gradient", "wrong-point"},
+    {"scale", "mean-for-sum", "sum-for-mean"},
+    {"transposed", "swapped-order"},
+    {"power", "inverted-factor"},
+    {"mask", "mask-missing"},
+    {"offset", "stride-ignored", "padding", "skipped", "some-entries"},
+)
+_AGREED = 0.15
+_CONSTANT = 1.3
+
+
+def _family(code: str) -> frozenset[str]:
+    return frozenset(next((f for f in _FAMILIES if code in f), {code}))
+
+
+def _repaired(
+    evidence: Evidence,
+    kept: Sequence[Explained],
+    repaired: Sequence[Repair],
+    found: Mapping[str, tuple[Evidence, list[Explained]]],
+) -> tuple[Cause, Repair]:
+    """The mistake that the user's code shows; in the words of the derivation where it agrees."""
+    explained = {code for e in kept for code in _family(e.hypothesis.code)}
+    best = min(repaired, key=lambda r: r.cost - _AGREED * (r.fix.code in explained))
+    own = _family(best.fix.code)
+    agreeing = [
+        e
+        for e in kept
+        if (e.hypothesis.code in own and e.hypothesis.cost <= max(_PLAIN, best.cost))
+        # An eps that is left out looks like any term or factor.
+        or (e.hypothesis.code == "constant" and e.hypothesis.cost <= _CONSTANT)
+    ]
+    if agreeing:
+        return _told(evidence, _best(agreeing, found)), best
+    code, what = best.fix.code, best.fix.what
+    seen = pattern(evidence) if code == "some-entries" else None
+    if seen is not None and seen[0] == code:
+        what = seen[1]
+    measure = f"tried at {best.points} points"
+    return Cause(code, what, 1.0, best.proof, measure, title(code)), best
 
 
 def _told(evidence: Evidence, best: Explained) -> Cause:

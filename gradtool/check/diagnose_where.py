@@ -6,7 +6,7 @@ The worker has parsed the file already; the text is parsed again here and never 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -33,21 +33,11 @@ def where(file: Path, binding: Binding | None, name: str, tag: str | None = None
     """
     if binding is None:
         return None
-    try:
-        cells, _ = read_cells(file)
-        cells = cells if tag is None else tagged(cells, tag, file)
-    except (FileProblem, OSError):
-        return None
-    sources = []
-    for cell in cells:
-        try:
-            sources.append((cell.place, cell.text, ast.parse(cell.text)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-    functions = _functions(sources, _names(binding))
+    functions = functions_of(file, binding, tag)
     notebook = file.suffix == ".ipynb"
     for wanted in _wanted(binding, name):
-        for called in _called(binding, functions):
+        for called in called_in((binding.backward, *binding.grads.values(), binding.forward),
+                                functions):  # fmt: skip
             place, text, function = functions[called]
             found = _assigned(function, wanted, functions, _DEPTH)
             if found is not None:
@@ -59,6 +49,26 @@ def where(file: Path, binding: Binding | None, name: str, tag: str | None = None
     return None
 
 
+def functions_of(file: Path, binding: Binding, tag: str | None = None) -> dict[str, Named]:
+    """The functions of a file by name, each with its place and the text around it.
+
+    None where the file cannot be read.  Of several methods of one name those count that the
+    binding means.
+    """
+    try:
+        cells, _ = read_cells(file)
+        cells = cells if tag is None else tagged(cells, tag, file)
+    except (FileProblem, OSError):
+        return {}
+    sources = []
+    for cell in cells:
+        try:
+            sources.append((cell.place, cell.text, ast.parse(cell.text)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return _functions(sources, _names(binding))
+
+
 Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, its tree
 Named: TypeAlias = tuple[str, str, ast.FunctionDef]
 
@@ -66,7 +76,7 @@ Named: TypeAlias = tuple[str, str, ast.FunctionDef]
 def _names(binding: Binding) -> set[str]:
     """Every name in the snippets; those of classes among them are the ones that are meant."""
     texts = (binding.setup, binding.forward, binding.backward, *binding.grads.values())
-    return {n.id for text in texts for n in _nodes(text) if isinstance(n, ast.Name)}
+    return {n.id for text in texts for n in nodes_of(text) if isinstance(n, ast.Name)}
 
 
 def _functions(sources: Iterable[Source], meant: Collection[str]) -> dict[str, Named]:
@@ -101,14 +111,14 @@ def _wanted(binding: Binding, name: str) -> Iterator[_Wanted]:
     target = f"d{name}"
     texts = [binding.grads[name]] if name in binding.grads else []
     for text in (binding.backward, binding.forward):
-        for node in _nodes(text):
+        for node in nodes_of(text):
             if isinstance(node, ast.Assign):
                 yield from _of_assignment(node, target)
     for text in texts:
         yield from _of_value(ast.parse(text.strip(), mode="eval").body)
 
 
-def _nodes(text: str | None) -> Iterable[ast.AST]:
+def nodes_of(text: str | None) -> Iterable[ast.AST]:
     try:
         return list(ast.walk(ast.parse((text or "").strip())))
     except (SyntaxError, ValueError):
@@ -144,11 +154,11 @@ def _of_value(value: ast.expr) -> Iterator[_Wanted]:
             yield _Wanted(position=0)
 
 
-def _called(binding: Binding, functions: dict[str, Named]) -> list[str]:
-    """The user's functions that the snippets call, the backward's first."""
+def called_in(texts: Iterable[str | None], functions: Mapping[str, Named]) -> list[str]:
+    """The user's functions that snippets call, in their order."""
     found: dict[str, None] = {}
-    for text in (binding.backward, *binding.grads.values(), binding.forward):
-        for node in _nodes(text):
+    for text in texts:
+        for node in nodes_of(text):
             match node:
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
                     if name in functions:

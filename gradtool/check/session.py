@@ -153,7 +153,7 @@ class Session:
         Raises:
             CheckTrouble: the worker is lost.
         """
-        found = self._ask({"op": "guards"}, {}, 0).header.get("guards")
+        found = self.ask({"op": "guards"}, {}, 0).header.get("guards")
         return found if isinstance(found, list) else []
 
     def _plain(self) -> Asked:
@@ -183,7 +183,7 @@ class Session:
             "gradients": list(gradients),
             "read": list(read),
         }
-        trouble = trouble_of(self._ask(header, {}, 0).header)
+        trouble = trouble_of(self.ask(header, {}, 0).header)
         if trouble:
             raise CheckTrouble(trouble)
 
@@ -212,11 +212,16 @@ class Session:
             "watch": watch,
             "forward_only": forward_only,
         }
-        return self._run(self._ask(header, arrays, max_bytes))
+        return self._run(self.ask(header, arrays, max_bytes))
 
-    def _ask(
+    def ask(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int
     ) -> Frame:
+        """The worker's answer to any request.
+
+        Raises:
+            CheckTrouble: it hung, ended or crashed.
+        """
         try:
             return self._worker.ask(header, arrays, max_bytes)
         except WorkerLost as lost:

@@ -150,8 +150,16 @@ def _value(node: ast.AST, values: Values) -> Any:
 
 
 def _is_number(node: ast.AST, values: Values) -> bool:
+    """Whether a node is a number by itself: what is taken out of an array is a value of it."""
     value = _value(node, values)
-    return value is not None and not isinstance(value, tuple) and np.ndim(value) == 0
+    if value is None or isinstance(value, tuple) or np.ndim(value) != 0:
+        return False
+    labels = [_label(n) for n in ast.walk(node) if isinstance(n, ast.Name) or _is_self(n)]
+    held = [values[label] for label in labels if label in values]
+    return all(not isinstance(h, np.floating) for h in held) and not any(
+        isinstance(n, ast.Subscript) and isinstance(_value(n, values), np.floating)
+        for n in ast.walk(node)
+    )
 
 
 def _binop(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
@@ -163,6 +171,8 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
     if not isinstance(node, ast.BinOp) or _in_index(node, parents):
         return
     left, op, right = node.left, node.op, node.right
+    if _is_place(node, parents, values):
+        return
     number = _is_number(right, values) or _is_number(left, values)
     match op:
         case ast.Add() | ast.Sub():
@@ -191,6 +201,8 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
                     accepted = accepted | INVERTED
                 if isinstance(op, ast.Mult) and ast.dump(left) == ast.dump(right):
                     accepted = accepted | {"power"}  # of y * y a y is left
+                if _has_name(node, values):  # what is left stands where that value belongs
+                    accepted = accepted | TENSOR
                 yield kept, accepted, "left out"
         case ast.Pow():
             yield _binop(left, ast.Mult(), right), INVERTED | OPERATOR | SIGN, "operator"
@@ -358,6 +370,16 @@ def ranges(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Ch
         yield ast.Call(node.func, [ast.Constant(1), stop], []), PLACE, "range"
 
 
+def places(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
+    """Arithmetic of a place that a loop counts in: p = i * stride."""
+    if isinstance(node, ast.BinOp) and _is_place(node, parents, values):
+        for op in (ast.Add(), ast.Sub(), ast.Mult()):
+            if type(op) is not type(node.op):
+                yield _binop(node.left, op, node.right), PLACE | OPERATOR, "operator"
+        yield node.left, PLACE, "left out"
+        yield node.right, PLACE, "left out"
+
+
 def indices(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
     """Arithmetic inside an index."""
     if isinstance(node, ast.BinOp) and _in_index(node, parents):
@@ -366,15 +388,11 @@ def indices(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[C
             yield _binop(node.left, ast.Sub(), node.right), PLACE, "index"
         if isinstance(node.op, ast.Mult):
             yield _binop(node.left, ast.Add(), node.right), PLACE, "index"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        targets = [p for p in parents if isinstance(p, ast.Assign)]
-        if any(isinstance(p, ast.For) for p in parents) and targets and _is_integer(node, values):
-            yield node.left, PLACE, "index"
 
 
 OPERATORS: tuple[Callable[[ast.AST, list[ast.AST], Values], Iterator[Change]], ...] = (
     operators, signs, constants, names, transposes, calls, comparisons, statements, results,
-    ranges, indices,
+    ranges, indices, places,
 )  # fmt: skip
 
 
@@ -416,8 +434,21 @@ def _is_self(node: ast.AST) -> bool:
     )
 
 
-def _is_integer(node: ast.AST, values: Values) -> bool:
-    return isinstance(_value(node, values), int | np.integer)
+def _has_name(node: ast.AST, values: Values) -> bool:
+    """Whether an expression is worth what a local variable holds."""
+    value = _value(node, values)
+    return isinstance(value, np.ndarray) and any(
+        isinstance(held, np.ndarray) and held.shape == value.shape and np.allclose(held, value)
+        for held in values.values()
+    )
+
+
+def _is_place(node: ast.AST, parents: list[ast.AST], values: Values) -> bool:
+    """Whether a whole number is computed and named inside a loop."""
+    named = any(isinstance(p, ast.Assign) for p in parents)
+    looped = any(isinstance(p, ast.For) for p in parents)
+    whole = isinstance(_value(node, values), int | np.integer)
+    return named and looped and whole and not _in_index(node, parents)
 
 
 def _label(node: ast.AST) -> str:

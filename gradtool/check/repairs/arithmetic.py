@@ -1,0 +1,188 @@
+"""Operators and numbers: another sign, a quotient for a product, one more or less."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.scope import Role, Scope, Surroundings
+
+# What a wrong number, or a sum that is a little off, means where it is no value.
+MEANING: dict[Role, tuple[str, str]] = {
+    "axis": ("wrong-axis", "the wrong axis"),
+    "flag": ("wrong-axis", "the wrong dimensions are kept"),
+    "index": ("offset", "the wrong place"),
+    "exponent": ("power", "the wrong power"),
+    "condition": ("mask", "the wrong condition"),
+    "range": ("skipped", "the loop takes the wrong steps"),
+    "shape": ("wrong-axis", "the wrong size"),
+}
+_OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+}  # fmt: skip
+
+
+def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    role = around.role(node)
+    match node:
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            yield from _sums(node, role, scope)
+        case ast.BinOp(op=ast.Mult() | ast.Div()):
+            yield from _products(node, role, scope)
+        case ast.BinOp(op=ast.Pow()):
+            yield from _powers(node)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            code = "inverted-factor" if role == "exponent" else "sign"
+            yield Fix(node, operand, code, 1.0, f"a minus too many: {shown(node)}")
+        case ast.Constant(value=bool() as value):
+            yield Fix(node, ast.Constant(not value), *_told(role, node, 1.2))
+        case ast.Constant(value=int() | float()):
+            yield from _numbers(node, role, around)
+        case ast.Compare(ops=[op], comparators=[right]):
+            said = f"another condition than {shown(node)}"
+            for other in (ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq):
+                if not isinstance(op, other):
+                    new = ast.Compare(node.left, [other()], [right])
+                    yield Fix(node, new, "mask", 1.1, said)
+    if role == "value" and _takes_minus(node, around):
+        minus = ast.UnaryOp(ast.USub(), node)
+        parent, _ = around.parent(node)
+        cost = 1.2 if isinstance(parent, ast.Call) else 1.02
+        yield Fix(node, minus, "sign", cost, f"the minus before {shown(node)} is missing")
+
+
+def _told(role: Role, node: ast.AST, cost: float) -> tuple[str, float, str]:
+    code, what = MEANING.get(role, ("constant", "a wrong value"))
+    return code, cost, f"{what}: {shown(node)}"
+
+
+def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
+    left, right = node.left, node.right
+    flipped = ast.BinOp(left, _OPPOSITE[type(node.op)](), right)
+    said = f"the sign before {shown(right)} is wrong"
+    if role != "value":
+        code, cost, what = _told(role, node, 1.15)
+        yield Fix(node, flipped, code, cost, what)
+        yield Fix(node, left, code, cost + 0.05, what)
+        yield Fix(node, right, code, cost + 0.15, what)
+        if role == "index":
+            text = f"a step is added where a place counts in steps: {shown(node)}"
+            yield Fix(node, ast.BinOp(left, ast.Mult(), right), "stride-ignored", 1.3, text)
+        return
+    yield Fix(node, flipped, "sign", 1.0, said)
+    if isinstance(node.op, ast.Sub):
+        turned = ast.BinOp(right, ast.Sub(), left)
+        yield Fix(node, turned, "sign", 1.05, f"{shown(node)} is turned around")
+    sign = "+" if isinstance(node.op, ast.Add) else "-"
+    one = any(isinstance(side, ast.Constant) and side.value == 1 for side in (left, right))
+    others = ((ast.Mult(), 1.2), (ast.Div(), 1.25), (ast.MatMult(), 1.3))
+    for op, cost in () if one else others:  # beside a factor of 1 any operator is as good
+        text = f"{sign} stands where a product or a quotient belongs: {shown(node)}"
+        yield Fix(node, ast.BinOp(left, op, right), "operator", cost, text)
+    for kept, extra in ((left, right), (right, left)):
+        if scope.is_number(extra):
+            code = "scale" if scope.is_number(kept) else "constant"
+            yield Fix(node, kept, code, 1.1, f"{shown(extra)} does not belong in {shown(node)}")
+
+
+def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
+    left, right = node.left, node.right
+    divides = isinstance(node.op, ast.Div)
+    number = scope.is_number(right) or (not divides and scope.is_number(left))
+    flipped = ast.BinOp(left, _OPPOSITE[type(node.op)](), right)
+    if role != "value":
+        code, cost, what = _told(role, node, 1.25)
+        yield Fix(node, flipped, code, cost, what)
+        yield Fix(node, left, code, cost, what)
+        yield Fix(node, right, code, cost, what)
+        yield Fix(node, ast.BinOp(left, ast.Add(), right), code, cost, what)
+        return
+    word = "divided by" if divides else "multiplied by"
+    code = "scale" if number else "inverted-factor"
+    text = f"it is {word} {shown(right)}, not the other way: {shown(node)}"
+    yield Fix(node, flipped, code, 1.1, text)
+    yield Fix(node, ast.BinOp(right, ast.Div(), left), "inverted-factor", 1.25, text)
+    symbol = "/" if divides else "*"
+    for op, cost in ((ast.Add(), 1.2), (ast.Sub(), 1.22)):
+        text = f"{symbol} stands where a sum or a difference belongs: {shown(node)}"
+        yield Fix(node, ast.BinOp(left, op, right), "operator", cost, text)
+    if not divides:
+        text = f"* stands where a matrix product belongs: {shown(node)}"
+        yield Fix(node, ast.BinOp(left, ast.MatMult(), right), "operator", 1.25, text)
+        if isinstance(right, ast.Constant):
+            text = f"a product stands where a power belongs: {shown(node)}"
+            yield Fix(node, ast.BinOp(left, ast.Pow(), right), "power", 1.25, text)
+            minus = ast.BinOp(left, ast.Pow(), ast.UnaryOp(ast.USub(), right))
+            yield Fix(node, minus, "power", 1.35, text)
+    sides = ((left, right),) if divides else ((left, right), (right, left))
+    for kept, extra in sides:
+        code = "scale" if scope.is_number(extra) else "extra-factor"
+        by = "division by" if divides else "factor"
+        text = f"the {by} {shown(extra)} does not belong in {shown(node)}"
+        plain = isinstance(extra, ast.Name | ast.Attribute | ast.Constant)
+        yield Fix(node, kept, code, 1.2 if plain else 1.3, text)
+
+
+def _powers(node: ast.BinOp) -> Iterator[Fix]:
+    base, exponent = node.left, node.right
+    text = f"the wrong power: {shown(node)}"
+    yield Fix(node, base, "power", 1.1, text)
+    minus = ast.BinOp(base, ast.Pow(), ast.UnaryOp(ast.USub(), exponent))
+    yield Fix(node, minus, "inverted-factor", 1.1, text)
+    yield Fix(node, ast.BinOp(base, ast.Mult(), exponent), "power", 1.3, text)
+
+
+def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[Fix]:
+    value = node.value
+    assert isinstance(value, int | float)
+    if role == "axis":
+        others: list[int | float | None] = [0, 1, 2, -1, -2, None]
+    else:
+        others = [value + 1, value - 1, value * 2, value / 2, -value]
+    parent, _ = around.parent(node)
+    code, cost, what = _told(role, parent if role in ("axis", "index") else node, 1.15)
+    if role == "value":
+        summed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add | ast.Sub)
+        code = "constant" if summed else "scale"
+        what = f"the number {shown(node)} is wrong in {shown(parent)}"
+        if not summed and value == 0:
+            code, what = "missing-path", f"{shown(parent)} is zero: that path is missing"
+    if role == "index" and is_shape(parent):
+        code, what = "wrong-axis", f"the size of another axis: {shown(parent)}"
+    if role == "exponent":
+        what = f"the wrong power: {shown(parent)}"
+    for other in dict.fromkeys(others):
+        if other == value or (other == 0 and role == "value"):
+            continue
+        if isinstance(other, float) and other.is_integer() and isinstance(value, int):
+            other = int(other)
+        turned = other == -value and role == "value"
+        yield Fix(node, ast.Constant(other), "sign" if turned else code, cost, what)
+    if isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub):
+        return
+    if role == "exponent":
+        yield Fix(node, ast.Constant(-value - 1), "inverted-factor", cost + 0.3, what)
+
+
+def is_shape(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Attribute)
+        and (node.value.attr == "shape")
+    )
+
+
+def _takes_minus(node: ast.expr, around: Surroundings) -> bool:
+    """Whether a minus before a node is no other way to write one somewhere else."""
+    if isinstance(node, ast.Constant | ast.UnaryOp | ast.Tuple | ast.List | ast.Compare):
+        return False
+    parent, name = around.parent(node)
+    match parent:
+        case ast.Assign() | ast.AugAssign() | ast.Return() | ast.Tuple():
+            return True
+        case ast.Call():
+            return name == "args"
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            return name == "left"
+    return False

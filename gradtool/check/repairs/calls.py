@@ -1,0 +1,236 @@
+"""Calls, products of matrices and reductions: transposed, swapped, over another axis, missing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.scope import Scope, Surroundings, callee
+
+_PAIRS = {
+    "maximum": "minimum", "minimum": "maximum", "argmax": "argmin", "argmin": "argmax",
+    "max": "min", "min": "max", "zeros_like": "ones_like", "ones_like": "zeros_like",
+    "exp": "log", "log": "exp", "sqrt": "square", "square": "sqrt",
+    "outer": "inner", "inner": "outer", "hstack": "vstack", "vstack": "hstack",
+    "tril": "triu", "triu": "tril",
+}  # fmt: skip
+_FUNCTIONS = ("exp", "sqrt", "tanh", "log", "abs", "cosh")
+_AXES = (0, 1, -1, -2)
+_IN_PLACE = frozenset({"copy", "len", "range", "float", "int", "astype", "reshape", "ravel"})
+
+
+def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    role = around.role(node)
+    match node:
+        case ast.BinOp(op=ast.MatMult(), left=left, right=right):
+            yield Fix(node, ast.BinOp(right, ast.MatMult(), left), "swapped-order", 1.1,
+                      f"the operands of {shown(node)} are swapped")  # fmt: skip
+            yield Fix(node, ast.BinOp(left, ast.Mult(), right), "operator", 1.3,
+                      f"a matrix product stands where * belongs: {shown(node)}")  # fmt: skip
+            yield Fix(node, _transposed(node), "transposed", 1.15,
+                      f"the product is transposed: {shown(node)}")  # fmt: skip
+        case ast.Attribute(attr="T", value=inner):
+            yield Fix(node, inner, "transposed", 1.0, f"{shown(node)} must not be transposed")
+        case ast.Call():
+            yield from _calls(node)
+    if role == "value" and _may_be_transposed(node, around):
+        text = f"{shown(node)} must be transposed"
+        yield Fix(node, _transposed(node), "transposed", 1.0, text)
+    if role == "value" and _is_whole(node, scope, around):
+        yield from _reduced(node)
+        yield from _wrapped(node, scope)
+        if isinstance(node, ast.Name | ast.Attribute) and around.is_begun(node):
+            yield from _emptied(node)
+
+
+def _transposed(node: ast.expr) -> ast.expr:
+    return ast.Attribute(node, "T", ast.Load())
+
+
+def _calls(node: ast.Call) -> Iterator[Fix]:
+    name, arguments = callee(node.func), node.args
+    if name in ("dot", "matmul", "outer") and len(arguments) == 2:
+        swapped = ast.Call(node.func, arguments[::-1], node.keywords)
+        yield Fix(node, swapped, "swapped-order", 1.1, f"swapped operands: {shown(node)}")
+    if name == "dot" and len(arguments) == 1 and isinstance(node.func, ast.Attribute):
+        turned = ast.Call(ast.Attribute(arguments[0], "dot", ast.Load()), [node.func.value], [])
+        yield Fix(node, turned, "swapped-order", 1.1, f"swapped operands: {shown(node)}")
+    if name in ("dot", "matmul"):
+        text = f"the product is transposed: {shown(node)}"
+        yield Fix(node, _transposed(node), "transposed", 1.15, text)
+    if name == "transpose":
+        yield from _orders(node)
+    reduction = reduction_of(node)
+    if reduction is not None:
+        yield from _reductions(node, reduction)
+    elif name == "reversed" and len(arguments) == 1:
+        text = "the loop runs over the steps in the wrong order"
+        yield Fix(node, arguments[0], "step-order", 1.1, text)
+    elif len(arguments) == 1 and name not in _IN_PLACE and name != "dot" and name:
+        text = f"{name} does not belong there: {shown(node)}"
+        yield Fix(node, arguments[0], "wrong-function", 1.3, text)
+    if name in _PAIRS:
+        other = _renamed(node, _PAIRS[name])
+        yield Fix(node, other, "wrong-function", 1.3, f"another function than {shown(node)}")
+
+
+def _renamed(node: ast.Call, name: str) -> ast.Call:
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return ast.Call(ast.Attribute(function.value, name, ast.Load()), node.args, node.keywords)
+    return ast.Call(ast.Name(name, ast.Load()), node.args, node.keywords)
+
+
+def _orders(node: ast.Call) -> Iterator[Fix]:
+    """Axes of a transposition that change places."""
+    inner = node.args[0].elts if len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) else []
+    axes = list(inner) or list(node.args)
+    text = f"the axes are in the wrong order: {shown(node)}"
+    for first in range(len(axes)):
+        for second in range(first + 1, len(axes)):
+            new = list(axes)
+            new[first], new[second] = new[second], new[first]
+            arguments: list[ast.expr] = [ast.Tuple(new, ast.Load())] if inner else new
+            yield Fix(node, ast.Call(node.func, arguments, node.keywords), "transposed", 1.1, text)
+
+
+# -- reductions -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A sum, mean, maximum or minimum, written ``x.sum(...)`` or ``np.sum(x, ...)``."""
+
+    name: str
+    operand: ast.expr
+    axis: ast.expr | None
+    keeps: bool
+
+
+def reduction_of(node: ast.expr) -> Reduction | None:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    name, owner, rest = node.func.attr, node.func.value, list(node.args)
+    if name not in ("sum", "mean", "max", "min"):
+        return None
+    operand: ast.expr = owner
+    if isinstance(owner, ast.Name) and owner.id in ("np", "numpy"):
+        if not rest:
+            return None
+        operand = rest.pop(0)
+    named = {k.arg: k.value for k in node.keywords}
+    axis = named.get("axis", rest[0] if rest else None)
+    keep = named.get("keepdims")
+    return Reduction(name, operand, axis, isinstance(keep, ast.Constant) and bool(keep.value))
+
+
+def reduced(name: str, operand: ast.expr, axis: ast.expr | None, keeps: bool) -> ast.expr:
+    keywords = [ast.keyword("axis", axis)] if axis is not None else []
+    if keeps:
+        keywords.append(ast.keyword("keepdims", ast.Constant(True)))
+    return ast.Call(ast.Attribute(operand, name, ast.Load()), [], keywords)
+
+
+def _reductions(node: ast.Call, found: Reduction) -> Iterator[Fix]:
+    name, operand, axis, keeps = found.name, found.operand, found.axis, found.keeps
+    other = {"sum": "mean", "mean": "sum"}.get(name)
+    if other is not None:
+        code = f"{name}-for-{other}"
+        text = f"the {name} stands for the {other}: {shown(node)}"
+        yield Fix(node, reduced(other, operand, axis, keeps), code, 1.0, text)
+        text = f"a {name} too many: {shown(node)}"
+        yield Fix(node, operand, "extra-sum", 1.1, text)
+    text = f"the {name} runs over the wrong axis: {shown(node)}"
+    for number in _AXES:
+        for keep in (False, True):
+            new = reduced(name, operand, number_of(number), keep)
+            far = "extra-sum" if axis is None else "wrong-axis"
+            said = f"the {name} runs over every axis: {shown(node)}" if axis is None else text
+            yield Fix(node, new, far, 1.1 + 0.05 * (keep != keeps), said)
+    text = f"the {name} leaves out an axis: {shown(node)}"
+    if axis is not None:
+        yield Fix(node, reduced(name, operand, None, False), "wrong-axis", 1.2, text)
+        text = f"the wrong dimensions are kept: {shown(node)}"
+        yield Fix(node, reduced(name, operand, axis, not keeps), "wrong-axis", 1.1, text)
+
+
+def number_of(value: int) -> ast.expr:
+    if value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    return ast.Constant(value)
+
+
+def _reduced(node: ast.expr) -> Iterator[Fix]:
+    """A sum that is missing."""
+    if reduction_of(node) is not None:
+        return
+    text = f"a sum or a mean is missing around {shown(node)}"
+    for name, cost in (("sum", 1.15), ("mean", 1.2)):
+        yield Fix(node, reduced(name, node, None, False), "missing-sum", cost + 0.05, text)
+        for number in (0, 1, -1):
+            for keeps in (False, True):
+                new = reduced(name, node, number_of(number), keeps)
+                yield Fix(node, new, "missing-sum", cost, text)
+
+
+# -- functions ------------------------------------------------------------------------------
+
+
+def _wrapped(node: ast.expr, scope: Scope) -> Iterator[Fix]:
+    """A function that is missing."""
+    if isinstance(node, ast.Call) and callee(node.func) in ("zeros", "zeros_like", "ones_like"):
+        return
+    for name in _FUNCTIONS:
+        called = ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
+        text = f"a function is missing around {shown(node)}"
+        yield Fix(node, ast.Call(called, [node], []), "wrong-function", 1.4, text)
+    for name in scope.functions:
+        text = f"a function is missing around {shown(node)}"
+        new = ast.Call(ast.Name(name, ast.Load()), [node], [])
+        yield Fix(node, new, "wrong-function", 1.35, text)
+
+
+def _emptied(node: ast.expr) -> Iterator[Fix]:
+    """A buffer that was not empty."""
+    text = f"the sum does not begin at zero but at {shown(node)}"
+    for name in ("zeros_like", "zeros"):
+        called = ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
+        yield Fix(node, ast.Call(called, [node], []), "accumulated", 1.2, text)
+
+
+def _is_whole(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
+    """Whether a node is an array that something may be missing around."""
+    if not isinstance(node, ast.Name | ast.Attribute | ast.BinOp | ast.Call | ast.Subscript):
+        return False
+    if isinstance(node, ast.Name | ast.Attribute) and not scope.label(node):
+        return isinstance(node, ast.Attribute) and node.attr in ("shape", "T")
+    parent, name = around.parent(node)
+    if isinstance(parent, ast.Attribute | ast.Starred) or (
+        isinstance(parent, ast.Call) and name == "func"
+    ):
+        return False
+    value = scope.value(node)
+    return value is None or value.kind in ("array", "mask", "entry")
+
+
+def _may_be_transposed(node: ast.expr, around: Surroundings) -> bool:
+    """Operands of a product of matrices, and whole results."""
+    if isinstance(node, ast.Attribute) and node.attr == "T":
+        return False
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp):
+        return False
+    parent, name = around.parent(node)
+    match parent:
+        case ast.BinOp(op=ast.MatMult()):
+            return True
+        case ast.Call(func=function):
+            return callee(function) in ("dot", "matmul", "outer") and name == "args"
+        case ast.Attribute(attr="dot"):
+            return not (isinstance(node, ast.Name) and node.id in ("np", "numpy"))
+        case ast.Assign() | ast.Return() | ast.AugAssign():
+            return True
+        case ast.Tuple():
+            return isinstance(around.parent(parent)[0], ast.Return)
+    return False

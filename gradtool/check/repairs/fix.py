@@ -1,0 +1,36 @@
+"""One change of a function that may make it right, and what was then the mistake."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change of one node.
+
+    Attributes:
+        node: the expression or statement of the user's that is replaced.
+        new: what stands there then; statements for a statement.
+        code: the mistake, as `gradtool explain` knows it.
+        cost: how unusual a mistake it is; 1 is the most common kind.
+        what: the mistake in words that do not give the right formula away.
+    """
+
+    node: ast.expr | ast.stmt
+    new: ast.expr | tuple[ast.stmt, ...]
+    code: str
+    cost: float
+    what: str
+
+
+def shown(node: ast.AST | tuple[ast.stmt, ...]) -> str:
+    """A node as text on one line, shortened in the middle where it is long."""
+    parts = node if isinstance(node, tuple) else (node,)
+    text = "; ".join(ast.unparse(part) for part in parts)
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]} ... {text[-7:]}"
+
+
+_LONGEST = 72

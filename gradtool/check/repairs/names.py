@@ -1,0 +1,214 @@
+"""Another value where one belongs, and values that are missing: a factor, a term, a mask."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradtool.check.repairs.arithmetic import MEANING
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.scope import Scope, Surroundings, Value
+
+_NUMBERS = frozenset({"whole", "number"})
+_ARRAYS = frozenset({"array", "mask", "entry"})
+
+
+def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """Another name."""
+    label, own = scope.label(node), scope.value(node)
+    if own is None or not _is_read(node, around):
+        yield from _keys(node, around)
+        return
+    role = around.role(node)
+    for other, value in scope.values.items():
+        if other == label or not _alike(own, value):
+            continue
+        new = named(other)
+        if role in MEANING and own.kind in _NUMBERS:
+            code, what = MEANING[role]
+        elif own.kind in _NUMBERS:
+            code, what = "scale", "another number belongs there"
+        else:
+            gradient = {label, other} & scope.gradients
+            code = "wrong-gradient" if gradient else "wrong-tensor"
+            what = "another value belongs there"
+        same = own.shape == value.shape and own.kind == value.kind
+        parent, _ = around.parent(node)
+        place = shown(parent) if isinstance(parent, ast.expr) else shown(node)
+        yield Fix(node, new, code, 1.2 if same else 1.4, f"{what} than {label} in {place}")
+
+
+def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """A name that is missing beside a node."""
+    role = around.role(node)
+    if role in ("index", "range"):
+        yield from _steps(node, scope, around)
+    if role != "value" or not is_term(node, scope, around):
+        return
+    for label, value in scope.values.items():
+        if value.kind in _ARRAYS | _NUMBERS and label != scope.label(node):
+            yield from _beside(node, named(label), value, scope)
+
+
+def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
+    value = scope.value(node)
+    if value is not None and value.kind == "array" and _is_read(node, around):
+        for bound, cost in ((0, 1.3), (1, 1.45)):
+            relation = ast.Compare(node, [ast.Gt()], [ast.Constant(bound)])
+            yield Fix(node, relation, "mask", cost, f"{shown(node)} itself stands for a mask")
+    if around.role(node) != "value" or not is_term(node, scope, around):
+        return
+    one, text = ast.Constant(1), f"a factor is missing beside {shown(node)}"
+    for power in (2, 3, -1, -2, -3, 0.5):
+        raised = ast.BinOp(node, ast.Pow(), ast.Constant(power))
+        cost = 1.3 if power == 2 else 1.45
+        yield Fix(node, raised, "power", cost, f"the wrong power: {shown(node)}")
+    turned = ast.BinOp(one, ast.Sub(), node)
+    yield Fix(node, turned, "missing-term", 1.4, f"a term is missing beside {shown(node)}")
+    for label, value in scope.values.items():
+        if value.kind not in _ARRAYS:
+            continue
+        other = named(label)
+        square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
+        slope = ast.BinOp(one, ast.Sub(), other)
+        code = _lost(other, node, scope)
+        for factor in (
+            slope,
+            square,
+            ast.BinOp(one, ast.Sub(), square),
+            ast.BinOp(other, ast.Mult(), slope),
+        ):
+            yield Fix(node, ast.BinOp(node, ast.Mult(), factor), code, 1.45, text)
+        positive = ast.Compare(other, [ast.Gt()], [ast.Constant(0)])
+        yield Fix(node, ast.BinOp(node, ast.Mult(), positive), "mask-missing", 1.4,
+                  f"a mask is missing beside {shown(node)}")  # fmt: skip
+        if value.kind == "array" and len(value.shape) >= 1:
+            yield from _products(node, other, code)
+
+
+def _products(node: ast.expr, other: ast.expr, code: str) -> Iterator[Fix]:
+    turned = ast.Attribute(other, "T", ast.Load())
+    text = f"an operand of a product is missing beside {shown(node)}"
+    for left, right in ((other, node), (turned, node), (node, other), (node, turned)):
+        yield Fix(node, ast.BinOp(left, ast.MatMult(), right), code, 1.5, text)
+
+
+def named(label: str) -> ast.expr:
+    if label.startswith("self."):
+        return ast.Attribute(ast.Name("self", ast.Load()), label[5:], ast.Load())
+    return ast.Name(label, ast.Load())
+
+
+def _is_read(node: ast.expr, around: Surroundings) -> bool:
+    if not isinstance(getattr(node, "ctx", None), ast.Load):
+        return False
+    parent, name = around.parent(node)
+    return not (isinstance(parent, ast.Call) and name == "func")
+
+
+def _alike(own: Value, other: Value) -> bool:
+    if own.kind in _NUMBERS:
+        return other.kind in _NUMBERS
+    return own.kind in _ARRAYS and other.kind in _ARRAYS
+
+
+def _keys(node: ast.expr, around: Surroundings) -> Iterator[Fix]:
+    """Another key of a dict."""
+    match node:
+        case ast.Subscript(value=owner, slice=ast.Constant(value=str(key)), ctx=ast.Load()):
+            for other in around.keys:
+                if other != key:
+                    new = ast.Subscript(owner, ast.Constant(other), ast.Load())
+                    text = f"another value belongs there than {shown(node)}"
+                    yield Fix(node, new, "wrong-tensor", 1.2, text)
+
+
+def is_term(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
+    """Whether a factor may be missing beside a node, and would not be the same elsewhere."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        value = scope.value(node)
+        if value is None:
+            return isinstance(node, ast.Attribute) and node.attr == "T"
+        if value.kind not in _ARRAYS | _NUMBERS or not isinstance(node.ctx, ast.Load):
+            return False
+    elif isinstance(node, ast.Subscript):
+        if not isinstance(node.ctx, ast.Load):
+            return False
+    elif not isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call | ast.Constant):
+        return False
+    parent, name = around.parent(node)
+    match parent:
+        case ast.Assign() | ast.AugAssign() | ast.Return() | ast.keyword():
+            return True
+        case ast.Tuple():
+            return isinstance(around.parent(parent)[0], ast.Return)
+        case ast.Call():
+            return name == "args"
+        case ast.Attribute(attr=attribute):
+            return attribute in ("T", "dot", "sum", "mean")
+        case ast.BinOp(op=ast.Mult()):
+            return False  # beside the whole product it is the same
+        case ast.BinOp(op=ast.Div()):
+            return name == "right"
+        case ast.BinOp():
+            return True
+        case ast.Subscript():
+            return name == "value"
+    return False
+
+
+def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iterator[Fix]:
+    text = f"a factor is missing beside {shown(node)}"
+    code = _lost(other, node, scope)
+    if value.kind in _NUMBERS:
+        yield Fix(node, ast.BinOp(node, ast.Div(), other), "sum-for-mean", 1.2,
+                  f"a division by a number is missing: {shown(node)}")  # fmt: skip
+        yield Fix(node, ast.BinOp(node, ast.Mult(), other), "scale", 1.25, text)
+    else:
+        yield Fix(node, ast.BinOp(node, ast.Mult(), other), code, 1.25, text)
+        yield Fix(node, ast.BinOp(node, ast.Div(), other), "missing-factor", 1.28,
+                  f"a division is missing: {shown(node)}")  # fmt: skip
+        yield Fix(node, ast.BinOp(other, ast.Div(), node), code, 1.45, text)
+    if scope.is_number(node) and value.kind in _NUMBERS:
+        return
+    lost = "missing-path" if scope.holds_gradient(other) else "missing-term"
+    text = f"a term is missing beside {shown(node)}"
+    for op, left, right in (
+        (ast.Add(), node, other),
+        (ast.Sub(), node, other),
+        (ast.Sub(), other, node),
+    ):
+        yield Fix(node, ast.BinOp(left, op, right), lost, 1.3, text)
+
+
+def _lost(other: ast.expr, node: ast.expr, scope: Scope) -> str:
+    """The code of a factor that is missing."""
+    if scope.is_mask(other):
+        return "mask-missing"
+    if scope.holds_gradient(other) and not scope.holds_gradient(node):
+        return "upstream-ignored"
+    return "missing-factor"
+
+
+def _steps(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """A place that is off: a stride or a step that is missing."""
+    role = around.role(node)
+    parent, _ = around.parent(node)
+    if not isinstance(node, ast.Name | ast.BinOp | ast.Constant) or isinstance(parent, ast.BinOp):
+        return
+    if not scope.is_number(node):
+        return
+    code, what = MEANING[role]
+    text = f"{what}: {shown(node)}"
+    stride = f"a stride is missing beside {shown(node)}" if role == "index" else text
+    for label, value in scope.values.items():
+        if value.kind != "whole" or label == scope.label(node):
+            continue
+        other = named(label)
+        times = "stride-ignored" if role == "index" else code
+        yield Fix(node, ast.BinOp(node, ast.Mult(), other), times, 1.15, stride)
+        yield Fix(node, ast.BinOp(node, ast.Add(), other), code, 1.25, text)
+        yield Fix(node, ast.BinOp(node, ast.Sub(), other), code, 1.25, text)
+    for op in (ast.Add(), ast.Sub()):
+        yield Fix(node, ast.BinOp(node, op, ast.Constant(1)), code, 1.15, text)

@@ -1,0 +1,237 @@
+"""What stands around a node of a function: names and what they hold, and what a node is for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["value", "axis", "flag", "index", "exponent", "condition", "range", "shape"]
+Kind = Literal["array", "mask", "whole", "number", "entry", "other"]
+
+_REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin"})
+_MAKERS = frozenset({"zeros", "ones", "empty", "full", "reshape", "broadcast_to", "eye", "arange"})
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a name held when the function returned.
+
+    `kind`: a float array; a bool array; an int; a Python float; a number out of an array.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a change may use.
+
+    Attributes:
+        values: names, and attributes of self as ``self.x``, that hold something.
+        gradients: those that are made of the upstream gradient.
+        functions: the file's own functions of one argument.
+    """
+
+    values: Mapping[str, Value]
+    gradients: frozenset[str]
+    functions: tuple[str, ...]
+
+    def label(self, node: ast.AST) -> str:
+        """The name under which a node is in `values`; "" for what is no such name."""
+        match node:
+            case ast.Name(id=name):
+                return name if name in self.values else ""
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                return f"self.{name}" if f"self.{name}" in self.values else ""
+        return ""
+
+    def value(self, node: ast.AST) -> Value | None:
+        return self.values.get(self.label(node))
+
+    def holds_gradient(self, node: ast.AST) -> bool:
+        return any(self.label(n) in self.gradients for n in ast.walk(node))
+
+    def is_number(self, node: ast.AST) -> bool:
+        """Whether a node is made of numbers alone: no array, and nothing out of one."""
+        match node:
+            case ast.Constant(value=int() | float()):
+                return True
+            case ast.Subscript(value=ast.Attribute(attr="shape")) | ast.Attribute(attr="size"):
+                return True
+            case ast.Call(func=ast.Name(id="len" | "float" | "int")):
+                return True
+            case ast.Call(func=ast.Attribute(attr="sqrt"), args=[inner]):
+                return self.is_number(inner)
+            case ast.BinOp(left=left, right=right):
+                return self.is_number(left) and self.is_number(right)
+            case ast.UnaryOp(operand=operand):
+                return self.is_number(operand)
+        value = self.value(node)
+        return value is not None and value.kind in ("whole", "number")
+
+    def is_mask(self, node: ast.AST) -> bool:
+        value = self.value(node)
+        return isinstance(node, ast.Compare) or (value is not None and value.kind == "mask")
+
+
+class Surroundings:
+    """The parents of every node of a function, and the keys that it reads out of dicts."""
+
+    def __init__(self, function: ast.FunctionDef) -> None:
+        self._parents: dict[int, tuple[ast.AST, str]] = {}
+        for node in ast.walk(function):
+            for name, value in ast.iter_fields(node):
+                for child in value if isinstance(value, list) else [value]:
+                    if isinstance(child, ast.AST):
+                        self._parents[id(child)] = node, name
+        self._indices = _index_names(function)
+        self.keys = _keys(function)
+        self._added = {
+            name
+            for node in ast.walk(function)
+            if isinstance(node, ast.AugAssign)
+            for name in _bound(node.target)
+        }
+        self._looped = {
+            name
+            for loop in ast.walk(function)
+            if isinstance(loop, ast.For | ast.While)
+            for node in ast.walk(loop)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            for name in _bound(target)
+        }
+
+    def parent(self, node: ast.AST) -> tuple[ast.AST, str]:
+        return self._parents[id(node)]
+
+    def above(self, node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+        """The parents of a node and the field it is in, the nearest first."""
+        while id(node) in self._parents:
+            parent, name = self._parents[id(node)]
+            yield parent, name
+            node = parent
+
+    def is_begun(self, node: ast.AST) -> bool:
+        """Whether a node is what a sum or a loop begins with."""
+        parent, _ = self.parent(node)
+        return isinstance(parent, ast.Assign) and any(
+            name in self._added | self._looped
+            for target in parent.targets
+            for name in _bound(target)
+        )
+
+    def role(self, node: ast.AST) -> Role:
+        """What a node is for."""
+        for parent, name in self.above(node):
+            match parent:
+                case ast.keyword(arg="axis"):
+                    return "axis"
+                case ast.keyword(arg="keepdims" | "copy" | "dtype"):
+                    return "flag"
+                case ast.Subscript() if name == "slice":
+                    return "index"
+                case ast.BinOp(op=ast.Pow()) if name == "right":
+                    return "exponent"
+                case ast.Compare():
+                    return "condition"
+                case ast.Call(func=ast.Name(id="range")) if name == "args":
+                    return "range"
+                case ast.Call(func=function) if name == "args":
+                    called = callee(function)
+                    first = parent.args[0]
+                    if called in _REDUCTIONS and not _contains(first, node):
+                        return "axis"
+                    if called in _REDUCTIONS and _is_method(function):
+                        return "axis"
+                    if called in _MAKERS and (called not in _AFTER or not _contains(first, node)):
+                        return "shape"
+                case ast.Assign(targets=[ast.Name(id=target)]) if target in self._indices:
+                    return "index"
+                case ast.stmt():
+                    return "value"
+        return "value"
+
+
+_AFTER = frozenset({"broadcast_to"})
+
+
+def callee(node: ast.AST) -> str:
+    match node:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def _is_method(node: ast.AST) -> bool:
+    """Whether ``x.sum`` and not ``np.sum``."""
+    return isinstance(node, ast.Attribute) and not (
+        isinstance(node.value, ast.Name) and node.value.id in ("np", "numpy")
+    )
+
+
+def _contains(tree: ast.AST, node: ast.AST) -> bool:
+    return any(inner is node for inner in ast.walk(tree))
+
+
+def _index_names(function: ast.FunctionDef) -> frozenset[str]:
+    """Names that are places: whatever else they do, they stand inside an index."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript):
+            bounds = [n for n in ast.walk(node.slice) if isinstance(n, ast.Slice)]
+            for part in bounds:
+                found |= {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
+    return frozenset(found)
+
+
+def _keys(function: ast.FunctionDef) -> tuple[str, ...]:
+    """The texts that stand alone in an index: keys of dicts."""
+    found: dict[str, None] = {}
+    for node in ast.walk(function):
+        match node:
+            case ast.Subscript(slice=ast.Constant(value=str(key))):
+                found.setdefault(key)
+    return tuple(found)
+
+
+def gradients_in(function: ast.FunctionDef, upstream: frozenset[str]) -> frozenset[str]:
+    """The names of a function that are made of those given, by whatever way."""
+    known, size = set(upstream), -1
+    while size < len(known):
+        size = len(known)
+        for node in ast.walk(function):
+            targets_of: list[ast.expr]
+            match node:
+                case ast.Assign(targets=targets, value=value):
+                    targets_of = targets
+                case ast.AugAssign(target=target, value=value):
+                    targets_of = [target]
+                case _:
+                    continue
+            if known & {_label(n) for n in ast.walk(value)}:
+                for bound in targets_of:
+                    known |= _bound(bound)
+    return frozenset(known)
+
+
+def _label(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return f"self.{name}"
+    return ""
+
+
+def _bound(target: ast.expr) -> set[str]:
+    match target:
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return {name for element in elements for name in _bound(element)}
+        case ast.Subscript(value=inner) | ast.Starred(value=inner):
+            return _bound(inner)
+    name = _label(target)
+    return {name} if name else set()

@@ -1,0 +1,384 @@
+"""Which single change of the user's functions makes which wrong gradients right."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from gradtool.check.bind import Binding
+from gradtool.check.diagnose_where import Named, called_in, functions_of, nodes_of
+from gradtool.check.measure import Point
+from gradtool.check.repairs import arithmetic, calls, names, statements
+from gradtool.check.repairs.asked import Where, attempted, locals_of
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.scope import Scope, Surroundings, Value, gradients_in
+from gradtool.check.repairs.weave import woven
+from gradtool.check.scale import stated
+from gradtool.check.session import CheckTrouble, Session
+
+_SLACK = 16.0  # times the bound: what is right but for rounding
+_SECONDS = 0.8  # for all changes of one kind at one point
+_POINTS = 5
+_TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smallest
+_FEWEST = 4  # entries of a gradient that tell one change from another
+_MOST = 40  # changes that are looked at again at other points
+_BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
+_NONE = -1
+_MOST_TEXT = 2_000_000
+_FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
+_FUNCTIONS = 6
+_DEPTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A change that makes a gradient right, and where it stands.
+
+    Attributes:
+        fix: the change, and the mistake that it stands for.
+        cost: how unusual that mistake is.
+        place, line, source: where in the user's file.
+        whole: with it every gradient is right.
+        points: at how many points that was tried.
+    """
+
+    fix: Fix
+    cost: float
+    place: str
+    line: int
+    source: str
+    whole: bool
+    points: int
+
+    @property
+    def proof(self) -> str:
+        what = "every gradient is" if self.whole else "it is"
+        return f"with {shown(self.fix.new)} in place of {shown(self.fix.node)} {what} right"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A function that is changed, with its changes."""
+
+    named: Named
+    fixes: tuple[Fix, ...]
+
+    @property
+    def key(self) -> Where:
+        place, _, node = self.named
+        return place, node.name, _first_line(node)
+
+
+def _first_line(node: ast.FunctionDef) -> int:
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+
+
+def repairs(
+    session: Session, binding: Binding, points: Sequence[Point], wrong: Collection[str], seed: int
+) -> Mapping[str, tuple[Repair, ...]]:
+    """For each wrong gradient the changes with which it is right, most likely first.
+
+    None where the file's text is not what runs: functions of a framework, made by others, or in
+    helper modules.  The binding must be the session's.
+    """
+    usable = [p for p in points if p.run.trouble is None and not p.probe.is_huge]
+    if not session.varies or not usable or not wrong:
+        return {}
+    try:
+        found = _Search(session, binding, usable, frozenset(wrong), seed).found()
+    except CheckTrouble:
+        return {}
+    whole = [r for rs in found.values() for r in rs if r.whole]
+    return {
+        name: tuple(sorted((r for r in rs if r.whole or not whole), key=lambda r: r.cost))
+        for name, rs in found.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    session: Session
+    binding: Binding
+    points: Sequence[Point]
+    wrong: frozenset[str]
+    seed: int
+
+    def found(self) -> dict[str, list[Repair]]:
+        functions = functions_of(self.session.file, self.binding)
+        backward = (self.binding.backward, *self.binding.grads.values())
+        forward = (self.binding.setup, self.binding.forward)
+        found: dict[str, list[Repair]] = {}
+        done: set[str] = set()
+        rounds = [(backward, 0.0), (forward, _FORWARD if called_in(backward, functions) else 0.0)]
+        for texts, more in rounds:
+            chosen = [n for n in _reached(called_in(texts, functions), functions) if n not in done]
+            done |= set(chosen)
+            named = [functions[name] for name in chosen[:_FUNCTIONS]]
+            if named and not self.wrong <= found.keys():
+                self._round(named, _upstream(texts, functions), more, found)
+        return found
+
+    def _round(
+        self,
+        named: Sequence[Named],
+        upstream: frozenset[str],
+        more: float,
+        found: dict[str, list[Repair]],
+    ) -> None:
+        """The likely changes first; others only for what these do not make right."""
+        few = self._few()
+        first = self._screen(few, frozenset(self.wrong - found.keys()))
+        if first is None:
+            return
+        scopes = self._scopes(named, upstream, first)
+        for low, high in pairwise(_BANDS):
+            further = high == _BANDS[-1]
+            targets = [
+                _Target(
+                    one, tuple(f for f in _fixes(one[2], scope, further) if low < f.cost <= high)
+                )
+                for one, scope in scopes
+            ]
+            likely = self._fixed(targets, first, range(sum(len(t.fixes) for t in targets)))
+            if likely is None:
+                return
+            every = _numbered(targets)
+            chosen = sorted(sorted(likely, key=lambda k: every[k][1].cost)[:_MOST])
+            targets, kept = _only(targets, chosen), {k: likely[k] for k in chosen}
+            for point in few:
+                if point is not first and kept:
+                    there = self._fixed(
+                        targets, point, [n for n, k in enumerate(chosen) if k in kept]
+                    )
+                    if there is None:
+                        return
+                    kept = {
+                        k: both
+                        for n, k in enumerate(chosen)
+                        if k in kept and (both := kept[k] & there.get(n, frozenset()))
+                    }
+            for n, k in enumerate(chosen):
+                if k in kept:
+                    target, fix = _numbered(targets)[n]
+                    repair = _repair(target, fix, more, kept[k] >= self.wrong, len(few))
+                    for name in kept[k]:
+                        found.setdefault(name, []).append(repair)
+            if self.wrong <= found.keys():
+                return
+
+    def _few(self) -> list[Point]:
+        """Small points, and one where each gradient is wrong."""
+        small = sorted(self.points, key=lambda p: p.probe.setting.work)
+        most = max(_TIMES * small[0].probe.setting.work, _SMALL_WORK)
+        few = [p for p in small if p.probe.setting.work <= most][:_POINTS]
+        for name in sorted(self.wrong):
+            off = [p for p in small if _is_off(p, name)]
+            if off and not any(p in few for p in off):
+                few.append(off[0])
+        return few
+
+    def _screen(self, few: Sequence[Point], wanted: frozenset[str]) -> Point | None:
+        """The smallest point at which most of the gradients are wrong."""
+
+        def rank(point: Point) -> tuple[int, bool, int]:
+            off = [n for n in wanted if _is_off(point, n)]
+            small = all(point.expected.gradients[n].size < _FEWEST for n in off)
+            return -len(off), small, point.probe.setting.work
+
+        best = min(few, key=rank)
+        return best if rank(best)[0] else None
+
+    def _scopes(
+        self, named: Sequence[Named], upstream: frozenset[str], point: Point
+    ) -> list[tuple[Named, Scope]]:
+        """The functions that run, with what their names hold."""
+        keys = [_Target(one, ()).key for one in named]
+        told = locals_of(self.session, keys, point.probe, self.seed)
+        helpers = _helpers(functions_of(self.session.file, self.binding))
+        found = []
+        for one, values in zip(named, told, strict=True):
+            scope = Scope(
+                {n: Value(kind, shape) for n, (kind, shape) in values.items()},  # type: ignore[arg-type]
+                gradients_in(one[2], upstream),
+                tuple(h for h in helpers if h != one[2].name),
+            )
+            if values:
+                found.append((one, scope))
+        return found
+
+    def _fixed(
+        self, targets: Sequence[_Target], point: Point, choices: Sequence[int]
+    ) -> dict[int, frozenset[str]] | None:
+        """The gradients that each choice makes right, where it does; None where nothing can be
+        tried: what runs is not what stands in the file."""
+        if not choices:
+            return {}
+        texts = _texts(targets)
+        fixed = self._tried(texts, [_NONE, *choices], point) if texts else {}
+        if _NONE not in fixed or fixed[_NONE] & {n for n in self.wrong if _is_off(point, n)}:
+            return None
+        return {k: names_of for k, names_of in fixed.items() if k != _NONE and names_of}
+
+    def _tried(
+        self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
+    ) -> dict[int, frozenset[str]]:
+        """Which wrong gradients each choice makes right; none where it makes another one wrong."""
+        probe = point.probe
+        shapes = {f"output {n}": a.shape for n, a in point.expected.outputs.items()}
+        names_of = [n for n in point.expected.gradients if n in point.gradients]
+        shapes |= {f"gradient {n}": point.expected.gradients[n].shape for n in names_of}
+        done, results = attempted(
+            self.session, texts, choices, shapes, probe, seed=self.seed, seconds=_SECONDS
+        )
+        if not results:
+            return {}
+        harmless = np.ones(len(choices), dtype=bool)
+        for name, outcome in point.outputs.items():
+            if outcome.right:
+                right, bound = (
+                    point.expected.outputs[name],
+                    point.expected.double.output_bounds[name],
+                )
+                harmless &= _fits(results[f"output {name}"], right, bound)
+        fits: dict[str, np.ndarray] = {}
+        for name in names_of:
+            got = results[f"gradient {name}"]
+            if name in self.binding.scale:
+                got = got * stated(self.binding.scale[name], probe.scalars)
+            outcome = point.gradients[name]
+            right, bound = (
+                point.expected.gradients[name],
+                point.expected.double.gradient_bounds[name],
+            )
+            fits[name] = _fits(got, right, bound if outcome.bound is None else outcome.bound)
+            if outcome.right and name not in self.wrong:
+                harmless &= fits[name]
+        off = [n for n in self.wrong if n in fits]
+        return {
+            choice: frozenset(n for n in off if harmless[k] and fits[n][k])
+            for k, choice in enumerate(choices[:done])
+        }
+
+
+def _numbered(targets: Sequence[_Target]) -> list[tuple[_Target, Fix]]:
+    return [(target, fix) for target in targets for fix in target.fixes]
+
+
+def _only(targets: Sequence[_Target], chosen: Sequence[int]) -> list[_Target]:
+    """Targets with the chosen fixes alone, in their order; each then is one with a number."""
+    every = _numbered(targets)
+    return [_Target(every[k][0].named, (every[k][1],)) for k in chosen]
+
+
+def _repair(target: _Target, fix: Fix, more: float, whole: bool, points: int) -> Repair:
+    place, text, function = target.named
+    place = "" if place.endswith(".py") else place  # a cell is named, a file is known
+    line, lines = int(getattr(fix.node, "lineno", function.lineno)), text.splitlines()
+    source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    return Repair(fix, fix.cost + more, place, line, source, whole, points)
+
+
+def _texts(targets: Sequence[_Target]) -> dict[Where, str]:
+    """Every function with all its fixes; none where that cannot be written."""
+    fixes: dict[Where, list[tuple[int, Fix]]] = {}
+    functions = {}
+    number = 0
+    for target in targets:
+        functions[target.key] = target.named[2]
+        for fix in target.fixes:
+            fixes.setdefault(target.key, []).append((number, fix))
+            number += 1
+    try:
+        texts = {key: woven(functions[key], numbered) for key, numbered in fixes.items()}
+    except (ValueError, RecursionError):
+        return {}
+    return texts if sum(map(len, texts.values())) <= _MOST_TEXT else {}
+
+
+def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """Along the first axis: whether an array is right but for rounding."""
+    with np.errstate(all="ignore"):
+        close = np.abs(got - right) <= _SLACK * np.broadcast_to(bound, right.shape)
+    return np.asarray(close.reshape(len(got), -1).all(axis=1))
+
+
+def _is_off(point: Point, name: str) -> bool:
+    outcome = point.gradients.get(name)
+    return outcome is not None and not outcome.right
+
+
+def _fixes(function: ast.FunctionDef, scope: Scope, further: bool) -> Iterator[Fix]:
+    around = Surroundings(function)
+    for node in _nodes(function.body):
+        yield from _at(node, scope, around, further)
+
+
+def _at(
+    node: ast.expr | ast.stmt, scope: Scope, around: Surroundings, further: bool
+) -> Iterable[Fix]:
+    if isinstance(node, ast.stmt):
+        return statements.fixes(node, scope, around)
+    found: list[Fix] = list(names.further(node, scope, around)) if further else []
+    for module in (arithmetic, calls, names):
+        found += module.fixes(node, scope, around)
+    return [*found, *names.missing(node, scope, around)]
+
+
+def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.expr | ast.stmt]:
+    """Statements and expressions that are read; functions inside are left as they are."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.JoinedStr):
+            continue
+        if isinstance(node, ast.stmt):
+            yield node
+        if isinstance(node, ast.expr) and not isinstance(
+            node, ast.Slice | ast.Starred | ast.Tuple | ast.List
+        ):
+            stored = isinstance(getattr(node, "ctx", ast.Load()), ast.Store | ast.Del)
+            if not stored:
+                yield node
+        yield from _nodes(ast.iter_child_nodes(node))
+
+
+def _reached(start: Iterable[str], functions: Mapping[str, Named]) -> list[str]:
+    """Functions, and those of the same file that they call."""
+    found = dict.fromkeys(start)
+    for _ in range(_DEPTH):
+        for name in list(found):
+            for node in ast.walk(functions[name][2]):
+                match node:
+                    case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)):
+                        if called in functions:
+                            found.setdefault(called)
+    return list(found)
+
+
+def _upstream(texts: Iterable[str | None], functions: Mapping[str, Named]) -> frozenset[str]:
+    """The parameters that are given an upstream gradient: a name in a snippet like dY."""
+    found: set[str] = set()
+    for text in texts:
+        for node in nodes_of(text):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments):
+                    if name not in functions:
+                        continue
+                    known = functions[name][2].args
+                    own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
+                    for argument, parameter in zip(arguments, own, strict=False):
+                        if isinstance(argument, ast.Name) and argument.id[:1] == "d":
+                            found.add(parameter)
+    return frozenset(found)
+
+
+def _helpers(functions: Mapping[str, Named]) -> tuple[str, ...]:
+    """Functions of one argument that are no methods."""
+    found = []
+    for name, (_, _, node) in functions.items():
+        arguments = [a.arg for a in node.args.args]
+        if len(arguments) == 1 and arguments != ["self"]:
+            found.append(name)
+    return tuple(found)

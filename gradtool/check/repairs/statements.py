@@ -1,0 +1,83 @@
+"""Statements: = for +=, a loop that takes other steps, results in another order."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.scope import Scope, Surroundings
+
+_OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+}  # fmt: skip
+
+
+def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    match node:
+        case ast.Assign(targets=[ast.Name() | ast.Subscript() | ast.Attribute() as target]):
+            if isinstance(target, ast.Subscript):
+                text = f"{shown(node)} does not belong there"
+                yield Fix(node, (ast.Pass(),), "some-entries", 1.1, text)
+            if isinstance(node.value, ast.Constant) and not node.value.value:
+                return  # nothing is added
+            text = f"= stands where += belongs: {shown(node)}"
+            for op, cost in ((ast.Add(), 1.0), (ast.Sub(), 1.15)):
+                added = ast.AugAssign(target, op, node.value)
+                yield Fix(node, (added,), "overwritten", cost, text)
+            scaled = ast.AugAssign(target, ast.Mult(), node.value)
+            yield Fix(node, (scaled,), "operator", 1.4, f"= stands where *= belongs: {shown(node)}")
+        case ast.AugAssign(target=target, op=op, value=value):
+            code = "accumulated" if isinstance(op, ast.Add | ast.Sub) else "extra-factor"
+            yield Fix(node, (ast.Pass(),), code, 1.2, f"{shown(node)} does not belong there")
+            text = f"it is added to what was there: {shown(node)}"
+            yield Fix(node, (ast.Assign([target], value),), "accumulated", 1.1, text)
+            opposite = _OPPOSITE.get(type(op))
+            if opposite is not None:
+                adds = isinstance(op, ast.Add | ast.Sub)
+                code = "sign" if adds else "scale" if scope.is_number(value) else "inverted-factor"
+                said = "the sign" if adds else "the operator"
+                new = ast.AugAssign(target, opposite(), value)
+                yield Fix(node, (new,), code, 1.0, f"{said} of {shown(node)} is wrong")
+            if isinstance(op, ast.Add | ast.Sub):
+                scaled = ast.AugAssign(target, ast.Mult(), value)
+                text = f"a sum stands where a product belongs: {shown(node)}"
+                yield Fix(node, (scaled,), "operator", 1.35, text)
+        case ast.Return(value=ast.Tuple(elts=results)):
+            yield from _orders(node, results)
+        case ast.For(iter=steps):
+            yield from _loops(node, steps)
+
+
+def _orders(node: ast.Return, results: list[ast.expr]) -> Iterator[Fix]:
+    for first in range(len(results)):
+        for second in range(first + 1, len(results)):
+            new = list(results)
+            new[first], new[second] = new[second], new[first]
+            text = f"{shown(results[first])} and {shown(results[second])} have changed places"
+            yield Fix(node, (ast.Return(ast.Tuple(new, ast.Load())),), "order", 0.9, text)
+
+
+def _loops(node: ast.For, steps: ast.expr) -> Iterator[Fix]:
+    def loop(new: ast.expr) -> tuple[ast.stmt, ...]:
+        return (ast.For(node.target, new, node.body, node.orelse),)
+
+    header = f"for {shown(node.target)} in {shown(steps)}"
+    turned = ast.Call(ast.Name("reversed", ast.Load()), [steps], [])
+    text = f"the loop runs over the steps in the wrong order: {header}"
+    yield Fix(node, loop(turned), "step-order", 1.1, text)
+    match steps:
+        case ast.Call(func=ast.Name(id="range"), args=[stop]):
+            text = f"the loop takes the wrong steps: {header}"
+            one = ast.Constant(1)
+            for arguments in (
+                [ast.BinOp(stop, ast.Add(), one)],
+                [ast.BinOp(stop, ast.Sub(), one)],
+                [one, stop],
+            ):
+                new = ast.Call(ast.Name("range", ast.Load()), list(arguments), [])
+                yield Fix(node, loop(new), "skipped", 1.2, text)
+        case ast.Call(func=ast.Name(id="range"), args=[ast.expr(), stop]):
+            text = f"the loop takes the wrong steps: {header}"
+            new = ast.Call(ast.Name("range", ast.Load()), [stop], [])
+            yield Fix(node, loop(new), "skipped", 1.15, text)
