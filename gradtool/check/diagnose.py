@@ -272,7 +272,8 @@ _FAMILIES = (
     {"offset", "stride-ignored", "padding", "skipped", "some-entries"},
 )
 _AGREED = 0.15
-_CONSTANT = 1.3
+# What looks like any number, term or place in the code, and costs no more than this.
+_SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1}
 
 
 def _family(code: str) -> frozenset[str]:
@@ -293,8 +294,7 @@ def _repaired(
         e
         for e in kept
         if (e.hypothesis.code in own and e.hypothesis.cost <= max(_PLAIN, best.cost))
-        # An eps that is left out looks like any term or factor.
-        or (e.hypothesis.code == "constant" and e.hypothesis.cost <= _CONSTANT)
+        or e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0)
     ]
     if agreeing:
         return _told(evidence, _best(agreeing, found)), best

@@ -81,6 +81,9 @@ def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
         text = f"{sign} stands where a product or a quotient belongs: {shown(node)}"
         yield Fix(node, ast.BinOp(left, op, right), "operator", cost, text)
     for kept, extra in ((left, right), (right, left)):
+        if not scope.is_number(extra) and (isinstance(node.op, ast.Add) or kept is left):
+            text = f"{shown(extra)} does not belong in {shown(node)}"
+            yield Fix(node, kept, "accumulated", 1.22, text)
         if scope.is_number(extra):
             code = "scale" if scope.is_number(kept) else "constant"
             yield Fix(node, kept, code, 1.1, f"{shown(extra)} does not belong in {shown(node)}")
