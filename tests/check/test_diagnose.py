@@ -315,13 +315,14 @@ forward: |
     ("text", "line"),
     [
         ("def squares_backward(d, c):\n    return 3 * c * d\n", 5),
-        ("def squares_backward(d, c):\n    g = d * 2\n    g = g + c\n    return g\n", 6),
         ("def squares_backward(d, c):\n    g = d * 3\n    g = g * c\n    return g\n", 5),
+        ("def squares_backward(d, c):\n    g = np.cos(5 * d)\n    g = g - np.sin(7 * c)\n"
+         "    return g\n", 6),
         ("def squares_backward(d, c):\n    g = d * 0\n    g[:] = 3 * c * d\n    return g\n", 6),
         ("def squares_backward(d, c):\n    return inner(d, c)\n"
          "def inner(d, c):\n    r = 3 * c * d\n    return r\n", 7),
-        ("def squares_backward(d, c):\n    dx = 3 * d\n    dx = dx * c\n    out = {'dx': dx}\n"
-         "    dx = 0\n    return out\n", 6),
+        ("def squares_backward(d, c):\n    dx = np.cos(5 * d)\n    dx = dx - np.sin(7 * c)\n"
+         "    out = {'dx': dx}\n    dx = 0\n    return out\n", 6),
         ("def squares_backward(d, c):\n    g, out = 3 * c * d, {}\n    out['dx'] = g\n"
          "    return out\n", 5),
         ("def squares_backward(d, c):\n    out = {}\n    out['dx'] = 3 * c * d\n"

@@ -34,7 +34,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         case ast.Attribute(attr="T", value=inner):
             yield Fix(node, inner, "transposed", 1.0, f"{shown(node)} must not be transposed")
         case ast.Call():
-            yield from _calls(node)
+            yield from _calls(node, scope)
     if role == "value" and _may_be_transposed(node, around):
         text = f"{shown(node)} must be transposed"
         yield Fix(node, _transposed(node), "transposed", 1.0, text)
@@ -49,7 +49,7 @@ def _transposed(node: ast.expr) -> ast.expr:
     return ast.Attribute(node, "T", ast.Load())
 
 
-def _calls(node: ast.Call) -> Iterator[Fix]:
+def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
     name, arguments = callee(node.func), node.args
     if name in ("dot", "matmul", "outer") and len(arguments) == 2:
         swapped = ast.Call(node.func, arguments[::-1], node.keywords)
@@ -70,7 +70,9 @@ def _calls(node: ast.Call) -> Iterator[Fix]:
         yield Fix(node, arguments[0], "step-order", 1.1, text)
     elif len(arguments) == 1 and name not in _IN_PLACE and name != "dot" and name:
         text = f"{name} does not belong there: {shown(node)}"
-        yield Fix(node, arguments[0], "wrong-function", 1.3, text)
+        emptied = name in ("zeros_like", "ones_like") and scope.holds_gradient(node)
+        code = "upstream-ignored" if emptied else "wrong-function"
+        yield Fix(node, arguments[0], code, 1.2 if emptied else 1.3, text)
     if name in _PAIRS:
         other = _renamed(node, _PAIRS[name])
         yield Fix(node, other, "wrong-function", 1.3, f"another function than {shown(node)}")

@@ -28,7 +28,7 @@ class Fix:
 def shown(node: ast.AST | tuple[ast.stmt, ...]) -> str:
     """A node as text on one line, shortened in the middle where it is long."""
     parts = node if isinstance(node, tuple) else (node,)
-    text = "; ".join(ast.unparse(part) for part in parts)
+    text = "; ".join(ast.unparse(ast.fix_missing_locations(part)) for part in parts)
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]} ... {text[-7:]}"
 
