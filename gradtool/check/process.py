@@ -6,6 +6,7 @@ POSIX only: the pipes are passed by descriptor and the limit is kept by killing 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -38,6 +39,7 @@ serve(int(read_fd), int(write_fd))
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _SLACK = 1 << 20
+_CHUNK = 1 << 20  # bytes that a pipe may hold: fewer turns for large arrays
 _GLANCE = 0.25  # seconds between looks at a silent process
 
 
@@ -89,8 +91,12 @@ class Worker:
         finally:
             os.close(ask)
             os.close(answer)
-        os.set_blocking(self._write, False)
-        os.set_blocking(self._read, False)
+        self._held = bytearray()  # was read and not asked for yet
+        for descriptor in (self._write, self._read):
+            os.set_blocking(descriptor, False)
+            if sys.platform == "linux":
+                with suppress(OSError):  # more than the system allows
+                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
 
     @property
     def process_id(self) -> int:
@@ -143,20 +149,22 @@ class Worker:
     def _send(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)
         while rest:
-            self._wait([], [self._write], deadline)
-            with suppress(BlockingIOError):
+            try:
                 rest = rest[os.write(self._write, rest) :]
+            except BlockingIOError:
+                self._wait([], [self._write], deadline)
 
     def _receive(self, count: int, deadline: float) -> bytes:
-        received = bytearray()
-        while len(received) < count:
+        while len(self._held) < count:
             self._wait([self._read], [], deadline)
             with suppress(BlockingIOError):
-                chunk = os.read(self._read, min(count - len(received), 1 << 20))
+                chunk = os.read(self._read, _CHUNK)  # header and arrays of a short reply at once
                 if not chunk:
                     raise self._ended()
-                received += chunk
-        return bytes(received)
+                self._held += chunk
+        received = bytes(memoryview(self._held)[:count])
+        del self._held[:count]
+        return received
 
     def _wait(self, reading: list[int], writing: list[int], deadline: float) -> None:
         while True:

@@ -10,8 +10,9 @@ away what rounds, must not make right code wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -24,6 +25,10 @@ _UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
 _MORE_SHAKES = range(_SHAKES, 10)  # on doubt: two parts of an entry may move against each other
+_FEW = 2  # of them are looked at first
+_SHRUNK = EPS / _UNITS["float32"]
+_ALONE = 10_000  # numbers: fewer are multiplied and added by one thread
+CLEARLY = 1e3  # times the bound of these few: no bound of more would reach that far
 _WIDER = 4.0  # times the spacing of a shorter type: what lies that close to a kink may cross it
 _CHEAP = 1_000_000  # scalar operations of a reference that is evaluated more often on doubt
 _FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
@@ -107,7 +112,7 @@ class Expected:
             most = _most(right, self._shaken(eps))
             rounded = self._in("float32")
             if rounded is not None:
-                more = [_stretched(self.double, rounded, eps / _UNITS["float32"])]
+                more = [_stretched(right, rounded, eps / _UNITS["float32"])]
                 most = _most(right, more, most)
             self._made[dtype] = _bounded(
                 right, most, self.upstream, eps, self.work, self._long, _SINGLE
@@ -123,19 +128,47 @@ class Expected:
         if dtype:
             return self._either_side(dtype)
         if "careful" not in self._made:
+            double = self.outputs, self.gradients
             longer = self._in(_LONGER) if _LONGER else None
-            right: Pair = longer or (self.outputs, self.gradients)
-            most = _most(right, [(self.outputs, self.gradients)], self._moves)
-            if self.work <= _CHEAP:
-                moved = self._shaken(EPS, _MORE_SHAKES, every_line=True)
-                most = _most((self.outputs, self.gradients), moved, most)
+            right: Pair = longer or double
+            most = _most(right, [double], self._moves)
+            most = _most(double, self._lines_shaken(_MORE_SHAKES), most)
             rounded = self._in("float32")
             if rounded is not None:
-                most = _most(
-                    right, [_stretched(self.double, rounded, EPS / _UNITS["float32"])], most
-                )
+                most = _most(right, [_stretched(double, rounded, _SHRUNK)], most)
             self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work, self._long)
         return self._made["careful"]
+
+    def doubts(self, name: str, dtype: str = "") -> Iterator[Bounded]:
+        """What is right on doubt: `careful`, and before it what already shows a large error.
+
+        `name` is that of an output or a gradient; the first bounds are of no other.  They come
+        from a few of the same moves, without more digits.  Of more moves the largest is larger, by
+        far less than a factor of `CLEARLY`: what is that much further out need not wait for them.
+        """
+        if not dtype and "careful" not in self._made:
+            few = self._few(name)
+            if few is not None:
+                yield few
+        yield self.careful(dtype)
+
+    def _few(self, name: str) -> Bounded | None:
+        """Bounds of a few moves; None where float32, which may overflow, says nothing."""
+        rounded = self._in("float32")
+        if rounded is None:
+            return None
+        right, rounded = _only((self.outputs, self.gradients), name), _only(rounded, name)
+        if not all(bool(np.isfinite(array).all()) for found in rounded for array in found.values()):
+            return None
+        most = _most(right, [_stretched(right, rounded, _SHRUNK)], _only(self._moves, name))
+        most = _most(right, self._lines_shaken(_MORE_SHAKES[:_FEW]), most)
+        # The floor of what is zero is that of all gradients.
+        return _bounded(
+            right, most, self.upstream, EPS, self.work, self._long, among=self.gradients
+        )
+
+    def _lines_shaken(self, numbers: range) -> Iterable[Pair]:
+        return self._shaken(EPS, numbers, every_line=True) if self.work <= _CHEAP else ()
 
     def _either_side(self, dtype: str) -> Bounded:
         key = f"careful {dtype}"
@@ -184,7 +217,7 @@ class Target(Protocol):
 
     def single(self, dtype: str = "float32") -> Bounded: ...
 
-    def careful(self, dtype: str = "") -> Bounded: ...
+    def doubts(self, name: str, dtype: str = "") -> Iterator[Bounded]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +232,8 @@ class Fixed:
         bounds = {name: bound * by for name, bound in self.double.gradient_bounds.items()}
         return Bounded({}, self.double.gradients, {}, bounds)
 
-    def careful(self, dtype: str = "") -> Bounded:
-        return self.single(dtype) if dtype else self.double
+    def doubts(self, name: str, dtype: str = "") -> Iterator[Bounded]:
+        yield self.single(dtype) if dtype else self.double
 
 
 def expected(
@@ -235,7 +268,13 @@ def _shaken(
             yield reference.evaluate(values, upstream, sizes, shake=shake)
 
 
-def _stretched(double: Bounded, rounded: Pair, by: float) -> Pair:
+def _only(pair: Pair, name: str) -> Moved:
+    """One output or gradient."""
+    one, other = ({n: array for n, array in found.items() if n == name} for found in pair)
+    return one, other
+
+
+def _stretched(double: Pair, rounded: Pair, by: float) -> Pair:
     """The error of another precision, as large as it would be in the precision asked for."""
 
     def moved(right: Arrays, other: Arrays) -> dict[str, np.ndarray]:
@@ -244,18 +283,27 @@ def _stretched(double: Bounded, rounded: Pair, by: float) -> Pair:
         # What overflows in a shorter type says nothing.
         return {n: right[n] + np.where(np.isfinite(e), e, 0.0) for n, e in errors.items()}
 
-    return moved(double.outputs, rounded[0]), moved(double.gradients, rounded[1])
+    return moved(double[0], rounded[0]), moved(double[1], rounded[1])
 
 
 def _most(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> Moved:
     """The largest move of every entry; the moves are taken one by one, to save memory."""
     most: Moved = (dict(before[0]), dict(before[1])) if before else ({}, {})
+    mine: set[tuple[int, str]] = set()
     with np.errstate(all="ignore"):
         for pair in moved:
-            for found, centre, other in zip(most, right, pair, strict=True):
+            for role, (found, centre, other) in enumerate(zip(most, right, pair, strict=True)):
                 for name, value in centre.items():
-                    move = np.abs(other[name] - value)
-                    found[name] = np.maximum(found[name], move) if name in found else move
+                    move = np.asarray(other[name] - value)
+                    np.abs(move, out=move)
+                    known = found.get(name)
+                    if known is None:
+                        found[name] = move
+                    elif (role, name) in mine and known.dtype == move.dtype:
+                        np.maximum(known, move, out=known)
+                    else:
+                        found[name] = np.asarray(np.maximum(known, move))
+                    mine.add((role, name))
     return most
 
 
@@ -267,25 +315,29 @@ def _bounded(
     work: int,
     terms: float = 0.0,
     share: float = 1.0,
+    among: Arrays | None = None,
 ) -> Bounded:
+    """What is right, with its bounds; `among` are all gradients where `right` has only some."""
     with np.errstate(all="ignore"):
+        typical = [{n: rms(v) for n, v in found.items()} for found in right]
         zero = _ZERO * eps * max((_largest(u) for u in upstream.values()), default=1.0)
-        zero = max([zero, *(eps * rms(g) for g in right[1].values())])
-        return Bounded(
-            *right,
+        sizes = typical[1].values() if among is None else map(rms, among.values())
+        zero = max([zero, *(eps * size for size in sizes)])
+        bounds = [
             {
-                n: _bound(v, most[0].get(n), eps, _ZERO * eps, work, terms, share)
-                for n, v in right[0].items()
-            },
-            {
-                n: _bound(v, most[1].get(n), eps, zero, work, terms, share)
-                for n, v in right[1].items()
-            },
-        )
+                n: _bound(v, size[n], moves.get(n), eps, floor, work, terms, share)
+                for n, v in found.items()
+            }
+            for found, size, moves, floor in zip(
+                right, typical, most, (_ZERO * eps, zero), strict=True
+            )
+        ]
+    return Bounded(*right, *bounds)
 
 
 def _bound(
     value: np.ndarray,
+    size: float,
     most: np.ndarray | None,
     eps: float,
     zero: float,
@@ -293,20 +345,24 @@ def _bound(
     terms: float,
     share: float,
 ) -> np.ndarray:
-    floor = share * _FLOOR * eps * rms(value) + zero
+    """The bound of every entry; `size` is the value's `rms`."""
+    floor = share * _FLOOR * eps * size + zero
     if most is None:
         return np.full(value.shape, floor)
-    factor = (
-        share * _FACTOR + _PER_ROOT * float(np.sqrt(work / max(value.size, 1))) + _PER_TERM * terms
-    )
-    bound: np.ndarray = factor * np.maximum(most, _TYPICAL * _typical(most, value)) + floor
+    factor = share * _FACTOR + _PER_ROOT * sqrt(work / max(value.size, 1)) + _PER_TERM * terms
+    bound = np.asarray(np.maximum(most, _TYPICAL * _typical(most, size)))
+    bound *= factor
+    bound += floor
+    # Where the slightest move gives no number, as beside a division by zero, no bound is known.
+    if bound.size and np.isnan(bound.max()):
+        bound[np.isnan(bound)] = np.inf
     return bound
 
 
-def _typical(most: np.ndarray, value: np.ndarray) -> float:
+def _typical(most: np.ndarray, size: float) -> float:
     """A typical move, of those entries that no kink moves by all they are."""
     usual = rms(most)
-    if usual <= _FAR * rms(value):
+    if usual <= _FAR * size:
         return usual
     moved = most[most > 0]
     return rms(moved[moved <= _BEYOND * float(np.median(moved))]) if moved.size else usual
@@ -317,13 +373,15 @@ def rms(value: np.ndarray) -> float:
     if not value.size:
         return 0.0
     flat = value.ravel()
-    # Not BLAS: on a busy machine its threads wait for each other a hundred times longer.
-    mean = float(np.einsum("i,i->", flat, flat)) / flat.size
+    # Not BLAS where it has threads: on a busy machine they wait for each other, a hundred times
+    # longer.
+    total = flat.dot(flat) if flat.size < _ALONE else np.einsum("i,i->", flat, flat)
+    mean = float(total) / flat.size
     if not np.isfinite(mean):
         flat = flat[np.isfinite(flat)]
         largest = float(np.max(np.abs(flat), initial=0.0))
         return largest * float(np.sqrt(np.mean(np.square(flat / largest)))) if largest else 0.0
-    return float(np.sqrt(mean))
+    return sqrt(mean)
 
 
 def _largest(value: np.ndarray) -> float:

@@ -7,6 +7,7 @@ derivative is zero wherever it exists.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
@@ -93,12 +94,34 @@ def _cancelled(body: Poly, _sizes: tuple[frozenset[Any], ...]) -> Poly | None:
     whole = table.poly(body).replace(lambda e: e.is_Pow and not e.exp.is_number, split)
     flat = sympy.expand(sympy.cancel(sympy.together(whole)))
     if powers:
+        flat = _undivided(flat, {symbol: power.base for power, symbol in powers.items()})
         # Back together again: x**g / x has no value at zero.  A power may hold others.
         again = {symbol: power for power, symbol in powers.items()}
         while not flat.free_symbols.isdisjoint(again):
             flat = flat.xreplace(again)
         flat = sympy.powsimp(flat, combine="exp")
     return table.back(flat)
+
+
+def _undivided(flat: Any, bases: Mapping[Any, Any]) -> Any:
+    """A sum without denominators that have the base of a power above them as a factor.
+
+    ``x**g / (N*x)``, which expanded may be ``(1 - p)**g / (N - N*p)``, is a power of x over N:
+    as a fraction it has no value where x is zero.
+    """
+
+    def undivided(term: Any) -> Any:
+        above, below = term.as_numer_denom()
+        for symbol in above.free_symbols & bases.keys():
+            base = bases[symbol]
+            while base.free_symbols and base.free_symbols <= below.free_symbols:
+                rest = sympy.cancel(below / base)
+                if not rest.is_polynomial(*rest.free_symbols):
+                    break
+                above, below = above * base**-1, rest
+        return above / below
+
+    return sympy.Add(*map(undivided, sympy.Add.make_args(flat)))
 
 
 def _is_cancelled(body: Poly) -> bool:

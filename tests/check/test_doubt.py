@@ -5,6 +5,7 @@ The 60 digits are those of `numeric.HighPrecision`, which certifies derivations.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.compare import compare
 from gradtool.check.convert import Value
 from gradtool.check.probes import Probe, make_probe, stressed
-from gradtool.check.tolerance import Bounded, expected
+from gradtool.check.tolerance import CLEARLY, Bounded, expected
 from gradtool.derive.derivation import derive
 from gradtool.ir.dims import Dim
 from gradtool.numeric.arithmetic import HighPrecision
@@ -23,6 +24,7 @@ from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.numeric.sample import setting_for
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.load import load_path, load_text
+from tests.check.references import HandReference
 
 LAYERS = (
     "batch_norm", "layer_norm", "group_norm", "softmax_cross_entropy", "cosine_similarity", "gelu",
@@ -77,6 +79,49 @@ def test_no_longer_reference_could_change_a_verdict(name: str) -> None:
         exact = exact_gradients(layer, probe)
         assert share_of_bound(exact, found.double) < 0.1
         assert share_of_bound(exact, found.careful()) < 0.1
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_few_moves_tell_what_is_far_out_and_no_more(name: str) -> None:
+    """The bounds of all moves are wider than those of a few, by far less than what is clear."""
+    layer = reference_for(load_path(bundled_specs()[name]))
+    for number in range(4):
+        probe = make_probe(layer, Binding("", ""), layer.settings()[0], number, number)
+        for at in (probe, *stressed(layer, probe, {})):
+            found = expected(layer, at.values, at.upstream, at.given, number, at.setting.work)
+            if not found.finite:
+                continue
+            for gradient in found.gradients:
+                *few, every = found.doubts(gradient)
+                assert every is found.careful()
+                for bounded in few:
+                    assert set(bounded.gradients) == {gradient}
+                    share = every.gradient_bounds[gradient] / bounded.gradient_bounds[gradient]
+                    assert np.max(share, initial=0.0) < CLEARLY / 10
+
+
+def test_where_the_slightest_move_gives_no_number_no_bound_is_known() -> None:
+    """0/0 beside the values that are drawn: the reference is finite there by chance."""
+
+    def forward(values: Mapping[str, np.ndarray], sizes: object) -> dict[str, np.ndarray]:
+        return {"Y": 2 * values["X"]}
+
+    def backward(
+        values: Mapping[str, np.ndarray], upstream: Mapping[str, np.ndarray], sizes: object
+    ) -> dict[str, np.ndarray]:
+        x = values["X"]
+        return {
+            "X": 2 * upstream["Y"] * np.where(np.arange(x.size) < 2, x / x, (x == 3) / (x == 3))
+        }
+
+    spec = load_text("layer: t\ninputs: {X: [N]}\nforward: Y = 2*X\n", "t")
+    layer = HandReference(spec, ("Y",), {"Y": (Dim.of("N"),)}, forward, backward, ({"N": 3},))
+    upstream = {"Y": np.ones(3)}
+    found = expected(layer, {"X": np.array([1.0, 2.0, 3.0])}, upstream, {"N": 3}, 0)
+    assert found.finite
+    bound = found.gradient_bounds["X"]
+    assert np.all(bound[:2] < 1e-13)
+    assert np.isinf(bound[2])
 
 
 RELU = """

@@ -37,6 +37,42 @@ def test_a_power_with_a_named_exponent_has_its_slope_at_zero(line: str) -> None:
     np.testing.assert_allclose(found, slopes, atol=1e-8, rtol=1e-6)
 
 
+FOCAL = """
+layer: focal_softmax
+inputs: {S: [N, C], y: {shape: [N], index: C}}
+constants: {g: 2.5}
+forward: |
+  P = softmax(S)
+  p = P[arange(N), y]
+  L = -mean((1 - p)**g * log(p))
+"""
+
+
+def test_a_power_with_a_named_exponent_has_no_denominator_that_it_would_cancel() -> None:
+    """With one class p is 1: the loss is zero there, flat, and no 0/0."""
+    graph = graph_of(load_text(FOCAL.lstrip(), "focal.yaml"))
+    statements, gradients = read_back(derive(graph))
+    for scores, labels in (
+        (np.array([[1.0], [-2.0]]), np.array([0, 0])),
+        (np.array([[50.0, -30.0, 0.5], [0.3, 0.2, -1.0]]), np.array([0, 2])),
+    ):
+        setting = setting_for(graph, {"N": 2, "C": scores.shape[1]}, Double())
+        known = run(graph.statements, {"S": scores, "y": labels}, setting)
+        found = run(statements, known, setting)[gradients["S"].name]
+        slopes = np.zeros_like(scores)
+        step = 1e-6
+        for place in np.ndindex(scores.shape):
+            ends = []
+            for by in (step, -step):
+                moved = scores.copy()
+                moved[place] += by
+                e = np.exp(moved - moved.max(axis=1, keepdims=True))
+                p = (e / e.sum(axis=1, keepdims=True))[np.arange(2), labels]
+                ends.append(-np.mean((1 - p) ** 2.5 * np.log(p)))
+            slopes[place] = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(found, slopes, atol=1e-9)
+
+
 def test_expressions_of_another_layer_are_not_mistaken_for_this_one() -> None:
     # Equal texts, other sizes: what is found for one must not be given for the other.
     for size in ("N", "M"):
