@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from gradtool.check.bounds import Bounded, rms
 from gradtool.check.convert import Value
 from gradtool.check.result import Remark, Worst
-from gradtool.check.tolerance import CLEARLY, Bounded, Target, rms
+from gradtool.check.tolerance import CLEARLY, Target
 from gradtool.ir.dims import Dim, shape_text
 
 Role = Literal["output", "gradient"]

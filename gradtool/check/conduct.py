@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gradtool.check.answers import Run
+from gradtool.check.bounds import EPS
 from gradtool.check.probes import Probe
 from gradtool.check.result import Remark
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.tolerance import EPS
 
 _OTHER_SEED = 1
 _NEAR = 2**29 * EPS  # a few units of float32

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
+from gradtool.check.bounds import EPS, unit
 from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
-from gradtool.check.tolerance import EPS, unit
 from gradtool.ir.errors import TooLargeError
 from gradtool.spec.model import Variable
 

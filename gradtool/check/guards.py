@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gradtool.check.bounds import EPS, rms
 from gradtool.check.facts import Case
 from gradtool.check.measure import Point
 from gradtool.check.result import Compared
-from gradtool.check.tolerance import EPS, rms
 from gradtool.numeric.guard import FORMS, Form
 
 SMALL = 1e-6  # a larger one is no guard any more: the gradient should have it, too

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gradtool.check.bind import Binding
+from gradtool.check.bounds import rms
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
@@ -18,7 +19,6 @@ from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference
 from gradtool.check.result import Remark, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.tolerance import rms
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
 _WIDER = 4.0

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradtool.check.bounds import rms
 from gradtool.check.facts import Case
 from gradtool.check.measure import Point, measure
 from gradtool.check.probes import Probe, can_grow
@@ -30,7 +31,6 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, Worst
 from gradtool.check.stress import Stress
-from gradtool.check.tolerance import rms
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at

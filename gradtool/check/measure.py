@@ -10,6 +10,7 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
+from gradtool.check.bounds import EPS
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.convert import Value
 from gradtool.check.noise import Look, cleared_of_noise
@@ -19,7 +20,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.scale import ScaleProblem, stated
 from gradtool.check.session import CheckTrouble, Session, TooSlow
-from gradtool.check.tolerance import EPS, Expected, expected
+from gradtool.check.tolerance import Expected, expected
 from gradtool.spec.model import Domain, Variable
 
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradtool.check.bounds import rms
 from gradtool.check.compare import SINGLE, Role, arrays_of
 from gradtool.check.facts import Case, again, outcome_of
 from gradtool.check.measure import Point
-from gradtool.check.tolerance import rms
 
 _FINE, _COARSE = 2.0**-40, 2.0**-20  # moves far below and far above the spacing of float32
 _STILL, _MOVED = 0.1, 0.3  # of the error

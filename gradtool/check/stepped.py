@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradtool.check.bounds import EPS, rms
 from gradtool.check.compare import Outcome
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
 from gradtool.check.result import Cause, Compared
-from gradtool.check.tolerance import EPS, rms
 
 CODE = "differences"
 TITLE = "finite differences instead of a formula"

@@ -12,51 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import sqrt
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
+from gradtool.check.bounds import (
+    EPS,
+    Bounded,
+    Moved,
+    Pair,
+    bounded,
+    largest,
+    only,
+    stretched,
+    unit,
+)
 from gradtool.check.reference import Reference
 from gradtool.numeric.shake import Arrays, Shake
 
-EPS = float(np.finfo(np.float64).eps)
-_UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
 _MORE_SHAKES = range(_SHAKES, 10)  # on doubt: two parts of an entry may move against each other
 _FEW = 2  # of them are looked at first
-_SHRUNK = EPS / _UNITS["float32"]
-_ALONE = 10_000  # numbers: fewer are multiplied and added by one thread
+_SHRUNK = EPS / unit("float32")
 CLEARLY = 1e3  # times the bound of these few: no bound of more would reach that far
 _WIDER = 4.0  # times the spacing of a shorter type: what lies that close to a kink may cross it
 _CHEAP = 1_000_000  # scalar operations of a reference that is evaluated more often on doubt
-_FACTOR = 16.0  # rounding inside an algorithm, against rounding of what goes into it
-_PER_ROOT = 0.5  # a long sum, added up one by one: a random walk
-_PER_TERM = 0.25  # equal terms, added up one by one: they round the same way each time
 _SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself was looked at
-_TYPICAL = 0.25  # of what is typical; a single entry can stand still by chance
-_FAR, _BEYOND = 1e-8, 1e3  # of the values, and times the median: no rounding moves that far
-_FLOOR = 32.0  # units in the last place of a typical entry
-_ZERO = 4.0  # for what is zero: units of the largest upstream gradient, of 1 for an output
-
-Pair: TypeAlias = tuple[Arrays, Arrays]
-Moved: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
-
-
-def unit(dtype: str) -> float:
-    """The relative spacing of a type of numbers; that of float64 for all others."""
-    return _UNITS.get(dtype, EPS)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """The right outputs and gradients by name, and for each entry how far off is still right."""
-
-    outputs: Arrays
-    gradients: Arrays
-    output_bounds: Arrays
-    gradient_bounds: Arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +91,12 @@ class Expected:
         if dtype not in self._made:
             eps = unit(dtype)
             right = self.outputs, self.gradients
-            most = _most(right, self._shaken(eps))
+            most = largest(right, self._shaken(eps))
             rounded = self._in("float32")
             if rounded is not None:
-                more = [_stretched(right, rounded, eps / _UNITS["float32"])]
-                most = _most(right, more, most)
-            self._made[dtype] = _bounded(
+                more = [stretched(right, rounded, eps / unit("float32"))]
+                most = largest(right, more, most)
+            self._made[dtype] = bounded(
                 right, most, self.upstream, eps, self.work, self._long, _SINGLE
             )
         return self._made[dtype]
@@ -131,12 +113,12 @@ class Expected:
             double = self.outputs, self.gradients
             longer = self._in(_LONGER) if _LONGER else None
             right: Pair = longer or double
-            most = _most(right, [double], self._moves)
-            most = _most(double, self._lines_shaken(_MORE_SHAKES), most)
+            most = largest(right, [double], self._moves)
+            most = largest(double, self._lines_shaken(_MORE_SHAKES), most)
             rounded = self._in("float32")
             if rounded is not None:
-                most = _most(right, [_stretched(double, rounded, _SHRUNK)], most)
-            self._made["careful"] = _bounded(right, most, self.upstream, EPS, self.work, self._long)
+                most = largest(right, [stretched(double, rounded, _SHRUNK)], most)
+            self._made["careful"] = bounded(right, most, self.upstream, EPS, self.work, self._long)
         return self._made["careful"]
 
     def doubts(self, name: str, dtype: str = "") -> Iterator[Bounded]:
@@ -157,15 +139,13 @@ class Expected:
         rounded = self._in("float32")
         if rounded is None:
             return None
-        right, rounded = _only((self.outputs, self.gradients), name), _only(rounded, name)
+        right, rounded = only((self.outputs, self.gradients), name), only(rounded, name)
         if not all(bool(np.isfinite(array).all()) for found in rounded for array in found.values()):
             return None
-        most = _most(right, [_stretched(right, rounded, _SHRUNK)], _only(self._moves, name))
-        most = _most(right, self._lines_shaken(_MORE_SHAKES[:_FEW]), most)
+        most = largest(right, [stretched(right, rounded, _SHRUNK)], only(self._moves, name))
+        most = largest(right, self._lines_shaken(_MORE_SHAKES[:_FEW]), most)
         # The floor of what is zero is that of all gradients.
-        return _bounded(
-            right, most, self.upstream, EPS, self.work, self._long, among=self.gradients
-        )
+        return bounded(right, most, self.upstream, EPS, self.work, self._long, among=self.gradients)
 
     def _lines_shaken(self, numbers: range) -> Iterable[Pair]:
         return self._shaken(EPS, numbers, every_line=True) if self.work <= _CHEAP else ()
@@ -176,9 +156,9 @@ class Expected:
             near = self.single(dtype)
             eps = unit(dtype)
             right = self.outputs, self.gradients
-            most = _most(right, self._shaken(_WIDER * eps, _MORE_SHAKES))
+            most = largest(right, self._shaken(_WIDER * eps, _MORE_SHAKES))
             moves = [{n: m / _WIDER for n, m in found.items()} for found in most]
-            far = _bounded(
+            far = bounded(
                 right, (moves[0], moves[1]), self.upstream, eps, self.work, self._long, _SINGLE
             )
             self._made[key] = Bounded(
@@ -251,8 +231,8 @@ def expected(
     with np.errstate(all="ignore"):
         right = reference.evaluate(values, upstream, sizes)
     shakes = (Shake(seed * _MORE_SHAKES.stop + number, EPS) for number in range(_SHAKES))
-    most = _most(right, _shaken(reference, values, upstream, sizes, shakes))
-    double = _bounded(right, most, upstream, EPS, work)
+    most = largest(right, _shaken(reference, values, upstream, sizes, shakes))
+    double = bounded(right, most, upstream, EPS, work)
     return Expected(reference, values, upstream, sizes, seed, work, double, most)
 
 
@@ -266,123 +246,3 @@ def _shaken(
     for shake in shakes:
         with np.errstate(all="ignore"):
             yield reference.evaluate(values, upstream, sizes, shake=shake)
-
-
-def _only(pair: Pair, name: str) -> Moved:
-    """One output or gradient."""
-    one, other = ({n: array for n, array in found.items() if n == name} for found in pair)
-    return one, other
-
-
-def _stretched(double: Pair, rounded: Pair, by: float) -> Pair:
-    """The error of another precision, as large as it would be in the precision asked for."""
-
-    def moved(right: Arrays, other: Arrays) -> dict[str, np.ndarray]:
-        with np.errstate(all="ignore"):
-            errors = {n: (other[n] - v) * by for n, v in right.items()}
-        # What overflows in a shorter type says nothing.
-        return {n: right[n] + np.where(np.isfinite(e), e, 0.0) for n, e in errors.items()}
-
-    return moved(double[0], rounded[0]), moved(double[1], rounded[1])
-
-
-def _most(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> Moved:
-    """The largest move of every entry; the moves are taken one by one, to save memory."""
-    most: Moved = (dict(before[0]), dict(before[1])) if before else ({}, {})
-    mine: set[tuple[int, str]] = set()
-    with np.errstate(all="ignore"):
-        for pair in moved:
-            for role, (found, centre, other) in enumerate(zip(most, right, pair, strict=True)):
-                for name, value in centre.items():
-                    move = np.asarray(other[name] - value)
-                    np.abs(move, out=move)
-                    known = found.get(name)
-                    if known is None:
-                        found[name] = move
-                    elif (role, name) in mine and known.dtype == move.dtype:
-                        np.maximum(known, move, out=known)
-                    else:
-                        found[name] = np.asarray(np.maximum(known, move))
-                    mine.add((role, name))
-    return most
-
-
-def _bounded(
-    right: Pair,
-    most: Moved,
-    upstream: Arrays,
-    eps: float,
-    work: int,
-    terms: float = 0.0,
-    share: float = 1.0,
-    among: Arrays | None = None,
-) -> Bounded:
-    """What is right, with its bounds; `among` are all gradients where `right` has only some."""
-    with np.errstate(all="ignore"):
-        typical = [{n: rms(v) for n, v in found.items()} for found in right]
-        zero = _ZERO * eps * max((_largest(u) for u in upstream.values()), default=1.0)
-        sizes = typical[1].values() if among is None else map(rms, among.values())
-        zero = max([zero, *(eps * size for size in sizes)])
-        bounds = [
-            {
-                n: _bound(v, size[n], moves.get(n), eps, floor, work, terms, share)
-                for n, v in found.items()
-            }
-            for found, size, moves, floor in zip(
-                right, typical, most, (_ZERO * eps, zero), strict=True
-            )
-        ]
-    return Bounded(*right, *bounds)
-
-
-def _bound(
-    value: np.ndarray,
-    size: float,
-    most: np.ndarray | None,
-    eps: float,
-    zero: float,
-    work: int,
-    terms: float,
-    share: float,
-) -> np.ndarray:
-    """The bound of every entry; `size` is the value's `rms`."""
-    floor = share * _FLOOR * eps * size + zero
-    if most is None:
-        return np.full(value.shape, floor)
-    factor = share * _FACTOR + _PER_ROOT * sqrt(work / max(value.size, 1)) + _PER_TERM * terms
-    bound = np.asarray(np.maximum(most, _TYPICAL * _typical(most, size)))
-    bound *= factor
-    bound += floor
-    # Where the slightest move gives no number, as beside a division by zero, no bound is known.
-    if bound.size and np.isnan(bound.max()):
-        bound[np.isnan(bound)] = np.inf
-    return bound
-
-
-def _typical(most: np.ndarray, size: float) -> float:
-    """A typical move, of those entries that no kink moves by all they are."""
-    usual = rms(most)
-    if usual <= _FAR * size:
-        return usual
-    moved = most[most > 0]
-    return rms(moved[moved <= _BEYOND * float(np.median(moved))]) if moved.size else usual
-
-
-def rms(value: np.ndarray) -> float:
-    """The root of the mean square of the finite entries; 0 when there are none."""
-    if not value.size:
-        return 0.0
-    flat = value.ravel()
-    # Not BLAS where it has threads: on a busy machine they wait for each other, a hundred times
-    # longer.
-    total = flat.dot(flat) if flat.size < _ALONE else np.einsum("i,i->", flat, flat)
-    mean = float(total) / flat.size
-    if not np.isfinite(mean):
-        flat = flat[np.isfinite(flat)]
-        largest = float(np.max(np.abs(flat), initial=0.0))
-        return largest * float(np.sqrt(np.mean(np.square(flat / largest)))) if largest else 0.0
-    return sqrt(mean)
-
-
-def _largest(value: np.ndarray) -> float:
-    return float(np.max(np.abs(value))) if value.size else 0.0

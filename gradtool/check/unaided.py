@@ -16,6 +16,7 @@ from gradtool.check import conduct
 from gradtool.check.answers import Run
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, not_found
+from gradtool.check.bounds import Bounded
 from gradtool.check.candidate import Candidate
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.conventions import readings
@@ -29,7 +30,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.tolerance import Bounded, Fixed
+from gradtool.check.tolerance import Fixed
 from gradtool.ir.dims import shape_text
 from gradtool.numeric.settings import Setting
 

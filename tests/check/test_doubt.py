@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from gradtool.check.bind import Binding
+from gradtool.check.bounds import Bounded
 from gradtool.check.compare import compare
 from gradtool.check.convert import Value
 from gradtool.check.probes import Probe, make_probe, stressed
-from gradtool.check.tolerance import CLEARLY, Bounded, expected
+from gradtool.check.tolerance import CLEARLY, expected
 from gradtool.derive.derivation import derive
 from gradtool.ir.dims import Dim
 from gradtool.numeric.arithmetic import HighPrecision
