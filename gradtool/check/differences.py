@@ -8,7 +8,8 @@ depend on the number of parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -20,8 +21,18 @@ _AGREE = 1e-6  # far above the rounding of a difference, far below a mistake
 Outputs = Mapping[str, np.ndarray]
 
 
+class Forward(Protocol):
+    """A forward pass."""
+
+    def __call__(self, values: Mapping[str, np.ndarray]) -> Outputs | None:
+        """Its outputs at these values; None where it fails."""
+
+    def foresee(self, values: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Told where it will be evaluated."""
+
+
 def follows(
-    forward: Callable[[Mapping[str, np.ndarray]], Outputs | None],
+    forward: Forward,
     values: Mapping[str, np.ndarray],
     upstream: Mapping[str, np.ndarray],
     name: str,
@@ -49,7 +60,7 @@ def follows(
 
 
 def _derivative(
-    forward: Callable[[Mapping[str, np.ndarray]], Outputs | None],
+    forward: Forward,
     values: Mapping[str, np.ndarray],
     upstream: Mapping[str, np.ndarray],
     name: str,
@@ -64,11 +75,15 @@ def _derivative(
     step *= float(np.sqrt(np.mean(np.square(value)))) or 1.0
     scale = 0.0
     rows: list[list[float]] = []
-    for level in range(_HALVINGS):
-        h = step / 2**level
+    widths = [step / 2**level for level in range(_HALVINGS)]
+    moved = [
+        [{**values, name: value + sign * h * direction} for sign in (1.0, -1.0)] for h in widths
+    ]
+    forward.foresee([one for pair in moved for one in pair])
+    for level, (h, pair) in enumerate(zip(widths, moved, strict=True)):
         sides = []
-        for sign in (1.0, -1.0):
-            outputs = forward({**values, name: value + sign * h * direction})
+        for one in pair:
+            outputs = forward(one)
             if outputs is None or any(outputs[n].shape != u.shape for n, u in upstream.items()):
                 return None
             sides.append(sum(float(np.vdot(u, outputs[n])) for n, u in upstream.items()))
@@ -82,12 +97,12 @@ def _derivative(
     best, doubt = rows[0][0], float("inf")
     for level in range(1, _HALVINGS):
         for column in range(1, level + 1):
-            moved = max(
+            change = max(
                 abs(rows[level][column] - rows[level][column - 1]),
                 abs(rows[level][column] - rows[level - 1][column - 1]),
             )
-            if moved < doubt:
-                best, doubt = rows[level][column], moved
+            if change < doubt:
+                best, doubt = rows[level][column], change
     if not np.isfinite(best):
         return None
     return best, doubt, scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -182,9 +183,20 @@ class UsersForward:
     case: Case
     probe: Probe
 
+    def foresee(self, values: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Tell at which values it will be asked for, the same arrays, or may be."""
+        moved = [self._moved(one) for one in values]
+        self.case.session.foresee(
+            [(probe.arrays, probe.scalars, probe.max_bytes) for probe in moved],
+            seed=self.case.seed,
+            forward_only=True,
+        )
+
+    def _moved(self, values: Mapping[str, np.ndarray]) -> Probe:
+        return replace(self.probe, values={name: values[name] for name in self.probe.values})
+
     def __call__(self, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray] | None:
-        drawn = {name: values[name] for name in self.probe.values}
-        moved = replace(self.probe, values=drawn)
+        moved = self._moved(values)
         try:
             run = self.case.session.evaluate(
                 moved.arrays,
@@ -210,11 +222,14 @@ def restricted(case: Case, gradients: Iterable[Compared]) -> tuple[Remark, ...]:
     wrong = {c.name for c in gradients if c.standing == "wrong"}
     if not wrong or case.is_loss or case.binding.upstream is not None:
         return ()
-    for kind in ("ones", "one-hot"):
-        binding = replace(case.binding, upstream=kind)
-        few = [
-            p for p, _ in zip(probes(case.reference, binding, case.seed), range(2), strict=False)
-        ]
+    ways = [replace(case.binding, upstream=kind) for kind in ("ones", "one-hot")]
+    tries = [list(islice(probes(case.reference, way, case.seed), 2)) for way in ways]
+    case.session.foresee(
+        [(p.arrays, p.scalars, p.max_bytes) for few in tries for p in few],
+        seed=case.seed,
+        watch=True,
+    )
+    for kind, binding, few in zip(("ones", "one-hot"), ways, tries, strict=True):
         tried = measure(case.session, case.reference, binding, few, case.seed)
         outcomes = [o for p in tried.points for o in p.gradients.values()]
         telling = all(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradtool.check.cells import Cell
+from gradtool.check.nodes import nodes_of
 
 MAX_ENTRIES = 3000
 
@@ -85,7 +86,15 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
 
 
 def to_json(found: Inventory) -> dict[str, Any]:
-    return asdict(found)
+    classes = [
+        {**_fields(item), "methods": [_fields(method) for method in item.methods]}
+        for item in found.classes
+    ]
+    return {"functions": [_fields(item) for item in found.functions], "classes": classes}
+
+
+def _fields(item: Function | Class) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in type(item).__slots__}
 
 
 def from_json(data: object) -> Inventory:
@@ -285,7 +294,7 @@ def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
 def bound_names(tree: ast.AST) -> set[str]:
     """Every name that a piece of code gives a meaning; "*" where it imports unknown ones."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 names.add(name)

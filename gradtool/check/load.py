@@ -11,7 +11,7 @@ import ast
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -66,8 +66,12 @@ class Loaded:
         return any(cell.place == filename for cell, _ in self.cells)
 
 
-def load(path: Path, options: Options) -> Loaded:
-    """Import a file.
+def load(
+    path: Path,
+    options: Options,
+    known: MutableMapping[tuple[str, str], ast.Module] | None = None,
+) -> Loaded:
+    """Import a file; `known` are trees of its cells, by place and text, if it was parsed already.
 
     Raises:
         FileProblem: it cannot be read or parsed.
@@ -83,7 +87,7 @@ def load(path: Path, options: Options) -> Loaded:
         cells = tagged(cells, options.tag, path)
     if dropped:
         tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
-    trees = _parsed(cells, path, options.python2, tell)
+    trees = _parsed(cells, path, options.python2, tell, known)
     if options.change is not None:
         trees = [(cell, changed(tree, cell.place, options.change)) for cell, tree in trees]
     home = home_of(path, [tree for _, tree in trees], Path(options.root) if options.root else None)
@@ -140,7 +144,7 @@ def _converted(
 
     ``from layers import *`` may have brought what it lacks; when it has not, nothing else will.
     """
-    if not missing_names(tree, {*module.__dict__, *bound_names(tree)}):
+    if not missing_names(tree, module.__dict__):
         return cell, tree
     text, tree = modernise.parsed(cell.text, cell.place, True, tell)
     cell = replace(cell, text=text)
@@ -149,13 +153,17 @@ def _converted(
 
 
 def _parsed(
-    cells: tuple[Cell, ...], path: Path, old: bool, tell: Tell
+    cells: tuple[Cell, ...],
+    path: Path,
+    old: bool,
+    tell: Tell,
+    known: MutableMapping[tuple[str, str], ast.Module] | None,
 ) -> list[tuple[Cell, ast.Module]]:
     trees: list[tuple[Cell, ast.Module]] = []
     bound = set().union(*(_bound(cell.text) for cell in cells)) if len(cells) > 1 else set()
     for cell in cells:
         try:
-            text, tree = modernise.parsed(cell.text, cell.place, old, tell, bound)
+            text, tree = modernise.parsed(cell.text, cell.place, old, tell, bound, known)
             trees.append((replace(cell, text=text), tree))
         except SyntaxError as error:
             if path.suffix == ".ipynb":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from importlib.machinery import FileFinder, SourceFileLoader
 from importlib.util import decode_source
 from pathlib import Path
@@ -19,20 +19,27 @@ Tell = Callable[[str], None]
 
 
 def parsed(
-    text: str, place: str, old: bool, tell: Tell, bound: Iterable[str] = ()
+    text: str,
+    place: str,
+    old: bool,
+    tell: Tell,
+    bound: Iterable[str] = (),
+    known: MutableMapping[tuple[str, str], ast.Module] | None = None,
 ) -> tuple[str, ast.Module]:
     """The text and the tree of a piece of a user's code.
 
     Args:
         old: it is known to be Python 2, even where its syntax does not show it.
         bound: names that have a meaning from elsewhere.
+        known: trees of texts that were parsed already, by place and text; each is taken once.
 
     Raises:
         SyntaxError: it is no Python at all.
         FileProblem: it is Python 2 and the converter is missing, or it cannot be parsed.
     """
     try:
-        tree = ast.parse(text, place)
+        found = known.pop((place, text), None) if known else None
+        tree = found or ast.parse(text, place)
         used = python2.uses_python2(tree, bound)
         if not old and not used:
             return text, tree
@@ -42,8 +49,8 @@ def parsed(
         old = True
     except (ValueError, MemoryError, RecursionError):
         raise FileProblem("the file is nested too deeply to be parsed") from None
-    except SyntaxError as found:
-        error = found
+    except SyntaxError as refused:
+        error = refused
     if not (old or python2.is_python2(text, error)):
         raise error
     if not python2.converter_installed():

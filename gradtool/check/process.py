@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from gradtool.check import frames
 
@@ -64,6 +64,19 @@ class Asked(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """The judge's end of a worker that can be told what it will be asked."""
+
+    def foresee(
+        self, requests: Sequence[tuple[Mapping[str, Any], Mapping[str, np.ndarray], int]]
+    ) -> None:
+        """Header, arrays and most bytes of questions that follow, of which some may not.
+
+        Asking one of them with the same arrays, not copies, gives what it would have given.
+        """
 
 
 class Worker:

@@ -10,6 +10,7 @@ import tokenize
 from collections.abc import Iterable
 
 from gradtool.check.inventory import bound_names
+from gradtool.check.nodes import nodes_of
 
 # Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
 INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
@@ -51,14 +52,17 @@ def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
 
     `bound` are names that have a meaning from elsewhere, such as other cells of a notebook.
     """
+    nodes = nodes_of(tree)
     if any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in _OLD_METHODS
         and not node.args
-        for node in ast.walk(tree)
+        for node in nodes
     ):
         return True
+    if not _old_names(nodes):
+        return False
     known = {*bound, *bound_names(tree)}
     # With a star import it is told when the file has run, by `missing_names`.
     return "*" not in known and bool(missing_names(tree, known))
@@ -66,8 +70,17 @@ def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
 
 def missing_names(tree: ast.AST, known: Iterable[str]) -> set[str]:
     """The names that only Python 2 has, are read, and nobody has given a meaning."""
-    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    return (read & _OLD_NAMES) - set(known)
+    found = _old_names(nodes_of(tree))
+    return found - {*known, *bound_names(tree)} if found else found
+
+
+def _old_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names that only Python 2 has, of those that are read."""
+    return {
+        node.id
+        for node in nodes
+        if isinstance(node, ast.Name) and node.id in _OLD_NAMES and isinstance(node.ctx, ast.Load)
+    }
 
 
 def converter_installed() -> bool:

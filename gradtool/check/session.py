@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from gradtool.check.answers import Run, read_run, texts, trouble_of
 from gradtool.check.bind import Binding
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
-from gradtool.check.process import Asked, Worker, WorkerLost
+from gradtool.check.process import Asked, Foresees, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import Trouble
 from gradtool.check.widths import FRAMEWORKS
@@ -204,15 +204,28 @@ class Session:
         Raises:
             CheckTrouble: the worker hung, ended or crashed.
         """
-        header = {
-            "op": op,
-            "scalars": dict(scalars),
-            "seed": seed,
-            "slot": slot,
-            "watch": watch,
-            "forward_only": forward_only,
-        }
+        header = _evaluation(op, scalars, seed, slot, watch, forward_only)
         return self._run(self.ask(header, arrays, max_bytes))
+
+    def foresee(
+        self,
+        points: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, int | float], int]],
+        *,
+        seed: int,
+        watch: bool = False,
+        forward_only: bool = False,
+    ) -> None:
+        """Tell arrays, scalars and most bytes of evaluations that follow; some may not.
+
+        It saves time where talking to the worker takes longer than what it is asked to do.
+        """
+        if isinstance(self._worker, Foresees):
+            self._worker.foresee(
+                [
+                    (_evaluation("run", scalars, seed, 0, watch, forward_only), arrays, most)
+                    for arrays, scalars, most in points
+                ]
+            )
 
     def ask(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int
@@ -252,3 +265,17 @@ class Session:
         self.notes += [text for text in texts(header.get("notes")) if text not in self.notes]
         found = texts(header.get("frameworks"))
         self.frameworks = tuple(name for name in FRAMEWORKS if name in found) or self.frameworks
+
+
+def _evaluation(
+    op: str, scalars: Mapping[str, int | float], seed: int, slot: int, watch: bool, forward: bool
+) -> dict[str, Any]:
+    """The header that asks for one."""
+    return {
+        "op": op,
+        "scalars": dict(scalars),
+        "seed": seed,
+        "slot": slot,
+        "watch": watch,
+        "forward_only": forward,
+    }

@@ -117,18 +117,25 @@ def _fitting(
 ) -> list[_Difference]:
     """The differences that give the user's numbers, at every place that is looked at."""
     forward = UsersForward(case, point.probe)
+
+    def sides_of(place: tuple[int, ...], step: float) -> list[Mapping[str, np.ndarray]]:
+        sides: list[Mapping[str, np.ndarray]] = []
+        for sign in (1.0, -1.0):
+            moved = point.values[name].copy()
+            moved[place] += sign * step
+            sides.append({**point.values, name: moved})
+        return sides
+
+    # Of most steps the first place tells already that they are not the user's.
+    first = {step: sides_of(places[0], step) for step in _STEPS}
+    forward.foresee([point.values, *(side for sides in first.values() for side in sides)])
     here = forward(point.values)
     size = 0.0 if here is None else sum(rms(a) * a.size for a in here.values())
     found: list[_Difference] = []
     for step in _STEPS if here is not None else ():
         misses = {"forward": 0.0, "backward": 0.0, "centered": 0.0}
-        for place in places:
-            sides = []
-            for sign in (1.0, -1.0):
-                moved = point.values[name].copy()
-                moved[place] += sign * step
-                sides.append(forward({**point.values, name: moved}))
-            ahead, behind = sides
+        for number, place in enumerate(places):
+            ahead, behind = map(forward, sides_of(place, step) if number else first[step])
             if here is None or ahead is None or behind is None:
                 return found
             off = abs(got[place] - right[place]) or np.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 FORWARD_WORDS = frozenset(
     {"forward", "fwd", "fprop", "feedforward", "propagate", "forwardpass", "call", "compute"}
@@ -137,9 +138,10 @@ def folded(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def split(name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def split(name: str) -> tuple[str, ...]:
     """The words of a snake_case or CamelCase name, in lower case."""
-    return list(_words(name))
+    return tuple(_words(name))
 
 
 def _words(name: str) -> Iterator[str]:

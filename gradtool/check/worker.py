@@ -72,9 +72,13 @@ def _counting(loaded: Loaded, tag: str | None) -> tuple[tuple[Cell, ast.Module],
 
 
 class Responder:
-    """The state between requests: the loaded module, the compiled snippets, open evaluations."""
+    """The state between requests: the loaded module, the compiled snippets, open evaluations.
+
+    `trees` are those of cells that were parsed before they are loaded, by place and text.
+    """
 
     def __init__(self) -> None:
+        self.trees: dict[tuple[str, str], ast.Module] = {}
         self.loaded: Loaded | None = None
         self.program: Program | None = None
         self.open: dict[int, Evaluation] = {}
@@ -114,7 +118,7 @@ class Responder:
         )
         if options.change is not None and options.change.widen:
             widen_defaults(header.get("frameworks", ()))
-        self.loaded = load(Path(header["file"]), options)
+        self.loaded = load(Path(header["file"]), options, self.trees)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         return {
             "inventory": to_json(inventory(_counting(self.loaded, options.tag))),

@@ -54,6 +54,8 @@ class Causes:
                 self._looked += 1
                 if self._looked % _SWEEP == 0:
                     gc.collect()  # hypotheses hold each other, and each some array
+                if self._looked == _SWEEP:
+                    gc.freeze()  # what there is now stays, and need not be looked at again
         explained = tuple(
             replace(gradient, cause=cause, heat=heat)
             for gradient, (cause, heat) in zip(gradients, known, strict=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -35,49 +35,83 @@ def from_data(kind: type[T], data: object) -> T:
     Raises:
         CodecError: it does not fit the annotations.
     """
-    found: T = _read(kind, data)
+    found: T = _reader(kind)(data)  # type: ignore[arg-type]  # every type has a hash
     return found
 
 
-def _read(kind: Any, data: object) -> Any:
+Reader = Callable[[object], Any]
+
+
+@cache
+def _reader(kind: Any) -> Reader:
+    """What reads values of one annotation; made once, for a course has many of each."""
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(data, Mapping):
+        return _dataclass_reader(kind)
+    if origin in (Union, types.UnionType):
+        read = _reader(next(a for a in arguments if a is not type(None)))
+        if type(None) not in arguments:
+            return read
+        return lambda data: None if data is None else read(data)
+    if origin is Literal:
+        return partial(_literal, arguments)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return partial(_tuple, kind, _reader(arguments[0]))
+        return partial(_row, kind, tuple(map(_reader, arguments)))
+    if origin is frozenset:
+        return partial(_frozenset, kind, _reader(arguments[0]))
+    return partial(_plain, kind, (int, float) if kind is float else (kind,))
+
+
+def _dataclass_reader(kind: type) -> Reader:
+    readers: dict[str, Reader] = {}
+
+    def read(data: object) -> Any:
+        if not isinstance(data, dict):
             raise CodecError(f"expected an object for {kind}")
-        hints = _hints(kind)
-        if unknown := data.keys() - hints.keys():
+        if not readers:
+            readers.update({name: _reader(hint) for name, hint in get_type_hints(kind).items()})
+        if unknown := data.keys() - readers.keys():
             raise CodecError(f"unknown fields {sorted(unknown)}")
         try:
-            return kind(**{name: _read(hints[name], value) for name, value in data.items()})
+            return kind(**{name: readers[name](value) for name, value in data.items()})
         except TypeError as error:
             raise CodecError(str(error)) from None
-    if origin in (Union, types.UnionType):
-        if data is None and type(None) in arguments:
-            return None
-        return _read(next(a for a in arguments if a is not type(None)), data)
-    if origin is Literal:
-        if data not in arguments:
-            raise CodecError(f"expected one of {arguments}")
-        return data
-    if origin is tuple and isinstance(data, list):
-        if arguments[-1] is Ellipsis:
-            return tuple(_read(arguments[0], item) for item in data)
-        if len(arguments) == len(data):
-            return tuple(_read(a, item) for a, item in zip(arguments, data, strict=True))
-    if origin is frozenset and isinstance(data, list):
-        return frozenset(_read(arguments[0], item) for item in data)
-    if kind is float and type(data) in (int, float):
-        return data
-    if kind in (int, str, bool) and type(data) is kind:
-        return data
-    raise CodecError(f"expected {kind}")
+
+    return read
+
+
+def _literal(choices: tuple[object, ...], data: object) -> Any:
+    if data not in choices:
+        raise CodecError(f"expected one of {choices}")
+    return data
+
+
+def _tuple(kind: object, read: Reader, data: object) -> Any:
+    if not isinstance(data, list):
+        raise CodecError(f"expected {kind}")
+    return tuple([read(item) for item in data])
+
+
+def _row(kind: object, readers: tuple[Reader, ...], data: object) -> Any:
+    if not isinstance(data, list) or len(data) != len(readers):
+        raise CodecError(f"expected {kind}")
+    return tuple([read(item) for read, item in zip(readers, data, strict=True)])
+
+
+def _frozenset(kind: object, read: Reader, data: object) -> Any:
+    if not isinstance(data, list):
+        raise CodecError(f"expected {kind}")
+    return frozenset([read(item) for item in data])
+
+
+def _plain(kind: object, types_: tuple[type, ...], data: object) -> Any:
+    if kind not in (int, float, str, bool) or type(data) not in types_:
+        raise CodecError(f"expected {kind}")
+    return data
 
 
 @cache
 def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind))
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)

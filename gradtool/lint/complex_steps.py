@@ -35,12 +35,12 @@ _WORDS = frozenset(
 _PLAIN = frozenset({"numpy", "math", "typing", "collections", "itertools", "__future__", "random"})
 
 
-def may_step(tree: ast.AST) -> bool:
+def may_step(nodes: Iterable[ast.AST]) -> bool:
     """Whether a text has anything by which it could come to complex numbers.
 
     A text without a word of these works with real numbers, whatever it computes.
     """
-    return any(_suspicious(node) for node in ast.walk(tree))
+    return any(_suspicious(node) for node in nodes)
 
 
 def _suspicious(node: ast.AST) -> bool:

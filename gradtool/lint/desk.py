@@ -125,6 +125,7 @@ class Desk:
         )
         self._clock = Clock(self._seconds)
         self._worker: Boxed | None = None
+        self._spares: list[Boxed] = []
         self._session: Session | None = None
         self._imports: object = {}
         self._may_step = True
@@ -254,7 +255,9 @@ class Desk:
     def _spare(self) -> Boxed:
         """A worker beside the one that counts, as confined as that."""
         worker = self._zygote.run(ENTRY, (self._room,), self._limits)
-        return Boxed(worker, lambda: self._clock)
+        spare = Boxed(worker, lambda: self._clock)
+        self._spares.append(spare)
+        return spare
 
     def _look(self) -> None:
         """Ask what the file says about itself, before any of its code has run."""
@@ -373,9 +376,11 @@ class Desk:
         self._session, self._worker, self._ahead = None, None, None
 
     def _account(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            ended = self._worker.ended
+        workers = [*self._spares, *filter(None, [self._worker])]
+        self._spares = []
+        for worker in workers:
+            worker.close()
+            ended = worker.ended
             if ended is not None:
                 self.cpu_seconds += ended.cpu_seconds
                 self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -30,6 +30,7 @@ _EVALUATIONS = frozenset({"run", "start", "finish", "count", "steps"})
 _MOST_FRAMES = 8 << 20  # bytes of answers that are kept as they came
 _MOST_SCRIPTS = 64
 _MOST_LOOKS = 40  # questions to one that is not right
+_FEWEST = 2  # questions that are worth a script
 _MOST_SENT = 1 << 22  # bytes of the arrays of a script
 
 
@@ -56,21 +57,39 @@ class Script:
     Attributes:
         requests: keep the arrays alive, whose identities are in the keys.
         right: it is that of a submission that was right.
+        keys: of the questions, but not of the one before them.
+        count: how many there are with that one.
     """
 
     requests: tuple[Request, ...]
     right: bool
     keys: tuple[Hashable, ...]
+    count: int
     header: Header
     arrays: Arrays
     max_bytes: int
+    _data: dict[float, bytes] = field(default_factory=dict)
+
+    def encoded(self, seconds: float) -> bytes:
+        """The frame that asks them, and begins none after so many seconds."""
+        data = self._data.get(seconds)
+        if data is None:
+            data = frames.encode({**self.header, "seconds": seconds}, self.arrays)
+            self._data.clear()  # nearly all have as much time
+            self._data[seconds] = data
+        return data
 
 
-def script_of(requests: Sequence[Request], right: bool) -> Script:
-    """The script of questions; an array that is in several of them is sent once."""
+def script_of(requests: Sequence[Request], right: bool, before: Header | None = None) -> Script:
+    """The script of questions, and of one `before` them, which has no arrays.
+
+    An array that is in several of them is sent once.
+    """
     arrays: dict[str, np.ndarray] = {}
     names: dict[int, str] = {}
-    listed = []
+    listed: list[Header] = []
+    if before is not None:
+        listed.append({"header": {**before, "max_bytes": 0}, "arrays": {}})
     for request in requests:
         places = {}
         for name, array in request.arrays.items():
@@ -83,6 +102,7 @@ def script_of(requests: Sequence[Request], right: bool) -> Script:
         tuple(requests),
         right,
         tuple(request.key for request in requests),
+        len(listed),
         {"op": "batch", "requests": listed},
         arrays,
         sum(request.max_bytes for request in requests),
@@ -98,20 +118,20 @@ class Foresight:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def find(self, first: str) -> Script | None:
-        """What follows on a question, or did."""
-        return self._scripts.get(first)
+    def find(self, first: Header) -> Script | None:
+        """What follows on a question, or did; with that question."""
+        return self._scripts.get(_text(first))
 
-    def learn(self, first: str, requests: Sequence[Request], right: bool) -> None:
-        """Remember what followed."""
+    def learn(self, first: Header, requests: Sequence[Request], right: bool) -> None:
+        """Remember what followed on a question."""
         sent = {id(array): array.nbytes for one in requests for array in one.arrays.values()}
         if sum(sent.values()) > _MOST_SENT:
             return
-        script = script_of(requests, right)
+        script = script_of(requests, right, first)
         with self._lock:
             if len(self._scripts) >= _MOST_SCRIPTS:
                 self._scripts.clear()
-            self._scripts[first] = script
+            self._scripts[_text(first)] = script
 
     def read(self, data: bytes, most: int) -> frames.Frame:
         """A frame; the same object for the same bytes, as long as it is kept.
@@ -143,11 +163,12 @@ class Foreseeing:
     def __init__(self, worker: Boxed, foresight: Foresight) -> None:
         self._worker = worker
         self._foresight = foresight
-        self._first = ""
+        self._first: Header = {}
         self._asked: list[Request] = []
         self._hits = 0
         self._ahead: list[tuple[Hashable, bytes]] = []
         self._next = 0
+        self._told: dict[Hashable, tuple[bytes, Request]] = {}
         self.rushed = False
         self.patient = False
 
@@ -168,7 +189,31 @@ class Foreseeing:
             if self._ahead[place][0] == key:
                 self._next, self._hits = place + 1, self._hits + 1
                 return self._read(self._ahead[place][1], max_bytes)
+        if self._told:
+            found = self._told.pop(request.key, None)
+            if found is not None:
+                reply = found[0]
+                return self._worker.checked(lambda most: frames.whole(reply, most), max_bytes)
         return self._worker.ask(header, request.arrays, max_bytes)
+
+    def foresee(self, requests: Sequence[tuple[Header, Arrays, int]]) -> None:
+        """Ask all of these now, but for those that have been asked in advance already."""
+        known = {key for key, _ in self._ahead[self._next :]}
+        asked = [one for one in (Request(*parts) for parts in requests) if one.key not in known]
+        self._told = {}
+        if len(asked) < _FEWEST or self.patient:
+            return
+        script = script_of(asked, right=False)
+        if sum(array.nbytes for array in script.arrays.values()) > _MOST_SENT:
+            return
+        try:
+            replies = self._worker.ask_ahead(script.encoded, script.count, script.max_bytes)
+        except WorkerLost:
+            self.rushed = True  # whoever asks now is told that it is lost
+            return
+        pairs = zip(asked, replies, strict=False)
+        # The requests are kept, for the identities of their arrays are in the keys.
+        self._told = {one.key: (reply, one) for one, reply in pairs}
 
     def learn(self, *, right: bool) -> None:
         """A judgement is complete: what was asked is what will be asked of others.
@@ -188,15 +233,13 @@ class Foreseeing:
         self._worker.close()
 
     def _bind(self, request: Request) -> frames.Frame:
-        self._first = json.dumps(request.header, sort_keys=True)
-        self._asked, self._ahead, self._next, self._hits = [], [], 0, 0
+        self._first = request.header
+        self._asked, self._ahead, self._next, self._hits, self._told = [], [], 0, 0, {}
         script = None if self.patient else self._foresight.find(self._first)
         if script is None:
             return self._worker.ask(request.header)
-        own = {"header": {**request.header, "max_bytes": 0}, "arrays": {}}
-        header = {"op": "batch", "requests": [own, *script.header["requests"]]}
         try:
-            replies = self._worker.ask_ahead(header, script.arrays, script.max_bytes)
+            replies = self._worker.ask_ahead(script.encoded, script.count, script.max_bytes)
         except WorkerLost:
             self.rushed = True
             raise
@@ -206,3 +249,7 @@ class Foreseeing:
 
     def _read(self, data: bytes, max_bytes: int) -> frames.Frame:
         return self._worker.checked(lambda most: self._foresight.read(data, most), max_bytes)
+
+
+def _text(header: Header) -> str:
+    return json.dumps(header, sort_keys=True)

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,6 +27,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Loaded
+from gradtool.check.nodes import nodes_of
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import frames as pipes
@@ -35,10 +37,15 @@ _MOST_NAMES = 200
 
 
 def serve(read_fd: int, write_fd: int) -> None:
+    """The entry of a worker."""
+    _hide_gradtool()
+    answer_all(read_fd, write_fd)
+
+
+def answer_all(read_fd: int, write_fd: int) -> None:
     """Answer requests until the other end closes; one reply for each."""
     process = os.getpid()
     responder = Observed()
-    _hide_gradtool()
     while True:
         try:
             request = frames.whole(pipes.read_frame(read_fd, MAX_REQUEST), MAX_REQUEST)
@@ -68,10 +75,15 @@ def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
 
 def _hide_gradtool() -> None:
     """An import of gradtool in a submission finds nothing, whatever this process has loaded."""
-    # Once for all workers, as far as nothing was imported since: to look at a name copies its page.
-    ours = _OURS if len(sys.modules) == _COUNT else _ours()
+    ours = _known[1] if len(sys.modules) == _known[0] else _ours()
     for name in ours:
         del sys.modules[name]
+
+
+def note_ours() -> None:
+    """Find the modules of gradtool once for all workers: to look at a name copies its page."""
+    global _known
+    _known = len(sys.modules), _ours()
 
 
 def _ours() -> tuple[str, ...]:
@@ -81,10 +93,14 @@ def _ours() -> tuple[str, ...]:
 class Observed(Responder):
     """The responder, with two more questions: what the file imports, and who calls whom."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = next(reversed(sys.modules))
+
     def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         match request.header["op"]:
             case "look":
-                return look(Path(request.header["file"])), {}
+                return look(Path(request.header["file"]), self.trees), {}
             case "count":
                 return self._count(request)
             case "where":
@@ -115,9 +131,17 @@ class Observed(Responder):
             "top": watch.top.most_common(_MOST_NAMES),
             "undisturbed": undisturbed,
             "step": watch.stepped.size,
-            "modules": sorted({name.partition(".")[0] for name in list(sys.modules)}),
+            "modules": sorted({name.partition(".")[0] for name in self._imported()}),
         }
         return reply, arrays
+
+    def _imported(self) -> list[str]:
+        """The modules that were imported since this responder was made."""
+        # From the end, for to look at a name copies its page; all of them where the mark is gone.
+        try:
+            return list(takewhile(lambda name: name != self._last, reversed(sys.modules)))
+        except RuntimeError:  # a thread of the submission imports at this moment
+            return list(sys.modules)
 
     def _steps(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """An evaluation with numbers that tell what is added to them; its results do not count."""
@@ -162,11 +186,12 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
     return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
 
 
-def look(path: Path) -> dict[str, Any]:
+def look(path: Path, trees: MutableMapping[tuple[str, str], ast.Module]) -> dict[str, Any]:
     """What a file says about itself: imported modules with lines, and whether it has anything by
     which it could come to complex numbers.
 
-    A file that cannot be parsed imports nothing; loading it will tell why.
+    A file that cannot be parsed imports nothing; loading it will tell why.  The trees are kept in
+    `trees`, by place and text.
     """
     imports: dict[str, int] = {}
     steps = False
@@ -176,13 +201,15 @@ def look(path: Path) -> dict[str, Any]:
         return {"imports": {}}
     for cell in cells:
         try:
-            tree = ast.parse(cell.text)
+            tree = ast.parse(cell.text, cell.place)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
-        for node in ast.walk(tree):
+        trees[cell.place, cell.text] = tree
+        nodes = nodes_of(tree)
+        for node in nodes:
             for name in imported(node):
                 imports.setdefault(name, getattr(node, "lineno", 0))
-        steps = steps or may_step(tree)
+        steps = steps or may_step(nodes)
     return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "steps": steps}
 
 
@@ -201,5 +228,5 @@ def imported(node: ast.AST) -> list[str]:
     return []
 
 
-_OURS = _ours()
-_COUNT = len(sys.modules)
+_known: tuple[int, tuple[str, ...]] = 0, ()
+note_ours()

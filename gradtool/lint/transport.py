@@ -71,17 +71,20 @@ class Boxed:
         return self.checked(lambda most: frames.whole(reply, most), max_bytes)
 
     def ask_ahead(
-        self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int
+        self, encoded: Callable[[float], bytes], count: int, max_bytes: int
     ) -> tuple[bytes, ...]:
         """The replies to the requests of a script, unread; there may be fewer, but for the first.
+
+        Args:
+            encoded: the script, in whose seconds no further request is begun.
+            count: how many requests it has.
 
         Raises:
             WorkerLost: there is none.
         """
         clock = self._clock()
         seconds = min(clock.seconds * _AHEAD, clock.left)
-        data = frames.encode({**header, "seconds": seconds * _ENOUGH}, arrays)
-        count = len(header["requests"])
+        data = encoded(seconds * _ENOUGH)
         reply = self._exchange(data, max_bytes + count * _LITTLE, seconds, seconds)
 
         def parts(_: int) -> tuple[bytes, ...]:

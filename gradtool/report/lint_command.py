@@ -102,6 +102,7 @@ def run(request: Request, out: TextIO) -> int:
     setup = Setup(
         libraries=assignment.libraries,
         preload=("gradtool.lint.serve",),
+        rehearse=("gradtool.lint.rehearsal:rehearse",),
         warm=sys.platform == "linux",
     )
     require = _require(request, settings)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gradtool.check.nodes import nodes_of
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 
 X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
@@ -34,7 +35,7 @@ E[1, 2] = 1.0
     ],
 )
 def test_a_text_without_a_complex_word_has_no_complex_numbers(text: str, expected: bool) -> None:
-    assert may_step(ast.parse(text)) is expected
+    assert may_step(nodes_of(ast.parse(text))) is expected
 
 
 def seen(function: Callable[[], object]) -> float:

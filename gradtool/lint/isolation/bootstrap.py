@@ -29,7 +29,7 @@ from gradtool.lint.isolation.readable import (
 from gradtool.lint.isolation.report import Locked, locked_to_bytes
 from gradtool.lint.isolation.status import unguarded
 
-Entry = Callable[[int, int], object]
+Entry = Callable[..., object]
 
 SOURCE, SINK, LIFELINE = 3, 4, 5
 """The descriptors of the worker; the last one is closed before the entry is called."""
@@ -72,6 +72,8 @@ class Prepared:
         self.system: tuple[Opened, ...] = open_system(self.specs)
         self.finder = GrantedLibraries(self.specs)
         self.import_path = importable_afterwards()
+        for name in setup.rehearse:
+            load_entry(name, setup.packages)()
         os.environ.clear()
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page of the zygote

@@ -27,6 +27,8 @@ class Setup:
         libraries: top-level packages that a submission may import, warmed before the fork.
         preload: modules of `packages` to import before the fork. An entry's own module always
             is; whatever it needs it must import there, for afterwards its files are closed.
+        rehearse: "package.module:function" of `packages`, called once before the fork, so that what
+            they warm is warm in every worker.
         layers_off: names of layers not to use, for a host on which one misbehaves.
         warm: import before the fork (cheap per job), or in the worker (a fresh process per
             job, for systems on which a fork of a warm process is not safe).
@@ -36,6 +38,7 @@ class Setup:
     import_path: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ("numpy",)
     preload: tuple[str, ...] = ()
+    rehearse: tuple[str, ...] = ()
     layers_off: tuple[str, ...] = ()
     warm: bool = True
 
@@ -52,6 +55,7 @@ class Setup:
             import_path=tuple(read["import_path"]),
             libraries=tuple(read["libraries"]),
             preload=tuple(read["preload"]),
+            rehearse=tuple(read["rehearse"]),
             layers_off=tuple(read["layers_off"]),
             warm=bool(read["warm"]),
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -23,6 +25,7 @@ from gradtool.lint.isolation.worker import Worker
 
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
+_PIPE_BYTES = 1 << 18
 NOTHING = "gradtool.lint.isolation.entries:nothing"
 
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
@@ -142,8 +145,8 @@ class Zygote:
         limits = limits or self._limits
         paths = tuple(Path(os.path.abspath(path)) for path in read_only_paths)
         job = Job(entry, paths, limits, self._require)
-        source, write_fd = os.pipe()
-        read_fd, sink = os.pipe()
+        source, write_fd = _pipe()
+        read_fd, sink = _pipe()
         ours, theirs = socket.socketpair()
         try:
             lane = self._send(job, (source, sink, theirs.fileno()))
@@ -263,6 +266,15 @@ class Zygote:
             process.wait()
             raise ZygoteGone(f"the zygote did not start:\n{answer.decode('utf-8', 'replace')}")
         return _Server(process, ours)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that holds most messages whole, so that nobody is woken for each part of one."""
+    ends = os.pipe()
+    if sys.platform == "linux":
+        with suppress(OSError):  # this user has too many large ones
+            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return ends
 
 
 def _places(names: Sequence[str]) -> tuple[str, ...]:
