@@ -50,8 +50,13 @@ _OUT = frozenset(
         "classes",
         "outputfeatures",
         "nneurons",
+        "numout",
+        "outch",
         "c",
     ]
+)
+_HIDDEN = frozenset(
+    {"hidden", "hiddendim", "hiddensize", "nhidden", "numhidden", "hiddenunits", "hiddenneurons"}
 )
 
 
@@ -258,11 +263,15 @@ def weights_of(names: Names, given: Iterable[str]) -> str | None:
 def sizes_for(parameter: str, names: Names) -> str | None:
     """The size that a constructor's argument such as ``in_features`` stands for."""
     plain = folded(parameter)
-    weights = [v for v in names.variables if v.role == "parameter" and len(v.shape) >= 2]
-    if not weights or not (plain in _IN or plain in _OUT):
+    tall = [v for v in names.variables if v.role == "parameter" and len(v.shape) >= 2]
+    weights = [v for v in tall if all(str(dim) != "1" for dim in v.shape)]  # no bias of columns
+    if not weights:
         return None
-    dim = weights[0].shape[0 if plain in _IN else 1]
-    return str(dim)
+    if plain in _HIDDEN and len(weights) > 1:
+        return str(weights[1].shape[0])
+    if plain in _IN:
+        return str(weights[0].shape[0])
+    return str(weights[-1].shape[1]) if plain in _OUT else None
 
 
 def gradient_target(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gradtool.check.arguments import Call, Names, call, gradient_target, same
+from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
 from gradtool.check.inventory import Function
@@ -86,6 +86,12 @@ def _backward_call(
             fixed[parameter] = f"buffer_{of}"
     rest = [p for p in backward.params[: backward.required] if p not in fixed]
     matched = {p: m for p in rest if (m := same(p, [v.name for v in names.variables]))}
+    inputs = set(called.given.values())
+    for parameter, variable in matched.items():
+        others = [p for p, text in fixed.items() if text == variable and variable in inputs]
+        if others:
+            twice = f"{others[0]} and {parameter} would both be {variable}"
+            raise NoMatch(f"{backward.name}: {twice}")
     arguments = call(backward, names, {**fixed, **matched}, [])
     source = f"{owner}{backward.name}({arguments.text})"
     if not buffers:

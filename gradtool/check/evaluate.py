@@ -157,9 +157,11 @@ def finish(program: Program, evaluation: Evaluation) -> None:
     Gradients that exist when an exception passes are gathered all the same.
     """
     namespace = evaluation.namespace
+    ended = False
     try:
         if program.backward:
             exec(program.backward, namespace)
+        ended = True
     finally:
         for name in program.gradients:
             if f"d{name}" in namespace:
@@ -169,6 +171,8 @@ def finish(program: Program, evaluation: Evaluation) -> None:
                 value = eval(code, namespace)
                 if step:
                     value = evaluation.before[name] - np.asarray(value, dtype=np.float64)
+                    if not ended and not value.any():
+                        raise LookupError("it was not updated")
                 evaluation.gradients[name] = value
             except Exception as error:
                 evaluation.grad_errors[name] = error

@@ -70,9 +70,11 @@ def plausible(candidate: Candidate) -> bool:
         return True
     forward = candidate.forward
     assert forward is not None
+    longest = forward.returns[0] if forward.returns else ()
+    if longest[1:] and all(name == "None" for name in longest[1:]):
+        return False
     if _LOSS_WORDS & set(split(forward.name)):
         return True
-    longest = forward.returns[0] if forward.returns else ()
     return len(longest) > 1 and all(_is_gradient(name) for name in longest[1:])
 
 

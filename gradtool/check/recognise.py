@@ -88,7 +88,7 @@ def candidates(found: Inventory) -> list[Candidate]:
         if partner is not None:
             paired |= {partner.name, backward.name}
             result.append(Candidate(partner, backward))
-        else:
+        elif not _is_both(backward):
             result.append(Candidate(None, backward))
     for function in found.functions:
         two = any(len(r) >= 2 for r in function.returns)
@@ -140,6 +140,13 @@ def _is_backward(name: str) -> bool:
     if any(w in BACKWARD_WORDS and w != "d" for w in inner):
         return True
     return len(inner) > 1 and inner[0] == "d"
+
+
+def _is_both(function: Function) -> bool:
+    """Whether a function called like a backward pass gives a loss first: ``loss_and_gradient``."""
+    longest = function.returns[0] if function.returns else ()
+    named = {"loss", "cost"} & set(split(function.name))
+    return bool(named) and len(longest) >= 2
 
 
 def _partner(backward: Function, forwards: Sequence[Function]) -> Function | None:

@@ -180,6 +180,31 @@ def squared_error() -> HandReference:
     )  # fmt: skip
 
 
+def hidden_loss() -> HandReference:
+    """Two layers of tanh and half the squared error."""
+
+    def both(v: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        h = np.tanh(v["X"] @ v["W1"])
+        return h, h @ v["W2"] - v["Y"]
+
+    def forward(v: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        return {"L": np.asarray(0.5 * np.sum(both(v)[1] ** 2))}
+
+    def backward(v: Arrays, up: Arrays, _: Sizes) -> dict[str, np.ndarray]:
+        h, e = both(v)
+        d = (e @ v["W2"].T) * (1 - h**2)
+        return {"W1": up["L"] * v["X"].T @ d, "W2": up["L"] * h.T @ e}
+
+    known = (
+        variable("X", "input", "N", "D", constant=True),
+        variable("Y", "input", "N", "C", constant=True),
+        variable("W1", "parameter", "D", "H"),
+        variable("W2", "parameter", "H", "C"),
+    )
+    sets = ({"N": 3, "D": 4, "H": 5, "C": 2}, {"N": 2, "D": 1, "H": 3, "C": 4})
+    return HandReference(spec("two_layers", *known), ("L",), {"L": ()}, forward, backward, sets)
+
+
 def batch_norm() -> HandReference:
     eps = 1e-5
 

@@ -569,6 +569,27 @@ class Sigmoid:
         "(2 - self",
         "Z",
     ),
+    "network with a hidden size and a dictionary of parameters": (
+        "hidden_loss",
+        """
+class TwoLayerNet:
+    def __init__(self, input_size, hidden_size, output_size):
+        self.params = {}
+        self.params["W1"] = np.zeros((input_size, hidden_size))
+        self.params["W2"] = np.zeros((hidden_size, output_size))
+        assert self.params["W1"].shape[1] == self.params["W2"].shape[0]
+        self.out = np.zeros(output_size)
+    def loss(self, X, Y):
+        h = np.tanh(X @ self.params["W1"])
+        e = h @ self.params["W2"] + self.out - Y
+        grads = {"W2": h.T @ e}
+        grads["W1"] = X.T @ ((e @ self.params["W2"].T) * (1 - h ** 2))
+        return 0.5 * np.sum(e ** 2), grads
+""",
+        "h.T @ e",
+        "-h.T @ e",
+        "W2",
+    ),
     "results left in attributes": (
         "affine",
         """
@@ -887,6 +908,45 @@ def test_a_mask_that_the_code_draws_is_read_back_without_a_check_block(
     verdict = check_pair(layer, file, seed=0, version="1").verdict
     assert [f.standing for f in verdict.forward] == ["ok"]
     assert [g.standing for g in verdict.gradients] == ["wrong"]
+
+
+def test_two_arguments_are_never_taken_for_one_variable(tmp_path: Path) -> None:
+    # The output of an activation stands between the two: this is no backward pass of an affine.
+    verdict = judged(
+        tmp_path,
+        references.affine(),
+        """
+def fc_forward(A, W, b):
+    return A @ W + b
+def fc_backward(dout, A, X, W, b):
+    d = dout * (A > 0)
+    return d @ W.T, X.T @ d, d.sum(0)
+""",
+    ).verdict
+    assert verdict.trouble is not None
+    assert "A and X would both be X" in verdict.trouble.message
+
+
+def test_an_update_that_an_exception_prevented_is_no_gradient_of_zero(tmp_path: Path) -> None:
+    verdict = judged(
+        tmp_path,
+        references.affine(),
+        """
+class Dense:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = np.zeros((n_in, n_out)), np.zeros(n_out)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout, learning_rate):
+        dx = dout @ self.W.T
+        self.W -= learning_rate * self.x.T @ dout
+        self.b -= learning_rate * dout
+        return dx
+""",
+    ).verdict
+    standing = {g.name: g.standing for g in verdict.gradients}
+    assert standing == {"X": "not computed", "W": "ok", "b": "not computed"}
 
 
 def test_the_line_is_one_of_the_class_that_was_checked(tmp_path: Path) -> None:

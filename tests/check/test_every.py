@@ -124,6 +124,19 @@ def test_one_cell_of_a_notebook(tmp_path: Path, wanted: Wanted) -> None:
     assert (only.layer, only.verdict) == ("affine", "pass")
 
 
+def test_a_loss_with_its_gradient_is_listed_once_and_a_metric_not_at_all(tmp_path: Path) -> None:
+    text = """
+def mean_loss(y, p):
+    loss = ((y - p) ** 2).mean()
+    return loss, {}
+def odd_loss_and_gradient(y, p):
+    loss = ((y - p) ** 3).mean()
+    return loss, 3 * (p - y) ** 2
+"""
+    (only,) = verdicts(tmp_path, text)
+    assert [c.name for c in only.called] == ["odd_loss_and_gradient"]
+
+
 def test_a_line_without_a_function_says_so(tmp_path: Path) -> None:
     (only,) = verdicts(tmp_path, wanted=Wanted(line=2))
     assert only.trouble is not None

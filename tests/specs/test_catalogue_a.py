@@ -145,6 +145,11 @@ def two_layer_relu(X: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
 
 
 @oracle
+def affine_relu(X: Any, W: Any, b: Any) -> Any:
+    return np.maximum(0.0, np.einsum("nd,dc->nc", X, W) + b)
+
+
+@oracle
 def softmax_layer(X: Any, y: Any, W: Any, b: Any) -> Any:
     return -np.mean(_picked(_log_rows(np.dot(X, W) + b), y))
 
@@ -251,6 +256,26 @@ def svm_hinge(S: Any, y: Any, delta: float) -> Any:
             if wrong != right:
                 rows.append(np.maximum(0.0, S[n, wrong] - S[n, right] + delta))
     return sum(rows, 0.0) / len(y)
+
+
+@oracle
+def linear_svm(X: Any, y: Any, W: Any, reg: float) -> Any:
+    return svm_hinge(np.einsum("nd,dc->nc", X, W), y, 1.0) + reg * np.sum(W * W)
+
+
+@oracle
+def linear_svm_half(X: Any, y: Any, W: Any, reg: float) -> Any:
+    return linear_svm(X, y, W, reg / 2)
+
+
+@oracle
+def linear_softmax(X: Any, y: Any, W: Any, reg: float) -> Any:
+    return -np.mean(_picked(_log_rows(np.dot(X, W)), y)) + reg * np.sum(W * W)
+
+
+@oracle
+def linear_softmax_half(X: Any, y: Any, W: Any, reg: float) -> Any:
+    return linear_softmax(X, y, W, reg / 2)
 
 
 @oracle
