@@ -90,10 +90,11 @@ def _method(tree: Tree, width: int, after: str, show: Show) -> list[str] | None:
         lines = ["(", *_indented(_broken(tree.args[0], width - 4, "", show)), ")"]
     else:
         lines = _broken(tree.args[0], width, "", show)
-    if len(lines[-1]) + len(tail) <= width:
+    within = [*(("", a) for a in tree.args[1:]), *tree.kwargs]
+    if len(lines[-1]) + len(tail) <= width or not within:  # .T has nothing that could be broken
         return [*lines[:-1], lines[-1] + tail]
     inner: list[str] = []
-    for keyword, argument in (*(("", a) for a in tree.args[1:]), *tree.kwargs):
+    for keyword, argument in within:
         head = f"{keyword}=" if keyword else ""
         first, *rest = _broken(argument, width - 4 - len(head), ",", show)
         inner += [head + first, *rest]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,11 @@ class ModuleNames:
         self.seed = seed
         self._spelled: dict[str, str] = {}
         for line in derivation.lines:
-            self.add(line.name, line.tree, line.shape)
+            inner = graph.definitions.get(line.of) if line.role == "inner" else None
+            if inner is not None:
+                self.define(replace(inner.out, name=line.name))
+            else:
+                self.add(line.name, line.tree, line.shape)
         known = [*graph.tensors, *self.reader.build.scope, *graph.constants, *graph.dimensions]
         self.taken = set(known) | ({seed} if seed else set())
         for name in dict.fromkeys(known):

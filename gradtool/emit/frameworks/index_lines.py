@@ -203,9 +203,12 @@ class _Evaluation:
         patterns: list[str] = []
         for base, exponent in plain:
             own = [i for i in every if i in base.indices]
-            found = self._windows(base, inner) if isinstance(base, Access) else None
-            array, axes = found if found is not None else (self.array(base, own), own)
-            operands.append(self._power(array, exponent))
+            # Windows are padded with zeros, by which nothing is divided.
+            found = None
+            if isinstance(base, Access) and exponent > 0:
+                found = self._windows(base, inner)
+            array, axes = found if found is not None else (self.factor(base, exponent, own), own)
+            operands.append(array if found is None else self._power(array, exponent))
             patterns.append("".join(letters[i] for i in axes))
         target = "".join(letters[i] for i in inner)
         if patterns == [target]:
@@ -218,7 +221,7 @@ class _Evaluation:
         result: Tree = _ONE
         for base, exponent in plain:
             own = [i for i in every if i in base.indices]
-            shown = self._placed(self._power(self.array(base, own), exponent), own, every)
+            shown = self._placed(self.factor(base, exponent, own), own, every)
             result = shown if result == _ONE else call("mul", result, shown)
         return result
 
@@ -260,6 +263,15 @@ class _Evaluation:
 
     # -- atoms -----------------------------------------------------------------------------
 
+    def factor(self, base: Atom, exponent: Fraction, own: Sequence[Index]) -> Tree:
+        """A power of a real array over exactly the indices `own`.
+
+        What is divided by is 1 outside its array, where another factor is 0.
+        """
+        if exponent < 0 and isinstance(base, Access):
+            return self._power(self.access(base, own, fill=1), exponent)
+        return self._power(self.array(base, own), exponent)
+
     def array(self, base: Atom, own: Sequence[Index]) -> Tree:
         """A factor as a real array over exactly the indices `own`."""
         if isinstance(base, Access):
@@ -300,8 +312,8 @@ class _Evaluation:
             return self.words.need(text[1:], inner)
         return call(text, inner)
 
-    def access(self, base: Access, own: Sequence[Index]) -> Tree:
-        """The entries as an array over `own`."""
+    def access(self, base: Access, own: Sequence[Index], fill: int = 0) -> Tree:
+        """The entries as an array over `own`, `fill` outside."""
         tensor = self.called.get(base.tensor.name, base.tensor)
         source, kind = Name(self.words.names.python(tensor.name)), _KINDS[tensor.kind]
         if not base.index:
@@ -323,7 +335,8 @@ class _Evaluation:
         index = tuple(self.positions(e, own) for e in base.index)
         if all(e.within(d) for e, d in zip(base.index, tensor.shape, strict=True)):
             return self.words.cast(call("getitem", source, Items(index)), kind)
-        return self.words.need("entries", self.words.cast(source, kind), *index)
+        outside = {"fill": integer(fill)} if fill else {}
+        return self.words.need("entries", self.words.cast(source, kind), *index, **outside)
 
     def _windows(self, base: Access, outer: Sequence[Index]) -> tuple[Tree, Sequence[Index]] | None:
         """Entries such as ``X[n, c, 2*i + p - 1]`` as windows, with the axes that they have.

@@ -254,7 +254,7 @@ class _Planner:
                 found += [Line(target, right) for target, right in made]
                 continue
             whole = self.module.kind(name) == "int"
-            right = words.position(tree) if whole else words.real(tree)
+            right = words.position(tree) if whole else words.array(tree)
             found.append(Line(self.module.python(name), right))
         return found
 

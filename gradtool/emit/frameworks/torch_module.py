@@ -9,6 +9,7 @@ computes them again from the inputs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from gradtool.emit.frameworks.text import (
     written,
 )
 from gradtool.emit.frameworks.torch_words import TorchWords
+from gradtool.ir.tree import Name, call
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -82,6 +84,9 @@ class _Writer:
     def _forward(self) -> list[str]:
         body = [read.line(f"{read.source}.shape") for read in self.plan.forward_sizes]
         for line in self.plan.forward:
+            if line.target in self.results and isinstance(line.tree, Name):
+                # One tensor that is returned twice, or given and returned, would lose its gradient.
+                line = replace(line, tree=call("clone", line.tree))
             body += written(line, _loop)
         body.append(f"return {', '.join([*self.results, *self.plan.kept])}")
         return ["@staticmethod", *head("forward", self.arguments, "    "), *indented(body)]

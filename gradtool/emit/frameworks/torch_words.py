@@ -69,7 +69,9 @@ class TorchWords(Words):
     # -- choices ---------------------------------------------------------------------------
 
     def picked(self, tree: Call) -> Typed:
-        condition = self.typed(tree.args[0])[0]
+        condition, own = self.typed(tree.args[0])
+        if own == "size":  # Python's True or False
+            condition = call("torch.tensor", condition, device=Name(f"{self.like}.device"))
         pairs = [self.typed(a) for a in tree.args[1:]]
         chosen = [self.cast(a, kind) for a, kind in pairs]
         if all(kind == "size" for _, kind in pairs):
@@ -181,7 +183,7 @@ class TorchWords(Words):
     # -- shapes ----------------------------------------------------------------------------
 
     def transpose(self, tree: Call) -> Typed:
-        operand, kind = self.typed(tree.args[0])
+        operand, kind = self.arrayed(tree.args[0])
         if len(tree.args) > 1:
             return call("permute", operand, *map(self.position, as_items(tree.args[1]))), kind
         rank = self.rank(tree.args[0])
@@ -193,11 +195,11 @@ class TorchWords(Words):
 
     def swapped(self, tree: Call) -> Typed:
         """swapaxes and moveaxis."""
-        operand, kind = self.typed(tree.args[0])
+        operand, kind = self.arrayed(tree.args[0])
         return call(tree.op, operand, *map(self.position, tree.args[1:])), kind
 
     def reshape(self, tree: Call) -> Typed:
-        operand, kind = self.typed(tree.args[0])
+        operand, kind = self.arrayed(tree.args[0])
         if kind == "size":
             operand, kind = self.number_array(operand), "real"
         if tree.op == "ravel":
@@ -206,20 +208,20 @@ class TorchWords(Words):
         return call("reshape", operand, shape), kind
 
     def expand_dims(self, tree: Call) -> Typed:
-        operand, kind = self.typed(tree.args[0])
+        operand, kind = self.arrayed(tree.args[0])
         axis = self.position(tree.args[1])
         if isinstance(axis, Items):
             raise UnsupportedError("expand_dims of several axes in PyTorch code")
         return call("unsqueeze", operand, axis), kind
 
     def squeeze(self, tree: Call) -> Typed:
-        operand, kind = self.typed(tree.args[0])
+        operand, kind = self.arrayed(tree.args[0])
         axis = tree.keyword("axis") or (tree.args[1] if len(tree.args) > 1 else None)
         return call("squeeze", operand, *(() if axis is None else (self.position(axis),))), kind
 
     def broadcast_to(self, tree: Call) -> Typed:
         operand, kind = self.typed(tree.args[0])
-        shape = self.position(tree.args[1])
+        shape = self.position(Items(as_items(tree.args[1])))
         if kind == "size":
             return self.made("torch.full", shape, operand), "real"
         return call("torch.broadcast_to", operand, shape), kind
@@ -302,7 +304,7 @@ class TorchWords(Words):
         return self.made(f"torch.{tree.op}", self.position(tree.args[0])), "real"
 
     def full(self, tree: Call) -> Typed:
-        shape = self.position(tree.args[0])
+        shape = self.position(Items(as_items(tree.args[0])))
         value, kind = self.typed(tree.args[1])
         if kind == "size":
             return self.made("torch.full", shape, value), "real"

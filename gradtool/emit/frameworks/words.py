@@ -104,6 +104,15 @@ class Words:
     def real(self, tree: Tree) -> Tree:
         return self.cast(*self.typed(tree))
 
+    def array(self, tree: Tree) -> Tree:
+        """The expression as a real array, also where it is a plain number."""
+        return self.cast(*self.arrayed(tree))
+
+    def arrayed(self, tree: Tree) -> Typed:
+        """The expression; of a plain number, an array without axes."""
+        shown, kind = self.typed(tree)
+        return (self.number_array(shown), "real") if kind == "size" else (shown, kind)
+
     def integral(self, tree: Tree) -> Typed:
         outer, self.whole = self.whole, True
         try:
@@ -202,7 +211,9 @@ class Words:
             operand, kind = self.typed(tree.args[0])
             if kind == "size":
                 return Call("sub", (integer(1), operand)), "size"
-        return Call(tree.op, tuple(self.typed(a)[0] for a in tree.args)), "bool"
+        pairs = [self.typed(a) for a in tree.args]
+        plain = all(kind == "size" for _, kind in pairs)
+        return Call(tree.op, tuple(a for a, _ in pairs)), "size" if plain else "bool"
 
     def plus(self, tree: Call) -> Typed:
         return self.typed(tree.args[0])

@@ -1,0 +1,56 @@
+"""Emitted PyTorch and JAX code of layers that random programs found it wrong for.
+
+Each is cut down to the lines that matter; the comment says what the code once did.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.frameworks.layers import layer_of
+from tests.frameworks.programs import RUN, differing
+
+pytestmark = pytest.mark.frameworks
+
+PROGRAMS = {
+    # 0 / 0 where a row was divided by one that is not there.
+    "divided_outside": (
+        "{q: [D]}",
+        "Y = log10(abs(q[:, None].transpose(1, 0)[..., :-1]) + 0.5)",
+    ),
+    # An output that is another value lost its gradient with it.
+    "returned_twice": ("{x: [N]}", "h = softmax(x)\n  a = h\n  s = sum(h**2)\noutputs: [a, s]"),
+    # An input that is returned as it is cannot be saved.
+    "returned_as_given": ("{x: [N]}", "a = +x\n  s = sum(a**2)\noutputs: [a, s]"),
+    # Labels in index notation were taken for real numbers.
+    "labels": (
+        "{A: [T, T], V: [T, T, T]}",
+        "s[t, m] = max(A[t, m]**2 * relu(V[m, t, s]), over=[s])",
+    ),
+    # A comparison of two numbers is Python's True or False.
+    "truths": (
+        "{x: [N]}",
+        "y = where((lam >= 0.3) | (lam >= -0.5), x, 2*x)\n  s = sum(where(lam < lam, 1, y))",
+    ),
+    # A value that is a number has no dtype.
+    "numbers": ("{x: [N]}", "y = lam\n  s = y * x.mean()\noutputs: [s, y]"),
+    # A number has no methods.
+    "number_with_axes": ("{x: [B]}", "y = x * squeeze(expand_dims(lam, 0), 0)"),
+    # torch.full takes no shape of one number.
+    "full": ("{x: [H]}", "y = sum(gelu(x) - full((H,), 2))"),
+    # .T was called as a method where a line was too long for it.
+    "long_lines": (
+        "{input: [B], V: [B]}",
+        "Y = cumsum(V, axis=-1)\n  scale = sum(Y**2) + sum(input**2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("framework", RUN)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_was_found_stays_right(name: str, framework: str) -> None:
+    inputs, lines = PROGRAMS[name]
+    one = layer_of(
+        f"layer: found\ninputs: {inputs}\nconstants: {{lam: 0.7}}\nforward: |\n  {lines}\n"
+    )
+    assert not differing(one, RUN[framework](one))
