@@ -22,6 +22,7 @@ from gradtool.check.definitions import definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
 from gradtool.check.python2 import missing_names
+from gradtool.check.result import CUT_SHORT
 from gradtool.check.rewrite import Change, changed
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (
@@ -247,7 +248,7 @@ def _run_cell(
             line = _line_in(error, cell.place)
             where = f"{cell.place} line {line}" if line else cell.place
             reason = f"{type(error).__name__} at {where}: {_text(error)}"
-            tell(f"importing as it is failed ({reason}); only the definitions were taken")
+            tell(f"{CUT_SHORT} failed ({reason}); only the definitions were taken")
     kept, left_out = definitions(tree)
     if only_definitions and left_out:
         tell(f"{len(left_out)} statements at top level were not run (only definitions)")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+CUT_SHORT = "importing as it is"
+"""How the note begins that says that a file did not run to its end when it was imported."""
+
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
 
 

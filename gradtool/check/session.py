@@ -17,7 +17,7 @@ from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Foresees, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
-from gradtool.check.result import Trouble
+from gradtool.check.result import CUT_SHORT, Trouble
 from gradtool.check.widths import FRAMEWORKS
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Session:
         except WorkerLost as lost:
             if self._load["only"] or lost.kind == "garbled":
                 raise CheckTrouble(Trouble("import", f"importing the file: {lost}")) from None
-            self.notes.append(f"importing as it is: {lost}; only the definitions were taken")
+            self.notes.append(f"{CUT_SHORT}: {lost}; only the definitions were taken")
             self._load["only"] = True
             self._restart()
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from gradtool.check.result import Compared, Remark, Trouble, Verdict
+from gradtool.check.result import CUT_SHORT, Compared, Remark, Trouble, Verdict
 from gradtool.lint.result import Finding
 
 End = Literal["timeout", "memory", "exit", "crash", "garbled"]
@@ -48,7 +48,7 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     if unfinished is not None:
         yield Finding("GT206", unfinished.message, first)
     elif verdict.trouble is not None:
-        yield _trouble(verdict.trouble, end, first)
+        yield _trouble(verdict, verdict.trouble, end, first)
     for output in verdict.forward:
         if output.standing == "wrong":
             yield _compared("GT201", output.name, output, first)
@@ -82,7 +82,7 @@ def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
     )
 
 
-def _trouble(trouble: Trouble, end: End | None, line: int) -> Finding:
+def _trouble(verdict: Verdict, trouble: Trouble, end: End | None, line: int) -> Finding:
     message = trouble.message
     if trouble.source:
         message += f" (in: {trouble.source})"
@@ -94,7 +94,9 @@ def _trouble(trouble: Trouble, end: End | None, line: int) -> Finding:
     if trouble.stage == "import":
         return Finding("GT104", message, line)
     if trouble.stage in ("binding", "snippet"):
-        return Finding("GT105", message, line)
+        # What is not there may be so because the file did not run to its end.
+        cut = [note for note in verdict.notes if note.startswith(CUT_SHORT)]
+        return Finding("GT105", "; ".join([message, *cut[:1]]), line)
     if "MemoryError" in trouble.message.partition(":")[0]:  # NumPy has one of its own
         return Finding("GT108", message, line)
     return Finding("GT106", f"{trouble.stage}: {message}", line)

@@ -21,7 +21,7 @@ from gradtool.lint.parcel import Parcel, unpacked
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rooms import Rooms
 from gradtool.lint.rules import RULES
-from gradtool.lint.submissions import Staged, Submission, choose, shown_name, stage
+from gradtool.lint.submissions import Staged, Submission, choose, contents, shown_name, stage
 
 _MOST_ANSWERS = 16 << 20  # bytes
 _FORBIDDEN = ("GT401", "GT402", "GT403")
@@ -122,7 +122,7 @@ class Case:
         if problem:
             finding = Finding("GT102", problem)
         else:
-            finding = Finding("GT101", f"expected a file {expected}, found none")
+            finding = Finding("GT101", f"expected a file {expected}, found {contents(self.staged)}")
         shares = parts(question, self._gradients(bench, question), None)
         of = float(question.points)
         return Answer(question.name, "", False, 0.0, of, shares, (finding,), None)

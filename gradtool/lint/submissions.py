@@ -19,6 +19,9 @@ MAX_FILES = 500
 MAX_TOTAL = 32 << 20
 MAX_DEPTH = 12
 CODE = (".py", ".ipynb")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+_NAMED = 3
+_TOO_LARGE = f"it is larger than {MAX_FILE >> 20} MB"
 # Nothing in these was written by the student, and they are large.
 IGNORED = frozenset(
     {"__pycache__", ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "site-packages"}
@@ -73,15 +76,26 @@ def submissions_in(folder: Path) -> tuple[Submission, ...]:
     Raises:
         OSError: the folder cannot be read.
     """
-    found = []
+    return _entries(folder)[0]
+
+
+def left_out(folder: Path) -> tuple[Submission, ...]:
+    """Everything else there, but for what is hidden: archives, say, that nobody has unpacked."""
+    return _entries(folder)[1]
+
+
+def _entries(folder: Path) -> tuple[tuple[Submission, ...], tuple[Submission, ...]]:
+    taken: list[Submission] = []
+    others: list[Submission] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            hidden = entry.name.startswith(".") or entry.name in IGNORED
-            if hidden:
+            if entry.name.startswith(".") or entry.name in IGNORED:
                 continue
-            if entry.is_dir(follow_symlinks=False) or entry.name.endswith(CODE):
-                found.append(Submission(shown_name(entry.name), Path(entry.path)))
-    return tuple(sorted(found, key=lambda one: one.name))
+            fits = entry.is_dir(follow_symlinks=False) or entry.name.endswith(CODE)
+            one = Submission(shown_name(entry.name), Path(entry.path))
+            (taken if fits else others).append(one)
+    first, second = (tuple(sorted(found, key=lambda one: one.name)) for found in (taken, others))
+    return first, second
 
 
 def shown_name(name: str) -> str:
@@ -126,7 +140,10 @@ def stage(submission: Submission, target: Path) -> Staged:
             digest.update(len(part).to_bytes(8, "big") + part)
     for one in refused:
         digest.update(f"refused {shown_name(one.name)} {one.reason}".encode())
-    alone = not stat.S_ISDIR(os.lstat(submission.path).st_mode)
+    try:
+        alone = not stat.S_ISDIR(os.lstat(submission.path).st_mode)
+    except OSError:  # it was deleted meanwhile, which `refused` tells
+        alone = True
     return Staged(target, alone, tuple(sorted(files)), tuple(refused), digest.hexdigest())
 
 
@@ -150,6 +167,23 @@ def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
         listed = ", ".join(map(shown_name, highest[:5])) + (", …" if len(highest) > 5 else "")
         return "", f"several files fit: {listed}"
     return highest[0], ""
+
+
+def contents(staged: Staged) -> str:
+    """What there is instead of what was expected, in words; and what to do about an archive."""
+    names = [shown_name(name) for name in staged.files]
+    names += [f"{shown_name(one.name)} ({one.reason})" for one in staged.refused]
+    if not names:
+        return "none"
+    more = len(names) - _NAMED
+    listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    packed = any(is_archive(one) for one in (*staged.files, *(r.name for r in staged.refused)))
+    return f"only {listed}" + ("; unpack the archive" if packed else "")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is that of several files in one."""
+    return name.lower().endswith(_ARCHIVES)
 
 
 def fits(name: str, pattern: str) -> bool:
@@ -188,13 +222,18 @@ def _walk(top: Path) -> Iterator[tuple[str, Path, str]]:
             if entry.is_dir(follow_symlinks=False):
                 if relative.count("/") < MAX_DEPTH:
                     todo.append((f"{relative}/", Path(entry.path)))
-            elif entry.name.endswith(CODE):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                yield relative, Path(entry.path), _reason(mode)
-            elif entry.is_file(follow_symlinks=False):
-                small = entry.stat(follow_symlinks=False).st_size <= MAX_FILE
-                if small:
-                    yield relative, Path(entry.path), ""
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError as error:  # it was deleted meanwhile
+                yield relative, Path(entry.path), f"it cannot be read: {error.strerror}"
+                continue
+            if entry.name.endswith(CODE):
+                yield relative, Path(entry.path), _reason(status.st_mode)
+            elif stat.S_ISREG(status.st_mode):
+                small = status.st_size <= MAX_FILE
+                if small or is_archive(entry.name):
+                    yield relative, Path(entry.path), "" if small else _TOO_LARGE
 
 
 def _reason(mode: int) -> str:
@@ -217,5 +256,5 @@ def _read(path: Path) -> tuple[bytes, str]:
             return b"", "it is no regular file"
         content = stream.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        return b"", f"it is larger than {MAX_FILE >> 20} MB"
+        return b"", _TOO_LARGE
     return content, ""

@@ -30,7 +30,7 @@ from gradtool.lint.run import grade_all, share
 from gradtool.lint.settings import Settings, read_settings
 from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
-from gradtool.report import cache, formats, library, lint_text, plans
+from gradtool.report import cache, formats, library, lint_notices, lint_text, plans
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source
@@ -87,6 +87,11 @@ def run(request: Request, out: TextIO) -> int:
         parse_codes(request.ignore or settings.ignore, "--ignore"),
     )
     outputs = [parse_output(text) for text in request.outputs]
+    for _, file in outputs:
+        if not file.parent.is_dir():  # told before an hour of grading, not behind it
+            raise UsageError(
+                f"--output: {file} cannot be written: there is no folder {file.parent}"
+            )
     _known(request.form)
     shard = parse_shard(request.shard)
     assignment, folder = _assignment(request, settings)
@@ -118,7 +123,7 @@ def run(request: Request, out: TextIO) -> int:
             references, texts = _references(assignment, folder)
             sandbox = starting.result()
         if sandbox.missing:
-            _warn(sandbox)
+            lint_notices.unsafe(sandbox)
         asked = () if request.seed is None else (str(request.seed),)
         key = cache.key(["lint", assignment.text, repr(assignment), *texts, *asked])
         seed = secrets.randbits(31) if request.seed is None else request.seed
@@ -138,6 +143,7 @@ def run(request: Request, out: TextIO) -> int:
         )
         place = _results(request, heading)
         with (
+            ExitStack() as stop,  # says what it says behind the progress
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
         ):
@@ -148,10 +154,21 @@ def run(request: Request, out: TextIO) -> int:
                 assert cluster is not None
                 order = Order(assignment, references, setup, seed, key, require)
                 every = cluster.grade_all(mine, order, store)
-            for done in every:
-                shown.step(done.graded.name, done.graded.passed)
+            number = kept = 0
+            try:
+                for done in every:
+                    number, kept = number + 1, kept + done.kept
+                    shown.step(done.graded.name, done.graded.passed)
+            except KeyboardInterrupt:
+                stop.callback(lint_notices.interrupted, number, len(mine), kept=place is not None)
+                raise
+    lint_notices.kept(kept, len(mine))
     in_folder = len(request.paths) == 1 and assignment.text and not request.single
     top = _top(request.paths[0]) if in_folder else ""
+    if in_folder and request.paths[0].is_dir():
+        reports = [file for _, file in outputs]
+        ours = [*filter(None, [request.assignment, request.results]), *reports]
+        lint_notices.not_graded(request.paths[0], ours)
     course = Course(heading, store.lines, top, time.monotonic() - started)
     return _report(
         course, choice, request.form, outputs, request.statistics, request.exit_zero, out
@@ -339,15 +356,6 @@ def _require(request: Request, settings: Settings) -> bool:
         if stated is not None:
             return stated
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
-
-
-def _warn(sandbox: Sandbox) -> None:
-    states = "; ".join(str(layer) for layer in sandbox.layers if not layer.active)
-    print(
-        f"warning: nothing guards {', '.join(sandbox.missing)} on this host ({states}).\n"
-        "This is not safe for files that you do not trust.",
-        file=sys.stderr,
-    )
 
 
 def _results(request: Request, heading: Heading) -> Path | None:

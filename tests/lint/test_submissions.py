@@ -11,8 +11,10 @@ from gradtool.lint.submissions import (
     MAX_FILE,
     Submission,
     choose,
+    contents,
     files_below,
     fits,
+    left_out,
     stage,
     submissions_in,
 )
@@ -92,3 +94,43 @@ def test_linter_mode_looks_through_folders(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     found = [path.relative_to(tmp_path).as_posix() for path in files_below([tmp_path])]
     assert found == ["src/a.py", "src/b/c.py"]
+
+
+def test_what_vanishes_meanwhile_has_a_result(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    found = stage(Submission("gone.py", tmp_path / "gone.py"), tmp_path / "target")
+    expected = "gone.py: it cannot be read: No such file or directory"
+    assert choose(found, ("*.py",)) == ("", expected)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "none"),
+        ({"notes.txt": 9}, "only notes.txt"),
+        ({"a.txt": 9, "b.txt": 9, "c.txt": 9, "d.txt": 9}, "only a.txt, b.txt, c.txt and 1 more"),
+        ({"work.ZIP": 9}, "only work.ZIP; unpack the archive"),
+        (
+            {"hw.tar.gz": MAX_FILE + 1},
+            "only hw.tar.gz (it is larger than 1 MB); unpack the archive",
+        ),
+    ],
+)
+def test_what_is_there_instead_is_told(files: dict[str, int], told: str, tmp_path: Path) -> None:
+    folder = tmp_path / "hand-in"
+    folder.mkdir()
+    (tmp_path / "target").mkdir()
+    for name, size in files.items():
+        (folder / name).write_bytes(b"x" * size)
+    found = stage(Submission("hand-in", folder), tmp_path / "target")
+    assert choose(found, ("*.py",)) == ("", "")
+    assert contents(found) == told
+
+
+def test_what_is_no_submission_is_known(tmp_path: Path) -> None:
+    for name in ("ann.py", "Bob, Müller.zip", "essay.txt", "cid.PY", ".hidden", "link"):
+        (tmp_path / name).touch()
+    (tmp_path / "dan").mkdir()
+    assert [one.name for one in submissions_in(tmp_path)] == ["ann.py", "dan"]
+    names = ["Bob, Müller.zip", "cid.PY", "essay.txt", "link"]
+    assert [one.name for one in left_out(tmp_path)] == names

@@ -15,6 +15,7 @@ import yaml
 
 from gradtool.cli import main
 from gradtool.lint import run
+from gradtool.lint.grade import Case
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.rules import RULES
 from gradtool.report import cache, init_command, lint_command
@@ -199,6 +200,71 @@ def test_an_interrupted_run_goes_on(
         assert main(["lint", *common, "--fresh"]) == 130
     capsys.readouterr()
     assert points(graded(capsys, *common)) == whole
+
+
+def test_an_interrupt_says_what_is_there(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade = Case.grade
+    calls = 0
+
+    def interrupted(self: Case, bench: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return grade(self, bench)
+
+    monkeypatch.setattr(Case, "grade", interrupted)
+    arguments = ["lint", "course", "--assignment", "hw1.yaml", "--jobs", "1"]
+    assert main(arguments) == 130
+    said = capsys.readouterr().err
+    assert said == "interrupted: 2 of 5 are graded; the same command goes on from there\n"
+    assert main(arguments) == 1
+    assert " of 5 results are kept from an earlier run (--fresh " in capsys.readouterr().err
+
+
+def test_what_is_not_graded_is_told(course: Path, capsys: Captured) -> None:
+    (course / "Ernst, Zoë.zip").touch()
+    (course / "hw1.yaml").write_text(ASSIGNMENT)
+    assert main(["lint", "course", "--assignment", "course/hw1.yaml"]) == 1
+    assert capsys.readouterr().err == (
+        "warning: Ernst, Zoë.zip is no Python file, notebook or folder and was not graded\n"
+        "Unpack each archive into a folder of its own to have it graded.\n"
+    )
+
+
+def test_a_file_that_goes_away_during_a_run_costs_nobody_else(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade = Case.grade
+
+    def vanishing(self: Case, bench: Any) -> Any:
+        (course / "eve.py").unlink(missing_ok=True)
+        return grade(self, bench)
+
+    monkeypatch.setattr(Case, "grade", vanishing)
+    report = graded(capsys, "course", "--assignment", "hw1.yaml", "--jobs", "1")
+    expected = {"ann.py": 4.0, "bea.py": 4.0, "cid.py": 4.0, "dan.py": 2.0, "eve.py": 0.0}
+    assert points(report) == expected
+    told = report["submissions"][-1]["questions"][0]["findings"][0]["message"]
+    assert told == "eve.py: it cannot be read: No such file or directory"
+
+
+def test_a_file_that_never_ends_says_so(course: Path, capsys: Captured) -> None:
+    (course / "fay.py").write_text("while True: pass\n")
+    limits = "limits: {seconds: 1}"
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace("limits: {seconds: 5}", limits))
+    report = graded(capsys, "course/fay.py", "--assignment", "hw1.yaml")
+    told = report["submissions"][0]["questions"][0]["findings"][0]["message"]
+    assert "it defines nothing; importing as it is: no answer within 0.5 s" in told
+
+
+def test_a_report_that_cannot_be_written_is_told_at_once(course: Path, capsys: Captured) -> None:
+    arguments = ["lint", "course", "--assignment", "hw1.yaml", "--output", "csv=none/grades.csv"]
+    assert main(arguments) == 2
+    assert "there is no folder none" in capsys.readouterr().err
+    assert not Path("cache/lint").exists()
 
 
 def test_files_of_a_project_are_linted_without_an_assignment(

@@ -1,0 +1,58 @@
+"""What `gradtool lint` says on stderr beside its report: what it left out, kept, or did not do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from gradtool.lint.result import Sandbox
+from gradtool.lint.submissions import Submission, is_archive, left_out
+from gradtool.report.safe import one_line
+
+_NAMED = 5
+
+
+def unsafe(sandbox: Sandbox) -> None:
+    """Nothing guards something here."""
+    states = "; ".join(str(layer) for layer in sandbox.layers if not layer.active)
+    print(
+        f"warning: nothing guards {', '.join(sandbox.missing)} on this host ({states}).\n"
+        "This is not safe for files that you do not trust.",
+        file=sys.stderr,
+    )
+
+
+def not_graded(folder: Path, ours: Collection[Path]) -> None:
+    """Entries of a course that are no submissions, but for `ours`: an assignment, reports."""
+    known = {path.resolve() for path in ours}
+    others = [one for one in left_out(folder) if one.path.resolve() not in known]
+    if not others:
+        return
+    what = "is no Python file, notebook or folder and was"
+    if len(others) > 1:
+        what = "are no Python files, notebooks or folders and were"
+    print(f"warning: {_listed(others)} {what} not graded", file=sys.stderr)
+    if any(is_archive(one.name) for one in others):
+        print("Unpack each archive into a folder of its own to have it graded.", file=sys.stderr)
+
+
+def _listed(found: Sequence[Submission]) -> str:
+    more = len(found) - _NAMED
+    names = [one_line(one.name) for one in found[:_NAMED]]
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def kept(number: int, total: int) -> None:
+    """Some results are those of an earlier run."""
+    if number:
+        print(
+            f"{number} of {total} results are kept from an earlier run (--fresh grades all again)",
+            file=sys.stderr,
+        )
+
+
+def interrupted(number: int, total: int, *, kept: bool) -> None:
+    """The run was stopped; `kept` says whether what was graded stays."""
+    then = "the same command goes on from there" if kept else "their results are not kept"
+    print(f"interrupted: {number} of {total} are graded; {then}", file=sys.stderr)
