@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gradtool.check.arguments import (
     Call,
@@ -72,7 +73,18 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
     )
     # Where the forward pass keeps nothing, the backward pass is given what it needs.
-    return [whole, *alone] if forward.sets else [*alone, whole]
+    readings = [whole, *alone] if forward.sets else [*alone, whole]
+    if names.is_loss and upstream and not backward.required and not steps:
+        # ``backward(self, dout=1)``: nothing comes behind a loss.
+        plain = call(backward, names, {**again, **node}, [])
+        source = f"layer.{backward.name}({plain.text})"
+        lines = [
+            *([made] if node else []),
+            *_class_gradients(owner, backward, source, given, names),
+        ]
+        remark = f"{next(iter(upstream))} is not used: the gradient is that of the loss itself"
+        readings.append(replace(whole, backward="\n".join(lines), remark=remark))
+    return readings
 
 
 def _forward_line(source: str, forward: Function, names: Names) -> str:

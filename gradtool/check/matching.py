@@ -16,7 +16,7 @@ from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
-from gradtool.check.probes import Probe, make_probe
+from gradtool.check.probes import Probe, make_probe, unusual
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
@@ -134,7 +134,8 @@ def _as_layer(
             return found, ""
         for way in ways:
             if not difference(session, reference, way, layers, _NEAR):
-                return Match(candidate, reference.spec, (way,), ()), ""
+                others = tuple(other for other in ways if other is not way)
+                return Match(candidate, reference.spec, (way, *others), ()), ""
     return None, reasons[0]
 
 
@@ -182,9 +183,9 @@ def difference(
             forward_only=True,
         )
         if run.trouble is not None:
-            if not probe.setting.uneven:
+            if not unusual(reference, probe):
                 return run.trouble.message
-            refused = run.trouble.message  # code may insist on windows that fit; the judge tells
+            refused = run.trouble.message  # the judge tells
             continue
         compared += 1
         drawn = {n: value.array for n in read if (value := run.outputs.get(n))}

@@ -14,7 +14,7 @@ from gradtool.check.bounds import EPS
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.convert import Value
 from gradtool.check.noise import Look, cleared_of_noise
-from gradtool.check.probes import Probe
+from gradtool.check.probes import Probe, unusual
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
@@ -116,7 +116,7 @@ def measure(
     trouble_at: Mapping[str, int] = {}
     left_out: list[str] = []
     refused: list[str] = []
-    unfit: list[tuple[Trouble, Probe]] = []
+    unfit: list[tuple[Trouble, Probe, str]] = []
     pace = spent = 0.0  # seconds for a unit of work; for all probes
     budget = session.seconds * _SHARE
     for probe in points:
@@ -156,8 +156,8 @@ def measure(
         if run.trouble and probe.setting.constants:
             refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
-        if run.trouble and probe.setting.uneven:
-            unfit.append((run.trouble, probe))
+        if run.trouble and (reason := unusual(reference, probe)):
+            unfit.append((run.trouble, probe, reason))
             continue
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
@@ -177,13 +177,13 @@ def measure(
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
 
 
-def _told(unfit: Sequence[tuple[Trouble, Probe]]) -> tuple[str, ...]:
+def _told(unfit: Sequence[tuple[Trouble, Probe, str]]) -> tuple[str, ...]:
     """Every exception once, with the first sizes."""
-    first = {trouble.message: probe for trouble, probe in reversed(unfit)}
+    first = {trouble.message: (probe, reason) for trouble, probe, reason in reversed(unfit)}
     return tuple(
-        f"where a window does not fit ({', '.join(f'{n}={v}' for n, v in probe.sizes.items())}) "
+        f"where {reason} ({', '.join(f'{n}={v}' for n, v in probe.sizes.items())}) "
         f"it raises {message}"
-        for message, probe in first.items()
+        for message, (probe, reason) in first.items()
     )
 
 
