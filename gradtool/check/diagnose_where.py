@@ -150,7 +150,7 @@ def _of_value(value: ast.expr) -> Iterator[_Wanted]:
             yield _Wanted(position=position)
         case ast.Call(func=ast.Name(id="step"), args=[inner]):
             yield from _of_value(inner)
-        case ast.Call():
+        case ast.Call() | ast.BinOp(op=ast.Mult(), right=ast.Call()):  # dA * derivative(Z)
             yield _Wanted(position=0)
 
 

@@ -337,6 +337,21 @@ def test_the_line_that_assigns(text: str, line: int, tmp_path: Path) -> None:
     assert [g.line for g in found.gradients] == [line]
 
 
+def test_the_line_of_a_derivative_alone(tmp_path: Path) -> None:
+    file = tmp_path / "squares.py"
+    file.write_text("""
+import numpy as np
+class Squares:
+    def __call__(self, x):
+        return x ** 2
+    def gradient(self, x):
+        return 3 * x
+""")
+    spec = reference_for(load_text(SQUARES, "squares.yaml"))
+    found = check_pair(spec, file, seed=0, version="1").verdict
+    assert [(g.standing, g.line) for g in found.gradients] == [("wrong", 7)]
+
+
 @pytest.mark.parametrize(
     ("text", "function"),
     [
