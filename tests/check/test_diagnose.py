@@ -227,6 +227,23 @@ def test_labels_that_repeat_are_added_once_beside_another_term(tmp_path: Path) -
     assert check_pair(layer, file, seed=0, version="1").verdict.verdict == "pass"
 
 
+@pytest.mark.parametrize(
+    ("layer", "function", "slope", "code", "proof"),
+    [
+        ("tanh", "np.tanh(z)", "np.tanh(z)", "wrong-function", "dZ equals dA * A"),
+        ("softplus", "np.log1p(np.exp(z))", "z * (1 - z)", "wrong-point", "dA * Z * (1 - Z)"),
+    ],
+)
+def test_a_slope_that_is_none(
+    tmp_path: Path, layer: str, function: str, slope: str, code: str, proof: str
+) -> None:
+    text = f"import numpy as np\ndef {layer}(z):\n    return {function}\n"
+    text += f"def {layer}_backward(dout, z):\n    return dout * ({slope})\n"
+    cause = wrong(verdict(tmp_path, text, layer))["Z"].cause
+    assert cause is not None
+    assert (cause.code, cause.proof.endswith(proof)) == (code, True), cause
+
+
 def test_wrong_in_one_row_only(tmp_path: Path) -> None:
     text = BATCH_NORM.replace("return dx,", "dx[-1] = 0\n    return dx,")
     cause = wrong(verdict(tmp_path, text))["X"].cause

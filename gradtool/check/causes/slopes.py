@@ -1,0 +1,62 @@
+"""A slope that is none: the function itself, or ``a * (1 - a)`` of what is no sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from gradtool.check.diagnose_evidence import Evidence, Seen
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_program import Array, Grain
+
+# What people write for slopes of values: of a sigmoid and of tanh by their outputs.
+_FORMS: tuple[tuple[str, str, float, str, Callable[[Array], Array]], ...] = (
+    ("wrong-function", "{v}", 1.5, "{v} itself stands where a slope belongs", lambda v: v),
+    (
+        "wrong-point", "{v} * (1 - {v})", 1.55, "the slope of a sigmoid is taken of {v}",
+        lambda v: v * (1 - v),
+    ),
+    (
+        "wrong-point", "(1 - {v}**2)", 1.55, "the slope of tanh is taken of {v}",
+        lambda v: 1 - v * v,
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Slope:
+    evidence: Evidence
+    grain: Grain
+    upstream: str
+    name: str
+    form: Callable[[Array], Array]
+
+    def predict(self, seen: Seen) -> Array | None:
+        known = self.evidence.bench(self.grain, seen.number).known
+        upstream, value = np.asarray(known[self.upstream]), np.asarray(known[self.name])
+        return upstream * self.form(value) if upstream.shape == value.shape else None
+
+
+def propose(evidence: Evidence) -> Iterator[Hypothesis]:
+    if evidence.derived is None or not evidence.shape_fits or evidence.tier or not evidence.grains:
+        return
+    grain = evidence.grains[0]
+    if len(grain.upstream) != 1 or not evidence.variable.shape:
+        return
+    (upstream,) = grain.upstream
+    for name, tensor in grain.tensors.items():
+        plain = tensor.kind == "real" and not name.startswith("_")
+        if not plain or name in grain.cotangents or tensor.shape != evidence.variable.shape:
+            continue
+        for code, formula, cost, what, form in _FORMS:
+            yield Hypothesis(
+                code,
+                cost,
+                what.format(v=name),
+                _Slope(evidence, grain, upstream, name, form).predict,
+                partial(str, f"your {evidence.label} equals {upstream} * {formula.format(v=name)}"),
+                f"{formula} of {name}",
+            )
