@@ -15,6 +15,7 @@ import numpy as np
 from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers
 from gradtool.check.causes.catalogue import title
+from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, Budget
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_pairs import pairs
@@ -100,21 +101,28 @@ def diagnose(
     reference: Reference,
     points: Sequence[Point],
     gradients: Sequence[Compared],
-    repaired: Mapping[str, tuple[Repair, ...]] = {},
+    repaired: Mapping[str, tuple[Repair, ...]] | None = None,
 ) -> tuple[Compared, ...]:
     """The gradients, the wrong ones with their cause where it is known.
 
-    `repaired` are changes of the user's code with which a gradient is right.
+    `repaired` are changes of the user's code with which a gradient is right; None where only the
+    numbers may be looked at.
     """
+    whole = Budget(BY_NUMBERS if repaired is None else AFTER_CODE)
+    repaired = repaired or {}
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
     program = _program(reference) if wrong else None
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
-    for gradient in wrong:
+    for number, gradient in enumerate(wrong):
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
-        evidence = Evidence(reference, variable, _telling(points, gradient.name), program)
-        found[gradient.name] = evidence, explanations(evidence)
+        share = Budget(whole.left / (len(wrong) - number))
+        telling = _telling(points, gradient.name)
+        evidence = Evidence(reference, variable, telling, program, budget=share)
+        # To play every mistake of a loop through takes long: where the code tells it, it is told.
+        known = gradient.name in repaired and program is not None and program.has_loops
+        found[gradient.name] = evidence, [] if known else explanations(evidence)
     return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
 
 
@@ -155,6 +163,8 @@ def _explained(
     if seen is None:
         return gradient
     code, what = seen
+    if evidence.budget.is_cut:
+        what += "; not every mistake was tried"
     cause = Cause(code, what, 0.0, title=title(code))
     return replace(gradient, cause=cause, heat=heat(evidence))
 
@@ -212,7 +222,7 @@ def explanations(evidence: Evidence) -> list[Explained]:
             pool = sorted(_proposed(evidence), key=lambda h: h.cost)
         best = min((e.hypothesis.cost for e in kept), default=np.inf)
         for hypothesis in pool:
-            if hypothesis.cost > best + _WIDER:
+            if hypothesis.cost > best + _WIDER or evidence.budget.spent():
                 break
             residual = evidence.residual(hypothesis.predict)
             if residual is not None:
@@ -222,7 +232,7 @@ def explanations(evidence: Evidence) -> list[Explained]:
             break
         if tier == 0:
             usual = pool
-    if not kept:
+    if not kept and not evidence.budget.spent():
         evidence.tier = 0
         with np.errstate(all="ignore"):
             for hypothesis in sorted(pairs(evidence, usual), key=lambda h: h.cost):
@@ -288,7 +298,13 @@ def _repaired(
 ) -> tuple[Cause, Repair]:
     """The mistake that the user's code shows; in the words of the derivation where it agrees."""
     explained = {code for e in kept for code in _family(e.hypothesis.code)}
-    best = min(repaired, key=lambda r: r.cost - _AGREED * (r.fix.code in explained))
+
+    def rank(repair: Repair) -> tuple[float, float]:
+        code = repair.fix.code
+        same = [e.hypothesis.cost for e in kept if e.hypothesis.code == code]
+        return repair.cost - _AGREED * (code in explained), min(same, default=np.inf)
+
+    best = min(repaired, key=rank)
     own = _family(best.fix.code)
     agreeing = [
         e

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from gradtool.check.bounds import EPS, unit
+from gradtool.check.diagnose_budget import Budget
 from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
@@ -57,7 +58,7 @@ class Evidence:
     """One wrong gradient.
 
     `tier` chooses the grains that are looked at: 0 the usual two, 1 the others, for mistakes
-    that these do not explain.
+    that these do not explain.  `budget` is how long they may be looked for.
     """
 
     reference: Reference
@@ -65,6 +66,7 @@ class Evidence:
     points: tuple[Point, ...]
     derived: Derived | None
     tier: int = 0
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def name(self) -> str:

@@ -32,6 +32,8 @@ def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis
     scale = float(np.max(np.abs(seen.got), initial=0.0)) or 1.0
     tried: list[tuple[Hypothesis, Array]] = []
     for hypothesis in pool:
+        if evidence.budget.spent():
+            break
         if hypothesis.cost > _CHEAP or hypothesis.code == "sign":
             continue
         found = _predicted(hypothesis, seen)

@@ -20,7 +20,7 @@ from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.raising import raised
 from gradtool.emit.text import text
 from gradtool.ir.dims import ONE
-from gradtool.ir.graph import AnyStatement, Graph, Statement, operands
+from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement, operands
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, poly_of, product
 from gradtool.ir.tree import Call, Name, Tree, call, children, rebuild, replace_names
@@ -149,6 +149,10 @@ class Derived:
     graph: Graph
     grains: tuple[Grain, ...]
     memory: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @property
+    def has_loops(self) -> bool:
+        return any(isinstance(s, Scan) for grain in self.grains for s in grain.statements)
 
     def remembered(self, what: str, variable: str, make: Callable[[], Any]) -> Any:
         """The value of `make`, made once for each variable."""

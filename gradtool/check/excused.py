@@ -18,7 +18,7 @@ from gradtool.check.single import is_single
 from gradtool.check.stress import clipped
 
 GUARD = "guard"
-TITLE = "a guard in the backward pass alone"
+TITLE = "a guard that moves the gradient"
 
 _INSIDE = 0.5  # of the entries, of all points alike
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes

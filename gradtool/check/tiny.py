@@ -1,4 +1,4 @@
-"""The guards of a file: tiny numbers that are added where a zero would do harm."""
+"""The guards of a file: tiny numbers that are added, or cut off at, where a zero would do harm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _MOST = 1e-4  # a guard
 _PLACES = frozenset({"log", "log2", "log10", "sqrt", "rsqrt", "power", "reciprocal", "true_divide"})
+_CUTS = frozenset({"clip", "clamp", "clip_", "clamp_", "maximum", "minimum", "fmax", "fmin"})
 _MACHINE = frozenset({"eps", "tiny", "epsilon", "smallest_normal", "resolution"})
 _ROUNDS = 3  # a guarded value that is named, and named again
 
@@ -16,7 +17,8 @@ _ROUNDS = 3  # a guarded value that is named, and named again
 class Guard:
     """A tiny number that is added where a zero would do harm: ``log(p + 1e-8)``.
 
-    `value` is None for that of the machine, as in ``np.finfo(float).eps``.
+    So is a bound that is that close to 0 or to 1: ``clip(p, 1e-8, 1 - 1e-8)``.  `value` is None
+    for that of the machine, as in ``np.finfo(float).eps``.
     """
 
     key: str
@@ -42,7 +44,7 @@ def set_guards(tree: ast.Module, place: str, values: Mapping[str, float]) -> ast
     for operand, _ in list(_operands(tree)):
         value = values.get(_key(place, operand.node))
         if value is not None:
-            setattr(operand.owner, operand.side, _number(value, operand.node))
+            operand.set(_number(value, operand.node))
     return tree
 
 
@@ -56,20 +58,47 @@ def _number(value: float, like: ast.expr) -> ast.expr:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    owner: ast.BinOp
-    side: str
+    owner: ast.AST
+    field: str
     node: ast.expr
+
+    def set(self, new: ast.expr) -> None:
+        held = getattr(self.owner, self.field)
+        if isinstance(held, list):
+            held[:] = [new if one is self.node else one for one in held]
+        else:
+            setattr(self.owner, self.field, new)
 
 
 def _operands(tree: ast.Module) -> Iterator[tuple[_Operand, float | None]]:
-    """The tiny operands of the sums that are guarded."""
+    """The tiny operands of the sums that are guarded, and tiny bounds."""
     known = _tiny_names(tree)
+    for owner, field, node in _bounds(tree):
+        tiny, value = _tiny(node, known)
+        if tiny:
+            yield _Operand(owner, field, node), value
     for total in _guarded(tree):
         both = (("left", total.left, total.right), ("right", total.right, total.left))
         for side, node, other in both:
             tiny, value = _tiny(node, known)
             if tiny and not isinstance(other, ast.Constant):  # 1 + 1e-8 is no guard
                 yield _Operand(total, side, node), value
+
+
+def _bounds(tree: ast.Module) -> Iterator[tuple[ast.AST, str, ast.expr]]:
+    """What may be a bound, or how far one is from 1; where it stands in the tree."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in _CUTS:
+                places: list[tuple[ast.AST, str, ast.expr]] = []
+                places += [(node, "args", argument) for argument in node.args]
+                places += [(keyword, "value", keyword.value) for keyword in node.keywords]
+                for owner, field, bound in places:
+                    match bound:
+                        case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=right):
+                            yield bound, "right", right
+                        case _:
+                            yield owner, field, bound
 
 
 def _guarded(tree: ast.Module) -> list[ast.BinOp]:

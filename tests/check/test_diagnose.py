@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradtool.check.diagnose_budget import Budget
 from gradtool.check.diagnose_evidence import Seen
 from gradtool.check.diagnose_factors import named
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -446,6 +447,8 @@ def test_what_is_too_large_to_be_computed_is_no_explanation_and_no_crash() -> No
         raise TooLargeError("a sum over 1,503,000,000 products is not evaluated one by one")
 
     seen = SimpleNamespace(got=np.arange(1.0, 7.0), right=np.arange(6.0) * 3, point=None)
-    evidence = SimpleNamespace(entries=12, seen=[seen, seen], shape_fits=True, telling=[seen])
+    evidence = SimpleNamespace(
+        entries=12, seen=[seen, seen], shape_fits=True, telling=[seen], budget=Budget()
+    )
     pool = [Hypothesis("scale", 1.0, word, too_large) for word in ("a sum", "another one")]
     assert list(pairs(evidence, pool)) == []  # type: ignore[arg-type]

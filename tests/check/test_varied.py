@@ -172,16 +172,23 @@ def f(x, step=1e-6, tiny=1e-7):
     b = np.log(EPS + x) + 1e-5
     c = (f(x + step) - f(x - step)) / (2 * step)
     n = np.sqrt(x @ x) + 1e-8
-    return a / n, b + 2e-5, x * (1 + 1e-6)
+    p = np.clip(x, 2e-9, 1 - 3e-9).clip(min=0.1)
+    return a / n, b + 2e-5, x * (1 + 1e-6), np.maximum(p, 4e-9)
 """
     tree = ast.parse(text)
     assert [(g.line, g.text, g.value) for g in guards(tree, "f")] == [
         (4, "tiny = 1e-07", 1e-7),
         (5, "EPS = 1e-09", 1e-9),
         (7, "1e-08", 1e-8),
+        (8, "2e-09", 2e-9),
+        (8, "3e-09", 3e-9),
+        (9, "4e-09", 4e-9),
     ]
     keys = tuple((g.key, 0.0) for g in guards(tree, "f"))
-    assert "np.log(0.0 + x) + 1e-05" in ast.unparse(changed(tree, "f", Change(numbers=keys)))
+    without = ast.unparse(changed(tree, "f", Change(numbers=keys)))
+    assert "np.log(0.0 + x) + 1e-05" in without
+    assert "np.clip(x, 0.0, 1 - 0.0).clip(min=0.1)" in without
+    assert "np.maximum(p, 0.0)" in without
     assert ast.unparse(tree) == ast.unparse(ast.parse(text))
 
 
@@ -297,3 +304,41 @@ def test_a_framework_makes_float32_that_no_text_shows(
     verdict = checked(tmp_path, "batch_norm", text)
     assert [g.standing for g in verdict.gradients] == [standing, "ok", "ok"], verdict
     assert [r.code for r in verdict.remarks] == ["float32"] * (standing == "ok")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        ("1e-7", "1 - 1e-7", "1e-07 in line 5"),
+        ("EPS", "1.0 - EPS", "EPS = 1e-12 in line 5"),
+        ("a_min=EPS", "a_max=1 - EPS", "EPS = 1e-12 in line 5"),
+    ],
+)
+def test_a_clip_at_one_is_a_guard(tmp_path: Path, low: str, high: str, told: str) -> None:
+    """With one class p is exactly 1, and log(1 - 1e-7) is no longer 0."""
+    verdict = checked(tmp_path, "softmax_cross_entropy", _clipped(low, high))
+    assert (verdict.verdict, verdict.trouble) == ("pass", None), verdict
+    assert {r.code for r in verdict.remarks} == {"guard"}
+    assert all(told in r.message for r in verdict.remarks)
+
+
+def test_a_clip_that_no_text_shows_to_be_a_guard_is_named(tmp_path: Path) -> None:
+    verdict = checked(tmp_path, "softmax_cross_entropy", _clipped("1e-7", "0.9999999"))
+    cause = verdict.gradients[0].cause
+    assert cause is not None
+    assert (cause.code, verdict.gradients[0].line) == ("guard", 5)
+    assert "cut off: np.clip(" in cause.message
+
+
+def _clipped(low: str, high: str) -> str:
+    return f"""import numpy as np
+EPS = 1e-12
+def softmax_loss(x, y):
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p = np.clip(p / p.sum(axis=1, keepdims=True), {low}, {high})
+    N = len(y)
+    loss = -np.mean(np.log(p[np.arange(N), y]))
+    d = p.copy()
+    d[np.arange(N), y] -= 1
+    return loss, d / N
+"""

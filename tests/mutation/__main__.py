@@ -21,7 +21,10 @@ UNSURE = ("", "unknown")
 
 
 def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
-    """One of missed, crash, right, wrong, unsure; and what was stated."""
+    """One of missed, crash, right, alike, wrong, unsure; and what was stated.
+
+    "alike" is a cause that is right for another change with the same numbers.
+    """
     verdict = bench.judge(layer(mutant.layer), mutant.text)
     if not is_found(verdict):
         return "missed", ""
@@ -34,10 +37,11 @@ def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
         if g.cause is not None
     ]
     codes = set(stated.values())
-    if codes & mutant.accepted:
+    if codes & (mutant.accepted | mutant.alike):
         # One gradient's right cause does not excuse a wrong one for another.
-        wrong = codes - mutant.accepted - set(UNSURE)
-        return ("wrong" if wrong else "right"), " | ".join(told)
+        wrong = codes - mutant.accepted - mutant.alike - set(UNSURE)
+        right = "right" if codes & mutant.accepted else "alike"
+        return ("wrong" if wrong else right), " | ".join(told)
     return ("unsure" if codes <= set(UNSURE) else "wrong"), " | ".join(told)
 
 
@@ -55,7 +59,7 @@ def main(arguments: list[str]) -> int:
                     continue
                 result, told = judged(bench, mutant)
                 counts[mutant.half][result] += 1
-                if result == "missed" or (verbose and result in ("wrong", "unsure")):
+                if result == "missed" or (verbose and result in ("wrong", "unsure", "alike")):
                     print(
                         f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}"
                     )
@@ -63,10 +67,12 @@ def main(arguments: list[str]) -> int:
     for half, count in counts.items():
         total = sum(count.values())
         numeric = total - count["missed"] - count["crash"]
+        right = count["right"] + count["alike"]
         print(
             f"{half}: {total} mutants, {total - count['missed']} found; "
             f"{count['crash']} give no number to explain, {numeric} do: "
-            f"{count['right']} causes right ({count['right'] / max(numeric, 1):.1%}), "
+            f"{right} causes right ({right / max(numeric, 1):.1%}; {count['alike']} of them by a "
+            f"change with the same numbers), "
             f"{count['wrong']} wrong ({count['wrong'] / max(numeric, 1):.1%}), "
             f"{count['unsure']} not known"
         )

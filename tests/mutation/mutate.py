@@ -16,13 +16,17 @@ from typing import Any
 import numpy as np
 
 Values = Mapping[str, Any]
+GRADIENTS = "names of gradients"  # no name of a variable
 HELD_OUT = "heldout"
 Change = tuple[ast.AST | None, frozenset[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed file; `accepted` are the codes that name the change rightly."""
+    """One changed file; `accepted` are the codes that name the change rightly.
+
+    `alike` are those that name another change which gives the same numbers.
+    """
 
     layer: str
     line: int
@@ -31,6 +35,7 @@ class Mutant:
     after: str
     text: str
     accepted: frozenset[str]
+    alike: frozenset[str] = frozenset()
     held_out: bool = False
 
     @property
@@ -54,7 +59,7 @@ INVERTED = frozenset({"inverted-factor", "power"})
 # A power that is one too small is a factor that is missing.
 EXPONENT = INVERTED | {"missing-factor"}
 ADDED = frozenset({"missing-path", "missing-term", "regulariser"})
-LEFT_OUT = frozenset({"missing-factor", "mask-missing", "upstream-ignored"})
+LEFT_OUT = frozenset({"missing-factor"})
 AXIS = frozenset({"wrong-axis"})
 TRANSPOSED = frozenset({"transposed", "swapped-order"})
 MASK = frozenset({"mask", "mask-missing"})
@@ -74,6 +79,7 @@ def mutants(layer: str, text: str, values: Values) -> list[Mutant]:
         n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "backward"
     )
     found: dict[str, Mutant] = {}
+    values = {**values, GRADIENTS: _gradients(function)}
     for target in ast.walk(function):
         if target is function or isinstance(target, ast.arguments | ast.arg):
             continue
@@ -180,11 +186,11 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
             yield _binop(left, other, right), SIGN, "sign"
             yield _binop(left, ast.Mult(), right), OPERATOR, "operator"
             # A number alone is left of `1 - a`: as a factor it says nothing any more.
-            gone = LEFT_OUT if _is_number(left, values) else frozenset[str]()
+            gone = _lost(right, left, values) if _is_number(left, values) else frozenset[str]()
             yield left, ADDED | gone, "left out"
             yield (
                 right,
-                ADDED | SIGN | (LEFT_OUT if _is_number(right, values) else gone),
+                ADDED | SIGN | (_lost(left, right, values) if _is_number(right, values) else gone),
                 "left out",
             )
         case ast.Mult() | ast.Div():
@@ -196,7 +202,7 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
                 accepted |= {"power"}
             yield _binop(left, ast.Add(), right), accepted, "operator"
             for kept, lost in ((left, right), (right, left)):
-                accepted = NUMERIC if _is_number(lost, values) else LEFT_OUT
+                accepted = NUMERIC if _is_number(lost, values) else _lost(lost, kept, values)
                 if kept is right and isinstance(op, ast.Div):
                     accepted = accepted | INVERTED
                 if isinstance(op, ast.Mult) and ast.dump(left) == ast.dump(right):
@@ -230,7 +236,7 @@ def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
     if not isinstance(value, int | float):
         return
     if _in_index(node, parents):
-        accepted = PLACE | AXIS | TRANSPOSED | {"label-shift"}
+        accepted = AXIS if _is_shape(parents[-1]) else PLACE | {"label-shift"}
     elif _in_keyword(parents, "axis"):
         accepted = AXIS | {"extra-sum", "missing-sum"}
     elif _is_exponent(node, parents):
@@ -258,17 +264,18 @@ def names(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     own = values.get(_label(node))
     if not isinstance(own, np.ndarray) or isinstance(parents[-1], ast.Tuple):
         return
-    accepted = TENSOR | LEFT_OUT if _in_product(parents) else TENSOR
+    accepted = TENSOR | _lost(node, None, values) if _in_product(parents) else TENSOR
     for name, value in values.items():
         same = isinstance(value, np.ndarray) and value.shape == own.shape
         if name != _label(node) and same and "." not in name:
             # A later gradient where an earlier one belongs: what lies between is missing.
             between = name.startswith("d")
-            more = {"upstream-ignored", *(LEFT_OUT if between else ())}
+            more = frozenset(_lost(node, ast.Name(name), values) | LEFT_OUT if between else ())
+            more |= _lost(node, ast.Name(name), values) & {"upstream-ignored"}
             if inside or name != "self":
                 yield ast.Name(name, ast.Load()), accepted | more, "name"
         elif name != _label(node) and same:
-            yield _attribute(name), accepted | {"upstream-ignored"}, "name"
+            yield _attribute(name), accepted, "name"
 
 
 def transposes(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
@@ -309,8 +316,8 @@ def calls(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
         accepted |= NUMERIC if _is_number(node, values) else frozenset()
         if callee == "reversed":
             accepted = frozenset({"step-order"})
-        if callee == "dot":  # one operand of a product is left
-            accepted = LEFT_OUT | TENSOR
+        if callee == "dot" and isinstance(node.func, ast.Attribute):  # one operand is left
+            accepted = _lost(node.func.value, node.args[0], values) | TENSOR
         yield node.args[0], accepted, "function"
 
 
@@ -331,7 +338,8 @@ def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterato
         number = _is_number(node.value, values)
         looped = any(isinstance(p, ast.For) for p in parents)
         plain = ast.Assign([node.target], node.value)
-        gone = ADDED if adding else NUMERIC if number else LEFT_OUT
+        lost = NUMERIC if number else _lost(node.value, node.target, values)
+        gone = ADDED if adding else lost
         overwritten = frozenset({"overwritten"}) if looped else ADDED | OPERATOR | TENSOR
         turned = SIGN if isinstance(node.op, ast.Sub) else frozenset[str]()
         yield plain, overwritten | {"overwritten"} | turned, "assigned"
@@ -349,7 +357,7 @@ def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterato
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         name = node.targets[0].id
         if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node.value)):
-            yield None, NUMERIC | LEFT_OUT, "left out"
+            yield None, NUMERIC | _lost(node.value, None, values), "left out"
 
 
 def results(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
@@ -432,6 +440,48 @@ def _is_self(node: ast.AST) -> bool:
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
     )
+
+
+def _lost(lost: ast.AST, kept: ast.AST | None, values: Values) -> frozenset[str]:
+    """What it is that a factor is missing: a mask and the gradient have names of their own."""
+    found = set(LEFT_OUT)
+    value = _value(lost, values)
+    if value is not None and np.all((np.asarray(value) == 0) | (np.asarray(value) == 1)):
+        found.add("mask-missing")
+    if _has_gradient(lost, values) and (kept is None or not _has_gradient(kept, values)):
+        found.add("upstream-ignored")
+    return frozenset(found)
+
+
+def _has_gradient(node: ast.AST, values: Values) -> bool:
+    labels = [_label(n) for n in ast.walk(node) if _is_label(n)]
+    return any(label in values[GRADIENTS] for label in labels)
+
+
+def _gradients(function: ast.FunctionDef) -> frozenset[str]:
+    """Names that hold a gradient: those that begin with d, and what is made of them."""
+    names_of = [n.id for n in ast.walk(function) if isinstance(n, ast.Name)]
+    names_of += [a.arg for a in function.args.args]
+    found, size = {n for n in names_of if n.startswith("d")}, -1
+    while size < len(found):
+        size = len(found)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                made = {_label(n) for n in ast.walk(node.value) if _is_label(n)}
+                found |= {node.targets[0].id} if made & found else set()
+    return frozenset(found)
+
+
+def _is_label(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) or _is_self(node)
+
+
+def _is_shape(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and _callee_of(node.value) == "shape"
+
+
+def _callee_of(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _has_name(node: ast.AST, values: Values) -> bool:

@@ -80,7 +80,7 @@ def faulty(name: str) -> tuple[Mutant, ...]:
     """The mutants of a layer without those that are equivalent.
 
     Changes that give the same numbers are the same mistake to whoever sees numbers only: a cause
-    that is right for one is right for all of them.
+    that is right for one is not wrong for the others; these codes are told apart as `alike`.
     """
     found = layer(name)
     kept = [
@@ -91,13 +91,13 @@ def faulty(name: str) -> tuple[Mutant, ...]:
     results = [oracle.results(found.spec, m.text, found.points) for m in kept]
     accepted = []
     for one, mine in zip(kept, results, strict=True):
-        codes = one.accepted
+        codes, alike = one.accepted, frozenset[str]()
         for other, its in zip(kept, results, strict=True):
             if mine is not None and its is not None and oracle.same(mine, its, found.points):
-                codes |= other.accepted
+                alike |= other.accepted
         if mine and oracle.is_zero(mine, found.points):
             codes |= {"zero"}
-        accepted.append(replace(one, accepted=codes))
+        accepted.append(replace(one, accepted=codes, alike=alike - codes))
     return tuple(accepted)
 
 
@@ -179,11 +179,16 @@ def is_found(verdict: Verdict) -> bool:
 
 
 def causes(verdict: Verdict) -> dict[str, str]:
-    """The code of each wrong gradient; "" where no cause was stated."""
+    """The code of each wrong gradient; "" where no cause was stated.
+
+    Without one, a gradient that has another shape or is not finite is none that has to be
+    explained by its numbers.
+    """
     return {
         g.name: g.cause.code if g.cause else ""
         for g in verdict.gradients
-        if g.standing == "wrong" and g.error is not None and np.isfinite(g.error)
+        if g.standing == "wrong"
+        and (g.cause is not None or (g.error is not None and np.isfinite(g.error)))
     }
 
 

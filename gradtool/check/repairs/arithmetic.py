@@ -25,6 +25,8 @@ _OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
 
 def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     role = around.role(node)
+    if isinstance(node, ast.BinOp) and role == "value":
+        yield from _brackets(node)
     match node:
         case ast.BinOp(op=ast.Add() | ast.Sub()):
             yield from _sums(node, role, scope)
@@ -50,6 +52,32 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         parent, _ = around.parent(node)
         cost = 1.2 if isinstance(parent, ast.Call) else 1.02
         yield Fix(node, minus, "sign", cost, f"the minus before {shown(node)} is missing")
+
+
+def _brackets(node: ast.BinOp) -> Iterator[Fix]:
+    """The same operators and operands with other brackets."""
+    text = f"the brackets are wrong in {shown(node)}"
+    left, right = node.left, node.right
+    if isinstance(left, ast.BinOp):
+        inner = ast.BinOp(left.right, node.op, right)
+        yield Fix(
+            node, ast.BinOp(left.left, left.op, inner), _meaning(left.op, node.op), 1.12, text
+        )
+    if isinstance(right, ast.BinOp):
+        inner = ast.BinOp(left, node.op, right.left)
+        yield Fix(node, ast.BinOp(inner, right.op, right.right),
+                  _meaning(node.op, right.op), 1.12, text)  # fmt: skip
+
+
+def _meaning(outer: ast.operator, inner: ast.operator) -> str:
+    """What other brackets between two operators do."""
+    kinds = {type(outer), type(inner)}
+    if ast.Pow in kinds:
+        return "power"
+    sums = kinds & {ast.Add, ast.Sub}
+    if sums and kinds & {ast.Mult, ast.Div, ast.MatMult}:
+        return "missing-factor"
+    return "sign" if sums else "inverted-factor"
 
 
 def _told(role: Role, node: ast.AST, cost: float) -> tuple[str, float, str]:
@@ -83,7 +111,8 @@ def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
     for kept, extra in ((left, right), (right, left)):
         if not scope.is_number(extra) and (isinstance(node.op, ast.Add) or kept is left):
             text = f"{shown(extra)} does not belong in {shown(node)}"
-            yield Fix(node, kept, "accumulated", 1.22, text)
+            cost = 1.35 if scope.holds_gradient(extra) else 1.2
+            yield Fix(node, kept, "accumulated", cost, text)
         if scope.is_number(extra):
             code = "scale" if scope.is_number(kept) else "constant"
             yield Fix(node, kept, code, 1.1, f"{shown(extra)} does not belong in {shown(node)}")
@@ -113,7 +142,7 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
     if not divides:
         text = f"* stands where a matrix product belongs: {shown(node)}"
         yield Fix(node, ast.BinOp(left, ast.MatMult(), right), "operator", 1.25, text)
-        if isinstance(right, ast.Constant):
+        if isinstance(right, ast.Constant | ast.UnaryOp) and scope.is_number(right):
             text = f"a product stands where a power belongs: {shown(node)}"
             yield Fix(node, ast.BinOp(left, ast.Pow(), right), "power", 1.25, text)
             minus = ast.BinOp(left, ast.Pow(), ast.UnaryOp(ast.USub(), right))

@@ -38,11 +38,11 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     if role == "value" and _may_be_transposed(node, around):
         text = f"{shown(node)} must be transposed"
         yield Fix(node, _transposed(node), "transposed", 1.0, text)
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and around.is_begun(node):
+        yield from _emptied(node)
     if role == "value" and _is_whole(node, scope, around):
         yield from _reduced(node)
         yield from _wrapped(node, scope)
-        if isinstance(node, ast.Name | ast.Attribute) and around.is_begun(node):
-            yield from _emptied(node)
 
 
 def _transposed(node: ast.expr) -> ast.expr:
@@ -73,6 +73,12 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         emptied = name in ("zeros_like", "ones_like") and scope.holds_gradient(node)
         code = "upstream-ignored" if emptied else "wrong-function"
         yield Fix(node, arguments[0], code, 1.2 if emptied else 1.3, text)
+    if name in ("clip", "clamp"):
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        of_module = isinstance(owner, ast.Name) and not scope.label(owner)
+        inner = (arguments[0] if arguments else None) if of_module else owner
+        if inner is not None:
+            yield Fix(node, inner, "guard", 0.95, f"values are cut off: {shown(node)}")
     if name in _PAIRS:
         other = _renamed(node, _PAIRS[name])
         yield Fix(node, other, "wrong-function", 1.3, f"another function than {shown(node)}")

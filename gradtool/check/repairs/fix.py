@@ -27,10 +27,15 @@ class Fix:
 
 def shown(node: ast.AST | tuple[ast.stmt, ...]) -> str:
     """A node as text on one line, shortened in the middle where it is long."""
-    parts = node if isinstance(node, tuple) else (node,)
-    text = "; ".join(ast.unparse(ast.fix_missing_locations(part)) for part in parts)
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]} ... {text[-7:]}"
+    if isinstance(node, tuple):
+        return "; ".join(shown(ast.fix_missing_locations(part)) for part in node)
+    known = getattr(node, _TEXT, None)
+    if known is None:
+        text = " ".join(ast.unparse(node).split())
+        known = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]} ... {text[-7:]}"
+        setattr(node, _TEXT, known)  # asked for every change of a node
+    return str(known)
 
 
 _LONGEST = 72
+_TEXT = "_gradtool_text"

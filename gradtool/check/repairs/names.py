@@ -54,7 +54,7 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
     value = scope.value(node)
     if value is not None and value.kind == "array" and _is_read(node, around):
-        for bound, cost in ((0, 1.3), (1, 1.45)):
+        for bound, cost in ((0, 1.36), (1, 1.45)):
             relation = ast.Compare(node, [ast.Gt()], [ast.Constant(bound)])
             yield Fix(node, relation, "mask", cost, f"{shown(node)} itself stands for a mask")
     if around.role(node) != "value" or not is_term(node, scope, around):
@@ -62,7 +62,7 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     one, text = ast.Constant(1), f"a factor is missing beside {shown(node)}"
     for power in (2, 3, -1, -2, -3, 0.5):
         raised = ast.BinOp(node, ast.Pow(), ast.Constant(power))
-        cost = 1.3 if power == 2 else 1.45
+        cost = 1.36 if power == 2 else 1.45
         yield Fix(node, raised, "power", cost, f"the wrong power: {shown(node)}")
     turned = ast.BinOp(one, ast.Sub(), node)
     yield Fix(node, turned, "missing-term", 1.4, f"a term is missing beside {shown(node)}")
@@ -85,6 +85,11 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
                   f"a mask is missing beside {shown(node)}")  # fmt: skip
         if value.kind == "array" and len(value.shape) >= 1:
             yield from _products(node, other, code)
+    for part in around.parts:
+        if not any(inner is part for inner in ast.walk(node)):
+            code = _lost(part, node, scope)
+            yield Fix(node, ast.BinOp(node, ast.Mult(), part), code, 1.5, text)
+            yield from _products(node, part, code)
 
 
 def _products(node: ast.expr, other: ast.expr, code: str) -> Iterator[Fix]:
@@ -142,7 +147,7 @@ def is_term(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
         case ast.Assign() | ast.AugAssign() | ast.Return() | ast.keyword():
             return True
         case ast.Tuple():
-            return isinstance(around.parent(parent)[0], ast.Return)
+            return isinstance(around.parent(parent)[0], ast.Return | ast.Assign)
         case ast.Call():
             return name == "args"
         case ast.Attribute(attr=attribute):
@@ -165,6 +170,8 @@ def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iter
         yield Fix(node, ast.BinOp(node, ast.Div(), other), "sum-for-mean", 1.2,
                   f"a division by a number is missing: {shown(node)}")  # fmt: skip
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), "scale", 1.25, text)
+        if scope.is_number(node):
+            yield Fix(node, ast.BinOp(other, ast.Div(), node), "scale", 1.34, text)
     else:
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), code, 1.25, text)
         yield Fix(node, ast.BinOp(node, ast.Div(), other), "missing-factor", 1.28,

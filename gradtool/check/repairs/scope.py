@@ -10,6 +10,7 @@ from typing import Literal
 Role = Literal["value", "axis", "flag", "index", "exponent", "condition", "range", "shape"]
 Kind = Literal["array", "mask", "whole", "number", "entry", "other"]
 
+_MOST_PARTS = 8
 _REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin"})
 _MAKERS = frozenset({"zeros", "ones", "empty", "full", "reshape", "broadcast_to", "eye", "arange"})
 
@@ -78,7 +79,8 @@ class Scope:
 
 
 class Surroundings:
-    """The parents of every node of a function, and the keys that it reads out of dicts."""
+    """The parents of every node of a function, the keys that it reads out of dicts, and the parts
+    of arrays that it uses."""
 
     def __init__(self, function: ast.FunctionDef) -> None:
         self._parents: dict[int, tuple[ast.AST, str]] = {}
@@ -89,6 +91,7 @@ class Surroundings:
                         self._parents[id(child)] = node, name
         self._indices = _index_names(function)
         self.keys = _keys(function)
+        self.parts = self._parts(function)
         self._added = {
             name
             for node in ast.walk(function)
@@ -104,6 +107,16 @@ class Surroundings:
             for target in node.targets
             for name in _bound(target)
         }
+
+    def _parts(self, function: ast.FunctionDef) -> tuple[ast.Subscript, ...]:
+        """What the function takes out of arrays, each once: ``x[:, t]``."""
+        found: dict[str, ast.Subscript] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+                key = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
+                if self.role(node) == "value" and not key:
+                    found.setdefault(ast.dump(node), node)
+        return tuple(found.values())[:_MOST_PARTS]
 
     def parent(self, node: ast.AST) -> tuple[ast.AST, str]:
         return self._parents[id(node)]
@@ -149,8 +162,8 @@ class Surroundings:
                         return "axis"
                     if called in _MAKERS and (called not in _AFTER or not _contains(first, node)):
                         return "shape"
-                case ast.Assign(targets=[ast.Name(id=target)]) if target in self._indices:
-                    return "index"
+                case ast.Assign(targets=[target], value=value):
+                    return "index" if _holder(target, value, node) in self._indices else "value"
                 case ast.stmt():
                     return "value"
         return "value"
@@ -186,6 +199,17 @@ def _index_names(function: ast.FunctionDef) -> frozenset[str]:
             for part in bounds:
                 found |= {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
     return frozenset(found)
+
+
+def _holder(target: ast.expr, value: ast.expr, node: ast.AST) -> str:
+    """The name that is given a value of which a node is a part; "" where it is none."""
+    match target, value:
+        case ast.Name(id=name), _:
+            return name
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values) if len(targets) == len(values):
+            pairs = zip(targets, values, strict=True)
+            return next((_holder(t, v, node) for t, v in pairs if _contains(v, node)), "")
+    return ""
 
 
 def _keys(function: ast.FunctionDef) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ _TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smalle
 _FEWEST = 4  # entries of a gradient that tell one change from another
 _MOST = 40  # changes that are looked at again at other points
 _BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
+_ENOUGH = 1.25
+_MOST_FIXES = 5000
+_MOVED = 1e-9
 _NONE = -1
 _MOST_TEXT = 2_000_000
 _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
@@ -135,19 +138,21 @@ class _Search:
         if first is None:
             return
         scopes = self._scopes(named, upstream, first)
+        harmful = self._harmful(scopes, first)
+        plain = [(one, list(_fixes(one[2], scope, False, harmful))) for one, scope in scopes]
         for low, high in pairwise(_BANDS):
-            further = high == _BANDS[-1]
+            fixes = plain
+            if high == _BANDS[-1]:
+                fixes = [(one, list(_fixes(one[2], scope, True, harmful))) for one, scope in scopes]
             targets = [
-                _Target(
-                    one, tuple(f for f in _fixes(one[2], scope, further) if low < f.cost <= high)
-                )
-                for one, scope in scopes
+                _Target(one, tuple(f for f in every if low < f.cost <= high)[:_MOST_FIXES])
+                for one, every in fixes
             ]
             likely = self._fixed(targets, first, range(sum(len(t.fixes) for t in targets)))
             if likely is None:
                 return
-            every = _numbered(targets)
-            chosen = sorted(sorted(likely, key=lambda k: every[k][1].cost)[:_MOST])
+            numbered = _numbered(targets)
+            chosen = sorted(sorted(likely, key=lambda k: numbered[k][1].cost)[:_MOST])
             targets, kept = _only(targets, chosen), {k: likely[k] for k in chosen}
             for point in few:
                 if point is not first and kept:
@@ -161,14 +166,16 @@ class _Search:
                         for n, k in enumerate(chosen)
                         if k in kept and (both := kept[k] & there.get(n, frozenset()))
                     }
-            for n, k in enumerate(chosen):
+            for k in chosen:
                 if k in kept:
-                    target, fix = _numbered(targets)[n]
+                    target, fix = numbered[k]
                     repair = _repair(target, fix, more, kept[k] >= self.wrong, len(few))
                     for name in kept[k]:
                         found.setdefault(name, []).append(repair)
-            if self.wrong <= found.keys():
+            if any(r.whole for rs in found.values() for r in rs):
                 return
+            if self.wrong <= found.keys() and high >= _ENOUGH:
+                return  # each by a change of its own
 
     def _few(self) -> list[Point]:
         """Small points, and one where each gradient is wrong."""
@@ -210,6 +217,31 @@ class _Search:
                 found.append((one, scope))
         return found
 
+    def _harmful(self, scopes: Sequence[tuple[Named, Scope]], point: Point) -> frozenset[int]:
+        """The expressions that something depends on which is right: by the identity of the node.
+
+        Each is given another value in turn.  What stands there is no mistake.
+        """
+        targets = [_Target(one, tuple(_moves(one[2]))) for one, _ in scopes]
+        numbered = _numbered(targets)
+        texts = _texts(targets)
+        if not texts:
+            return frozenset()
+        _, results = self._results(texts, [_NONE, *range(len(numbered))], point)
+        right = [f"output {n}" for n, o in point.outputs.items() if o.right]
+        right += [
+            f"gradient {n}" for n, o in point.gradients.items() if o.right and n not in self.wrong
+        ]
+        found = set()
+        for name in right:
+            if name in results:
+                was, now = results[name][0], results[name][1:]
+                scale = float(np.max(np.abs(was), initial=0.0))
+                with np.errstate(all="ignore"):
+                    moved = np.abs(now - was).reshape(len(now), -1) > _MOVED * scale
+                found |= {id(numbered[k][1].node) for k in np.flatnonzero(moved.any(axis=1))}
+        return frozenset(found)
+
     def _fixed(
         self, targets: Sequence[_Target], point: Point, choices: Sequence[int]
     ) -> dict[int, frozenset[str]] | None:
@@ -223,19 +255,24 @@ class _Search:
             return None
         return {k: names_of for k, names_of in fixed.items() if k != _NONE and names_of}
 
+    def _results(
+        self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
+    ) -> tuple[int, Mapping[str, np.ndarray]]:
+        right = point.expected
+        shapes = {f"output {n}": a.shape for n, a in right.outputs.items()}
+        shapes |= {f"gradient {n}": right.gradients[n].shape for n in point.gradients}
+        return attempted(
+            self.session, texts, choices, shapes, point.probe, seed=self.seed, seconds=_SECONDS
+        )
+
     def _tried(
         self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
     ) -> dict[int, frozenset[str]]:
         """Which wrong gradients each choice makes right; none where it makes another one wrong."""
-        probe = point.probe
-        shapes = {f"output {n}": a.shape for n, a in point.expected.outputs.items()}
-        names_of = [n for n in point.expected.gradients if n in point.gradients]
-        shapes |= {f"gradient {n}": point.expected.gradients[n].shape for n in names_of}
-        done, results = attempted(
-            self.session, texts, choices, shapes, probe, seed=self.seed, seconds=_SECONDS
-        )
+        done, results = self._results(texts, choices, point)
         if not results:
             return {}
+        probe = point.probe
         harmless = np.ones(len(choices), dtype=bool)
         for name, outcome in point.outputs.items():
             if outcome.right:
@@ -245,7 +282,7 @@ class _Search:
                 )
                 harmless &= _fits(results[f"output {name}"], right, bound)
         fits: dict[str, np.ndarray] = {}
-        for name in names_of:
+        for name in [n for n in point.gradients if f"gradient {n}" in results]:
             got = results[f"gradient {name}"]
             if name in self.binding.scale:
                 got = got * stated(self.binding.scale[name], probe.scalars)
@@ -311,9 +348,29 @@ def _is_off(point: Point, name: str) -> bool:
     return outcome is not None and not outcome.right
 
 
-def _fixes(function: ast.FunctionDef, scope: Scope, further: bool) -> Iterator[Fix]:
+def _moves(function: ast.FunctionDef) -> Iterator[Fix]:
+    """Every value of a function, a little larger."""
     around = Surroundings(function)
     for node in _nodes(function.body):
+        value = isinstance(
+            node, ast.Name | ast.Attribute | ast.Subscript | ast.BinOp | ast.UnaryOp | ast.Call
+        )
+        if not isinstance(node, ast.stmt) and value and around.role(node) == "value":
+            parent, name = around.parent(node)
+            if not isinstance(parent, ast.If | ast.While) and name not in ("func", "iter"):
+                factor, more = ast.Constant(1.37), ast.Constant(0.61)  # also of what is zero
+                moved = ast.BinOp(ast.BinOp(node, ast.Mult(), factor), ast.Add(), more)
+                yield Fix(node, moved, "", 0.0, "")
+
+
+def _fixes(
+    function: ast.FunctionDef, scope: Scope, further: bool, harmful: Collection[int]
+) -> Iterator[Fix]:
+    around = Surroundings(function)
+    for node in _nodes(function.body):
+        inside = node.value if isinstance(node, ast.Assign | ast.AugAssign) else node
+        if id(inside) in harmful or any(id(above) in harmful for above, _ in around.above(inside)):
+            continue
         yield from _at(node, scope, around, further)
 
 
@@ -325,7 +382,7 @@ def _at(
     found: list[Fix] = list(names.further(node, scope, around)) if further else []
     for module in (arithmetic, calls, names):
         found += module.fixes(node, scope, around)
-    return [*found, *names.missing(node, scope, around)]
+    return [*found, *names.missing(node, scope, around), *statements.loops(node, around)]
 
 
 def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.expr | ast.stmt]:

@@ -45,8 +45,6 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 yield Fix(node, (scaled,), "operator", 1.35, text)
         case ast.Return(value=ast.Tuple(elts=results)):
             yield from _orders(node, results)
-        case ast.For(iter=steps):
-            yield from _loops(node, steps)
 
 
 def _orders(node: ast.Return, results: list[ast.expr]) -> Iterator[Fix]:
@@ -58,26 +56,23 @@ def _orders(node: ast.Return, results: list[ast.expr]) -> Iterator[Fix]:
             yield Fix(node, (ast.Return(ast.Tuple(new, ast.Load())),), "order", 0.9, text)
 
 
-def _loops(node: ast.For, steps: ast.expr) -> Iterator[Fix]:
-    def loop(new: ast.expr) -> tuple[ast.stmt, ...]:
-        return (ast.For(node.target, new, node.body, node.orelse),)
-
-    header = f"for {shown(node.target)} in {shown(steps)}"
+def loops(steps: ast.expr, around: Surroundings) -> Iterator[Fix]:
+    """What a loop runs over."""
+    loop, name = around.parent(steps)
+    if not isinstance(loop, ast.For) or name != "iter":
+        return
+    header = f"for {shown(loop.target)} in {shown(steps)}"
     turned = ast.Call(ast.Name("reversed", ast.Load()), [steps], [])
     text = f"the loop runs over the steps in the wrong order: {header}"
-    yield Fix(node, loop(turned), "step-order", 1.1, text)
+    yield Fix(steps, turned, "step-order", 1.1, text)
+    text, one = f"the loop takes the wrong steps: {header}", ast.Constant(1)
     match steps:
-        case ast.Call(func=ast.Name(id="range"), args=[stop]):
-            text = f"the loop takes the wrong steps: {header}"
-            one = ast.Constant(1)
+        case ast.Call(func=ast.Name(id="range") as name_of, args=[stop]):
             for arguments in (
                 [ast.BinOp(stop, ast.Add(), one)],
                 [ast.BinOp(stop, ast.Sub(), one)],
                 [one, stop],
             ):
-                new = ast.Call(ast.Name("range", ast.Load()), list(arguments), [])
-                yield Fix(node, loop(new), "skipped", 1.2, text)
-        case ast.Call(func=ast.Name(id="range"), args=[ast.expr(), stop]):
-            text = f"the loop takes the wrong steps: {header}"
-            new = ast.Call(ast.Name("range", ast.Load()), [stop], [])
-            yield Fix(node, loop(new), "skipped", 1.15, text)
+                yield Fix(steps, ast.Call(name_of, list(arguments), []), "skipped", 1.2, text)
+        case ast.Call(func=ast.Name(id="range") as name_of, args=[ast.expr(), stop]):
+            yield Fix(steps, ast.Call(name_of, [stop], []), "skipped", 1.15, text)

@@ -7,7 +7,6 @@ another one, the number decides which of them is evaluated.
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Mapping, Sequence
 
 from gradtool.check.repairs.fix import Fix
@@ -25,12 +24,14 @@ def woven(function: ast.FunctionDef, fixes: Sequence[Numbered]) -> str:
     assert isinstance(made, ast.FunctionDef)
     made.decorator_list = []
     made.returns = None
-    return ast.unparse(ast.fix_missing_locations(made))
+    return ast.unparse(made)
 
 
 def _copied(node: ast.AST, at: Mapping[int, list[Numbered]]) -> ast.AST:
     """A copy of a tree in which every node with changes is a choice."""
     new = type(node)()
+    if isinstance(node, ast.stmt) and isinstance(new, ast.stmt):
+        new.lineno = node.lineno  # as text is made from it
     for name, value in ast.iter_fields(node):
         if isinstance(value, list):
             copies: list[object] = []
@@ -72,7 +73,8 @@ def _statements(node: ast.stmt, at: Mapping[int, list[Numbered]]) -> list[ast.st
     result: list[ast.stmt] = [made]
     for number, fix in at.get(id(node), ()):
         assert isinstance(fix.new, tuple)
-        result = [ast.If(_between(number, number), copy.deepcopy(list(fix.new)), result)]
+        other = [ast.fix_missing_locations(part) for part in fix.new]
+        result = [ast.If(_between(number, number), other, result)]
     return result
 
 

@@ -1,0 +1,35 @@
+"""How long a diagnosis may take: what is not found by then is told as not known.
+
+Likely mistakes are tried first, so what is left out are the far-fetched ones.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+# Seconds of the processor, for all gradients of a file: where nothing but numbers is known, and
+# where the user's own code has been looked at.
+BY_NUMBERS, AFTER_CODE = 2.0, 1.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """Seconds of this thread's own work; a busy machine changes nothing.
+
+    `is_cut` tells whether something was left out.
+    """
+
+    seconds: float = BY_NUMBERS
+    is_cut: bool = False
+    _start: float = field(default_factory=time.thread_time)
+
+    def spent(self) -> bool:
+        """Whether nothing is left; who asks then leaves something out."""
+        if not self.is_cut and time.thread_time() - self._start > self.seconds:
+            self.is_cut = True
+        return self.is_cut
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.seconds - (time.thread_time() - self._start))
