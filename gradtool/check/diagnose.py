@@ -15,7 +15,7 @@ import numpy as np
 from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers
 from gradtool.check.causes.catalogue import title
-from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, Budget
+from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, Budget
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_pairs import pairs
@@ -108,12 +108,14 @@ def diagnose(
     `repaired` are changes of the user's code with which a gradient is right; None where only the
     numbers may be looked at.
     """
-    whole = Budget(BY_NUMBERS if repaired is None else AFTER_CODE)
-    repaired = repaired or {}
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
         return tuple(gradients)
     program = _program(reference) if wrong else None
+    loops = program is not None and program.has_loops
+    tried = OF_LOOPS if loops else AFTER_CODE
+    whole = Budget(BY_NUMBERS if repaired is None else tried)
+    repaired = repaired or {}
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for number, gradient in enumerate(wrong):
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
@@ -121,7 +123,7 @@ def diagnose(
         telling = _telling(points, gradient.name)
         evidence = Evidence(reference, variable, telling, program, budget=share)
         # To play every mistake of a loop through takes long: where the code tells it, it is told.
-        known = gradient.name in repaired and program is not None and program.has_loops
+        known = gradient.name in repaired and loops
         found[gradient.name] = evidence, [] if known else explanations(evidence)
     return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
 

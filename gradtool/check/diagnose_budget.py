@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-# Seconds of the processor, for all gradients of a file: where nothing but numbers is known, and
-# where the user's own code has been looked at.
-BY_NUMBERS, AFTER_CODE = 2.0, 1.0
+# Seconds of the processor, for all gradients of a file.  What only numbers are known of is looked
+# for until it is found, so that a course gets the same answer every time; somebody who waits, and
+# whose code was tried already, does not wait for the mistakes of a loop to be played through.
+BY_NUMBERS, AFTER_CODE, OF_LOOPS = 60.0, 6.0, 1.0
 
 
 @dataclass(slots=True)
