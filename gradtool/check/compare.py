@@ -98,43 +98,47 @@ def compare(
         return Outcome(False, got, message + " not finite", finite=False)
     if single:
         remarks.append(Remark("float32", f"{label} is {value.dtype} and was judged as such"))
-    worst = _worst(got, right, bound + slack, sizes)
+    held = bound + slack if slack else bound
+    worst, largest = _worst(got, right, held, sizes)
     # In a shorter type a kink that is crossed moves its entries by all they are.
     most = np.inf if single else _DOUBT
     if worst is not None and worst.bound < worst.error <= most * worst.bound:
         for doubt in expected.doubts(name, value.dtype if single else ""):
             right, bound = arrays_of(doubt, role, name)
-            worst = _worst(got, right, bound + slack, sizes)
+            held = bound + slack if slack else bound
+            worst, largest = _worst(got, right, held, sizes)
             if worst is None or worst.error <= worst.bound or worst.error > CLEARLY * worst.bound:
                 break
     message = ""
     is_right = worst is None or worst.error <= worst.bound
     if not is_right and value.dtype.startswith(("int", "uint", "bool")):
         message = f"{label} is {value.dtype}: an integer buffer cuts off the decimals"
-    with np.errstate(invalid="ignore"):  # where both are infinite
-        off = float(np.max(np.abs(got - right))) if got.size else 0.0
-    error = off / (rms(right) or 1.0)
-    held = bound + slack
+    error = largest / (rms(right) or 1.0)
     if is_right and error > _TOLD and np.all(np.abs(right) <= held):
-        error = off  # nothing is a share of a zero that is only rounding
+        error = largest  # nothing is a share of a zero that is only rounding
     return Outcome(is_right, got, message, worst, error, tuple(remarks), single, bound=held)
 
 
 def _worst(
     got: np.ndarray, right: np.ndarray, bound: np.ndarray, sizes: Mapping[str, int]
-) -> Worst | None:
-    """The entry with the largest error in units of its bound; None for an empty array."""
+) -> tuple[Worst | None, float]:
+    """The entry with the largest error in units of its bound, and the largest error of any.
+
+    There is no entry in an empty array.
+    """
     if not got.size:
-        return None
+        return None, 0.0
     with np.errstate(all="ignore"):
-        error = np.asarray(np.abs(np.subtract(got, right, dtype=np.float64)))
+        error = np.asarray(np.subtract(got, right, dtype=np.float64))
+        np.abs(error, out=error)
+        largest = float(error.max())  # not a number where both are infinite
         excess = np.asarray(error / bound)
-        if not np.isfinite(excess).all():  # infinities that agree, a bound of zero
+        if not np.isfinite(excess.max()):  # infinities that agree, a bound of zero
             error = np.where(got == right, 0.0, error)
             excess = np.where(error == 0, 0.0, np.where(np.isnan(error), np.inf, error / bound))
-    index = np.unravel_index(int(np.argmax(excess)), got.shape)
+    index = np.unravel_index(int(excess.argmax()), got.shape)
     place = tuple(int(i) for i in index)
-    return Worst(
+    worst = Worst(
         place,
         float(got[index]),
         float(right[index]),
@@ -142,6 +146,7 @@ def _worst(
         float(bound[index]),
         tuple(sizes.items()),
     )
+    return worst, largest
 
 
 def _index(mask: np.ndarray) -> tuple[int, ...]:

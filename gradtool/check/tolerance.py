@@ -33,9 +33,9 @@ from gradtool.numeric.shake import Arrays, Shake
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
 _MORE_SHAKES = range(_SHAKES, 10)  # on doubt: two parts of an entry may move against each other
-_FEW = 2  # of them are looked at first
+_FEW = 1  # of them is looked at first
 _SHRUNK = EPS / unit("float32")
-CLEARLY = 1e3  # times the bound of these few: no bound of more would reach that far
+CLEARLY = 1e3  # times the bound of these few; those of all are up to 8 times as wide
 _WIDER = 4.0  # times the spacing of a shorter type: what lies that close to a kink may cross it
 _CHEAP = 1_000_000  # scalar operations of a reference that is evaluated more often on doubt
 _SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself was looked at
