@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from gradtool.check import worker
 from gradtool.check.cells import Cell
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Class, Function, Inventory, class_of, function_of, to_json
 from gradtool.check.load import Loaded
+from gradtool.check.widths import loaded_frameworks
 from gradtool.check.worker import Responder
 
 
@@ -30,6 +32,8 @@ class Live:
         file: where the functions stand, as far as it is known.
         inventory: what they look like.
         names: the names under which snippets call them, in the order given.
+        reloadable: whether importing the file in a process of its own gives functions of these
+            names; never in a worker, nor for a script, which would be run once more.
     """
 
     def __init__(self, *objects: Callable[..., Any]) -> None:
@@ -47,6 +51,10 @@ class Live:
             names.append(name)
             setattr(module, name, thing)
         self.names = tuple(names)
+        self.reloadable = not worker.SERVING and all(
+            _is_importable(thing, name, str(self.file))
+            for thing, name in zip(objects, names, strict=True)
+        )
         self.inventory = Inventory(tuple(functions), tuple(classes))
         self._responder = Responder()
         self._responder.loaded = Loaded(module, _cells(objects), [], self.file.parent)
@@ -59,7 +67,8 @@ class Live:
     ) -> Frame:
         """The reply to a request; the state of the random generators is left as it was."""
         if header["op"] == "load":
-            return Frame({"inventory": to_json(self.inventory), "names": list(self.names)}, {})
+            told = {"inventory": to_json(self.inventory), "names": list(self.names)}
+            return Frame({**told, "frameworks": loaded_frameworks()}, {})
         before, before_numpy = random.getstate(), np.random.get_state()
         try:
             with np.errstate(all="ignore"):  # as in a worker, whose warnings nobody sees
@@ -101,6 +110,12 @@ def _name(thing: Callable[..., Any], taken: list[str]) -> str:
     if not name.isidentifier() or name in taken:
         name = "forward" if not taken else "backward"
     return name
+
+
+def _is_importable(thing: Callable[..., Any], name: str, file: str) -> bool:
+    """Whether a module of that file has it under that name: no lambda, no function of a test."""
+    plain = getattr(thing, "__qualname__", "") == getattr(thing, "__name__", "") == name
+    return plain and _file(thing) == file and getattr(thing, "__module__", "") != "__main__"
 
 
 def _file(thing: Callable[..., Any]) -> str:

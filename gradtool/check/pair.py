@@ -85,7 +85,7 @@ def check_live(
     name, layer = live.file.name, reference.spec.name
     stated = from_check(reference.spec.check) if reference.spec.check else None
     usable = stated is not None and (stated.forward or stated.backward)
-    with Session(live.file, worker=live, varies=False) as session:
+    with Session(live.file, worker=live, varies=live.reloadable, loaded=True) as session:
         session.load()
         try:
             if stated and usable and all(n in live.names for n in _functions(stated, session)):

@@ -53,15 +53,18 @@ class Session:
         start: Callable[[], Asked] | None = None,
         spare: Callable[[], Asked] | None = None,
         varies: bool = True,
+        loaded: bool = False,
         answers: Recall = NOTHING,
     ) -> None:
         """`start` starts a worker, here and again when one was lost: it must be as safe as
         `worker`, a first one that runs already.  With `varies` the file may be loaded again with
-        something changed, in a worker that `spare` starts beside the other.  `answers` keeps what
+        something changed, in a worker that `spare` starts beside the other; it is `loaded` where
+        the functions come from elsewhere and need not be the file's.  `answers` keeps what
         a class answers alike."""
         self.file = file.resolve()
         self.seconds = seconds
         self.varies = varies
+        self.loaded = loaded
         self._start = start or self._plain
         self._spare = spare or self._start
         self.answers = answers

@@ -37,9 +37,14 @@ _NAMES = 5000
 _GUARDS = 50
 _MESSAGE = 1000  # characters of an exception's text
 
+SERVING = False
+"""Whether this process is a worker: what it imports must not start others."""
+
 
 def serve(read_fd: int, write_fd: int) -> None:
     """Answer requests until the other end closes; one reply for each request."""
+    global SERVING
+    SERVING = True
     process = os.getpid()
     worker = Responder()
 

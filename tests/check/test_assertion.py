@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,3 +97,46 @@ def test_misuse_is_told_as_such() -> None:
         assert_gradients(scale, unscale, "sigmoyd")
     with pytest.raises(UsageError, match="nothing in the spec is called"):
         assert_gradients(scale, lambda: None, "affine")
+
+
+NORM = """
+import numpy as np
+EPS = np.float32(1e-5)
+SCALE = 1.0
+def batchnorm_forward(x, gamma, beta):
+    std = np.sqrt(x.var(axis=0) + EPS)
+    xhat = (x - x.mean(axis=0)) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+def batchnorm_backward(dout, cache):
+    xhat, gamma, std = cache
+    g = dout * gamma
+    dx = (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / std
+    return SCALE * dx, (dout * xhat).sum(axis=0), dout.sum(axis=0)
+"""
+
+
+def test_functions_of_a_module_are_run_with_a_change_as_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_norm_of_float32.py").write_text(NORM)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("a_norm_of_float32")
+    pair = module.batchnorm_forward, module.batchnorm_backward
+    assert_gradients(*pair, "batch_norm")  # off by the rounding of its eps, and by nothing else
+    # What the module is now is not what its file says: that the file is right proves nothing.
+    monkeypatch.setattr(module, "SCALE", 1 + 1e-7)
+    with pytest.raises(AssertionError, match="wrong"):
+        assert_gradients(*pair, "batch_norm")
+    monkeypatch.setattr(module, "SCALE", 1.0)
+    assert_gradients(*pair, "batch_norm")
+
+
+def test_a_module_that_checks_itself_starts_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checks_itself.py").write_text(
+        NORM + "import gradtool\n"
+        "gradtool.assert_gradients(batchnorm_forward, batchnorm_backward, 'batch_norm')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("checks_itself")
