@@ -1,13 +1,13 @@
 """Graders beside each other: what a submission costs, and which wrong ones get full marks.
 
-    python -m tests.benchmarks.grading [--runs 15] [--class 200] [--only NAME]
+    python -m tests.benchmarks.grading [--runs 15] [--class 200] [--only NAME] [--python FILE]
 
-gradtool, plain pytest, gradescope-utils and otter-grader (the last two from the extra `bench`; a
-dash where one is not installed) grade the same answers to one question, `affine`; the three get a
-test that compares every gradient with the right one at two random points. Processor time is of the
-whole process, beside that of a fresh ``python -c "import numpy"``. Then each grades the wrong
-submissions of the hostile suite that are harmless without a sandbox; what the grader itself reports
-counts (its exit code, its results file).
+gradtool, plain pytest, gradescope-utils and otter-grader (the last two from the extra `bench`, here
+or in the environment of the interpreter FILE; a dash where one is not installed) grade the same
+answers to one question, `affine`; the three get a test that compares every gradient with the right
+one at two random points. Processor time is of the whole process, beside that of a fresh
+``python -c "import numpy"``. Then each grades the wrong submissions of the hostile suite that are
+harmless without a sandbox; what the grader itself reports counts (its exit code, its results file).
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.tables import milliseconds, ratio, table
 from tests.conftest import ROOT
 from tests.course.generate import HEAD, QUESTIONS
+from tests.lint.hostile.escape import traces
 from tests.lint.hostile.generate import ASSIGNMENT, CASES, write
 from tests.lint.hostile.model import Case
 
 _SECONDS = 10
+_HAS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 _MEMORY = 2 << 30
 
 _CHECKS = """\
@@ -138,9 +141,9 @@ def run(command: list[str], folder: Path) -> tuple[float, int]:
     return usage.ru_utime + usage.ru_stime, child.returncode
 
 
-def by_pytest(submission: Path, folder: Path) -> Graded:
+def by_pytest(python: str, submission: Path, folder: Path) -> Graded:
     (folder / "test_it.py").write_text(_CHECKS.format(path=str(submission)) + _PYTEST)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
     cpu, code = run(command, folder)
     return Graded(cpu, code == 0)
 
@@ -155,29 +158,48 @@ def _scored(cpu: float, folder: Path) -> Graded:
     return Graded(cpu, score >= 4)
 
 
-def by_gradescope(submission: Path, folder: Path) -> Graded:
+def by_gradescope(python: str, submission: Path, folder: Path) -> Graded:
     (folder / "run_tests.py").write_text(_CHECKS.format(path=str(submission)) + _GRADESCOPE)
-    cpu, _ = run([sys.executable, "run_tests.py"], folder)
+    cpu, _ = run([python, "run_tests.py"], folder)
     return _scored(cpu, folder)
 
 
-def by_otter(submission: Path, folder: Path) -> Graded:
-    (folder / "tests").mkdir()
-    (folder / "tests" / "q1.py").write_text(f"CODE = {_OTTER_CODE!r}\n{_OTTER}")
-    python = [sys.executable, "-m", "otter"]
-    _, code = run([*python, "generate", "-t", "tests", "-o", "autograder.zip"], folder)
-    if code:
-        raise RuntimeError("otter generate failed")
+def by_otter(python: str, submission: Path, folder: Path) -> Graded:
+    (folder / "autograder.zip").write_bytes(_autograder(python))
     (folder / "hw.py").write_bytes(submission.read_bytes())
-    cpu, _ = run([*python, "run", "-a", "autograder.zip", "--no-logo", "hw.py"], folder)
+    command = [python, "-m", "otter", "run", "-a", "autograder.zip", "--no-logo", "hw.py"]
+    cpu, _ = run(command, folder)
     return _scored(cpu, folder)
 
 
-OTHERS: Mapping[str, tuple[str, Callable[[Path, Path], Graded]]] = {
+@cache
+def _autograder(python: str) -> bytes:
+    """What a teacher who uses otter-grader makes once for an assignment."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "tests").mkdir()
+        (folder / "tests" / "q1.py").write_text(f"CODE = {_OTTER_CODE!r}\n{_OTTER}")
+        command = [python, "-m", "otter", "generate", "-t", "tests", "-o", "autograder.zip"]
+        _, code = run(command, folder)
+        if code:
+            raise RuntimeError("otter generate failed")
+        return (folder / "autograder.zip").read_bytes()
+
+
+OTHERS: Mapping[str, tuple[str, Callable[[str, Path, Path], Graded]]] = {
     "pytest": ("pytest", by_pytest),
     "gradescope-utils": ("gradescope_utils", by_gradescope),
     "otter-grader": ("otter", by_otter),
 }
+
+
+def interpreter(module: str, further: str | None) -> str | None:
+    """This one, or a further one, whichever has a module first."""
+    if importlib.util.find_spec(module) is not None:
+        return sys.executable
+    if further is not None and subprocess.run([further, "-c", _HAS, module]).returncode == 0:
+        return further
+    return None
 
 
 def by_gradtool(folder: Path, assignment: str) -> tuple[float, dict[str, bool]]:
@@ -197,7 +219,7 @@ def by_gradtool(folder: Path, assignment: str) -> tuple[float, dict[str, bool]]:
     return judge + workers, {one["name"]: one["passed"] for one in found}
 
 
-def costs(runs: int, count: int, only: str | None) -> None:
+def costs(runs: int, count: int, only: str | None, further: str | None) -> None:
     """Print what one right submission of one question costs."""
     right = [a for a in QUESTIONS[0].answers if a.right]
     rows = {"python -c 'import numpy'": [], **{name: [] for name in OTHERS}}  # type: ignore[var-annotated]
@@ -206,12 +228,13 @@ def costs(runs: int, count: int, only: str | None) -> None:
             cpu, _ = run([sys.executable, "-c", "import numpy"], Path(folder))
             rows["python -c 'import numpy'"].append(cpu)
         for name, (module, grade) in OTHERS.items():
-            if importlib.util.find_spec(module) is None or (only and name != only):
+            python = interpreter(module, further)
+            if python is None or (only and name != only):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 submission = Path(folder) / "submission.py"
                 submission.write_text(HEAD + right[turn % len(right)].text)
-                graded = grade(submission, Path(folder))
+                graded = grade(python, submission, Path(folder))
                 assert graded.full, name
                 rows[name].append(graded.cpu)
     with tempfile.TemporaryDirectory() as folder:
@@ -233,8 +256,16 @@ def costs(runs: int, count: int, only: str | None) -> None:
     print(table(title, ["", "ms", "of import numpy"], cells))
 
 
-def hostile(only: str | None) -> None:
-    """Print which wrong submissions each grader gives full marks."""
+def hostile(only: str | None, further: str | None) -> None:
+    """Print which wrong submissions each grader gives full marks; what they leave is removed."""
+    try:
+        _hostile(only, further)
+    finally:
+        for place in traces():
+            place.unlink()
+
+
+def _hostile(only: str | None, further: str | None) -> None:
     kinds = ("forging", "forbidden", "broken")
     wrong = (c for c in CASES if not c.passed and not c.only_boxed and c.kind in kinds)
     single = (c for c in wrong if len(c.files) == 1)
@@ -246,13 +277,14 @@ def hostile(only: str | None) -> None:
         _, passed = by_gradtool(Path(folder), ASSIGNMENT)
         _told("gradtool lint", [names[n] for n, full in passed.items() if full], len(chosen))
         for name, (module, grade) in OTHERS.items():
-            if importlib.util.find_spec(module) is None or (only and name != only):
+            python = interpreter(module, further)
+            if python is None or (only and name != only):
                 print(f"{name}: -")
                 continue
             full: list[Case] = []
             for file, case in names.items():
                 with tempfile.TemporaryDirectory() as own:
-                    if (course / file).is_file() and grade(course / file, Path(own)).full:
+                    if (course / file).is_file() and grade(python, course / file, Path(own)).full:
                         full.append(case)
             _told(name, full, len(chosen))
 
@@ -267,10 +299,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--class", type=int, default=200, dest="count")
     parser.add_argument("--only", choices=OTHERS)
+    parser.add_argument("--python", help="of an environment with the graders that are not here")
     given = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
-    costs(given.runs, given.count, given.only)
-    hostile(given.only)
+    costs(given.runs, given.count, given.only, given.python)
+    hostile(given.only, given.python)
 
 
 if __name__ == "__main__":

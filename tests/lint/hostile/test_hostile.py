@@ -18,7 +18,7 @@ import pytest
 
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.report import lint_command
-from tests.lint.hostile.escape import TRACE
+from tests.lint.hostile.escape import traces
 from tests.lint.hostile.generate import ASSIGNMENT, CASES, write
 from tests.lint.hostile.model import Case
 
@@ -76,7 +76,7 @@ def test_in_a_sandbox_every_result_is_as_expected(case: Case, boxed: dict[str, A
 def test_nothing_got_out(boxed: dict[str, Any]) -> None:
     places = [Path(case.trace) for case in CASES if case.trace]
     assert [str(place) for place in places if place.exists()] == []
-    assert list(Path("/tmp").glob(f"{Path(TRACE).name}*")) == []
+    assert traces() == []
 
 
 def test_values_by_forbidden_means_earn_nothing(boxed: dict[str, Any]) -> None:
@@ -90,8 +90,8 @@ def portable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[s
     monkeypatch.setattr(lint_command, "Setup", partial(Setup, layers_off=off))
     harmless = tuple(case for case in CASES if not case.only_boxed and case.kind != "escape")
     yield graded(tmp_path, harmless, require_sandbox=False)
-    for name in Path("/tmp").glob(f"{Path(TRACE).name}*"):
-        name.unlink()
+    for place in traces():
+        place.unlink()
 
 
 def test_without_a_sandbox_no_wrong_submission_passes(portable: dict[str, Any]) -> None:
