@@ -76,9 +76,10 @@ def _answer(requests: Sequence[bytes]) -> None:
 @contextmanager
 def _undone() -> Iterator[None]:
     """The interpreter's own lists as they were: what was imported, and from where."""
-    lists: list[list[Any]] = [sys.path, sys.argv, sys.meta_path, sys.path_hooks]
+    lists: list[list[Any]] = [sys.path, sys.meta_path, sys.path_hooks]
     before = [list(kept) for kept in lists]
-    modules, importers, hook = set(sys.modules), dict(sys.path_importer_cache), sys.breakpointhook
+    modules, importers = set(sys.modules), dict(sys.path_importer_cache)
+    arguments, hook = sys.argv, sys.breakpointhook
     try:
         yield
     finally:
@@ -88,4 +89,4 @@ def _undone() -> Iterator[None]:
             del sys.modules[name]
         sys.path_importer_cache.clear()
         sys.path_importer_cache.update(importers)
-        sys.breakpointhook = hook
+        sys.argv, sys.breakpointhook = arguments, hook

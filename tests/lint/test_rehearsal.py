@@ -29,7 +29,9 @@ def state():
         sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None,
     )
 
+arguments, hook, path = list(sys.argv), sys.breakpointhook, list(sys.path)
 rehearsal.rehearse()  # whatever is imported at the first time, may stay
+assert (sys.argv, sys.breakpointhook, sys.path) == (arguments, hook, path)
 before = state()
 rehearsal.rehearse()
 assert state() == before

@@ -72,7 +72,7 @@ class Prepared:
         self.system: tuple[Opened, ...] = open_system(self.specs)
         self.finder = GrantedLibraries(self.specs)
         self.import_path = importable_afterwards()
-        for name in setup.rehearse:
+        for name in setup.rehearse if setup.warm else ():
             load_entry(name, setup.packages)()
         os.environ.clear()
         gc.collect()

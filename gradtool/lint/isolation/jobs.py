@@ -27,8 +27,8 @@ class Setup:
         libraries: top-level packages that a submission may import, warmed before the fork.
         preload: modules of `packages` to import before the fork. An entry's own module always
             is; whatever it needs it must import there, for afterwards its files are closed.
-        rehearse: "package.module:function" of `packages`, called once before the fork, so that what
-            they warm is warm in every worker.
+        rehearse: "package.module:function" of `packages`, called once before the fork where `warm`,
+            so that what they warm is warm in every worker.
         layers_off: names of layers not to use, for a host on which one misbehaves.
         warm: import before the fork (cheap per job), or in the worker (a fresh process per
             job, for systems on which a fork of a warm process is not safe).
