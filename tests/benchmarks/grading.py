@@ -35,6 +35,7 @@ from tests.lint.hostile.generate import ASSIGNMENT, CASES, write
 from tests.lint.hostile.model import Case
 
 _SECONDS = 10
+_PLAIN = {"OPENBLAS_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 _HAS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 _MEMORY = 2 << 30
 
@@ -126,7 +127,7 @@ def run(command: list[str], folder: Path) -> tuple[float, int]:
         os.setsid()
 
     child = subprocess.Popen(
-        command, cwd=folder, preexec_fn=limits, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        command, cwd=folder, preexec_fn=limits, env={**os.environ, **_PLAIN},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 3 * _SECONDS

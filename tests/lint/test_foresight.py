@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gradtool.lint.foresight import Foresight
+from gradtool.check import frames
+from gradtool.check.process import WorkerLost
+from gradtool.lint.foresight import Foreseeing, Foresight
 from gradtool.lint.transport import Boxed
 from gradtool.report import lint_command
 from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG, inside
@@ -40,7 +43,17 @@ SUBMISSIONS = {
     + FORWARD
     + "def affine_backward(dY, cache):\n    X, W, b = [v.astype(np.float32) for v in cache]\n"
     "    dY = dY.astype(np.float32)\n    return dY @ W.T, X.T @ dY, dY.sum(axis=0)\n",
-    "k_right_at_last": RIGHT,
+    "k_differences": HEAD
+    + FORWARD
+    + "def affine_backward(dY, cache):\n    X, W, b = cache\n    db = np.zeros_like(b)\n"
+    "    for place in range(b.size):\n        step = np.zeros_like(b)\n"
+    "        step[place] = 1e-4\n        change = X @ W + (b + step) - (X @ W + (b - step))\n"
+    "        db[place] = np.sum(change * dY) / 2e-4\n    return dY @ W.T, X.T @ dY, db\n",
+    "l_fits_its_own_forward": HEAD
+    + "def affine_forward(X, W, b):\n    return 2 * (X @ W + b), (X, W, b)\n\n"
+    "def affine_backward(dY, cache):\n    X, W, b = cache\n"
+    "    return 2 * dY @ W.T, 2 * X.T @ dY, 2 * dY.sum(axis=0)\n",
+    "m_right_at_last": RIGHT,
 }
 
 
@@ -92,6 +105,7 @@ def test_what_was_asked_in_advance_counts_as_if_asked_now(
     assert len(ahead) >= len(SUBMISSIONS) - 1
     asked.clear()
     monkeypatch.setattr(Foresight, "find", lambda *_: None)
+    monkeypatch.setattr(Foreseeing, "foresee", lambda *_: None)
     plain = graded(course)
     assert few < len(asked) - 100
     assert rushed == plain
@@ -101,7 +115,7 @@ def test_right_submissions_take_three_questions(
     course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in SUBMISSIONS:
-        if name not in ("a_right", "b_right_again", "k_right_at_last"):
+        if name not in ("a_right", "b_right_again", "m_right_at_last"):
             (course / "course" / f"{name}.py").unlink()
     asked: list[str] = []
     exchange = Boxed._exchange
@@ -114,3 +128,52 @@ def test_right_submissions_take_three_questions(
     assert all(one["passed"] for one in graded(course).values())
     first = len(asked) - 2 * 3  # look, load, and the script
     assert first > 20
+
+
+class Told:
+    """A worker that adds one to what it is sent, and notes each question; it may be lost."""
+
+    def __init__(self, *, lost: bool = False) -> None:
+        self.asked: list[str] = []
+        self.lost = lost
+
+    def ask(self, header: Any, arrays: Any = None, max_bytes: int = 0) -> frames.Frame:
+        self.asked.append(header["op"])
+        return frames.Frame({}, {"Y": arrays["X"] + 1} if arrays else {})
+
+    def ask_ahead(self, encoded: Any, count: int, max_bytes: int) -> tuple[bytes, ...]:
+        self.asked.append("batch")
+        if self.lost:
+            raise WorkerLost("timeout", "no answer")
+        request = frames.whole(encoded(1.0), 1 << 20)
+        assert len(request.header["requests"]) == count
+        places = [one["arrays"]["X"] for one in request.header["requests"]]
+        return tuple(frames.encode({}, {"Y": request.arrays[place] + 1}) for place in places)
+
+    def checked(self, read: Any, max_bytes: int) -> Any:
+        return read(max_bytes + 1000)
+
+
+RUN = {"op": "run", "scalars": {}, "seed": 1, "slot": 0, "watch": False, "forward_only": True}
+
+
+def test_what_is_told_is_asked_once_and_in_one_piece() -> None:
+    told = Told()
+    worker = Foreseeing(told, Foresight())  # type: ignore[arg-type]
+    points = [{"X": np.full(2, float(number))} for number in range(5)]
+    worker.foresee([(RUN, arrays, 100) for arrays in points])
+    for arrays in reversed(points):
+        assert worker.ask(RUN, arrays, 100).arrays["Y"].tolist() == (arrays["X"] + 1).tolist()
+    assert told.asked == ["batch"]
+    # A copy is another question, and so is the same one again.
+    worker.ask(RUN, {"X": points[0]["X"].copy()}, 100)
+    worker.ask(RUN, points[0], 100)
+    assert told.asked == ["batch", "run", "run"]
+
+
+def test_a_worker_that_is_lost_by_it_is_known_to_be() -> None:
+    told = Told(lost=True)
+    worker = Foreseeing(told, Foresight())  # type: ignore[arg-type]
+    points = [{"X": np.full(2, float(number))} for number in range(2)]
+    worker.foresee([(RUN, arrays, 100) for arrays in points])
+    assert worker.rushed
