@@ -99,7 +99,7 @@ class Responder:
                     return self._bind(header), {}
                 case "guards":
                     return self._guards(), {}
-                case "look" | "attempt":
+                case "held" | "attempt":
                     return self._vary(header, request.arrays)
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)

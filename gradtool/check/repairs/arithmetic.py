@@ -35,8 +35,14 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         case ast.BinOp(op=ast.Pow()):
             yield from _powers(node)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            code = "inverted-factor" if role == "exponent" else "sign"
-            yield Fix(node, operand, code, 1.0, f"a minus too many: {shown(node)}")
+            code, what = "sign", f"a minus too many: {shown(node)}"
+            if role == "exponent":
+                code = "inverted-factor"
+            elif is_shape(around.parent(node)[0]):
+                code, what = "wrong-axis", f"the size of another axis: {shown(node)}"
+            elif role != "value":
+                code, _, what = _told(role, node, 1.0)
+            yield Fix(node, operand, code, 1.0, what)
         case ast.Constant(value=bool() as value):
             yield Fix(node, ast.Constant(not value), *_told(role, node, 1.2))
         case ast.Constant(value=int() | float()):
@@ -172,7 +178,9 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
         others: list[int | float | None] = [0, 1, 2, -1, -2, None]
     else:
         others = [value + 1, value - 1, value * 2, value / 2, -value]
-    parent, _ = around.parent(node)
+    parent = direct = around.parent(node)[0]
+    if isinstance(direct, ast.UnaryOp):
+        parent = around.parent(direct)[0]
     code, cost, what = _told(role, parent if role in ("axis", "index") else node, 1.15)
     if role == "value":
         summed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add | ast.Sub)
@@ -191,9 +199,7 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
             other = int(other)
         turned = other == -value and role == "value"
         yield Fix(node, ast.Constant(other), "sign" if turned else code, cost, what)
-    if isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub):
-        return
-    if role == "exponent":
+    if role == "exponent" and not isinstance(direct, ast.UnaryOp):
         yield Fix(node, ast.Constant(-value - 1), "inverted-factor", cost + 0.3, what)
 
 

@@ -24,7 +24,7 @@ def locals_of(
     Raises:
         CheckTrouble: the worker is lost.
     """
-    header = {"op": "look", "functions": functions, "scalars": dict(probe.scalars), "seed": seed}
+    header = {"op": "held", "functions": functions, "scalars": dict(probe.scalars), "seed": seed}
     told = session.ask(header, probe.arrays, 0).header.get("locals")
     if not isinstance(told, list) or len(told) != len(functions):
         return [{} for _ in functions]

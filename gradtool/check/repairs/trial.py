@@ -30,8 +30,8 @@ Run: TypeAlias = Callable[[], Results]
 def answer(
     module: ModuleType, header: Mapping[str, Any], run: Run
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The reply to a request: what names hold ("look"), or results with changes ("attempt")."""
-    if header["op"] == "look":
+    """The reply to a request: what names hold ("held"), or results with changes ("attempt")."""
+    if header["op"] == "held":
         found = [function_at(module, *where) for where in header["functions"]]
         return {"locals": [look(f, run) if f else {} for f in found]}, {}
     texts = [(function_at(module, *where), text) for *where, text in header["functions"]]
