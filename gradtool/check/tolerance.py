@@ -6,6 +6,11 @@ known better than that.  The same is done with the unit of float32 where code is
 it.  On doubt the reference is evaluated with more digits, in float32, and line by line by the
 chain rule with every line moved: a reference that is inaccurate itself, or that has simplified
 away what rounds, must not make right code wrong.
+
+No bound is as wide as a kink where code works in float64: samples keep away from kinks by far more
+than a unit in the last place, and `kinked` looks at the kinks themselves, masked.  Of code that
+works in float32 a value may round to either side of a kink; only what depends on that is excused,
+by no more than the kink moves it (`Expected.careful`).
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ from gradtool.check.bind import Binding
 from gradtool.check.pair import check_pair
 from gradtool.check.probes import make_probe
 from gradtool.check.result import Verdict
+from gradtool.check.tolerance import expected
 from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.load import load_text
+from gradtool.spec.bundled import bundled_specs
+from gradtool.spec.load import load_path, load_text
 
 UNIT = """
 layer: unit
@@ -209,3 +211,20 @@ outputs: [A, B, C, D, E]
     assert bent["C"].tolist() == [True, False, False, False]
     assert bent["D"].tolist() == [True, False, False, False]
     assert not bent["E"].any()
+
+
+@pytest.mark.parametrize(
+    "name", ["two_layer_relu", "max_pool2d", "svm_hinge", "maxout", "huber", "triplet"]
+)
+def test_no_bound_of_float64_is_as_wide_as_a_kink(name: str) -> None:
+    """Samples keep away from kinks: what is excused at any size is rounding."""
+    found = reference_for(load_path(bundled_specs()[name]))
+    assert found.plan.sites
+    for number, setting in enumerate(found.settings()):
+        for seed in range(2):
+            probe = make_probe(found, Binding("", ""), setting, number, seed)
+            right = expected(found, probe.values, probe.upstream, probe.given, 0, setting.work)
+            for gradient, bound in right.gradient_bounds.items():
+                largest = np.max(np.abs(right.gradients[gradient]), initial=0.0)
+                upstream = max(np.max(np.abs(u)) for u in probe.upstream.values())
+                assert np.max(bound, initial=0.0) < 1e-10 * max(largest, upstream)
