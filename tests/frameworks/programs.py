@@ -23,6 +23,7 @@ import numpy as np
 from gradtool.emit.frameworks.jax_module import jax_module
 from gradtool.emit.frameworks.torch_module import torch_module
 from gradtool.ir.errors import UnsupportedError
+from gradtool.numeric.certify import CertificationError
 from gradtool.numeric.reference import SamplingError
 from gradtool.spec.errors import SpecError
 from tests.frameworks.jax_functions import jax
@@ -102,11 +103,13 @@ def differing(one: Layer, found: Found) -> list[str]:
 
 
 def judged(text: str, framework: str) -> tuple[str, str]:
-    """ "agrees", "refused", "unsupported", "wrong" or "crashed", and what is to be told of it."""
+    """ "agrees", "refused", "uncertified", "unsupported", "wrong" or "crashed", and what is to be told of it."""
     try:
         one = layer_of(text)
     except (SpecError, UnsupportedError, SamplingError) as error:
         return "refused", str(error).splitlines()[0]
+    except CertificationError as error:
+        return "uncertified", str(error)
     try:
         told = differing(one, RUN[framework](one))
     except UnsupportedError as error:
@@ -131,11 +134,11 @@ def main(arguments: list[str] | None = None) -> int:
         program = make(random.Random(seed))
         status, why = judged(program.yaml, given.framework)
         counts[status] += 1
-        if status in ("wrong", "crashed", "unsupported"):
+        if status not in ("agrees", "refused"):
             print(f"program {seed}: {status}: {why}\n{program.yaml}", file=sys.stderr, flush=True)
     for status, number in sorted(counts.items()):
         print(f"{status:<12} {number:>6}")
-    return int(any(status in ("wrong", "crashed") for status in counts))
+    return int(any(status in ("wrong", "crashed", "uncertified") for status in counts))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ PROGRAMS = {
     ),
     # An output that is another value lost its gradient with it.
     "returned_twice": ("{x: [N]}", "h = softmax(x)\n  a = h\n  s = sum(h**2)\noutputs: [a, s]"),
+    "kept_under_another_name": (
+        "{x: [N]}",
+        "a = exp(x)\n  b = a\n  s = sum(sin(b))\noutputs: [a, s]",
+    ),
     # An input that is returned as it is cannot be saved.
     "returned_as_given": ("{x: [N]}", "a = +x\n  s = sum(a**2)\noutputs: [a, s]"),
     # Labels in index notation were taken for real numbers.

@@ -83,8 +83,9 @@ class _Writer:
 
     def _forward(self) -> list[str]:
         body = [read.line(f"{read.source}.shape") for read in self.plan.forward_sizes]
+        returned = {*self.results, *self.plan.kept}
         for line in self.plan.forward:
-            if line.target in self.results and isinstance(line.tree, Name):
+            if line.target in returned and isinstance(line.tree, Name):
                 # One tensor that is returned twice, or given and returned, would lose its gradient.
                 line = replace(line, tree=call("clone", line.tree))
             body += written(line, _loop)
