@@ -220,6 +220,7 @@ def _index(module: ModuleNames, name: str, size: Dim) -> str:
     module.define(Tensor(name, (), "index", size))
     module.spell(name)
     module.counters.add(name)
+    module.steps.add(name)
     return module.python(name)
 
 

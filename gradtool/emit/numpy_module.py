@@ -16,6 +16,7 @@ from gradtool.emit.numpy_plan import plan_of
 from gradtool.emit.text import line as spec_line
 from gradtool.ir.graph import Scan
 from gradtool.ir.tree import Call
+from gradtool.spec.conditions import size_conditions
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def module_docstring(spec: LayerSpec, derivation: Derivation, scipy: bool, title
     for statement in () if looped else derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
-    lines += ["", f"Derived by gradtool {__version__}."]
+    conditions = size_conditions(derivation.graph.assumptions, spec, derivation.graph.constants)
+    lines += ["", *([f"For sizes with {conditions}."] if conditions else [])]
+    lines.append(f"Derived by gradtool {__version__}.")
     lines.append("Needs NumPy, and SciPy for the error function." if scipy else "Needs NumPy only.")
     body = "\n".join(line.rstrip() for line in lines).replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{body}\n"""'

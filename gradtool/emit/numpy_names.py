@@ -13,7 +13,7 @@ from gradtool.emit.numpy_words import Kind
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Call, Tree, call, integer, names, rebuild
+from gradtool.ir.tree import Call, Items, Tree, call, integer, names, rebuild
 from gradtool.ops.build import Operand, of_tensor
 from gradtool.spec.lines import LineReader
 
@@ -35,7 +35,8 @@ class ModuleNames:
         needs: helpers, ``math`` and ``erf`` that the code has asked for.
         windows: names of arrays of overlapping windows, which have no memory of their own.
         made: arrays that index notation needs and array words do not say, by what they are.
-        counters: the steps of loops, which are plain integers of Python.
+        counters: the steps of loops that are plain integers of Python.
+        steps: the steps of all loops.
         parts: names of what an array is at one place of a window, with the array.
         selectors: names of winners of a maximum, with the statement that finds them.
     """
@@ -48,6 +49,7 @@ class ModuleNames:
         self.graph: Graph = graph
         self.needs: set[str] = set()
         self.counters: set[str] = set()
+        self.steps: set[str] = set()
         self.selectors: dict[str, Statement] = {}
         self.windows: set[str] = set()
         self.parts: dict[str, str] = {}
@@ -139,7 +141,24 @@ class ModuleNames:
         return self._spelled.get(name, name)
 
     def shape(self, tree: Tree) -> tuple[Dim, ...]:
-        return self.reader.shape(_in_the_language(tree))
+        return self.reader.shape(self._at_a_step(_in_the_language(tree)))
+
+    def _at_a_step(self, tree: Tree) -> Tree:
+        """``X[:, t - 1]`` as ``X[:, 0]``: of the same shape, and nobody asks whether t >= 1."""
+        new = rebuild(tree, self._at_a_step)
+        match new:
+            case Call(op="getitem", args=(source, Items(items=entries))):
+                shown = (integer(0) if self._is_step(entry) else entry for entry in entries)
+                return Call("getitem", (source, Items(tuple(shown))), new.kwargs)
+            case Call(op="getitem", args=(source, entry)) if self._is_step(entry):
+                return Call("getitem", (source, integer(0)), new.kwargs)
+        return new
+
+    def _is_step(self, tree: Tree) -> bool:
+        read = names(tree)
+        return not read.isdisjoint(self.steps) and all(
+            n in self.steps or n not in self.reader.build.scope for n in read
+        )
 
     def classes(self, labels: Tree) -> Dim | None:
         return self.reader.operand(labels).labels

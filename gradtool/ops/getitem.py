@@ -132,6 +132,7 @@ def _slice(build: Builder, tree: Slice, axis: int, size: Dim) -> _Step:
     if length.as_int is not None and length.as_int <= 0:
         fail("the slice is empty: nothing of the axis is left", tree)
     build.assume(length)
+    build.assume(start)
     build.assume(size - stop)
     count = length if step == 1 else (length + (step - 1)) // step
     return _Step("slice", axis, count, start, step)

@@ -14,6 +14,7 @@ from gradtool.ops.build import Builder, Lowering, Operand, constant, of_tensor
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
+from gradtool.spec.conditions import size_conditions
 from gradtool.spec.ends import outputs_of, refuse_cotangent_names
 from gradtool.spec.errors import SpecError
 from gradtool.spec.indexed import IndexNotation, is_index_statement
@@ -54,7 +55,7 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
         outputs=outputs,
         constants=dict(spec.constants),
         assumptions=tuple(build.assumptions),
-        remarks=tuple(scope.remarks),
+        remarks=(*scope.remarks, *_size_remarks(build, spec)),
         hints=dict(build.hints),
         distributions=frozenset(
             v.name
@@ -62,6 +63,11 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
             if v.constant and v.domain.kind in ("probabilities", "one-hot")
         ),
     )
+
+
+def _size_remarks(build: Builder, spec: LayerSpec) -> list[str]:
+    conditions = size_conditions(build.assumptions, spec, spec.constants)
+    return [f"for sizes with {conditions}"] if conditions else []
 
 
 def tensor_of(variable: Variable) -> Tensor:

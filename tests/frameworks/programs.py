@@ -103,7 +103,7 @@ def differing(one: Layer, found: Found) -> list[str]:
 
 
 def judged(text: str, framework: str) -> tuple[str, str]:
-    """ "agrees", "refused", "uncertified", "unsupported", "wrong" or "crashed", and what is to be told of it."""
+    """What came of it in one word, and what is to be told of it."""
     try:
         one = layer_of(text)
     except (SpecError, UnsupportedError, SamplingError) as error:

@@ -40,6 +40,22 @@ PROGRAMS = {
     "numbers": ("{x: [N]}", "y = lam\n  s = y * x.mean()\noutputs: [s, y]"),
     # A number has no methods.
     "number_with_axes": ("{x: [B]}", "y = x * squeeze(expand_dims(lam, 0), 0)"),
+    # The last value of a variable that a scan forgets.
+    "last_of_a_loop": (
+        "{X: [L]}",
+        "h = 0.5\n  for t in range(L):\n      x_t = X[t]\n      h = tanh(x_t)\n  Y = h * X",
+    ),
+    # NumPy's arrays cannot be indexed by the step of a scan; here, an upstream gradient.
+    "steps_of_what_is_given": (
+        "{R: [T, K], W: [D, K]}",
+        "H = zeros((K, T))\n  for t in range(1, T):\n      H[:, t] = R[t]\n  Y = W @ H",
+    ),
+    # Nobody could show that t - 1 is no place before the first.
+    "the_step_before": (
+        "{G: [K, K, S], U: [K]}",
+        "c = U\n  for t in range(1, S):\n      c = tanh(c @ G[:, :, t] + G[:, :, t - 1] @ c)\n"
+        "  Y = c * U",
+    ),
     # torch.full takes no shape of one number.
     "full": ("{x: [H]}", "y = sum(gelu(x) - full((H,), 2))"),
     # .T was called as a method where a line was too long for it.

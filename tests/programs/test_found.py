@@ -300,6 +300,9 @@ PROGRAMS = {
         "P = (onehot(y, D) * X.sum())[..., :D - 1]\nY = sigmoid(P)",
         needs="D - 1",
     ),
+    "a slice from behind is as long as it says": found(
+        "V: [N, B]", "Y = V[-2:, 0].mean() + V[-3:-1].sum()"
+    ),
     "an index that cancels inside a minimum": found(
         "q: [T]; c: {shape: [K], domain: positive}",
         "Y[k] = min(q[t] + c[k]**-1 * 2*c[k], over=[t])",

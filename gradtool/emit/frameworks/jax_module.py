@@ -6,7 +6,7 @@ so that derivatives of the gradient go through them and need no care.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gradtool.emit.frameworks.jax_words import JaxWords
@@ -108,7 +108,9 @@ class _Writer:
 
     def _forward(self) -> list[str]:
         plan = self.plan
-        body = [read.line(f"{read.source}.shape") for read in plan.forward_sizes]
+        used = {n for line in plan.forward for n in line.reads} | {*self.residuals}
+        body = self._as_arrays([name for name in self.names if name in used])
+        body += [read.line(f"{read.source}.shape") for read in plan.forward_sizes]
         for line in plan.forward:
             body += written(line, _loop)
         results = self.results[0] if len(self.results) == 1 else f"({joined(self.results)})"
@@ -117,6 +119,14 @@ class _Writer:
         body.append(f"return {results}, {handed}")
         lines = head("_forward", [*self.names, *self.numbers])
         return [*lines, '    """The result, and what the backward pass reads."""', *indented(body)]
+
+    def _as_arrays(self, given: Sequence[str]) -> list[str]:
+        """Where there is a loop: NumPy's arrays cannot be indexed by a traced step."""
+        if not given or not any(line.loop for line in (*self.plan.forward, *self.plan.backward)):
+            return []
+        if len(given) == 1:
+            return [f"{given[0]} = jnp.asarray({given[0]})"]
+        return [f"{', '.join(given)} = map(jnp.asarray, ({', '.join(given)}))"]
 
     def _backward(self) -> list[str]:
         plan = self.plan
@@ -128,6 +138,7 @@ class _Writer:
         read |= {r.source for r in plan.backward_sizes}
         if len(upstream) > 1:
             body.append(f"{', '.join(n if n in read else '_' for n in upstream)} = upstream")
+        body += self._as_arrays([name for name in upstream if name in read])
         body += [read.line(f"{read.source}.shape") for read in plan.backward_sizes]
         for line in plan.backward:
             body += written(line, _loop)

@@ -61,6 +61,7 @@ class JaxWords(Words):
         return call("jnp.array", value, self.dtype())
 
     step_kind: ClassVar[Kind] = "int"
+    forgets_steps = True
 
     def of_integers(self, zeros: Tree) -> Tree:
         return call("astype", zeros, Name("int"))

@@ -96,6 +96,7 @@ class _Scope:
         self.outer = dict(module.reader.build.scope)
         self.define(Tensor(index, (), "index", size))
         words.steps.add(index)
+        module.steps.add(index)
         self.index = module.python(index)
 
     def define(self, tensor: Tensor) -> None:
@@ -111,7 +112,7 @@ class _Scope:
     def right(self, tree: Tree, kind: str = "real") -> Tree:
         if not self.words.knows(tree):
             raise UnsupportedError(f"index notation inside a loop in {self.words.framework} code")
-        return self.words.position(tree) if kind == "index" else self.words.real(tree)
+        return self.words.position(tree) if kind == "index" else self.words.array(tree)
 
     def ends(self, loop: Loop | Block) -> tuple[Tree | None, Tree]:
         first = None if loop.first == ZERO else self.words.position(dim_tree(loop.first))
@@ -146,12 +147,17 @@ def forward_loop(module: ModuleNames, words: Words, loop: Loop, scans: Sequence[
     def value(source: str) -> Tree:
         return scope.right(written.get(source, Name(source)), body.tensors[source].kind)
 
+    handed_on = {part.result for part in loop.carried if part.name in carried}
     before: list[Assignment] = []
     top: list[Assignment] = []
     end: list[Assignment] = []
     after: list[Assignment] = []
     for scan in scans:
         out = Name(module.python(scan.out.name))
+        if scan.what == "last" and words.forgets_steps and scan.source not in handed_on:
+            before.append(Assignment(out, scope.zeros(scan.out)))
+            end.append(Assignment(out, value(scan.source)))
+            continue
         if scan.what == "last":
             after.append(Assignment(out, value(scan.source)))
             continue
@@ -278,9 +284,7 @@ def backward_loop(
             module.spell(target.id)
             if target.id in results:
                 kept.append(module.tensor(target.id))
-        if begins and not step.shape and not names(step.tree):
-            right = words.number_array(right)
-        elif begins and target_name(target) in stored:
+        if begins and target_name(target) in stored:
             right = words.fresh_copy(right)
         place = words.position(target)
         return Assignment(place, call("add", place, right) if step.operator == "+=" else right)

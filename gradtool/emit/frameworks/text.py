@@ -14,6 +14,7 @@ from gradtool.emit.frameworks.printing import assigned
 from gradtool.emit.numpy_functions import default_text, described
 from gradtool.emit.numpy_module import _written
 from gradtool.ir.dims import shape_text
+from gradtool.spec.conditions import size_conditions
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def module_docstring(spec: LayerSpec, derivation: Derivation, needs: str) -> str
     for statement in derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
-    lines += ["", f"Derived by gradtool {__version__}.", needs]
+    conditions = size_conditions(derivation.graph.assumptions, spec, derivation.graph.constants)
+    lines += ["", *([f"For sizes with {conditions}."] if conditions else [])]
+    lines += [f"Derived by gradtool {__version__}.", needs]
     return docstring(lines)
 
 

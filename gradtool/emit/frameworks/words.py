@@ -86,6 +86,7 @@ class Words:
         raise NotImplementedError
 
     step_kind: ClassVar[Kind]  # of the number of a loop's step
+    forgets_steps: ClassVar[bool] = False  # a step is a function: its values end with it
 
     # -- kinds -----------------------------------------------------------------------------
 
