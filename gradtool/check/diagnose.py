@@ -25,7 +25,8 @@ from gradtool.check.diagnose_where import where
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point, bind
 from gradtool.check.reference import Reference
-from gradtool.check.repairs.search import Repair, repairs
+from gradtool.check.repairs.search import repairs
+from gradtool.check.repairs.targets import Repair
 from gradtool.check.result import Cause, Compared, Remark
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.ir import atoms, dims

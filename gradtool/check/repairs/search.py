@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.diagnose_where import Named, called_in, functions_of, nodes_of
+from gradtool.check.diagnose_where import Named, called_in, functions_of
 from gradtool.check.measure import Point
-from gradtool.check.repairs import arithmetic, calls, names, statements
 from gradtool.check.repairs.asked import Where, attempted, locals_of
-from gradtool.check.repairs.fix import Fix, shown
-from gradtool.check.repairs.scope import Scope, Surroundings, Value, gradients_in
-from gradtool.check.repairs.weave import woven
+from gradtool.check.repairs.changes import changes, moves
+from gradtool.check.repairs.reach import helpers_of, reached, upstream_of
+from gradtool.check.repairs.scope import Scope, Value, gradients_in
+from gradtool.check.repairs.targets import Repair, Target, numbered, only, repair_of, texts_of
 from gradtool.check.scale import stated
 from gradtool.check.session import CheckTrouble, Session
 
@@ -31,53 +30,8 @@ _ENOUGH = 1.25
 _MOST_FIXES = 5000
 _MOVED = 1e-9
 _NONE = -1
-_MOST_TEXT = 2_000_000
 _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
 _FUNCTIONS = 6
-_DEPTH = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A change that makes a gradient right, and where it stands.
-
-    Attributes:
-        fix: the change, and the mistake that it stands for.
-        cost: how unusual that mistake is.
-        place, line, source: where in the user's file.
-        whole: with it every gradient is right.
-        points: at how many points that was tried.
-    """
-
-    fix: Fix
-    cost: float
-    place: str
-    line: int
-    source: str
-    whole: bool
-    points: int
-
-    @property
-    def proof(self) -> str:
-        what = "every gradient is" if self.whole else "it is"
-        return f"with {shown(self.fix.new)} in place of {shown(self.fix.node)} {what} right"
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A function that is changed, with its changes."""
-
-    named: Named
-    fixes: tuple[Fix, ...]
-
-    @property
-    def key(self) -> Where:
-        place, _, node = self.named
-        return place, node.name, _first_line(node)
-
-
-def _first_line(node: ast.FunctionDef) -> int:
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
 
 
 def repairs(
@@ -118,11 +72,11 @@ class _Search:
         done: set[str] = set()
         rounds = [(backward, 0.0), (forward, _FORWARD if called_in(backward, functions) else 0.0)]
         for texts, more in rounds:
-            chosen = [n for n in _reached(called_in(texts, functions), functions) if n not in done]
+            chosen = [n for n in reached(called_in(texts, functions), functions) if n not in done]
             done |= set(chosen)
             named = [functions[name] for name in chosen[:_FUNCTIONS]]
             if named and not self.wrong <= found.keys():
-                self._round(named, _upstream(texts, functions), more, found)
+                self._round(named, upstream_of(texts, functions), more, found)
         return found
 
     def _round(
@@ -139,21 +93,23 @@ class _Search:
             return
         scopes = self._scopes(named, upstream, first)
         harmful = self._harmful(scopes, first)
-        plain = [(one, list(_fixes(one[2], scope, False, harmful))) for one, scope in scopes]
+        plain = [(one, list(changes(one[2], scope, False, harmful))) for one, scope in scopes]
         for low, high in pairwise(_BANDS):
             fixes = plain
             if high == _BANDS[-1]:
-                fixes = [(one, list(_fixes(one[2], scope, True, harmful))) for one, scope in scopes]
+                fixes = [
+                    (one, list(changes(one[2], scope, True, harmful))) for one, scope in scopes
+                ]
             targets = [
-                _Target(one, tuple(f for f in every if low < f.cost <= high)[:_MOST_FIXES])
-                for one, every in fixes
+                Target(one, tuple(f for f in mine if low < f.cost <= high)[:_MOST_FIXES])
+                for one, mine in fixes
             ]
             likely = self._fixed(targets, first, range(sum(len(t.fixes) for t in targets)))
             if likely is None:
                 return
-            numbered = _numbered(targets)
-            chosen = sorted(sorted(likely, key=lambda k: numbered[k][1].cost)[:_MOST])
-            targets, kept = _only(targets, chosen), {k: likely[k] for k in chosen}
+            every = numbered(targets)
+            chosen = sorted(sorted(likely, key=lambda k: every[k][1].cost)[:_MOST])
+            targets, kept = only(targets, chosen), {k: likely[k] for k in chosen}
             for point in few:
                 if point is not first and kept:
                     there = self._fixed(
@@ -168,8 +124,8 @@ class _Search:
                     }
             for k in chosen:
                 if k in kept:
-                    target, fix = numbered[k]
-                    repair = _repair(target, fix, more, kept[k] >= self.wrong, len(few))
+                    target, fix = every[k]
+                    repair = repair_of(target, fix, more, kept[k] >= self.wrong, len(few))
                     for name in kept[k]:
                         found.setdefault(name, []).append(repair)
             if any(r.whole for rs in found.values() for r in rs):
@@ -203,9 +159,9 @@ class _Search:
         self, named: Sequence[Named], upstream: frozenset[str], point: Point
     ) -> list[tuple[Named, Scope]]:
         """The functions that run, with what their names hold."""
-        keys = [_Target(one, ()).key for one in named]
+        keys = [Target(one, ()).key for one in named]
         told = locals_of(self.session, keys, point.probe, self.seed)
-        helpers = _helpers(functions_of(self.session.file, self.binding))
+        helpers = helpers_of(functions_of(self.session.file, self.binding))
         found = []
         for one, values in zip(named, told, strict=True):
             scope = Scope(
@@ -222,12 +178,12 @@ class _Search:
 
         Each is given another value in turn.  What stands there is no mistake.
         """
-        targets = [_Target(one, tuple(_moves(one[2]))) for one, _ in scopes]
-        numbered = _numbered(targets)
-        texts = _texts(targets)
+        targets = [Target(one, tuple(moves(one[2]))) for one, _ in scopes]
+        every = numbered(targets)
+        texts = texts_of(targets)
         if not texts:
             return frozenset()
-        _, results = self._results(texts, [_NONE, *range(len(numbered))], point)
+        _, results = self._results(texts, [_NONE, *range(len(every))], point)
         right = [f"output {n}" for n, o in point.outputs.items() if o.right]
         right += [
             f"gradient {n}" for n, o in point.gradients.items() if o.right and n not in self.wrong
@@ -239,17 +195,17 @@ class _Search:
                 scale = float(np.max(np.abs(was), initial=0.0))
                 with np.errstate(all="ignore"):
                     moved = np.abs(now - was).reshape(len(now), -1) > _MOVED * scale
-                found |= {id(numbered[k][1].node) for k in np.flatnonzero(moved.any(axis=1))}
+                found |= {id(every[k][1].node) for k in np.flatnonzero(moved.any(axis=1))}
         return frozenset(found)
 
     def _fixed(
-        self, targets: Sequence[_Target], point: Point, choices: Sequence[int]
+        self, targets: Sequence[Target], point: Point, choices: Sequence[int]
     ) -> dict[int, frozenset[str]] | None:
         """The gradients that each choice makes right, where it does; None where nothing can be
         tried: what runs is not what stands in the file."""
         if not choices:
             return {}
-        texts = _texts(targets)
+        texts = texts_of(targets)
         fixed = self._tried(texts, [_NONE, *choices], point) if texts else {}
         if _NONE not in fixed or fixed[_NONE] & {n for n in self.wrong if _is_off(point, n)}:
             return None
@@ -301,41 +257,6 @@ class _Search:
         }
 
 
-def _numbered(targets: Sequence[_Target]) -> list[tuple[_Target, Fix]]:
-    return [(target, fix) for target in targets for fix in target.fixes]
-
-
-def _only(targets: Sequence[_Target], chosen: Sequence[int]) -> list[_Target]:
-    """Targets with the chosen fixes alone, in their order; each then is one with a number."""
-    every = _numbered(targets)
-    return [_Target(every[k][0].named, (every[k][1],)) for k in chosen]
-
-
-def _repair(target: _Target, fix: Fix, more: float, whole: bool, points: int) -> Repair:
-    place, text, function = target.named
-    place = "" if place.endswith(".py") else place  # a cell is named, a file is known
-    line, lines = int(getattr(fix.node, "lineno", function.lineno)), text.splitlines()
-    source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return Repair(fix, fix.cost + more, place, line, source, whole, points)
-
-
-def _texts(targets: Sequence[_Target]) -> dict[Where, str]:
-    """Every function with all its fixes; none where that cannot be written."""
-    fixes: dict[Where, list[tuple[int, Fix]]] = {}
-    functions = {}
-    number = 0
-    for target in targets:
-        functions[target.key] = target.named[2]
-        for fix in target.fixes:
-            fixes.setdefault(target.key, []).append((number, fix))
-            number += 1
-    try:
-        texts = {key: woven(functions[key], numbered) for key, numbered in fixes.items()}
-    except (ValueError, RecursionError):
-        return {}
-    return texts if sum(map(len, texts.values())) <= _MOST_TEXT else {}
-
-
 def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
     """Along the first axis: whether an array is right but for rounding."""
     with np.errstate(all="ignore"):
@@ -346,96 +267,3 @@ def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
 def _is_off(point: Point, name: str) -> bool:
     outcome = point.gradients.get(name)
     return outcome is not None and not outcome.right
-
-
-def _moves(function: ast.FunctionDef) -> Iterator[Fix]:
-    """Every value of a function, a little larger."""
-    around = Surroundings(function)
-    for node in _nodes(function.body):
-        value = isinstance(
-            node, ast.Name | ast.Attribute | ast.Subscript | ast.BinOp | ast.UnaryOp | ast.Call
-        )
-        if not isinstance(node, ast.stmt) and value and around.role(node) == "value":
-            parent, name = around.parent(node)
-            if not isinstance(parent, ast.If | ast.While) and name not in ("func", "iter"):
-                factor, more = ast.Constant(1.37), ast.Constant(0.61)  # also of what is zero
-                moved = ast.BinOp(ast.BinOp(node, ast.Mult(), factor), ast.Add(), more)
-                yield Fix(node, moved, "", 0.0, "")
-
-
-def _fixes(
-    function: ast.FunctionDef, scope: Scope, further: bool, harmful: Collection[int]
-) -> Iterator[Fix]:
-    around = Surroundings(function)
-    for node in _nodes(function.body):
-        inside = node.value if isinstance(node, ast.Assign | ast.AugAssign) else node
-        if id(inside) in harmful or any(id(above) in harmful for above, _ in around.above(inside)):
-            continue
-        yield from _at(node, scope, around, further)
-
-
-def _at(
-    node: ast.expr | ast.stmt, scope: Scope, around: Surroundings, further: bool
-) -> Iterable[Fix]:
-    if isinstance(node, ast.stmt):
-        return statements.fixes(node, scope, around)
-    found: list[Fix] = list(names.further(node, scope, around)) if further else []
-    for module in (arithmetic, calls, names):
-        found += module.fixes(node, scope, around)
-    return [*found, *names.missing(node, scope, around), *statements.loops(node, around)]
-
-
-def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.expr | ast.stmt]:
-    """Statements and expressions that are read; functions inside are left as they are."""
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.JoinedStr):
-            continue
-        if isinstance(node, ast.stmt):
-            yield node
-        if isinstance(node, ast.expr) and not isinstance(
-            node, ast.Slice | ast.Starred | ast.Tuple | ast.List
-        ):
-            stored = isinstance(getattr(node, "ctx", ast.Load()), ast.Store | ast.Del)
-            if not stored:
-                yield node
-        yield from _nodes(ast.iter_child_nodes(node))
-
-
-def _reached(start: Iterable[str], functions: Mapping[str, Named]) -> list[str]:
-    """Functions, and those of the same file that they call."""
-    found = dict.fromkeys(start)
-    for _ in range(_DEPTH):
-        for name in list(found):
-            for node in ast.walk(functions[name][2]):
-                match node:
-                    case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)):
-                        if called in functions:
-                            found.setdefault(called)
-    return list(found)
-
-
-def _upstream(texts: Iterable[str | None], functions: Mapping[str, Named]) -> frozenset[str]:
-    """The parameters that are given an upstream gradient: a name in a snippet like dY."""
-    found: set[str] = set()
-    for text in texts:
-        for node in nodes_of(text):
-            match node:
-                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments):
-                    if name not in functions:
-                        continue
-                    known = functions[name][2].args
-                    own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
-                    for argument, parameter in zip(arguments, own, strict=False):
-                        if isinstance(argument, ast.Name) and argument.id[:1] == "d":
-                            found.add(parameter)
-    return frozenset(found)
-
-
-def _helpers(functions: Mapping[str, Named]) -> tuple[str, ...]:
-    """Functions of one argument that are no methods."""
-    found = []
-    for name, (_, _, node) in functions.items():
-        arguments = [a.arg for a in node.args.args]
-        if len(arguments) == 1 and arguments != ["self"]:
-            found.append(name)
-    return tuple(found)

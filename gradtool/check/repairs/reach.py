@@ -1,0 +1,50 @@
+"""Which functions of a file take part, and what they are given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from gradtool.check.diagnose_where import Named, nodes_of
+
+_DEPTH = 2
+
+
+def reached(start: Iterable[str], functions: Mapping[str, Named]) -> list[str]:
+    """Functions, and those of the same file that they call."""
+    found = dict.fromkeys(start)
+    for _ in range(_DEPTH):
+        for name in list(found):
+            for node in ast.walk(functions[name][2]):
+                match node:
+                    case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)):
+                        if called in functions:
+                            found.setdefault(called)
+    return list(found)
+
+
+def upstream_of(texts: Iterable[str | None], functions: Mapping[str, Named]) -> frozenset[str]:
+    """The parameters that are given an upstream gradient: a name in a snippet like dY."""
+    found: set[str] = set()
+    for text in texts:
+        for node in nodes_of(text):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments):
+                    if name not in functions:
+                        continue
+                    known = functions[name][2].args
+                    own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
+                    for argument, parameter in zip(arguments, own, strict=False):
+                        if isinstance(argument, ast.Name) and argument.id[:1] == "d":
+                            found.add(parameter)
+    return frozenset(found)
+
+
+def helpers_of(functions: Mapping[str, Named]) -> tuple[str, ...]:
+    """Functions of one argument that are no methods."""
+    found = []
+    for name, (_, _, node) in functions.items():
+        arguments = [a.arg for a in node.args.args]
+        if len(arguments) == 1 and arguments != ["self"]:
+            found.append(name)
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""Functions with their changes, and what is made of a change that was found."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradtool.check.diagnose_where import Named
+from gradtool.check.repairs.asked import Where
+from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.weave import woven
+
+_MOST_TEXT = 2_000_000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A change that makes a gradient right, and where it stands.
+
+    Attributes:
+        fix: the change, and the mistake that it stands for.
+        cost: how unusual that mistake is.
+        place, line, source: where in the user's file.
+        whole: with it every gradient is right.
+        points: at how many points that was tried.
+    """
+
+    fix: Fix
+    cost: float
+    place: str
+    line: int
+    source: str
+    whole: bool
+    points: int
+
+    @property
+    def proof(self) -> str:
+        what = "every gradient is" if self.whole else "it is"
+        return f"with {shown(self.fix.new)} in place of {shown(self.fix.node)} {what} right"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function that is changed, with its changes."""
+
+    named: Named
+    fixes: tuple[Fix, ...]
+
+    @property
+    def key(self) -> Where:
+        place, _, node = self.named
+        return place, node.name, _first_line(node)
+
+
+def _first_line(node: ast.FunctionDef) -> int:
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+
+
+def numbered(targets: Sequence[Target]) -> list[tuple[Target, Fix]]:
+    """Every change with its function; its place here is its number."""
+    return [(target, fix) for target in targets for fix in target.fixes]
+
+
+def only(targets: Sequence[Target], chosen: Sequence[int]) -> list[Target]:
+    """Targets with the chosen fixes alone, in their order; each then is one with a number."""
+    every = numbered(targets)
+    return [Target(every[k][0].named, (every[k][1],)) for k in chosen]
+
+
+def repair_of(target: Target, fix: Fix, more: float, whole: bool, points: int) -> Repair:
+    """A change that was found, with its place in the file; `more` is added to its cost."""
+    place, text, function = target.named
+    place = "" if place.endswith(".py") else place  # a cell is named, a file is known
+    line, lines = int(getattr(fix.node, "lineno", function.lineno)), text.splitlines()
+    source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    return Repair(fix, fix.cost + more, place, line, source, whole, points)
+
+
+def texts_of(targets: Sequence[Target]) -> dict[Where, str]:
+    """Every function with all its fixes; none where that cannot be written."""
+    fixes: dict[Where, list[tuple[int, Fix]]] = {}
+    functions = {}
+    number = 0
+    for target in targets:
+        functions[target.key] = target.named[2]
+        for fix in target.fixes:
+            fixes.setdefault(target.key, []).append((number, fix))
+            number += 1
+    try:
+        texts = {key: woven(functions[key], mine) for key, mine in fixes.items()}
+    except (ValueError, RecursionError):
+        return {}
+    return texts if sum(map(len, texts.values())) <= _MOST_TEXT else {}
