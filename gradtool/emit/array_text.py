@@ -314,6 +314,8 @@ class Writer:
         A constant such as a weight of 0 cannot: ``0 * (x / 0)`` is not ``x``.
         """
         coefficient, factors = factors_of(term)
+        if coefficient == 0:
+            return product(Fraction(1), ())
         sizes = [(f, e) for f, e in factors if not f.shape and self._is_size(f)]
         return product(coefficient, sizes)
 

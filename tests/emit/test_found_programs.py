@@ -73,6 +73,12 @@ PROGRAMS = {
         "{x: [2*N]}",
         "h = sigmoid(logsumexp(windows(x, 3, stride=(2,)), axis=0))",
     ),
+    # The 0 of a sum was taken for a number to divide by.
+    "divided_by_zero": (
+        "{I: [C]}",
+        "G = I[:2] - 0.5\n  Y = cumsum(log_softmax(G), axis=0)\n"
+        "  P = conv1d(G + 0, Y).sum(axis=0, keepdims=True)",
+    ),
     # ~True is -2.
     "negated_constant": (
         "{u: [], t: [N]}",
