@@ -110,6 +110,8 @@ def judged(text: str, framework: str) -> tuple[str, str]:
         return "refused", str(error).splitlines()[0]
     except CertificationError as error:
         return "uncertified", str(error)
+    except Exception:
+        return "crashed", "\n".join(traceback.format_exc().splitlines()[-6:])
     try:
         told = differing(one, RUN[framework](one))
     except UnsupportedError as error:
