@@ -22,6 +22,7 @@ import numpy as np
 CHOICE = "_gradtool_choice"
 _PATIENCE = 0.25  # seconds that one change has: `while` may never end
 _MOST_NAMES = 200
+_MOST_WRAPPED = 3
 
 Results: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]  # outputs and gradients
 Run: TypeAlias = Callable[[], Results]
@@ -57,6 +58,8 @@ def function_at(module: ModuleType, place: str, name: str, line: int) -> Functio
         candidates = vars(thing).values() if isinstance(thing, type) else [thing]
         for one in candidates:
             function = getattr(one, "__func__", one)
+            for _ in range(_MOST_WRAPPED):  # what functools.wraps has put around it
+                function = getattr(function, "__wrapped__", function)
             if not isinstance(function, FunctionType):
                 continue
             code = function.__code__

@@ -73,6 +73,23 @@ def test_the_line_and_the_mistake(
     assert {g.line for g in told} == {line}
 
 
+def test_a_function_in_a_decorator(tmp_path: Path) -> None:
+    wrapped = """
+import functools
+def logged(f):
+    @functools.wraps(f)
+    def inner(*arguments):
+        return f(*arguments)
+    return inner
+
+@logged
+def gated_backward"""
+    text = RIGHT.replace("y ** 2", "y ** 3").replace("\ndef gated_backward", wrapped)
+    found = verdict(tmp_path, text)
+    assert {g.line for g in found.gradients} == {18}
+    assert {g.cause.code for g in found.gradients if g.cause is not None} == {"power"}
+
+
 def test_two_mistakes_in_two_gradients_are_two_causes(tmp_path: Path) -> None:
     text = RIGHT.replace("x.T @ da", "x.T @ dout").replace("da @ w.T", "-da @ w.T")
     found = {g.name: g for g in verdict(tmp_path, text).gradients if g.cause is not None}
