@@ -32,6 +32,7 @@ _MOST_SCRIPTS = 64
 _MOST_LOOKS = 40  # questions to one that is not right
 _FEWEST = 2  # questions that are worth a script
 _MOST_SENT = 1 << 22  # bytes of the arrays of a script
+_MOST_KEPT = 1 << 19  # bytes of one that is kept as it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Script:
         if data is None:
             data = frames.encode({**self.header, "seconds": seconds}, self.arrays)
             self._data.clear()  # nearly all have as much time
-            self._data[seconds] = data
+            if len(data) <= _MOST_KEPT:
+                self._data[seconds] = data
         return data
 
 
@@ -233,6 +235,8 @@ class Foreseeing:
         self._worker.close()
 
     def _bind(self, request: Request) -> frames.Frame:
+        if self._first and not self.patient:
+            self.learn(right=False)  # another way to read the file was tried before
         self._first = request.header
         self._asked, self._ahead, self._next, self._hits, self._told = [], [], 0, 0, {}
         script = None if self.patient else self._foresight.find(self._first)
