@@ -70,6 +70,10 @@ def main() -> int:
         same = timeless(report) == timeless(again)
         wrong = list(differences(report, key))
         print(f"the reports are {'the same' if same else 'DIFFERENT'}")
+        pairs = zip(timeless(report)["submissions"], timeless(again)["submissions"], strict=False)
+        for one, other in pairs:
+            if one != other:
+                print(f"  {one['name']}: {told_apart(one, other)}")
         print(f"{sum(d.kind == 'points' for d in wrong)} grades differ from the key")
         for difference in wrong[:20]:
             print(f"  {difference.submission} {difference.kind}: {difference.told}")
@@ -112,12 +116,13 @@ def lines(results: Path) -> int:
     place, found = _seen.get(results, (0, 0))
     try:
         with results.open("rb") as stream:
-            stream.seek(place)
+            stream.seek(max(0, place - 1))  # the end of the line before tells where one begins
             fresh = stream.read()
     except OSError:
         return 0
-    found += fresh.count(b'\n{"name":')  # at the beginning of a line, not inside one
-    _seen[results] = place + len(fresh), found
+    cut = fresh.rfind(b"\n") + 1  # what is behind it is read again
+    found += fresh[:cut].count(b'\n{"name":')  # at the beginning of a line, not inside one
+    _seen[results] = max(0, place - 1) + cut, found
     return found
 
 
@@ -135,6 +140,13 @@ def timeless(report: Mapping[str, Any]) -> dict[str, Any]:
     counts = {"submissions", "passed", "points", "mean", "solved"}
     summary = {key: value for key, value in report["summary"].items() if key in counts}
     return {**report, "submissions": submissions, "summary": summary}
+
+
+def told_apart(one: object, other: object) -> str:
+    """The first lines that differ."""
+    texts = [json.dumps(data, indent=0).splitlines() for data in (one, other)]
+    found = [f"{a} / {b}" for a, b in zip(*texts, strict=False) if a != b]
+    return "; ".join(found[:3])
 
 
 if __name__ == "__main__":
