@@ -310,11 +310,22 @@ def _other_index(
             else:
                 text = f"{shown} is transposed the wrong way"
                 yield Edit("transposed", 1.1, made(moved), text)
+    # With its windows written out, an array is longer than its name.
+    whole_name = shown if base.tensor.name.lstrip("d").startswith("_") else base.tensor.name
+    every: dict[str, list[tuple[int, Affine, str]]] = {}
     for axis, entry in enumerate(index):
         for code, cost, moved_entry, text in _entries(entry, base.tensor.shape[axis]):
             changed = (*index[:axis], moved_entry, *index[axis + 1 :])
             moved = Access(base.tensor, changed)
-            yield Edit(code, cost, made(moved), f"{text} along axis {axis} of {shown}")
+            yield Edit(code, cost, made(moved), f"{text} along axis {axis} of {whole_name}")
+            if code in _EVERY_AXIS:
+                every.setdefault(code, []).append((axis, moved_entry, text))
+    for code, several in every.items():  # who forgets a stride forgets it along all axes
+        places = {axis: moved_entry for axis, moved_entry, _ in several}
+        if len(places) == len(several) > 1:
+            changed = tuple(places.get(axis, entry) for axis, entry in enumerate(index))
+            text = f"{several[0][2]} along every axis of {whole_name}"
+            yield Edit(code, 1.35, made(Access(base.tensor, changed)), text)
     spatial = [k for k, e in enumerate(index) if len(e.terms) > 1]
     if spatial:
         text = "the kernel is not rotated by 180°"
@@ -326,6 +337,9 @@ def _other_index(
         inner = tuple(_reversed(e, free) if k in spatial else e for k, e in enumerate(index))
         if inner != index:
             yield Edit("kernel-not-rotated", 1.3, made(Access(base.tensor, inner)), text)
+
+
+_EVERY_AXIS = ("padding", "stride-ignored")
 
 
 def _entries(entry: Affine, length: Dim) -> Iterator[tuple[str, float, Affine, str]]:

@@ -452,3 +452,59 @@ def test_what_is_too_large_to_be_computed_is_no_explanation_and_no_crash() -> No
     )
     pool = [Hypothesis("scale", 1.0, word, too_large) for word in ("a sum", "another one")]
     assert list(pairs(evidence, pool)) == []  # type: ignore[arg-type]
+
+
+WINDOWS = """\
+import numpy as np
+
+
+def conv_forward(x, w, b, conv_param):
+    stride, pad = conv_param["stride"], conv_param["pad"]
+    n, _, h, width = x.shape
+    f, _, hh, ww = w.shape
+    wide = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    out = np.zeros((n, f, 1 + (h + 2 * pad - hh) // stride, 1 + (width + 2 * pad - ww) // stride))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            part = wide[:, :, i * stride:i * stride + hh, j * stride:j * stride + ww]
+            out[:, :, i, j] = np.tensordot(part, w, axes=([1, 2, 3], [1, 2, 3])) + b
+    return out, (x, w, wide, stride, pad)
+
+
+def conv_backward(dout, cache):
+    x, w, wide, stride, pad = cache
+    _, _, h, width = x.shape
+    _, _, hh, ww = w.shape
+    grown, dw = np.zeros_like(wide), np.zeros_like(w)
+    for i in range(dout.shape[2]):
+        for j in range(dout.shape[3]):
+            part = wide[:, :, i * stride:i * stride + hh, j * stride:j * stride + ww]
+            dw += np.tensordot(dout[:, :, i, j], part, axes=([0], [0]))
+            piece = np.tensordot(dout[:, :, i, j], w, axes=([1], [0]))
+            grown[:, :, i * stride:i * stride + hh, j * stride:j * stride + ww] += piece
+    return grown[:, :, pad:pad + h, pad:pad + width], dw, dout.sum(axis=(0, 2, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "mistake", "name", "code"),
+    [
+        ("+= piece", "= piece", "X", "overwritten"),
+        (
+            "part = wide[:, :, i * stride:i * stride + hh, j * stride:j * stride + ww]\n"
+            "            dw",
+            "part = wide[:, :, i:i + hh, j:j + ww]\n            dw",
+            "F",
+            "stride-ignored",
+        ),
+    ],
+)
+def test_mistakes_that_show_where_windows_are_several(
+    tmp_path: Path, right: str, mistake: str, name: str, code: str
+) -> None:
+    assert WINDOWS.count(right) == 1
+    found = wrong(verdict(tmp_path, WINDOWS.replace(right, mistake), "conv2d"))
+    assert set(found) == {name}
+    cause = found[name].cause
+    assert cause is not None
+    assert cause.code == code

@@ -37,5 +37,43 @@ def shown(node: ast.AST | tuple[ast.stmt, ...]) -> str:
     return str(known)
 
 
+def apart(
+    old: ast.AST | tuple[ast.stmt, ...], new: ast.AST | tuple[ast.stmt, ...]
+) -> tuple[str, str]:
+    """Two nodes as text; of long ones the part that is not the same: ``=`` and ``+=``."""
+    if isinstance(new, tuple) and len(new) == 1:
+        (new,) = new
+    while not isinstance(old, tuple) and not isinstance(new, tuple):
+        if len(shown(old)) < _LONGEST > len(shown(ast.fix_missing_locations(new))):
+            break
+        operators = _operator(old), _operator(new)
+        if None not in operators and operators[0] != operators[1]:
+            return str(operators[0]), str(operators[1])
+        differing = [
+            (one, other)
+            for one, other in zip(*map(_children, (old, new)), strict=False)
+            if ast.dump(one) != ast.dump(other)
+        ]
+        alike = type(old) is type(new) and len(_children(old)) == len(_children(new))
+        if not alike or len(differing) != 1 or isinstance(differing[0][0], ast.operator):
+            break
+        ((old, new),) = differing
+    return shown(old), shown(new)
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    return list(ast.iter_child_nodes(node))
+
+
+def _operator(node: ast.AST) -> str | None:
+    """Of an assignment."""
+    if isinstance(node, ast.Assign):
+        return "="
+    if isinstance(node, ast.AugAssign):
+        # Nothing but ast.unparse knows how an operator is written.
+        return ast.unparse(ast.AugAssign(ast.Name("_"), node.op, ast.Name("_"))).split()[1]
+    return None
+
+
 _LONGEST = 72
 _TEXT = "_gradtool_text"

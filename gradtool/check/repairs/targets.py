@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradtool.check.diagnose_where import Named
 from gradtool.check.repairs.asked import Where
-from gradtool.check.repairs.fix import Fix, shown
+from gradtool.check.repairs.fix import Fix, apart
 from gradtool.check.repairs.weave import woven
 
 _MOST_TEXT = 2_000_000  # characters
@@ -37,7 +37,8 @@ class Repair:
     @property
     def proof(self) -> str:
         what = "every gradient is" if self.whole else "it is"
-        return f"with {shown(self.fix.new)} in place of {shown(self.fix.node)} {what} right"
+        old, new = apart(self.fix.node, self.fix.new)
+        return f"with {new} in place of {old} {what} right"
 
 
 @dataclass(frozen=True, slots=True)

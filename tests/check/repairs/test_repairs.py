@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradtool.check.pair import check_pair
-from gradtool.check.repairs.fix import Fix
+from gradtool.check.repairs.fix import Fix, apart
 from gradtool.check.repairs.trial import CHOICE, Results, replaced, tried
 from gradtool.check.repairs.weave import woven
 from gradtool.check.result import Verdict
@@ -162,3 +162,21 @@ gated_forward, gated_backward = pair()
     reference = reference_for(load_text(stated, "gated.yaml"))
     found = check_pair(reference, file, seed=0, version="1").verdict
     assert {g.name: g.standing for g in found.gradients} == {"X": "ok", "W": "ok", "b": "wrong"}
+
+
+_LONG = "grown[:, :, i * stride:i * stride + height, j * stride:j * stride + width]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ("x = 1", "x = 2", ("x = 1", "x = 2")),
+        (f"{_LONG} = a @ b", f"{_LONG} += a @ b", ("=", "+=")),
+        (f"{_LONG} += a @ b", f"{_LONG} -= a @ b", ("+=", "-=")),
+        (f"{_LONG} = f(a, b)", f"{_LONG} = f(a, b.T)", ("f(a, b)", "f(a, b.T)")),
+    ],
+)
+def test_of_long_statements_the_difference_is_shown(
+    old: str, new: str, shown: tuple[str, str]
+) -> None:
+    assert apart(ast.parse(old).body[0], (ast.parse(new).body[0],)) == shown
