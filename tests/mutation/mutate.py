@@ -188,11 +188,10 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
             # A number alone is left of `1 - a`: as a factor it says nothing any more.
             gone = _lost(right, left, values) if _is_number(left, values) else frozenset[str]()
             yield left, ADDED | gone, "left out"
-            yield (
-                right,
-                ADDED | SIGN | (_lost(left, right, values) if _is_number(right, values) else gone),
-                "left out",
-            )
+            gone = _lost(left, right, values) if _is_number(right, values) else gone
+            # Of `a = a + b` the = alone is left of +=.
+            plain = {"overwritten"} if _is_given_to(left, parents[-1]) else set()
+            yield right, ADDED | SIGN | gone | plain, "left out"
         case ast.Mult() | ast.Div():
             other = ast.Div() if isinstance(op, ast.Mult) else ast.Mult()
             yield _binop(left, other, right), NUMERIC | INVERTED if number else INVERTED, "inverted"
@@ -470,6 +469,13 @@ def _gradients(function: ast.FunctionDef) -> frozenset[str]:
                 made = {_label(n) for n in ast.walk(node.value) if _is_label(n)}
                 found |= {node.targets[0].id} if made & found else set()
     return frozenset(found)
+
+
+def _is_given_to(node: ast.AST, statement: ast.AST) -> bool:
+    """Whether a statement gives the name or place that a node reads another value."""
+    if not isinstance(statement, ast.Assign):
+        return False
+    return ast.unparse(node) in map(ast.unparse, statement.targets)
 
 
 def _is_label(node: ast.AST) -> bool:
