@@ -46,8 +46,9 @@ def _mentions(tree: Tree, part: Tree) -> bool:
 
 def _written(tree: Tree, inverses: dict[str, Tree], stacks: Collection[str]) -> Tree:
     """`stacks` are the values with more than two axes, which have no transpose as a whole."""
-    if isinstance(tree, Call) and tree.op == "matmul":
-        factors = [_written(f, inverses, stacks) for f in factors_of(tree)]
+    parts = factors_of(tree) if isinstance(tree, Call) and tree.op == "matmul" else []
+    if len(parts) > 1:  # a product of stacks is one factor
+        factors = [_written(f, inverses, stacks) for f in parts]
         for place in reversed(range(len(factors) - 1)):
             matrix = _matrix(factors[place], inverses)
             if matrix is not None:

@@ -303,6 +303,12 @@ PROGRAMS = {
     "a slice from behind is as long as it says": found(
         "V: [N, B]", "Y = V[-2:, 0].mean() + V[-3:-1].sum()"
     ),
+    "a product of stacks beside an inverse": found(
+        "V: [B, B]; T1: [1, 2]; d: [C, 4]",
+        "h = where(norm(T1, axis=(-2, 1), keepdims=True) > V[:, :, None], "
+        "conv_transpose2d(V[..., ::-2], T1, stride=(1, 2)), det(d @ d.T + eye(C)))\n"
+        "P = h / (abs(cos(h)) + 1)",
+    ),
     "an index that cancels inside a minimum": found(
         "q: [T]; c: {shape: [K], domain: positive}",
         "Y[k] = min(q[t] + c[k]**-1 * 2*c[k], over=[t])",

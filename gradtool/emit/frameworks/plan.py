@@ -253,8 +253,12 @@ class _Planner:
                 made = index_lines(self.module, words, name, tree)
                 found += [Line(target, right) for target, right in made]
                 continue
-            whole = self.module.kind(name) == "int"
-            right = words.position(tree) if whole else words.array(tree)
+            shown, kind = words.typed(tree)
+            if self.module.kind(name) == "int":
+                right = words.position(tree)
+            else:  # what is named a truth value is read as one
+                is_truth = self.module.kind(name) == kind == "bool"
+                right = shown if is_truth else words.array(tree)
             found.append(Line(self.module.python(name), right))
         return found
 

@@ -95,7 +95,7 @@ class TorchWords(Words):
     def clip(self, tree: Call) -> Typed:
         x, low, high = tree.args
         if all(self.typed(bound)[1] == "size" for bound in (low, high)):
-            return call("torch.clamp", *(self.real(a) for a in tree.args)), "real"
+            return call("torch.clamp", self.array(x), self.real(low), self.real(high)), "real"
         return self.larger(call("minimum", call("maximum", x, low), high))
 
     def leaky_relu(self, tree: Call) -> Typed:
