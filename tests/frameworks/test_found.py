@@ -39,7 +39,7 @@ PROGRAMS = {
     # A value that is a number has no dtype.
     "numbers": ("{x: [N]}", "y = lam\n  s = y * x.mean()\noutputs: [s, y]"),
     # torch.clamp takes no plain number.
-    "clipped_number": ("{x: [B]}", "y = x * clip(lam, -0.5, 0.6)"),
+    "clipped_number": ("{x: [B]}", "y = x * clip(lam, -0.5, 0.6) + leaky_relu(lam, 0.1)"),
     # A number has no methods.
     "number_with_axes": ("{x: [B]}", "y = x * squeeze(expand_dims(lam, 0), 0)"),
     # The last value of a variable that a scan forgets.

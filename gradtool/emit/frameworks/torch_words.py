@@ -100,7 +100,7 @@ class TorchWords(Words):
 
     def leaky_relu(self, tree: Call) -> Typed:
         slope = self.real(tree.args[1]) if len(tree.args) > 1 else Number(HALF.value, "0.01")
-        return call("torch.nn.functional.leaky_relu", self.real(tree.args[0]), slope), "real"
+        return call("torch.nn.functional.leaky_relu", self.array(tree.args[0]), slope), "real"
 
     # -- reductions ------------------------------------------------------------------------
 
@@ -118,27 +118,27 @@ class TorchWords(Words):
         return tuple(found)
 
     def reduction(self, tree: Call) -> Typed:
-        return Call(_REDUCED[tree.op], (self.real(tree.args[0]),), self.axes(tree)), "real"
+        return Call(_REDUCED[tree.op], (self.array(tree.args[0]),), self.axes(tree)), "real"
 
     def spread(self, tree: Call) -> Typed:
         """var and std."""
         ddof = tree.keyword("ddof")
         correction = integer(0) if ddof is None else self.position(ddof)
         options = (*self.axes(tree), ("correction", correction))
-        return Call(tree.op, (self.real(tree.args[0]),), options), "real"
+        return Call(tree.op, (self.array(tree.args[0]),), options), "real"
 
     def norm(self, tree: Call) -> Typed:
-        operand = self.real(tree.args[0])
+        operand = self.array(tree.args[0])
         return Call("torch.linalg.vector_norm", (operand,), self.axes(tree)), "real"
 
     def cumsum(self, tree: Call) -> Typed:
-        return Call("cumsum", (self.real(tree.args[0]),), self.axes(tree)), "real"
+        return Call("cumsum", (self.array(tree.args[0]),), self.axes(tree)), "real"
 
     def trace(self, tree: Call) -> Typed:
-        return call("torch.trace", self.real(tree.args[0])), "real"
+        return call("torch.trace", self.array(tree.args[0])), "real"
 
     def position_of_best(self, tree: Call) -> Typed:
-        operand = self.real(tree.args[0])
+        operand = self.array(tree.args[0])
         axis = tree.keyword("axis")
         if isinstance(axis, Items):
             if tree.keyword("keepdims") is not None:
@@ -149,7 +149,7 @@ class TorchWords(Words):
 
     def normalised(self, tree: Call) -> Typed:
         """softmax and log_softmax, over one axis as PyTorch has them, or over several."""
-        operand, axis = self.real(tree.args[0]), tree.keyword("axis") or integer(-1)
+        operand, axis = self.array(tree.args[0]), tree.keyword("axis") or integer(-1)
         if isinstance(axis, Items):
             total = Call("torch.logsumexp", (operand,), (("dim", axis), ("keepdim", Literal(True))))
             shifted = call("sub", operand, total)
@@ -158,7 +158,7 @@ class TorchWords(Words):
 
     def logsumexp(self, tree: Call) -> Typed:
         options = self.axes(tree) or (("dim", integer(-1)),)
-        return Call("torch.logsumexp", (self.real(tree.args[0]),), options), "real"
+        return Call("torch.logsumexp", (self.array(tree.args[0]),), options), "real"
 
     # -- products and matrices -------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class TorchWords(Words):
         return call("torch.einsum", tree.args[0], *(self.real(a) for a in tree.args[1:])), "real"
 
     def matrix(self, tree: Call) -> Typed:
-        operand = self.real(tree.args[0])
+        operand = self.array(tree.args[0])
         if tree.op == "cholesky":
             return self.need("cholesky", operand), "real"
         if tree.op == "inverse_cholesky":
@@ -235,7 +235,7 @@ class TorchWords(Words):
         """PyTorch lists the widths of the last axis first."""
         pairs = [tuple(map(self.position, as_items(pair))) for pair in as_items(tree.args[1])]
         widths = Items(tuple(width for pair in reversed(pairs) for width in pair))
-        return call("torch.nn.functional.pad", self.real(tree.args[0]), widths), "real"
+        return call("torch.nn.functional.pad", self.array(tree.args[0]), widths), "real"
 
     def flip(self, tree: Call) -> Typed:
         operand, kind = self.typed(tree.args[0])
@@ -311,7 +311,7 @@ class TorchWords(Words):
         return call("torch.broadcast_to", self.cast(value, kind), shape), "real"
 
     def like_array(self, tree: Call) -> Typed:
-        return call(f"torch.{tree.op}", self.real(tree.args[0])), "real"
+        return call(f"torch.{tree.op}", self.array(tree.args[0])), "real"
 
     def arange(self, tree: Call) -> Typed:
         stop = self.position(tree.args[0])
