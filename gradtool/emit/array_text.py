@@ -31,7 +31,7 @@ from gradtool.emit.array_forms import (
 from gradtool.emit.array_reduce import reduced
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.ir.tree import Call, Tree, call, integer, names
+from gradtool.ir.tree import Call, Name, Tree, call, integer
 from gradtool.ops.errors import OpError
 from gradtool.ops.shape import dim_tree
 
@@ -316,14 +316,16 @@ class Writer:
         coefficient, factors = factors_of(term)
         if coefficient == 0:
             return product(Fraction(1), ())
-        sizes = [(f, e) for f, e in factors if not f.shape and self._is_size(f)]
+        sizes = [(f, e) for f, e in factors if self._is_size(f)]
         return product(coefficient, sizes)
 
     def _is_size(self, form: Form) -> bool:
-        graph = self.module.graph
-        return isinstance(form, Leaf) and all(
-            name in graph.dimensions for name in names(form.tree)
-        ) and self.module.kind_of(form.tree) == "size"  # fmt: skip
+        """A name alone: of ``1 - N/2`` nobody knows that it is not 0."""
+        return (
+            isinstance(form, Leaf)
+            and isinstance(form.tree, Name)
+            and form.tree.id in self.module.graph.dimensions
+        )
 
     def settled(self, form: Form) -> Form:
         """The same value with the numbers moved to where they cost least."""

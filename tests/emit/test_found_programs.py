@@ -73,6 +73,11 @@ PROGRAMS = {
         "{x: [2*N]}",
         "h = sigmoid(logsumexp(windows(x, 3, stride=(2,)), axis=0))",
     ),
+    # A size that is 0 for one column was divided by.
+    "a_length_that_may_be_zero": (
+        "{d: [K, H]}",
+        "h = sum(((sum(d, axis=1, keepdims=True) + 0) * log_softmax(d))[..., :H - 1])",
+    ),
     # The 0 of a sum was taken for a number to divide by.
     "divided_by_zero": (
         "{I: [C]}",
