@@ -46,6 +46,8 @@ def test_the_interpreter_is_as_it_was() -> None:
 
 
 def test_no_answer_of_it_is_left_for_a_submission_to_find() -> None:
+    gc.unfreeze()  # a judge that another test ran has taken what there was out of sight
+
     def functions() -> set[int]:
         gc.collect()
         return {
