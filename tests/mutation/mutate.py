@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,8 @@ def _value(node: ast.AST, values: Values) -> Any:
     """What an expression is worth in the locals of one run; None where that cannot be told."""
     try:
         code = compile(ast.Expression(copy.deepcopy(node)), "value", "eval")  # type: ignore[arg-type]
-        return eval(code, {"np": np, **values})
+        held = {n.removeprefix("self."): v for n, v in values.items() if n.startswith("self.")}
+        return eval(code, {"np": np, "self": SimpleNamespace(**held), **values})
     except Exception:
         return None
 
@@ -183,8 +185,9 @@ def operators(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
     match op:
         case ast.Add() | ast.Sub():
             other: ast.operator = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
-            yield _binop(left, other, right), SIGN, "sign"
-            yield _binop(left, ast.Mult(), right), OPERATOR, "operator"
+            power = EXPONENT if _is_exponent(node, parents) else frozenset[str]()
+            yield _binop(left, other, right), SIGN | power, "sign"
+            yield _binop(left, ast.Mult(), right), OPERATOR | power, "operator"
             # A number alone is left of `1 - a`: as a factor it says nothing any more.
             gone = _lost(right, left, values) if _is_number(left, values) else frozenset[str]()
             yield left, ADDED | gone, "left out"
@@ -221,7 +224,8 @@ def signs(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Cha
     """No minus."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         exponent = _is_exponent(node, parents)
-        yield node.operand, EXPONENT if exponent else SIGN, "sign"
+        accepted = EXPONENT if exponent else AXIS if _in_shape(parents) else SIGN
+        yield node.operand, accepted, "sign"
 
 
 def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator[Change]:
@@ -234,14 +238,14 @@ def constants(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterator
         return
     if not isinstance(value, int | float):
         return
-    if _in_index(node, parents):
-        accepted = AXIS if _is_shape(parents[-1]) else PLACE | {"label-shift"}
+    if any(isinstance(p, ast.Compare) for p in parents):  # also one that chooses entries
+        accepted = MASK
+    elif _in_index(node, parents):
+        accepted = AXIS if _in_shape(parents) else PLACE | {"label-shift"}
     elif _in_keyword(parents, "axis"):
         accepted = AXIS | {"extra-sum", "missing-sum"}
     elif _is_exponent(node, parents):
         accepted = EXPONENT
-    elif any(isinstance(p, ast.Compare) for p in parents):
-        accepted = MASK
     elif any(_is_range(p) for p in parents):
         accepted = PLACE
     else:
@@ -341,6 +345,8 @@ def statements(node: ast.AST, parents: list[ast.AST], values: Values) -> Iterato
         gone = ADDED if adding else lost
         overwritten = frozenset({"overwritten"}) if looped else ADDED | OPERATOR | TENSOR
         turned = SIGN if isinstance(node.op, ast.Sub) else frozenset[str]()
+        if not adding:  # of a *= b the b is left: the factor a is missing
+            turned = OPERATOR | NUMERIC | _lost(node.target, node.value, values)
         yield plain, overwritten | {"overwritten"} | turned, "assigned"
         yield None, gone | ({"zero"} if looped else frozenset()), "left out"
         flipped: ast.operator = {
@@ -401,6 +407,12 @@ OPERATORS: tuple[Callable[[ast.AST, list[ast.AST], Values], Iterator[Change]], .
     operators, signs, constants, names, transposes, calls, comparisons, statements, results,
     ranges, indices, places,
 )  # fmt: skip
+
+
+def _in_shape(parents: list[ast.AST]) -> bool:
+    """Whether a number, or the minus before it, chooses an axis of a shape."""
+    above = [p for p in parents if not isinstance(p, ast.UnaryOp)]
+    return bool(above) and _is_shape(above[-1])
 
 
 def _in_index(node: ast.AST, parents: list[ast.AST]) -> bool:
