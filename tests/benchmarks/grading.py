@@ -222,7 +222,8 @@ def by_gradtool(folder: Path, assignment: str) -> tuple[float, dict[str, bool]]:
 
 def costs(runs: int, count: int, only: str | None, further: str | None) -> None:
     """Print what one right submission of one question costs."""
-    right = [a for a in QUESTIONS[0].answers if a.right]
+    # The checks of the others call two functions.
+    right = [a for a in QUESTIONS[0].answers if a.right and "def affine_backward" in a.text]
     rows = {"python -c 'import numpy'": [], **{name: [] for name in OTHERS}}  # type: ignore[var-annotated]
     for turn in range(runs):
         with tempfile.TemporaryDirectory() as folder:
