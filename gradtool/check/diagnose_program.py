@@ -446,8 +446,7 @@ class Bench:
 
     @staticmethod
     def at(grain: Grain, graph: Graph, point: Point) -> Bench:
-        integers = {n for n, v in graph.constants.items() if isinstance(v, int)}
-        sizes = {n: v for n, v in point.probe.env.items() if n not in integers}
+        sizes = {n: v for n, v in point.probe.env.items() if n not in graph.integers}
         loss = len(graph.outputs) == 1 and graph.tensors[graph.outputs[0]].shape == ()
         return Bench(grain, point, setting_for(graph, sizes, Double()), loss)
 

@@ -65,6 +65,15 @@ class Case:
         return self.measured.points[0].probe if self.measured.points else self.drawn[0]
 
     @property
+    def excused(self) -> frozenset[str]:
+        """The gradients whose numbers are not the spec's at some point.
+
+        In a case that is right they are so but for a guard, float32 inside, or a course's factor.
+        """
+        points = self.measured.points
+        return frozenset(n for p in points for n, o in p.gradients.items() if not o.right)
+
+    @property
     def is_loss(self) -> bool:
         return any(not self.reference.output_shapes[name] for name in self.reference.outputs)
 

@@ -16,16 +16,13 @@ from gradtool.check.result import Remark
 
 def without_offsets(case: Case) -> Iterator[Remark]:
     """Remarks on a case that is right with the constants of the spec, and others like them."""
-    wrong = {
-        name for point in case.measured.points for name, o in point.gradients.items() if not o.right
-    }  # by a guard, or by its course's factor
     for probe in beyond(case.reference, case.binding, case.seed):
         measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
         for text in measured.refused:
             yield Remark("constant", text)
         for point in measured.points:
             for name, outcome in point.gradients.items():
-                if outcome.right or name in wrong:
+                if outcome.right or name in case.excused:
                     continue
                 found = outcome.message or "its numbers are wrong"
                 yield Remark("constant", f"d{name} is wrong where {probe.varies}: {found}")

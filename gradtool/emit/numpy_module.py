@@ -86,7 +86,7 @@ def module_docstring(spec: LayerSpec, derivation: Derivation, scipy: bool, title
     for statement in () if looped else derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
-    conditions = size_conditions(derivation.graph.assumptions, spec, derivation.graph.constants)
+    conditions = size_conditions(derivation.graph.assumptions, spec)
     lines += ["", *([f"For sizes with {conditions}."] if conditions else [])]
     lines.append(f"Derived by gradtool {__version__}.")
     lines.append("Needs NumPy, and SciPy for the error function." if scipy else "Needs NumPy only.")

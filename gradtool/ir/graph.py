@@ -185,6 +185,11 @@ class Graph:
     memory: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
+    def integers(self) -> Mapping[str, int]:
+        """The named whole numbers, which may stand in sizes."""
+        return {name: value for name, value in self.constants.items() if isinstance(value, int)}
+
+    @cached_property
     def tensors(self) -> Mapping[str, Tensor]:
         table = {tensor.name: tensor for tensor in self.inputs}
         table.update((statement.out.name, statement.out) for statement in self.statements)

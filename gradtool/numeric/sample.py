@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -101,6 +101,18 @@ def _cheapest(
     return best[1] if best else None
 
 
+def _drawn(
+    free: list[str],
+    least: Mapping[str, int],
+    pinned: Mapping[str, int],
+    rng: random.Random,
+    choices: tuple[int, ...],
+) -> Iterator[dict[str, int]]:
+    """Sizes that are chosen one by one, and may be equal."""
+    for _ in range(_TRIALS):
+        yield {**{n: max(rng.choice(choices), least[n]) for n in free}, **pinned}
+
+
 def _small(
     graph: Graph,
     free: list[str],
@@ -110,20 +122,16 @@ def _small(
     is_allowed: Fits,
 ) -> dict[str, int] | None:
     """For layers with many dimensions: sizes 2 to 4, distinct within each array where possible."""
-    best: tuple[int, dict[str, int]] | None = None
-    for _ in range(_TRIALS):
-        sizes = {**{n: max(rng.choice((2, 2, 3, 4)), least[n]) for n in free}, **pinned}
-        if not is_allowed(sizes):
-            continue
-        score = work(graph, sizes) * (2 + _alike(graph, sizes))
-        if best is None or score < best[0]:
-            best = score, sizes
-    return best[1] if best else None
+    return min(
+        filter(is_allowed, _drawn(free, least, pinned, rng, (2, 2, 3, 4))),
+        key=lambda sizes: work(graph, sizes) * (2 + _alike(graph, sizes)),
+        default=None,
+    )
 
 
 def _alike(graph: Graph, sizes: Mapping[str, int]) -> int:
     """How many axes of the inputs are as long as another one of the same array."""
-    whole = {**sizes, **_integers(graph)}
+    whole = {**sizes, **graph.integers}
     lengths = [[dim.evaluate(whole) for dim in tensor.shape] for tensor in graph.inputs]
     return sum(len(axes) - len(set(axes)) for axes in lengths)
 
@@ -137,16 +145,13 @@ def _several(
     is_allowed: Fits,
 ) -> dict[str, int] | None:
     """Small sizes with which every computed size is at least 3; few are the same in an array."""
-    best: tuple[tuple[int, int, int], dict[str, int]] | None = None
-    for _ in range(_TRIALS):
-        sizes = {**{n: max(rng.choice((2, 3, 4, 5, 6)), least[n]) for n in free}, **pinned}
-        if not is_allowed(sizes) or _thin(graph, sizes):
-            continue
-        costs = work(graph, sizes)
-        rank = (max(costs, _SMALL), _alike(graph, sizes), costs)
-        if best is None or rank < best[0]:
-            best = rank, sizes
-    return best[1] if best else None
+
+    def rank(sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        cost = work(graph, sizes)
+        return max(cost, _SMALL), _alike(graph, sizes), cost
+
+    drawn = filter(is_allowed, _drawn(free, least, pinned, rng, (2, 3, 4, 5, 6)))
+    return min((sizes for sizes in drawn if not _thin(graph, sizes)), key=rank, default=None)
 
 
 def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
@@ -156,7 +161,7 @@ def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
 
 def computed(graph: Graph, sizes: Mapping[str, int]) -> list[int]:
     """The sizes that are computed from others, such as the number of windows."""
-    whole = {**sizes, **_integers(graph)}
+    whole = {**sizes, **graph.integers}
     dims = {
         dim
         for tensor in graph.tensors.values()
@@ -168,7 +173,7 @@ def computed(graph: Graph, sizes: Mapping[str, int]) -> list[int]:
 
 def work(graph: Graph, sizes: Mapping[str, int]) -> int:
     """Entries of all grids: what one evaluation computes."""
-    whole = {**sizes, **_integers(graph)}
+    whole = {**sizes, **graph.integers}
     total = 0
     for loop in {s.loop for s in graph.statements if isinstance(s, Scan)}:
         total += loop.size.evaluate(whole) * work(loop.body, whole)
@@ -187,7 +192,7 @@ def work(graph: Graph, sizes: Mapping[str, int]) -> int:
 
 
 def allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
-    whole = {**sizes, **_integers(graph)}
+    whole = {**sizes, **graph.integers}
     try:
         if any(dim.evaluate(whole) < 0 for dim in graph.assumptions):
             return False
@@ -204,10 +209,6 @@ def allowed(graph: Graph, sizes: Mapping[str, int]) -> bool:
         return False
 
 
-def _integers(graph: Graph) -> dict[str, int]:
-    return {n: v for n, v in graph.constants.items() if isinstance(v, int)}
-
-
 def setting_for(graph: Graph, sizes: Mapping[str, int], arithmetic: Any) -> Setting:
     numbers = {n: Fraction(v) for n, v in graph.constants.items() if not isinstance(v, int)}
-    return Setting({**sizes, **_integers(graph)}, numbers, arithmetic)
+    return Setting({**sizes, **graph.integers}, numbers, arithmetic)

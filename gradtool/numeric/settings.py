@@ -15,8 +15,6 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import Scan, Statement
-from gradtool.ir.walk import atoms, entries
 
 if TYPE_CHECKING:
     from gradtool.ir.graph import Graph
@@ -126,11 +124,12 @@ def _work(graph: Graph, sizes: Mapping[str, int]) -> int:
     from gradtool.ir.graph import MatrixFunction
     from gradtool.numeric.sample import work
 
-    integers = {n: v for n, v in graph.constants.items() if isinstance(v, int)}
     total = work(graph, sizes)
     for statement in graph.statements:
         if isinstance(statement, MatrixFunction):
-            axes = [dim.evaluate({**sizes, **integers}) for dim in statement.operands[0].shape]
+            axes = [
+                dim.evaluate({**sizes, **graph.integers}) for dim in statement.operands[0].shape
+            ]
             total += prod(axes) * axes[-1]
     return total
 
@@ -195,6 +194,9 @@ def _is_offset(graph: Graph, name: str) -> bool:
 
     A stride or a dilation multiplies positions, and a size counts them.
     """
+    from gradtool.ir.graph import Scan, Statement
+    from gradtool.ir.walk import atoms, entries
+
     for statement in graph.statements:
         if isinstance(statement, Scan):
             if not _is_offset(statement.loop.body, name):
@@ -211,7 +213,9 @@ def _is_offset(graph: Graph, name: str) -> bool:
 
 def _sums_nothing(graph: Graph, sizes: Mapping[str, int]) -> bool:
     """Whether a sum has no terms at all: the constant counts them."""
-    whole = {**sizes, **{n: v for n, v in graph.constants.items() if isinstance(v, int)}}
+    from gradtool.ir.graph import Statement
+
+    whole = {**sizes, **graph.integers}
     return any(
         index.size.evaluate(whole) < 1
         for statement in graph.statements

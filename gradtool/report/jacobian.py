@@ -28,7 +28,7 @@ def never_built(spec: LayerSpec, told: Explanation) -> Iterator[Piece]:
             {s for dim in whole for s in dim.symbols} - set(pinned) - set(told.graph.constants)
         )
         sizes = {**pinned, **dict.fromkeys(symbols, _EXAMPLE)}
-        sizes |= {n: v for n, v in told.graph.constants.items() if isinstance(v, int)}
+        sizes |= told.graph.integers
         entries = math.prod(dim.evaluate(sizes) for dim in whole)
         kept = math.prod(dim.evaluate(sizes) for dim in weights.shape)
         at = _sizes(symbols, pinned, whole)

@@ -67,7 +67,7 @@ def _array(variable: Variable, value: Value) -> Array:
 def _sizes(
     spec: LayerSpec, graph: Graph, known: Mapping[str, Variable], read: Mapping[str, Array]
 ) -> dict[str, int]:
-    sizes = {n: v for n, v in graph.constants.items() if isinstance(v, int)}
+    sizes = dict(graph.integers)
     source = dict.fromkeys(sizes, "the constants")
     for name, rule in spec.sizes.items():
         if rule.exactly is not None:

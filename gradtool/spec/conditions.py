@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.index import nonnegative
 from gradtool.spec.model import LayerSpec
 
 
-def size_conditions(
-    assumptions: Iterable[Dim], spec: LayerSpec, constants: Mapping[str, object]
-) -> str:
+def size_conditions(assumptions: Iterable[Dim], spec: LayerSpec) -> str:
     """``H + 2*pad >= R and N >= 2``: what does not follow from the spec; "" for nothing.
 
-    Args:
-        assumptions: sizes that must be >= 0.
-        constants: the named numbers of the spec, of which whole ones stand in sizes.
+    `assumptions` are sizes that must be >= 0.
     """
-    known = {n: Dim.of(v) for n, v in constants.items() if isinstance(v, int)}
+    known = {n: Dim.of(v) for n, v in spec.constants.items() if isinstance(v, int)}
     least = {
         n: Dim.of(rule.exactly) if rule.exactly is not None else Dim.of(n) + (rule.minimum - 1)
         for n, rule in spec.sizes.items()

@@ -66,7 +66,7 @@ def graph_of(spec: LayerSpec, find: Find | None = None) -> Graph:
 
 
 def _size_remarks(build: Builder, spec: LayerSpec) -> list[str]:
-    conditions = size_conditions(build.assumptions, spec, spec.constants)
+    conditions = size_conditions(build.assumptions, spec)
     return [f"for sizes with {conditions}"] if conditions else []
 
 

@@ -232,10 +232,8 @@ class _Search:
         harmless = np.ones(len(choices), dtype=bool)
         for name, outcome in point.outputs.items():
             if outcome.right:
-                right, bound = (
-                    point.expected.outputs[name],
-                    point.expected.double.output_bounds[name],
-                )
+                right = point.expected.outputs[name]
+                bound = point.expected.double.output_bounds[name]
                 harmless &= _fits(results[f"output {name}"], right, bound)
         fits: dict[str, np.ndarray] = {}
         for name in [n for n in point.gradients if f"gradient {n}" in results]:
@@ -243,10 +241,8 @@ class _Search:
             if name in self.binding.scale:
                 got = got * stated(self.binding.scale[name], probe.scalars)
             outcome = point.gradients[name]
-            right, bound = (
-                point.expected.gradients[name],
-                point.expected.double.gradient_bounds[name],
-            )
+            right = point.expected.gradients[name]
+            bound = point.expected.double.gradient_bounds[name]
             fits[name] = _fits(got, right, bound if outcome.bound is None else outcome.bound)
             if outcome.right and name not in self.wrong:
                 harmless &= fits[name]

@@ -204,11 +204,14 @@ class _Evaluation:
         for base, exponent in plain:
             own = [i for i in every if i in base.indices]
             # Windows are padded with zeros, by which nothing is divided.
-            found = None
-            if isinstance(base, Access) and exponent > 0:
-                found = self._windows(base, inner)
-            array, axes = found if found is not None else (self.factor(base, exponent, own), own)
-            operands.append(array if found is None else self._power(array, exponent))
+            slides = (
+                self._windows(base, inner) if isinstance(base, Access) and exponent > 0 else None
+            )
+            if slides is None:
+                operand, axes = self.factor(base, exponent, own), own
+            else:
+                operand, axes = self._power(slides[0], exponent), [*slides[1]]
+            operands.append(operand)
             patterns.append("".join(letters[i] for i in axes))
         target = "".join(letters[i] for i in inner)
         if patterns == [target]:

@@ -253,12 +253,12 @@ class _Planner:
                 made = index_lines(self.module, words, name, tree)
                 found += [Line(target, right) for target, right in made]
                 continue
-            shown, kind = words.typed(tree)
-            if self.module.kind(name) == "int":
+            own = self.module.kind(name)
+            if own == "int":
                 right = words.position(tree)
             else:  # what is named a truth value is read as one
-                is_truth = self.module.kind(name) == kind == "bool"
-                right = shown if is_truth else words.array(tree)
+                shown, kind = words.arrayed(tree)
+                right = shown if own == kind == "bool" else words.cast(shown, kind)
             found.append(Line(self.module.python(name), right))
         return found
 

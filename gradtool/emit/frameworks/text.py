@@ -46,7 +46,7 @@ def module_docstring(spec: LayerSpec, derivation: Derivation, needs: str) -> str
     for statement in derivation.graph.statements:
         if not statement.hidden and not statement.out.name.startswith("_"):
             lines.append("    " + _written(derivation, statement.out.name))
-    conditions = size_conditions(derivation.graph.assumptions, spec, derivation.graph.constants)
+    conditions = size_conditions(derivation.graph.assumptions, spec)
     lines += ["", *([f"For sizes with {conditions}."] if conditions else [])]
     lines += [f"Derived by gradtool {__version__}.", needs]
     return docstring(lines)
