@@ -54,7 +54,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     remarks += [Remark("constant", text) for text in measured.refused]
     remarks += [Remark("restricted", text) for text in measured.unfit]
     if binding.remark:
-        remarks.append(Remark("contract", binding.remark))
+        remarks.append(Remark("restricted" if binding.one else "contract", binding.remark))
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
