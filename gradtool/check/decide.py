@@ -110,11 +110,13 @@ def _compared(
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong:
         # Right code does not wait for these.
-        from gradtool.check.excused import as_clipped, as_guarded, as_single
+        from gradtool.check.excused import as_clipped, as_guarded, as_shortened, as_single
 
         single = as_single(case, role, name, [p for p, _ in wrong])
         guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
-        clips = None if single or guards or role == "output" else as_clipped(case, name, wrong)
+        clips = None
+        if not (single or guards or role == "output"):
+            clips = as_clipped(case, name, wrong) or as_shortened(case, name, wrong)
         if single or clips or isinstance(guards, Remark):
             remarks += [r for r in (single, guards, clips) if isinstance(r, Remark)]
             guarded |= {name} if guards else set()
