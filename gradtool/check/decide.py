@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
@@ -130,6 +132,9 @@ def _compared(
         return replace(found, cause=guards)
     if len(there) < len(points):
         return Compared(name, shape, "not computed", error, message=_where(case))
+    if all(o.bound is not None and o.bound.size and np.isinf(o.bound).all() for _, o in there):
+        text = "no entry could be compared at any point"
+        return Compared(name, shape, "not computed", message=text)
     return Compared(name, shape, "ok", error, worst)
 
 
