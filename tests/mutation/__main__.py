@@ -1,10 +1,13 @@
-"""``python -m tests.mutation [seen|unseen|heldout] [layer ...]``: the rates that the README states.
+"""``python -m tests.mutation [seen|unseen|opened|heldout] [layer ...] [-v] [--journal FILE]``.
 
 Prints, for each set: how many mutants are found, how many causes are right, how many wrong causes
-are stated.  With ``-v`` every mutant whose cause is missing or wrong.
+are stated.  With ``-v`` every mutant whose cause is missing or wrong.  With a journal a run that
+was stopped goes on where it was; several processes, each with layers of its own, may share one,
+and the command without layers then prints the sums.
 
-"seen" and "unseen" halve the mutants of the first layers.  "heldout" is a set of layers of its
-own (``x-set: heldout`` in their files), and judged only when it is asked for.
+"seen" and "unseen" halve the mutants of the first layers.  "opened" and "heldout" are sets of
+layers of their own (``x-set: …`` in their files), and judged only when they are asked for: the
+opened ones were held out once, and have been looked at since; the held-out ones have not.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.mutate import HELD_OUT, Mutant
+from tests.mutation.journal import taken
+from tests.mutation.mutate import HELD_OUT, OPENED, Mutant
 from tests.mutation.suite import Bench, causes, faulty, is_found, layer, layer_names
 
 UNSURE = ("", "unknown")
+_HALVES = ("seen", "unseen")
+_SETS = (OPENED, HELD_OUT)
 
 
 def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
@@ -36,32 +42,46 @@ def judged(bench: Bench, mutant: Mutant) -> tuple[str, str]:
         for g in verdict.gradients
         if g.cause is not None
     ]
-    codes = set(stated.values())
-    if codes & (mutant.accepted | mutant.alike):
-        # One gradient's right cause does not excuse a wrong one for another.
-        wrong = codes - mutant.accepted - mutant.alike - set(UNSURE)
-        right = "right" if codes & mutant.accepted else "alike"
-        return ("wrong" if wrong else right), " | ".join(told)
-    return ("unsure" if codes <= set(UNSURE) else "wrong"), " | ".join(told)
+    kinds = {_kind(mutant, name, code) for name, code in stated.items()}
+    # One gradient's right cause does not excuse a wrong one for another.
+    for kind in ("wrong", "right", "alike"):
+        if kind in kinds:
+            return kind, " | ".join(told)
+    return "unsure", " | ".join(told)
+
+
+def _kind(mutant: Mutant, gradient: str, code: str) -> str:
+    if code in mutant.right(gradient):
+        return "right"
+    if code in mutant.alike:
+        return "alike"
+    return "unsure" if code in UNSURE else "wrong"
 
 
 def main(arguments: list[str]) -> int:
+    journal, arguments = taken(arguments)
     verbose = "-v" in arguments
-    halves = [a for a in arguments if a in ("seen", "unseen", HELD_OUT)] or ["seen", "unseen"]
-    names = [n for is_out in {h == HELD_OUT for h in halves} for n in layer_names(is_out)]
+    halves = [a for a in arguments if a in (*_HALVES, *_SETS)] or list(_HALVES)
+    sets = {"" if half in _HALVES else half for half in halves}
+    names = [n for each in sorted(sets) for n in layer_names(each)]
     chosen = [n for n in names if n in arguments] or names
     counts: dict[str, Counter[str]] = {half: Counter() for half in halves}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for name in chosen:
-            for mutant in faulty(name):
+            for number, mutant in enumerate(faulty(name)):
                 if mutant.half not in halves:
                     continue
-                result, told = judged(bench, mutant)
+                key = f"{name} {number} {mutant.identity}".replace("\n", " ").replace("\t", " ")
+                if key not in journal.results:
+                    result, told = judged(bench, mutant)
+                    journal.add(key, f"{result} {told}".replace("\n", " "))
+                result, _, told = journal.results[key].partition(" ")
                 counts[mutant.half][result] += 1
                 if result == "missed" or (verbose and result in ("wrong", "unsure", "alike")):
                     print(
-                        f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}"
+                        f"{result:<7} {mutant.identity}  {sorted(mutant.accepted)}\n        {told}",
+                        flush=True,
                     )
         bench.end()
     for half, count in counts.items():

@@ -1,4 +1,4 @@
-"""``python -m tests.mutation.detection [layer ...] [--journal FILE]``: is every mutant found?
+"""``python -m tests.mutation.detection [opened|heldout] [layer ...] [--journal FILE]``: all found?
 
 Only the verdict is asked for, no cause, so this is much faster than ``python -m tests.mutation``.
 A mutant is missed when its file passes and no remark says that its scale is another.
@@ -12,15 +12,18 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.journal import taken
+from tests.mutation.mutate import HELD_OUT, OPENED
 from tests.mutation.suite import Bench, faulty, is_found, layer, layer_names
 
 
 def main(arguments: list[str]) -> int:
     journal, rest = taken(arguments)
+    sets = [layer_names(a) if a in (OPENED, HELD_OUT) else [a] for a in rest]
+    names = [name for each in sets for name in each] or layer_names()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        for name in rest or layer_names():
+        for name in names:
             mine: Counter[str] = Counter()
             for number, mutant in enumerate(faulty(name)):
                 key = f"{name} {number} {mutant.identity}".replace("\n", " ").replace("\t", " ")
@@ -34,8 +37,7 @@ def main(arguments: list[str]) -> int:
             print(f"{name}: {mine['found']} of {mine.total()} mutants found", flush=True)
             counts += mine
         bench.end()
-    layers = len(rest or layer_names())
-    print(f"{counts['found']} of {counts.total()} mutants of {layers} layers found")
+    print(f"{counts['found']} of {counts.total()} mutants of {len(names)} layers found")
     return int(counts["missed"] > 0)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtool.spec.model import LayerSpec
+from gradtool.spec.model import Domain, LayerSpec
 
 _STEP = np.longdouble(1e-4)
 _AGREE = 1e-9
@@ -49,7 +49,7 @@ def _sample(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Ge
         if variable.index is not None:
             values[variable.name] = rng.integers(variable.index.evaluate(whole), size=shape)
         else:
-            values[variable.name] = rng.standard_normal(shape)
+            values[variable.name] = _drawn(variable.domain, shape, rng)
     scalars = {**constants, **sizes}
     outputs = run(spec, text, values, {}, scalars, forward_only=True)
     upstream = {n: np.asarray(rng.standard_normal(np.shape(v))) for n, v in outputs.items()}
@@ -61,6 +61,20 @@ def _sample(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Ge
         if v.differentiable
     }
     return Sample(values, upstream, scalars, gradients)
+
+
+def _drawn(domain: Domain, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Numbers of a domain; no layer of the suite has others than these."""
+    match domain:
+        case Domain(kind="real"):
+            return np.asarray(rng.standard_normal(shape))
+        case Domain(kind="binary"):
+            return np.asarray(rng.integers(2, size=shape), dtype=float)
+        case Domain(kind="positive"):
+            return np.asarray(0.3 + np.abs(rng.standard_normal(shape)))
+        case Domain(kind="interval", low=low, high=high) if low is not None and high is not None:
+            return np.asarray(rng.uniform(float(low), float(high), shape))
+    raise NotImplementedError(domain.kind)
 
 
 def _differences(
@@ -171,11 +185,50 @@ def _near(a: np.ndarray, b: np.ndarray, right: np.ndarray | None) -> bool:
     return bool(np.all(np.abs(a - b) <= _SAME * (size + np.abs(a))))
 
 
-def is_zero(found: Results, points: list[Sample]) -> bool:
-    """Whether a gradient that is wrong somewhere is zero everywhere: there is no more to tell."""
+def facts(found: Results, points: list[Sample]) -> dict[str, frozenset[str]]:
+    """What is true of the numbers of each wrong gradient, whatever was changed.
+
+    It is zero everywhere; it is the right one but for a constant, or for its sign; it is the right
+    one of another variable, and that of this one.  Such a statement is a right answer.
+    """
+    told = {}
     for name in found[0]:
         pairs = [(f[name], p.gradients[name]) for f, p in zip(found, points, strict=True)]
-        wrong = any(not _near(got, right, right) for got, right in pairs)
-        if wrong and not any(np.any(got) for got, _ in pairs):
-            return True
-    return False
+        if all(_near(got, right, right) for got, right in pairs):
+            continue
+        codes = set()
+        if not any(np.any(got) for got, _ in pairs):
+            codes.add("zero")
+        ratio = _ratio(pairs)
+        if ratio is not None:
+            codes |= {"scale"} if ratio != -1 else {"scale", "sign"}
+        for other in found[0]:
+            if _is_gradient_of(found, points, name, other):
+                mutual = _is_gradient_of(found, points, other, name)
+                codes |= {"wrong-gradient", "order"} if mutual else {"wrong-gradient"}
+        told[name] = frozenset(codes)
+    return told
+
+
+def _ratio(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """The one constant that every right entry is multiplied by, if there is one and it is not 0."""
+    if any(got.shape != right.shape for got, right in pairs):
+        return None
+    entries = [(r, g) for got, right in pairs for r, g in zip(right.flat, got.flat, strict=True)]
+    right_entry, entry = max(entries, key=lambda pair: abs(pair[0]), default=(0.0, 0.0))
+    if right_entry == 0 or not np.isfinite(entry):
+        return None
+    ratio = float(entry / right_entry)
+    with np.errstate(all="ignore"):
+        close = all(_near(got, ratio * right, ratio * right) for got, right in pairs)
+    if not close or ratio == 0:
+        return None
+    return -1.0 if abs(ratio + 1) < _AGREE else ratio
+
+
+def _is_gradient_of(found: Results, points: list[Sample], name: str, other: str) -> bool:
+    """Whether the right gradient of another variable is given as that of `name`."""
+    return name != other and all(
+        _near(f[name], p.gradients[other], p.gradients[other])
+        for f, p in zip(found, points, strict=True)
+    )
