@@ -26,7 +26,6 @@ from gradtool.check.evaluate import (
     finish,
     start,
 )
-from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
 from gradtool.check.rewrite import Change
@@ -254,7 +253,7 @@ class Responder:
                 place, line = filename, trace.tb_lineno
             trace = trace.tb_next
         try:
-            message = str(error)[:_MESSAGE] + habit(error)
+            message = str(error)[:_MESSAGE]
         except BaseException:
             message = ""
         source = self._source_line(place, line)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from gradtool.report import cache
 from gradtool.report.arguments import Value
 from gradtool.report.derive_text import StyledLine, layout
-from gradtool.report.fold import is_styled, width_of
 from gradtool.report.library import finder, load
 from gradtool.report.order import Order
 from gradtool.report.progress import Live, Nothing, Plain, progress
@@ -303,12 +304,15 @@ def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
 
 
 def _width(out: TextIO) -> int:
-    return width_of(out) or 100
+    if not out.isatty():
+        return 100
+    return max(30, shutil.get_terminal_size((80, 24)).columns)
 
 
 def _print(lines: list[StyledLine], out: TextIO) -> None:
     """Styled on a terminal, plain otherwise; rich is imported only when it is used."""
-    if not is_styled(out):
+    colour = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    if not colour:
         _print_plain(["".join(part.text for part in line) for line in lines], out)
         return
     from rich.console import Console

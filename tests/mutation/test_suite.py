@@ -5,6 +5,7 @@ A part of what ``python -m tests.mutation`` measures in full.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,17 @@ import pytest
 
 from tests.mutation import oracle
 from tests.mutation.__main__ import judged
-from tests.mutation.suite import Bench, faulty, layer, layer_names, variant_titles
+from tests.mutation.mutate import chosen, mutants
+from tests.mutation.suite import (
+    CAP,
+    CAP_RAISING,
+    Bench,
+    _locals,
+    faulty,
+    layer,
+    layer_names,
+    variant_titles,
+)
 
 QUICK = ("affine", "normalise", "embedding")
 VARIANTS = [(name, title) for name in layer_names() for title in variant_titles(name)]
@@ -61,17 +72,32 @@ def test_both_halves_are_filled() -> None:
     assert min(np.unique(halves, return_counts=True)[1]) >= len(halves) // 4
 
 
-def test_the_held_out_layers_are_a_set_of_their_own() -> None:
-    held, others = layer_names(held_out=True), layer_names(held_out=False)
-    assert len(held) >= 14
+def test_the_sets_of_layers_are_apart() -> None:
+    held, opened, others = layer_names("heldout"), layer_names("opened"), layer_names("")
+    assert len(held) >= 20
+    assert len(opened) >= 20
     assert len(others) >= 12
-    assert not set(held) & set(others)
-    assert {m.half for m in faulty(held[0])} == {"heldout"}
-    assert "heldout" not in {m.half for m in faulty(others[0])}
+    assert sorted({*held, *opened, *others}) == layer_names()
+    assert {m.half for m in faulty(opened[0])} == {"opened"}
+    assert {m.half for m in faulty(others[0])} == {"seen", "unseen"}
 
 
-@pytest.mark.parametrize("name", layer_names(held_out=True))
-def test_a_held_out_layer_is_right_and_the_oracle_agrees(name: str, bench: Bench) -> None:
+def test_a_held_out_layer_gives_some_mutants_of_every_kind_and_always_the_same() -> None:
+    name = "batch_norm_steps"
+    taken = faulty(name)
+    assert {m.half for m in taken} == {"heldout"}
+    assert CAP < len(taken) <= CAP + CAP_RAISING
+    whole = mutants(name, layer(name).text, _locals(layer(name)))
+    again = chosen(whole, CAP, 1)
+    assert again == chosen(list(whole), CAP, 1)
+    assert again != chosen(whole, CAP, 2)
+    kinds = Counter(m.kind for m in again)
+    assert set(kinds) == {m.kind for m in whole}
+    assert max(kinds.values()) < CAP // 2
+
+
+@pytest.mark.parametrize("name", layer_names("opened") + layer_names("heldout"))
+def test_a_later_layer_is_right_and_the_oracle_agrees(name: str, bench: Bench) -> None:
     found = layer(name)
     assert oracle.is_equivalent(found.spec, found.text, found.points)
     verdict = bench.judge(found, found.text)
