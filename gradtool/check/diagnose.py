@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers
 from gradtool.check.causes.catalogue import title
 from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, Budget
+from gradtool.check.diagnose_choice import PLAIN, Explained, by_code, by_numbers
 from gradtool.check.diagnose_evidence import Evidence
+from gradtool.check.diagnose_forward import of_outputs
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.diagnose_pattern import heat, pattern
@@ -39,27 +41,26 @@ from gradtool.ir.graph import Graph
 from gradtool.ir.store import StoreError, classes_of, pack, unpack
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
-_SHARED = 0.4
 _POINTS = 4  # the small ones lead
 _TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _APART = 0.2
-_PLAIN = 1.16  # a mistake as plain as this needs no further search
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """A hypothesis that explains a gradient, and how well."""
-
-    hypothesis: Hypothesis
-    residual: float
 
 
 def with_causes(reference: Reference, session: Session, judgement: Judgement) -> Judgement:
-    """The judgement, with cause and place of each wrong gradient where they are known."""
+    """The judgement, with cause and place of what is wrong where they are known."""
     verdict, binding = judgement.verdict, judgement.binding
     repaired = _repairs(reference, session, judgement)
-    gradients = diagnose(reference, judgement.points, verdict.gradients, repaired)
+    forward = verdict.forward
+    if any(o.standing == "wrong" for o in forward):
+        program = _program(reference)
+        forward = of_outputs(reference, program, judgement.points, forward, repaired)
+    of_gradients = {
+        key.removeprefix("gradient "): found
+        for key, found in repaired.items()
+        if key.startswith("gradient ")
+    }
+    gradients = diagnose(reference, judgement.points, verdict.gradients, of_gradients)
     placed = tuple(
         replace(g, line=found.line, source=found.source, place=found.place)
         if g.standing == "wrong"
@@ -70,15 +71,22 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
     )
     return replace(
         judgement,
-        verdict=replace(verdict, gradients=placed, remarks=_needed(verdict.remarks, placed)),
+        verdict=replace(
+            verdict,
+            forward=forward,
+            gradients=placed,
+            remarks=_needed(verdict.remarks, placed),
+        ),
     )
 
 
 def _repairs(
     reference: Reference, session: Session, judgement: Judgement
 ) -> Mapping[str, tuple[Repair, ...]]:
-    wrong = [
-        g.name for g in judgement.verdict.gradients if g.standing == "wrong" and g.cause is None
+    verdict = judgement.verdict
+    wrong = [f"output {o.name}" for o in verdict.forward if o.standing == "wrong"]
+    wrong += [
+        f"gradient {g.name}" for g in verdict.gradients if g.standing == "wrong" and g.cause is None
     ]
     if judgement.binding is None or not wrong:
         return {}
@@ -124,7 +132,8 @@ def diagnose(
         telling = _telling(points, gradient.name)
         evidence = Evidence(reference, variable, telling, program, budget=share)
         # To play every mistake of a loop through takes long: where the code tells it, it is told.
-        known = gradient.name in repaired and loops
+        mine = repaired.get(gradient.name, ())
+        known = bool(mine) and (loops or mine[0].of_forward)
         found[gradient.name] = evidence, [] if known else explanations(evidence)
     return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
 
@@ -158,10 +167,12 @@ def _explained(
         return gradient
     evidence, kept = found[gradient.name]
     if repaired:
-        cause, at = _repaired(evidence, kept, repaired, found)
+        cause, at = by_code(evidence, kept, repaired, found)
+        if at is None:
+            return replace(gradient, cause=cause)
         return replace(gradient, cause=cause, line=at.line, source=at.source, place=at.place)
     if kept:
-        return replace(gradient, cause=_told(evidence, _best(kept, found)))
+        return replace(gradient, cause=by_numbers(evidence, kept, found))
     seen = pattern(evidence)
     if seen is None:
         return gradient
@@ -231,7 +242,7 @@ def explanations(evidence: Evidence) -> list[Explained]:
             if residual is not None:
                 kept.append(Explained(hypothesis, residual))
                 best = min(best, hypothesis.cost)
-        if best <= _PLAIN:
+        if best <= PLAIN:
             break
         if tier == 0:
             usual = pool
@@ -259,75 +270,3 @@ def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:
     for propose in proposers():
         with suppress(TooLargeError):  # what one kind of mistake cannot compute, another may
             yield from propose(evidence)
-
-
-def _best(
-    kept: Sequence[Explained], found: Mapping[str, tuple[Evidence, list[Explained]]]
-) -> Explained:
-    """The simplest explanation; one mistake that explains several gradients is preferred."""
-    keys = [{e.hypothesis.key for e in others} for _, others in found.values()]
-
-    def rank(explained: Explained) -> tuple[float, float]:
-        shared = sum(explained.hypothesis.key in k for k in keys) - 1
-        return (explained.hypothesis.cost - _SHARED * min(shared, 1), explained.residual)
-
-    return min(kept, key=rank)
-
-
-# Mistakes that are the same in other words: which of them is told is a matter of taste.
-_FAMILIES = (
-    {"missing-path", "missing-term"},
-    {"wrong-tensor", "wrong-gradient", "wrong-point"},
-    {"scale", "mean-for-sum", "sum-for-mean"},
-    {"transposed", "swapped-order"},
-    {"power", "inverted-factor"},
-    {"mask", "mask-missing"},
-    {"offset", "stride-ignored", "padding", "skipped", "some-entries"},
-)
-_AGREED = 0.15
-# What looks like any number, term or place in the code, and costs no more than this.
-_SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1}
-
-
-def _family(code: str) -> frozenset[str]:
-    return frozenset(next((f for f in _FAMILIES if code in f), {code}))
-
-
-def _repaired(
-    evidence: Evidence,
-    kept: Sequence[Explained],
-    repaired: Sequence[Repair],
-    found: Mapping[str, tuple[Evidence, list[Explained]]],
-) -> tuple[Cause, Repair]:
-    """The mistake that the user's code shows; in the words of the derivation where it agrees."""
-    explained = {code for e in kept for code in _family(e.hypothesis.code)}
-
-    def rank(repair: Repair) -> tuple[float, float]:
-        code = repair.fix.code
-        same = [e.hypothesis.cost for e in kept if e.hypothesis.code == code]
-        return repair.cost - _AGREED * (code in explained), min(same, default=np.inf)
-
-    best = min(repaired, key=rank)
-    own = _family(best.fix.code)
-    agreeing = [
-        e
-        for e in kept
-        if (e.hypothesis.code in own and e.hypothesis.cost <= max(_PLAIN, best.cost))
-        or e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0)
-    ]
-    if agreeing:
-        return _told(evidence, _best(agreeing, found)), best
-    code, what = best.fix.code, best.fix.what
-    seen = pattern(evidence) if code == "some-entries" else None
-    if seen is not None and seen[0] == code:
-        what = seen[1]
-    measure = f"tried at {best.points} points"
-    return Cause(code, what, 1.0, best.proof, measure, title(code)), best
-
-
-def _told(evidence: Evidence, best: Explained) -> Cause:
-    hypothesis = best.hypothesis
-    how = "exactly" if best.residual == 0 else f"to {best.residual:.0e}"
-    measure = f"explains all {evidence.entries} entries {how}"
-    code, what = hypothesis.code, hypothesis.what
-    return Cause(code, what, 1.0, hypothesis.proof(), measure, title(code))

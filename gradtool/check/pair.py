@@ -67,12 +67,19 @@ def check_pair(
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
-        if explain and any(g.standing != "ok" for g in judgement.verdict.gradients):
+        if explain and _is_wrong(judgement):
             # Only here: a file that is right must not wait for the derivation.
             from gradtool.check.diagnose import with_causes
 
             judgement = with_causes(reference, session, judgement)
         return judgement
+
+
+def _is_wrong(judgement: Judgement) -> bool:
+    verdict = judgement.verdict
+    return any(c.standing == "wrong" for c in verdict.forward) or any(
+        c.standing != "ok" for c in verdict.gradients
+    )
 
 
 def check_live(
@@ -98,7 +105,7 @@ def check_live(
             )
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, ways, file=name, seed=seed, version=version)
-        if explain and any(g.standing != "ok" for g in judgement.verdict.gradients):
+        if explain and _is_wrong(judgement):
             from gradtool.check.diagnose import with_causes
 
             judgement = with_causes(reference, session, judgement)

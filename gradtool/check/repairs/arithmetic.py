@@ -66,13 +66,11 @@ def _brackets(node: ast.BinOp) -> Iterator[Fix]:
     left, right = node.left, node.right
     if isinstance(left, ast.BinOp):
         inner = ast.BinOp(left.right, node.op, right)
-        yield Fix(
-            node, ast.BinOp(left.left, left.op, inner), _meaning(left.op, node.op), 1.12, text
-        )
+        yield Fix(node, ast.BinOp(left.left, left.op, inner), _meaning(left.op, node.op), 1.3, text)
     if isinstance(right, ast.BinOp):
         inner = ast.BinOp(left, node.op, right.left)
         yield Fix(node, ast.BinOp(inner, right.op, right.right),
-                  _meaning(node.op, right.op), 1.12, text)  # fmt: skip
+                  _meaning(node.op, right.op), 1.3, text)  # fmt: skip
 
 
 def _meaning(outer: ast.operator, inner: ast.operator) -> str:
@@ -190,6 +188,8 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
             code, what = "missing-path", f"{shown(parent)} is zero: that path is missing"
     if role == "index" and is_shape(parent):
         code, what = "wrong-axis", f"the size of another axis: {shown(parent)}"
+    if role == "shape":
+        cost = 1.1  # a number in a shape says nothing else
     if role == "exponent":
         what = f"the wrong power: {shown(parent)}"
     for other in dict.fromkeys(others):

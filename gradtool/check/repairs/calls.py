@@ -109,7 +109,7 @@ def _orders(node: ast.Call) -> Iterator[Fix]:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A sum, mean, maximum or minimum, written ``x.sum(...)`` or ``np.sum(x, ...)``."""
+    """A sum, mean, maximum, minimum, variance, written ``x.sum(...)`` or ``np.sum(x, ...)``."""
 
     name: str
     operand: ast.expr
@@ -121,7 +121,7 @@ def reduction_of(node: ast.expr) -> Reduction | None:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
     name, owner, rest = node.func.attr, node.func.value, list(node.args)
-    if name not in ("sum", "mean", "max", "min"):
+    if name not in ("sum", "mean", "max", "min", "var", "std"):
         return None
     operand: ast.expr = owner
     if isinstance(owner, ast.Name) and owner.id in ("np", "numpy"):

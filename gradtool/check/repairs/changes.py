@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 
-from gradtool.check.repairs import arithmetic, calls, names, statements
+from gradtool.check.repairs import arithmetic, calls, forwards, names, statements
 from gradtool.check.repairs.fix import Fix
 from gradtool.check.repairs.scope import Scope, Surroundings
 
@@ -46,8 +46,11 @@ def _at(
 ) -> Iterable[Fix]:
     if isinstance(node, ast.stmt):
         return statements.fixes(node, scope, around)
-    found: list[Fix] = list(names.further(node, scope, around)) if further else []
-    for module in (arithmetic, calls, names):
+    found: list[Fix] = []
+    if further:
+        found += names.further(node, scope, around)
+        found += forwards.further(node, scope, around) if scope.of_output else ()
+    for module in (arithmetic, calls, names, forwards):
         found += module.fixes(node, scope, around)
     return [*found, *names.missing(node, scope, around), *statements.loops(node, around)]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
-from gradtool.check.repairs.arithmetic import MEANING
+from gradtool.check.repairs.arithmetic import MEANING, is_shape
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings, Value
 
 _NUMBERS = frozenset({"whole", "number"})
 _ARRAYS = frozenset({"array", "mask", "entry"})
+_UNREAD = 0.1  # what is computed and not used was meant to be
 
 
 def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
@@ -33,9 +35,11 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             code = "wrong-gradient" if gradient else "wrong-tensor"
             what = "another value belongs there"
         same = own.shape == value.shape and own.kind == value.kind
+        likely = _UNREAD if other in around.unread else 0.0
         parent, _ = around.parent(node)
         place = shown(parent) if isinstance(parent, ast.expr) else shown(node)
-        yield Fix(node, new, code, 1.2 if same else 1.4, f"{what} than {label} in {place}")
+        cost = (1.2 if same else 1.4) - likely
+        yield Fix(node, new, code, cost, f"{what} than {label} in {place}")
 
 
 def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
@@ -43,17 +47,32 @@ def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     role = around.role(node)
     if role in ("index", "range"):
         yield from _steps(node, scope, around)
-    if role != "value" or not is_term(node, scope, around):
+    if role != "value":
         return
+    term = is_term(node, scope, around)
+    if term and not scope.is_number(node):
+        for factor in (ast.Constant(2), ast.Constant(0.5)):
+            text = f"a number is missing as a factor of {shown(node)}"
+            yield Fix(node, ast.BinOp(factor, ast.Mult(), node), "scale", 1.22, text)
     for label, value in scope.values.items():
-        if value.kind in _ARRAYS | _NUMBERS and label != scope.label(node):
-            yield from _beside(node, named(label), value, scope)
+        if value.kind not in _ARRAYS | _NUMBERS or label == scope.label(node):
+            continue
+        likely = _UNREAD if label in around.unread else 0.0
+        if term:
+            found = _beside(node, named(label), value, scope)
+        elif likely and _is_operand(node, scope, around):
+            found = _added(node, named(label), scope)
+        else:
+            continue
+        for fix in found:
+            yield replace(fix, cost=fix.cost - likely)
 
 
 def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
     value = scope.value(node)
-    if value is not None and value.kind == "array" and _is_read(node, around):
+    maskable = value is not None and value.kind == "array" and not scope.of_output
+    if maskable and _is_read(node, around):
         for bound, cost in ((0, 1.36), (1, 1.45)):
             relation = ast.Compare(node, [ast.Gt()], [ast.Constant(bound)])
             yield Fix(node, relation, "mask", cost, f"{shown(node)} itself stands for a mask")
@@ -64,6 +83,10 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
         raised = ast.BinOp(node, ast.Pow(), ast.Constant(power))
         cost = 1.36 if power == 2 else 1.45
         yield Fix(node, raised, "power", cost, f"the wrong power: {shown(node)}")
+    for label, value in scope.values.items():
+        if value.kind == "number":
+            raised = ast.BinOp(node, ast.Pow(), named(label))
+            yield Fix(node, raised, "power", 1.45, f"the wrong power: {shown(node)}")
     turned = ast.BinOp(one, ast.Sub(), node)
     yield Fix(node, turned, "missing-term", 1.4, f"a term is missing beside {shown(node)}")
     for label, value in scope.values.items():
@@ -80,9 +103,10 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
             ast.BinOp(other, ast.Mult(), slope),
         ):
             yield Fix(node, ast.BinOp(node, ast.Mult(), factor), code, 1.45, text)
-        positive = ast.Compare(other, [ast.Gt()], [ast.Constant(0)])
-        yield Fix(node, ast.BinOp(node, ast.Mult(), positive), "mask-missing", 1.4,
-                  f"a mask is missing beside {shown(node)}")  # fmt: skip
+        for order in () if scope.of_output else (ast.Gt(), ast.Lt()):
+            mask = ast.Compare(other, [order], [ast.Constant(0)])
+            yield Fix(node, ast.BinOp(node, ast.Mult(), mask), "mask-missing", 1.4,
+                      f"a mask is missing beside {shown(node)}")  # fmt: skip
         if value.kind == "array" and len(value.shape) >= 1:
             yield from _products(node, other, code)
     for part in around.parts:
@@ -179,6 +203,10 @@ def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iter
         yield Fix(node, ast.BinOp(other, ast.Div(), node), code, 1.45, text)
     if scope.is_number(node) and value.kind in _NUMBERS:
         return
+    yield from _added(node, other, scope)
+
+
+def _added(node: ast.expr, other: ast.expr, scope: Scope) -> Iterator[Fix]:
     lost = "missing-path" if scope.holds_gradient(other) else "missing-term"
     text = f"a term is missing beside {shown(node)}"
     for op, left, right in (
@@ -187,6 +215,19 @@ def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iter
         (ast.Sub(), other, node),
     ):
         yield Fix(node, ast.BinOp(left, op, right), lost, 1.3, text)
+
+
+def _is_operand(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
+    """Whether a node is an array of a product or quotient: a term beside it is another one than
+    beside the whole."""
+    parent, _ = around.parent(node)
+    return (
+        isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
+        and isinstance(parent, ast.BinOp)
+        and isinstance(parent.op, ast.Mult | ast.Div)
+        and not scope.is_number(node)
+        and isinstance(node.ctx, ast.Load)
+    )
 
 
 def _lost(other: ast.expr, node: ast.expr, scope: Scope) -> str:
@@ -207,13 +248,15 @@ def _steps(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     if not scope.is_number(node):
         return
     code, what = MEANING[role]
+    if is_shape(parent):
+        code, what = "wrong-axis", "the size of another axis"
     text = f"{what}: {shown(node)}"
     stride = f"a stride is missing beside {shown(node)}" if role == "index" else text
     for label, value in scope.values.items():
         if value.kind != "whole" or label == scope.label(node):
             continue
         other = named(label)
-        times = "stride-ignored" if role == "index" else code
+        times = "stride-ignored" if code == "offset" else code
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), times, 1.15, stride)
         yield Fix(node, ast.BinOp(node, ast.Add(), other), code, 1.25, text)
         yield Fix(node, ast.BinOp(node, ast.Sub(), other), code, 1.25, text)

@@ -34,11 +34,13 @@ class Scope:
         values: names, and attributes of self as ``self.x``, that hold something.
         gradients: those that are made of the upstream gradient.
         functions: the file's own functions of one argument.
+        of_output: whether a wrong output is looked into, not a gradient.
     """
 
     values: Mapping[str, Value]
     gradients: frozenset[str]
     functions: tuple[str, ...]
+    of_output: bool = False
 
     def label(self, node: ast.AST) -> str:
         """The name under which a node is in `values`; "" for what is no such name."""
@@ -79,8 +81,8 @@ class Scope:
 
 
 class Surroundings:
-    """The parents of every node of a function, the keys that it reads out of dicts, and the parts
-    of arrays that it uses."""
+    """The parents of every node of a function, the keys that it reads out of dicts, the parts of
+    arrays that it uses, and the names that it never reads."""
 
     def __init__(self, function: ast.FunctionDef) -> None:
         self._parents: dict[int, tuple[ast.AST, str]] = {}
@@ -90,6 +92,7 @@ class Surroundings:
                     if isinstance(child, ast.AST):
                         self._parents[id(child)] = node, name
         self._indices = _index_names(function)
+        self.unread = _unread(function)
         self.keys = _keys(function)
         self.parts = self._parts(function)
         self._added = {
@@ -210,6 +213,13 @@ def _holder(target: ast.expr, value: ast.expr, node: ast.AST) -> str:
             pairs = zip(targets, values, strict=True)
             return next((_holder(t, v, node) for t, v in pairs if _contains(v, node)), "")
     return ""
+
+
+def _unread(function: ast.FunctionDef) -> frozenset[str]:
+    """The names that are given a value and never read: likely they were meant to be."""
+    names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
+    read = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    return frozenset(n.id for n in names if isinstance(n.ctx, ast.Store)) - read
 
 
 def _keys(function: ast.FunctionDef) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which single change of the user's functions makes which wrong gradients right."""
+"""Which single change of the user's functions makes which wrong outputs and gradients right."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from gradtool.check.bind import Binding
+from gradtool.check.compare import Outcome
 from gradtool.check.diagnose_where import Named, called_in, functions_of
 from gradtool.check.measure import Point
 from gradtool.check.repairs.asked import Where, attempted, locals_of
@@ -30,6 +31,7 @@ _ENOUGH = 1.25
 _MOST_FIXES = 5000
 _MOVED = 1e-9
 _NONE = -1
+_ALL = 0.2  # what makes a wrong forward right and every gradient with it is likely the mistake
 _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
 _FUNCTIONS = 6
 
@@ -37,7 +39,11 @@ _FUNCTIONS = 6
 def repairs(
     session: Session, binding: Binding, points: Sequence[Point], wrong: Collection[str], seed: int
 ) -> Mapping[str, tuple[Repair, ...]]:
-    """For each wrong gradient the changes with which it is right, most likely first.
+    """For each wrong array the changes with which it is right, most likely first.
+
+    `wrong` and the keys are like ``output Y`` and ``gradient X``.  A wrong output is looked for
+    in the forward pass alone, and only what makes every wrong output right is told of one: the
+    gradients beside it may be right with it, or not.
 
     None where the file's text is not what runs: functions of a framework, made by others, or in
     helper modules.  The binding must be the session's.
@@ -45,23 +51,36 @@ def repairs(
     usable = [p for p in points if p.run.trouble is None and not p.probe.is_huge]
     if not session.varies or not usable or not wrong:
         return {}
+    keys, found = frozenset(wrong), dict[str, list[Repair]]()
+    outputs = frozenset(key for key in keys if key.startswith("output "))
     try:
-        found = _Search(session, binding, usable, frozenset(wrong), seed).found()
+        for goal in (outputs, keys - outputs):
+            if goal - found.keys():
+                search = _Search(session, binding, usable, keys - found.keys(), goal, seed)
+                found |= _whole(search.found(), goal)
     except CheckTrouble:
         return {}
-    whole = [r for rs in found.values() for r in rs if r.whole]
-    return {
-        name: tuple(sorted((r for r in rs if r.whole or not whole), key=lambda r: r.cost))
-        for name, rs in found.items()
-    }
+    return {key: tuple(sorted(rs, key=lambda r: r.cost)) for key, rs in found.items()}
+
+
+def _whole(found: Mapping[str, list[Repair]], goal: Collection[str]) -> dict[str, list[Repair]]:
+    """The repairs that make all right that was looked for; where there are none, every one."""
+    if any(r.whole for rs in found.values() for r in rs):
+        found = {key: [r for r in rs if r.whole] for key, rs in found.items()}
+    else:
+        found = {key: rs for key, rs in found.items() if key in goal}
+    return {key: rs for key, rs in found.items() if rs}
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
+    """`goal` is what has to become right, `wrong` what may become so beside it."""
+
     session: Session
     binding: Binding
     points: Sequence[Point]
     wrong: frozenset[str]
+    goal: frozenset[str]
     seed: int
 
     def found(self) -> dict[str, list[Repair]]:
@@ -71,11 +90,13 @@ class _Search:
         found: dict[str, list[Repair]] = {}
         done: set[str] = set()
         rounds = [(backward, 0.0), (forward, _FORWARD if called_in(backward, functions) else 0.0)]
+        if any(key.startswith("output ") for key in self.goal):
+            rounds = [(forward, 0.0)]
         for texts, more in rounds:
             chosen = [n for n in reached(called_in(texts, functions), functions) if n not in done]
             done |= set(chosen)
             named = [functions[name] for name in chosen[:_FUNCTIONS]]
-            if named and not self.wrong <= found.keys():
+            if named and not self.goal <= found.keys():
                 self._round(named, upstream_of(texts, functions), more, found)
         return found
 
@@ -88,7 +109,7 @@ class _Search:
     ) -> None:
         """The likely changes first; others only for what these do not make right."""
         few = self._few()
-        first = self._screen(few, frozenset(self.wrong - found.keys()))
+        first = self._screen(few, frozenset(self.goal - found.keys()))
         if first is None:
             return
         scopes = self._scopes(named, upstream, first)
@@ -125,12 +146,14 @@ class _Search:
             for k in chosen:
                 if k in kept:
                     target, fix = every[k]
-                    repair = repair_of(target, fix, more, kept[k] >= self.wrong, len(few))
-                    for name in kept[k]:
-                        found.setdefault(name, []).append(repair)
+                    whole = kept[k] >= self.goal
+                    further = more - _ALL * (whole and self.goal < self.wrong <= kept[k])
+                    repair = repair_of(target, fix, further, whole, kept[k], len(few))
+                    for key in kept[k]:
+                        found.setdefault(key, []).append(repair)
             if any(r.whole for rs in found.values() for r in rs):
                 return
-            if self.wrong <= found.keys() and high >= _ENOUGH:
+            if self.goal <= found.keys() and high >= _ENOUGH:
                 return  # each by a change of its own
 
     def _few(self) -> list[Point]:
@@ -138,8 +161,8 @@ class _Search:
         small = sorted(self.points, key=lambda p: p.probe.setting.work)
         most = max(_TIMES * small[0].probe.setting.work, _SMALL_WORK)
         few = [p for p in small if p.probe.setting.work <= most][:_POINTS]
-        for name in sorted(self.wrong):
-            off = [p for p in small if _is_off(p, name)]
+        for key in sorted(self.goal):
+            off = [p for p in small if _is_off(p, key)]
             if off and not any(p in few for p in off):
                 few.append(off[0])
         return few
@@ -148,8 +171,8 @@ class _Search:
         """The smallest point at which most of the gradients are wrong."""
 
         def rank(point: Point) -> tuple[int, bool, int]:
-            off = [n for n in wanted if _is_off(point, n)]
-            small = all(point.expected.gradients[n].size < _FEWEST for n in off)
+            off = [key for key in wanted if _is_off(point, key)]
+            small = all(_right(point, key).size < _FEWEST for key in off)
             return -len(off), small, point.probe.setting.work
 
         best = min(few, key=rank)
@@ -168,6 +191,7 @@ class _Search:
                 {n: Value(kind, shape) for n, (kind, shape) in values.items()},  # type: ignore[arg-type]
                 gradients_in(one[2], upstream),
                 tuple(h for h in helpers if h != one[2].name),
+                any(key.startswith("output ") for key in self.goal),
             )
             if values:
                 found.append((one, scope))
@@ -184,10 +208,7 @@ class _Search:
         if not texts:
             return frozenset()
         _, results = self._results(texts, [_NONE, *range(len(every))], point)
-        right = [f"output {n}" for n, o in point.outputs.items() if o.right]
-        right += [
-            f"gradient {n}" for n, o in point.gradients.items() if o.right and n not in self.wrong
-        ]
+        right = [k for k, outcome in _outcomes(point) if outcome.right and k not in self.wrong]
         found = set()
         for name in right:
             if name in results:
@@ -201,15 +222,15 @@ class _Search:
     def _fixed(
         self, targets: Sequence[Target], point: Point, choices: Sequence[int]
     ) -> dict[int, frozenset[str]] | None:
-        """The gradients that each choice makes right, where it does; None where nothing can be
-        tried: what runs is not what stands in the file."""
+        """What each choice makes right, where it does; None where nothing can be tried: what runs
+        is not what stands in the file."""
         if not choices:
             return {}
         texts = texts_of(targets)
         fixed = self._tried(texts, [_NONE, *choices], point) if texts else {}
-        if _NONE not in fixed or fixed[_NONE] & {n for n in self.wrong if _is_off(point, n)}:
+        if _NONE not in fixed or fixed[_NONE] & {k for k in self.wrong if _is_off(point, k)}:
             return None
-        return {k: names_of for k, names_of in fixed.items() if k != _NONE and names_of}
+        return {k: right for k, right in fixed.items() if k != _NONE and right & self.goal}
 
     def _results(
         self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
@@ -224,31 +245,30 @@ class _Search:
     def _tried(
         self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
     ) -> dict[int, frozenset[str]]:
-        """Which wrong gradients each choice makes right; none where it makes another one wrong."""
+        """What is wrong that each choice makes right; none where it makes another array wrong."""
         done, results = self._results(texts, choices, point)
         if not results:
             return {}
-        probe = point.probe
+        probe, doubles = point.probe, point.expected.double
         harmless = np.ones(len(choices), dtype=bool)
-        for name, outcome in point.outputs.items():
-            if outcome.right:
-                right = point.expected.outputs[name]
-                bound = point.expected.double.output_bounds[name]
-                harmless &= _fits(results[f"output {name}"], right, bound)
         fits: dict[str, np.ndarray] = {}
-        for name in [n for n in point.gradients if f"gradient {n}" in results]:
-            got = results[f"gradient {name}"]
-            if name in self.binding.scale:
-                got = got * stated(self.binding.scale[name], probe.scalars)
-            outcome = point.gradients[name]
-            right = point.expected.gradients[name]
-            bound = point.expected.double.gradient_bounds[name]
-            fits[name] = _fits(got, right, bound if outcome.bound is None else outcome.bound)
-            if outcome.right and name not in self.wrong:
-                harmless &= fits[name]
-        off = [n for n in self.wrong if n in fits]
+        for key, outcome in _outcomes(point):
+            got, (role, _, name) = results.get(key), key.partition(" ")
+            if got is None:
+                continue
+            if role == "output":
+                bound = doubles.output_bounds[name]
+            else:
+                bound = doubles.gradient_bounds[name] if outcome.bound is None else outcome.bound
+                if name in self.binding.scale:
+                    got = got * stated(self.binding.scale[name], probe.scalars)
+            if outcome.right or key in self.wrong:
+                fits[key] = _fits(got, _right(point, key), bound)
+            if outcome.right and key not in self.wrong:
+                harmless &= fits[key]
+        off = [key for key in self.wrong if key in fits]
         return {
-            choice: frozenset(n for n in off if harmless[k] and fits[n][k])
+            choice: frozenset(key for key in off if harmless[k] and fits[key][k])
             for k, choice in enumerate(choices[:done])
         }
 
@@ -260,6 +280,17 @@ def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
     return np.asarray(close.reshape(len(got), -1).all(axis=1))
 
 
-def _is_off(point: Point, name: str) -> bool:
-    outcome = point.gradients.get(name)
+def _outcomes(point: Point) -> list[tuple[str, Outcome]]:
+    outputs = [(f"output {n}", o) for n, o in point.outputs.items()]
+    return outputs + [(f"gradient {n}", o) for n, o in point.gradients.items()]
+
+
+def _right(point: Point, key: str) -> np.ndarray:
+    role, _, name = key.partition(" ")
+    every = point.expected.outputs if role == "output" else point.expected.gradients
+    return every[name]
+
+
+def _is_off(point: Point, key: str) -> bool:
+    outcome = dict(_outcomes(point)).get(key)
     return outcome is not None and not outcome.right

@@ -22,7 +22,8 @@ class Repair:
         fix: the change, and the mistake that it stands for.
         cost: how unusual that mistake is.
         place, line, source: where in the user's file.
-        whole: with it every gradient is right.
+        whole: with it all is right that was looked for.
+        right: what is right with it: ``output Y``, ``gradient X``.
         points: at how many points that was tried.
     """
 
@@ -32,11 +33,22 @@ class Repair:
     line: int
     source: str
     whole: bool
+    right: frozenset[str]
     points: int
+
+    @property
+    def of_forward(self) -> bool:
+        """Whether it is a mistake of the forward pass that it puts right."""
+        return any(key.startswith("output ") for key in self.right)
 
     @property
     def proof(self) -> str:
         what = "every gradient is" if self.whole else "it is"
+        outputs = sorted(k.partition(" ")[2] for k in self.right if k.startswith("output "))
+        if outputs:
+            many = len(outputs) > 1 or len(self.right) > 1
+            and_so = " and the gradients" if len(self.right) > len(outputs) else ""
+            what = f"{', '.join(outputs)}{and_so} {'are' if many else 'is'}"
         old, new = apart(self.fix.node, self.fix.new)
         return f"with {new} in place of {old} {what} right"
 
@@ -69,13 +81,15 @@ def only(targets: Sequence[Target], chosen: Sequence[int]) -> list[Target]:
     return [Target(every[k][0].named, (every[k][1],)) for k in chosen]
 
 
-def repair_of(target: Target, fix: Fix, more: float, whole: bool, points: int) -> Repair:
+def repair_of(
+    target: Target, fix: Fix, more: float, whole: bool, right: frozenset[str], points: int
+) -> Repair:
     """A change that was found, with its place in the file; `more` is added to its cost."""
     place, text, function = target.named
     place = "" if place.endswith(".py") else place  # a cell is named, a file is known
     line, lines = int(getattr(fix.node, "lineno", function.lineno)), text.splitlines()
     source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return Repair(fix, fix.cost + more, place, line, source, whole, points)
+    return Repair(fix, fix.cost + more, place, line, source, whole, right, points)
 
 
 def texts_of(targets: Sequence[Target]) -> dict[Where, str]:

@@ -33,8 +33,9 @@ def test_the_wrong_example_has_that_cause(code: str, tmp_path: Path) -> None:
     assert entry is not None
     assert entry.example.count(entry.right) == 1
     verdict = checked(tmp_path, entry.spec, entry.example.replace(entry.right, entry.wrong))
-    causes = [g.cause.code for g in verdict.gradients if g.cause is not None]
-    assert set(causes) == {code}, [g.cause for g in verdict.gradients]
+    told = [*verdict.forward, *verdict.gradients]
+    causes = [g.cause.code for g in told if g.cause is not None]
+    assert set(causes) == {code}, [g.cause for g in told]
 
 
 @pytest.mark.parametrize("spec_code", sorted({(e.spec, e.example) for c in EXAMPLES

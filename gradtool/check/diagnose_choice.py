@@ -1,0 +1,171 @@
+"""Which of several explanations is told, and when none is.
+
+The user's code shows a mistake by a change that mends it, the numbers show one by a line of the
+derivation that explains them.  Where two mistakes of different kinds do so equally well, and
+neither speaks for the other, both are said and none is told: a guess would be wrong half the time.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gradtool.check.causes.catalogue import title
+from gradtool.check.diagnose_evidence import Evidence
+from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_pattern import pattern
+from gradtool.check.repairs.fix import Fix
+from gradtool.check.repairs.targets import Repair
+from gradtool.check.result import Cause
+
+PLAIN = 1.16  # a mistake as plain as this needs no further search
+_SHARED = 0.4
+_AGREED = 0.15
+_NEAR = 0.25  # beyond the cheapest: what the numbers still speak for
+_DOUBT = 0.08  # two mistakes whose costs differ by no more are as likely
+# What looks like any number, term or place in the code, and costs no more than this.
+_SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1}
+
+# Mistakes that are the same in other words: which of them is told is a matter of taste.
+_FAMILIES = (
+    {"missing-path", "missing-term"},
+    {"wrong-tensor", "wrong-gradient", "wrong-point"},
+    {"scale", "mean-for-sum", "sum-for-mean"},
+    {"transposed", "swapped-order"},
+    {"power", "inverted-factor"},
+    {"mask", "mask-missing"},
+    {"offset", "stride-ignored", "padding", "skipped", "some-entries"},
+)
+# Mistakes of which one is a kind of the other: telling either is no guess.
+_KIN = (
+    {"missing-factor", "mask-missing", "upstream-ignored"},
+    {"missing-factor", "power", "inverted-factor"},
+    {"missing-path", "missing-term", "regulariser"},
+    {"wrong-axis", "missing-sum", "extra-sum"},
+    {"scale", "mean-for-sum", "sum-for-mean", "constant", "missing-factor", "extra-factor"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A hypothesis that explains a gradient, and how well."""
+
+    hypothesis: Hypothesis
+    residual: float
+
+
+Found = Mapping[str, tuple[Evidence, list[Explained]]]
+
+
+def by_numbers(evidence: Evidence, kept: Sequence[Explained], found: Found) -> Cause:
+    """The simplest explanation; one mistake that explains several gradients is preferred."""
+    ranked = _ranked(kept, found)
+    (cost, best), *others = ranked
+    code = best.hypothesis.code
+    for dearer, other in others:
+        if dearer < cost + _DOUBT and not _alike(code, other.hypothesis.code):
+            return _either(best.hypothesis.what, other.hypothesis.what)
+    return _told(evidence, best)
+
+
+def by_code(
+    evidence: Evidence, kept: Sequence[Explained], repaired: Sequence[Repair], found: Found
+) -> tuple[Cause, Repair | None]:
+    """The mistake that the user's code shows; in the words of the derivation where it agrees.
+
+    With it the change that tells it; None where two do.
+    """
+    if repaired[0].of_forward:
+        return _of_forward(repaired[0]), repaired[0]
+    speaking = [_spoken_for(others) for _, others in found.values() if others]
+
+    def rank(repair: Repair) -> tuple[float, float]:
+        code = repair.fix.code
+        agreed = sum(code in codes for codes in speaking) / max(len(speaking), 1)
+        same = [e.hypothesis.cost for e in kept if e.hypothesis.code == code]
+        return repair.cost - _AGREED * agreed, min(same, default=9.0)
+
+    ranked = sorted(repaired, key=rank)
+    best = ranked[0]
+    own = _family(best.fix.code)
+    agreeing = [
+        e
+        for e in kept
+        if (e.hypothesis.code in own and e.hypothesis.cost <= max(PLAIN, best.cost))
+        or e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0)
+    ]
+    special = any(e.hypothesis.code in _SPECIAL for e in agreeing)
+    for other in ranked[1:]:
+        if special or rank(other)[0] >= rank(best)[0] + _DOUBT:
+            break
+        if not _alike(best.fix.code, other.fix.code) and not _is_within(other.fix, best.fix):
+            return _either(_shown(best), _shown(other)), None
+    if agreeing:
+        return _told(evidence, _ranked(agreeing, found)[0][1]), best
+    code, what = best.fix.code, best.fix.what
+    seen = pattern(evidence) if code == "some-entries" else None
+    if seen is not None and seen[0] == code:
+        what = seen[1]
+    measure = f"tried at {best.points} points"
+    return Cause(code, what, 1.0, best.proof, measure, title(code)), best
+
+
+def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explained]]:
+    keys = [{e.hypothesis.key for e in others} for _, others in found.values()]
+
+    def cost(explained: Explained) -> float:
+        shared = sum(explained.hypothesis.key in k for k in keys) - 1
+        return explained.hypothesis.cost - _SHARED * min(shared, 1)
+
+    return sorted(((cost(e), e) for e in kept), key=lambda pair: (pair[0], pair[1].residual))
+
+
+def _spoken_for(kept: Sequence[Explained]) -> frozenset[str]:
+    """The codes that the numbers of a gradient speak for."""
+    least = min(e.hypothesis.cost for e in kept)
+    codes = [e.hypothesis.code for e in kept if e.hypothesis.cost <= least + _NEAR]
+    return frozenset(code for one in codes for code in _family(one))
+
+
+def _family(code: str) -> frozenset[str]:
+    return frozenset(next((f for f in _FAMILIES if code in f), {code}))
+
+
+def _alike(code: str, other: str) -> bool:
+    return other in _family(code) or any({code, other} <= kin for kin in _KIN)
+
+
+def _is_within(one: Fix, other: Fix) -> bool:
+    """Whether two changes are of one place: a statement, and a part of it."""
+    return any(
+        inner is own.node
+        for own, around in ((one, other), (other, one))
+        if isinstance(around.node, ast.stmt)
+        for inner in ast.walk(around.node)
+    )
+
+
+def _shown(repair: Repair) -> str:
+    return f"{repair.fix.what} (line {repair.line}: {repair.proof})"
+
+
+def _either(one: str, other: str) -> Cause:
+    return Cause("unknown", f"either {one}, or {other}", 0.0, title=title("unknown"))
+
+
+def _of_forward(best: Repair) -> Cause:
+    """What makes an output wrong, and the gradient with it: one mistake."""
+    outputs = sorted(k.removeprefix("output ") for k in best.right if k.startswith("output "))
+    what = f"the mistake that makes {' and '.join(outputs)} wrong: {best.fix.what}"
+    measure = f"tried at {best.points} points"
+    return Cause(best.fix.code, what, 1.0, best.proof, measure, title(best.fix.code))
+
+
+def _told(evidence: Evidence, best: Explained) -> Cause:
+    hypothesis = best.hypothesis
+    how = "exactly" if best.residual == 0 else f"to {best.residual:.0e}"
+    measure = f"explains all {evidence.entries} entries {how}"
+    code, what = hypothesis.code, hypothesis.what
+    explains = 0.0 if code == "unknown" else 1.0
+    return Cause(code, what, explains, hypothesis.proof(), measure, title(code))
