@@ -102,7 +102,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         through = _through(evidence, fit.predict) if missing else None
         if through is not None:
             code, what = "missing-path", f"the path through {through} is missing"
-            cost -= 0.1
+            cost -= 0.3  # that without this path the numbers come out, is proved
         yield Hypothesis(code, cost + 0.05 * rank, what, fit.predict, fit.proof, f"{code} {what}")
 
 
@@ -210,7 +210,7 @@ def _told(
         word = {"0": "is missing", "2": "is doubled", "1/2": "is halved"}.get(
             text, f"is taken {text} times"
         )
-        return "regulariser", 0.9, f"the regulariser's own gradient {word}"
+        return "regulariser", 0.88, f"the regulariser's own gradient {word}"
     kept = [t for t, f in zip(terms, factors, strict=True) if f.text == "1"]
     if texts == {"0"} and all(is_spread(term, kept) for term, _ in changed):
         return "missing-factor", 0.9 + 0.3 * (len(changed) - 1), "a factor in brackets is missing"
@@ -230,6 +230,8 @@ def _told(
         if one.isidentifier() and other.isidentifier():
             return "wrong-axis", 1.1, f"the size {other} stands where {one} belongs"
         code = _scale_code([t for t, _ in changed], text)
+        if code == "scale" and whole and text in _divided(evidence):
+            code = "sum-for-mean"
         part = "it is" if whole else "a path is"
         what = {
             "mean-for-sum": f"{part} a mean where a sum belongs: {text} times what is right",
@@ -245,6 +247,23 @@ def _is_own(term: Term, name: str) -> bool:
     """Whether a term is that of a regulariser: the variable itself, scaled."""
     tensors = {a.tensor.name for a in accesses(Poly((term,)))}
     return tensors == {name}
+
+
+def _divided(evidence: Evidence) -> frozenset[str]:
+    """The sizes that a pass divides by anywhere: those that a mean counts."""
+    bodies = [
+        s.body
+        for grain in evidence.grains[:1]
+        for s in grain.statements
+        if isinstance(s, Statement)
+    ]
+    return frozenset(
+        base.name if isinstance(base, Symbol) else str(base.dim)
+        for body in bodies
+        for term in body.terms
+        for base, power in term.factors
+        if isinstance(base, Symbol | Size) and power < 0
+    )
 
 
 def _scale_code(terms: Sequence[Term], text: str) -> str:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from gradtool.check.repairs.fix import Fix, shown
-from gradtool.check.repairs.scope import Role, Scope, Surroundings
+from gradtool.check.repairs.scope import Role, Scope, Surroundings, callee
 
 # What a wrong number, or a sum that is a little off, means where it is no value.
 MEANING: dict[Role, tuple[str, str]] = {
@@ -21,6 +21,7 @@ MEANING: dict[Role, tuple[str, str]] = {
 _OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
 }  # fmt: skip
+_ORDERED = frozenset({"argmax", "argmin", "max", "min", "maximum", "minimum"})
 
 
 def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
@@ -30,6 +31,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     match node:
         case ast.BinOp(op=ast.Add() | ast.Sub()):
             yield from _sums(node, role, scope)
+            yield from _slope_of_tanh(node) if role == "value" else ()
         case ast.BinOp(op=ast.Mult() | ast.Div()):
             yield from _products(node, role, scope)
         case ast.BinOp(op=ast.Pow()):
@@ -57,6 +59,8 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         minus = ast.UnaryOp(ast.USub(), node)
         parent, _ = around.parent(node)
         cost = 1.2 if isinstance(parent, ast.Call) else 1.02
+        if isinstance(parent, ast.Call) and callee(parent.func) in _ORDERED:
+            cost = 1.32  # rather the other of the two functions
         yield Fix(node, minus, "sign", cost, f"the minus before {shown(node)} is missing")
 
 
@@ -151,6 +155,8 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
             yield Fix(node, ast.BinOp(left, ast.Pow(), right), "power", 1.25, text)
             minus = ast.BinOp(left, ast.Pow(), ast.UnaryOp(ast.USub(), right))
             yield Fix(node, minus, "power", 1.35, text)
+    yield from _several(node)
+    yield from _slopes(node)
     sides = ((left, right),) if divides else ((left, right), (right, left))
     for kept, extra in sides:
         code = "scale" if scope.is_number(extra) else "extra-factor"
@@ -158,6 +164,55 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
         text = f"the {by} {shown(extra)} does not belong in {shown(node)}"
         plain = isinstance(extra, ast.Name | ast.Attribute | ast.Constant)
         yield Fix(node, kept, code, 1.2 if plain else 1.3, text)
+
+
+def _several(node: ast.BinOp) -> Iterator[Fix]:
+    """Two factors that do not belong: ``(a - y) * a * (1 - a)``."""
+    match node:
+        case ast.BinOp(
+            left=ast.BinOp(left=kept, op=ast.Mult(), right=one), op=ast.Mult(), right=other
+        ):
+            text = f"the factors {shown(one)} and {shown(other)} do not belong in {shown(node)}"
+            yield Fix(node, kept, "extra-factor", 1.3, text)
+
+
+def _slopes(node: ast.BinOp) -> Iterator[Fix]:
+    """``a * (1 - a)``, the slope of a sigmoid, where that of tanh belongs."""
+    match node:
+        case ast.BinOp(
+            left=value,
+            op=ast.Mult(),
+            right=ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=again),
+        ):
+            around: ast.expr | None = None
+            if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult):  # g * a * (1 - a)
+                around, value = value.left, value.right
+            if ast.dump(value) != ast.dump(again):
+                return
+            square = ast.BinOp(value, ast.Pow(), ast.Constant(2))
+            text = f"the slope of a sigmoid stands for another one: {shown(node)}"
+            slopes: tuple[tuple[ast.expr, float], ...] = (
+                (ast.BinOp(ast.Constant(1), ast.Sub(), square), 1.12),
+                (ast.Compare(value, [ast.Gt()], [ast.Constant(0)]), 1.4),
+            )
+            for slope, cost in slopes:
+                new = slope if around is None else ast.BinOp(around, ast.Mult(), slope)
+                yield Fix(node, new, "wrong-function", cost, text)
+
+
+def _slope_of_tanh(node: ast.BinOp) -> Iterator[Fix]:
+    """``1 - a**2``, the slope of tanh, where that of a sigmoid belongs."""
+    match node:
+        case ast.BinOp(
+            left=ast.Constant(value=1),
+            op=ast.Sub(),
+            right=ast.BinOp(left=value, op=ast.Pow(), right=ast.Constant(value=2))
+            | ast.BinOp(left=value, op=ast.Mult())
+            | ast.Call(func=ast.Attribute(attr="power" | "square"), args=[value, *_]),
+        ):
+            new = ast.BinOp(value, ast.Mult(), ast.BinOp(ast.Constant(1), ast.Sub(), value))
+            text = f"the slope of tanh stands for another one: {shown(node)}"
+            yield Fix(node, new, "wrong-function", 1.12, text)
 
 
 def _powers(node: ast.BinOp) -> Iterator[Fix]:
@@ -189,7 +244,7 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
     if role == "index" and is_shape(parent):
         code, what = "wrong-axis", f"the size of another axis: {shown(parent)}"
     if role == "shape":
-        cost = 1.1  # a number in a shape says nothing else
+        code, cost = "constant", 1.1  # a number in a shape says nothing else
     if role == "exponent":
         what = f"the wrong power: {shown(parent)}"
     for other in dict.fromkeys(others):

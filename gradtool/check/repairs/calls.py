@@ -17,6 +17,7 @@ _PAIRS = {
     "tril": "triu", "triu": "tril",
 }  # fmt: skip
 _FUNCTIONS = ("exp", "sqrt", "tanh", "log", "abs", "cosh")
+_JOINS = frozenset({"hstack", "vstack", "concatenate", "stack", "column_stack", "dstack"})
 _AXES = (0, 1, -1, -2)
 _IN_PLACE = frozenset({"copy", "len", "range", "float", "int", "astype", "reshape", "ravel"})
 
@@ -79,9 +80,11 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         inner = (arguments[0] if arguments else None) if of_module else owner
         if inner is not None:
             yield Fix(node, inner, "guard", 0.95, f"values are cut off: {shown(node)}")
+    if name in _JOINS and arguments and isinstance(arguments[0], ast.Tuple | ast.List):
+        yield from _joined(node, arguments[0])
     if name in _PAIRS:
         other = _renamed(node, _PAIRS[name])
-        yield Fix(node, other, "wrong-function", 1.3, f"another function than {shown(node)}")
+        yield Fix(node, other, "wrong-function", 1.18, f"another function than {shown(node)}")
 
 
 def _renamed(node: ast.Call, name: str) -> ast.Call:
@@ -102,6 +105,19 @@ def _orders(node: ast.Call) -> Iterator[Fix]:
             new[first], new[second] = new[second], new[first]
             arguments: list[ast.expr] = [ast.Tuple(new, ast.Load())] if inner else new
             yield Fix(node, ast.Call(node.func, arguments, node.keywords), "transposed", 1.1, text)
+
+
+def _joined(node: ast.Call, parts: ast.Tuple | ast.List) -> Iterator[Fix]:
+    """Parts of an array that change places: the gates of a cell."""
+    for first in range(len(parts.elts)):
+        for second in range(first + 1, len(parts.elts)):
+            new = list(parts.elts)
+            new[first], new[second] = new[second], new[first]
+            text = f"{shown(parts.elts[first])} and {shown(parts.elts[second])} have changed places"
+            swapped = ast.Call(
+                node.func, [ast.Tuple(new, ast.Load()), *node.args[1:]], node.keywords
+            )
+            yield Fix(node, swapped, "order", 1.05, text)
 
 
 # -- reductions -----------------------------------------------------------------------------

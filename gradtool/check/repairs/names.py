@@ -45,6 +45,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
 def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     """A name that is missing beside a node."""
     role = around.role(node)
+    yield from _masked(node, scope, around, 0, 1.27)
     if role in ("index", "range"):
         yield from _steps(node, scope, around)
     if role != "value":
@@ -68,14 +69,20 @@ def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
             yield replace(fix, cost=fix.cost - likely)
 
 
+def _masked(
+    node: ast.expr, scope: Scope, around: Surroundings, bound: int, cost: float
+) -> Iterator[Fix]:
+    """A value that stands for the mask that is made of it."""
+    value = scope.value(node)
+    whole = value is not None and value.kind == "array" and not scope.of_output
+    if whole and _is_read(node, around):
+        relation = ast.Compare(node, [ast.Gt()], [ast.Constant(bound)])
+        yield Fix(node, relation, "mask", cost, f"{shown(node)} itself stands for a mask")
+
+
 def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
-    value = scope.value(node)
-    maskable = value is not None and value.kind == "array" and not scope.of_output
-    if maskable and _is_read(node, around):
-        for bound, cost in ((0, 1.36), (1, 1.45)):
-            relation = ast.Compare(node, [ast.Gt()], [ast.Constant(bound)])
-            yield Fix(node, relation, "mask", cost, f"{shown(node)} itself stands for a mask")
+    yield from _masked(node, scope, around, 1, 1.45)
     if around.role(node) != "value" or not is_term(node, scope, around):
         return
     one, text = ast.Constant(1), f"a factor is missing beside {shown(node)}"
@@ -196,7 +203,7 @@ def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iter
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), "scale", 1.25, text)
         if scope.is_number(node):
             yield Fix(node, ast.BinOp(other, ast.Div(), node), "scale", 1.34, text)
-    else:
+    elif not scope.is_number(node):
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), code, 1.25, text)
         yield Fix(node, ast.BinOp(node, ast.Div(), other), "missing-factor", 1.28,
                   f"a division is missing: {shown(node)}")  # fmt: skip
