@@ -24,6 +24,7 @@ _SHARED = 0.4
 _AGREED = 0.15
 _NEAR = 0.25  # beyond the cheapest: what the numbers still speak for
 _DOUBT = 0.08  # two mistakes whose costs differ by no more are as likely
+_GUESS = 0.3  # the same, of changes that leave another gradient wrong
 # What looks like any number, term or place in the code, and costs no more than this.
 _SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1}
 
@@ -97,7 +98,7 @@ def by_code(
     ]
     special = any(e.hypothesis.code in _SPECIAL for e in agreeing)
     for other in ranked[1:]:
-        if special or rank(other)[0] >= rank(best)[0] + _DOUBT:
+        if special or rank(other)[0] >= rank(best)[0] + (_DOUBT if best.whole else _GUESS):
             break
         if not _alike(best.fix.code, other.fix.code) and not _is_within(other.fix, best.fix):
             return _either(_shown(best), _shown(other)), None

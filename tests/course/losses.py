@@ -57,7 +57,7 @@ SOFTMAX = Question(
         Answer(
             "only_the_division_of_the_label",
             _softmax("dx = p - np.eye(x.shape[1])[y] / N"),
-            {"S": ("several-paths", "sum-for-mean", "scale", "missing-factor")},
+            {"S": ("sum-for-mean", "scale", "missing-factor")},
         ),
     ),
 )

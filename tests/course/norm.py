@@ -62,7 +62,7 @@ BATCH_NORM = Question(
             _batch("dx = (N * g - g.sum(axis=0)) / (N * std)"),
             {"X": ("missing-path",)},
         ),
-        Answer("only_direct", _batch("dx = g / std"), {"X": ("missing-path", "several-paths")}),
+        Answer("only_direct", _batch("dx = g / std"), {"X": ("missing-path",)}),
         Answer(
             "gamma_left_out",
             _batch("g = dout\ndx = (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std"),
