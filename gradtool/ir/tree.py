@@ -68,7 +68,8 @@ class Slice:
 class Call:
     """A word of the vocabulary applied to arguments; operators are words too (``add``).
 
-    `method` tells that it was written ``x.word(…)``, which a variable called word cannot hide.
+    `method` tells that it was written ``x.word(…)`` or ``np.word(…)``, `plain` that it was written
+    ``word(…)``, which a variable called word hides.  What an operator means nothing hides.
     """
 
     op: str
@@ -76,6 +77,7 @@ class Call:
     kwargs: tuple[tuple[str, Tree], ...] = ()
     span: Span | None = field(default=None, compare=False)
     method: bool = field(default=False, compare=False)
+    plain: bool = field(default=False, compare=False)
 
     def keyword(self, name: str) -> Tree | None:
         for key, value in self.kwargs:
@@ -110,9 +112,9 @@ def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
                 None if part is None else change(part) for part in (start, stop, step)
             )
             return Slice(first, last, by, span)
-        case Call(op=op, args=args, kwargs=kwargs, span=span, method=method):
+        case Call(op=op, args=args, kwargs=kwargs, span=span, method=method, plain=plain):
             named = tuple((key, change(value)) for key, value in kwargs)
-            return Call(op, tuple(map(change, args)), named, span, method)
+            return Call(op, tuple(map(change, args)), named, span, method, plain)
         case _:
             return tree
 

@@ -105,10 +105,10 @@ class Words(Mapping[str, Lowering]):
         def lower(build: Builder, call: Call) -> Operand:
             # Operators and methods cannot be hidden by a variable, a plain call can.
             if (
-                self._shadowed(name)
-                and not call.method
+                call.plain
+                and self._shadowed(name)
                 and call.span is not None
-                and (build.scope[name].tree == Name(name))
+                and build.scope[name].tree == Name(name)
             ):
                 raise OpError(
                     f"'{name}' is a variable here, it cannot be called",

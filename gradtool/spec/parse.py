@@ -227,7 +227,9 @@ class Reader:
             raise ParseError("only a function with a name can be called", span)
         # np.sum is the function, whatever a variable is called.
         prefixed = isinstance(function, ast.Attribute)
-        return Call(name, tuple(arguments), tuple(keywords), span, method=prefixed)
+        return Call(
+            name, tuple(arguments), tuple(keywords), span, method=prefixed, plain=not prefixed
+        )
 
 
 def _method(name: str) -> str:

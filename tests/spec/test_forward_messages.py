@@ -85,3 +85,10 @@ def test_all_mistakes_come_at_once_and_none_twice() -> None:
         f"f.yaml:{FIRST + 2}:8",
         f"f.yaml:{FIRST + 3}:7",
     ]
+
+
+def test_a_variable_hides_a_function_of_its_name_and_no_operator() -> None:
+    head = "layer: f\ninputs:\n  neg: [N]\n  add: [N]\n  exp: [N]\nforward: |\n"
+    graph_of(load_text(head + "  Y = -neg + add * np.exp(exp)\n", "f.yaml"))
+    with pytest.raises(SpecError, match="'exp' is a variable here, it cannot be called"):
+        graph_of(load_text(head + "  Y = -neg + add * exp(exp)\n", "f.yaml"))
