@@ -15,6 +15,7 @@ from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
+from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text
 
 
@@ -61,6 +62,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     stress = Stress()
     if right and gradients and measured.trouble is None:
         stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
+        stress = stress if stress.wrong else stress.and_also(at_zeros(case))
         remarks += [*stress.remarks, *without_offsets(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong

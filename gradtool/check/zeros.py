@@ -1,0 +1,88 @@
+"""Inputs, parameters and upstream gradients that are exactly zero, where the layer is smooth there.
+
+Padded images, one-hot rows and what comes out of a relu are full of zeros; random values have
+none.  Code that divides by a value, or that asks for its sign, is right at random values and
+nowhere else.  Where a layer has a kink at such values `kinked` looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gradtool.check.facts import Case
+from gradtool.check.measure import measure
+from gradtool.check.probes import Probe, can_grow
+from gradtool.check.recall import recall_of
+from gradtool.check.reference import Reference
+from gradtool.check.result import Remark
+from gradtool.check.stress import Stress
+
+_SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
+_MOST_WORK = 50_000  # scalar operations
+
+
+def at_zeros(case: Case) -> Stress:
+    """Look at a case that is right wherever nothing is zero."""
+    if not case.measured.points or case.first.setting.work > _MOST_WORK:
+        return Stress()
+    free = case.binding.upstream is None
+    found = Stress()
+    for probe in _probes(case.reference, case.first, case.read, free):
+        found = found.and_also(_at(case, probe))
+        if found.wrong:
+            break
+    return found
+
+
+def _probes(
+    reference: Reference, first: Probe, read: Mapping[str, np.ndarray], free: bool
+) -> tuple[Probe, ...]:
+    recall = recall_of(reference)
+    if recall.keeps(first) and not read:
+        key = ("zeros", id(first), free)
+        return recall.of(key, lambda: tuple(_made(reference, first, read, free)), holding=first)
+    return tuple(_made(reference, first, read, free))
+
+
+def _made(
+    reference: Reference, first: Probe, read: Mapping[str, np.ndarray], free: bool
+) -> Iterator[Probe]:
+    """Some entries of everything zero; all inputs zero.  Nothing where a kink is hit by that."""
+    grown = [v for v in reference.spec.variables if v.name in first.values and can_grow(v)]
+    rng = np.random.default_rng([first.number, 47])
+
+    def thinned(array: np.ndarray) -> np.ndarray:
+        return np.where(rng.random(array.shape) < _SHARE, 0.0, array)
+
+    some = {v.name: thinned(first.values[v.name]) for v in grown}
+    upstream = {n: thinned(u) if free and u.ndim else u for n, u in first.upstream.items()}
+    inputs = {v.name: np.zeros_like(first.values[v.name]) for v in grown if v.role == "input"}
+    for zeros, arriving, words in (
+        (some, upstream, "some entries are 0"),
+        (inputs, first.upstream, "every input is 0"),
+    ):
+        values = {**first.values, **zeros}
+        if zeros and not reference.kinks({**read, **values}, first.given).equal:
+            yield replace(first, values=values, upstream=arriving, varies=words)
+
+
+def _at(case: Case, probe: Probe) -> Stress:
+    measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
+    if measured.trouble is not None:
+        text = f"where {probe.varies} it raises {measured.trouble.message}"
+        return Stress((Remark("zeros", text),), probes=1)
+    remarks, wrong = [], []
+    for point in measured.points:  # none where the layer itself is not finite
+        for name, outcome in point.gradients.items():
+            if outcome.right or name in case.excused:
+                continue
+            if not outcome.finite:
+                # Dividing by what is not zero anywhere else is a choice of some right code.
+                remarks.append(Remark("zeros", f"d{name} is not finite where {probe.varies}"))
+                continue
+            text = f"right at random values, wrong where {probe.varies}"
+            wrong.append((name, "; ".join(filter(None, (outcome.message, text))), outcome.worst))
+    return Stress(tuple(remarks), tuple(wrong), len(measured.points))
