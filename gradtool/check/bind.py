@@ -29,6 +29,8 @@ class Binding:
     `gradients` are the variables whose gradient is offered; `convention` says in words what was
     recognised ("as the spec says" for a `check:` block); `remark` is told when this binding
     is taken.  `reads` are inputs that the forward snippet assigns, beside those of the spec.
+    `one` is a size that is 1 wherever this binding is run: the code takes one sample, with
+    `drops_batch` without the axis of that size.
     """
 
     convention: str
@@ -42,6 +44,8 @@ class Binding:
     upstream_scale: float = 1.0
     remark: str = ""
     reads: tuple[str, ...] = ()
+    one: str = ""
+    drops_batch: bool = False
 
     @property
     def snippets(self) -> dict[str, str | None]:

@@ -64,8 +64,14 @@ def stretched(double: Pair, rounded: Pair, by: float) -> Pair:
 
 
 def largest(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> Moved:
-    """The largest move of every entry; the moves are taken one by one, to save memory."""
-    most: Moved = (dict(before[0]), dict(before[1])) if before else ({}, {})
+    """The largest move of every entry; the moves are taken one by one, to save memory.
+
+    What is no number after a move makes the largest none either; beside moves that are known
+    `before` it says nothing.
+    """
+    if before is not None:
+        return _larger(right, moved, before)
+    most: Moved = ({}, {})
     mine: set[tuple[int, str]] = set()
     with np.errstate(all="ignore"):
         for pair in moved:
@@ -82,6 +88,35 @@ def largest(right: Pair, moved: Iterable[Pair], before: Moved | None = None) -> 
                         found[name] = np.asarray(np.maximum(known, move))
                     mine.add((role, name))
     return most
+
+
+def _larger(right: Pair, moved: Iterable[Pair], before: Moved) -> Moved:
+    most = (
+        {n: _known(m) for n, m in before[0].items()},
+        {n: _known(m) for n, m in before[1].items()},
+    )
+    with np.errstate(all="ignore"):
+        for pair in moved:
+            for found, centre, other in zip(most, right, pair, strict=True):
+                for name, value in centre.items():
+                    move = _known(np.abs(other[name] - value))
+                    found[name] = np.fmax(found[name], move) if name in found else move
+    return most
+
+
+def _known(moves: np.ndarray) -> np.ndarray:
+    return np.asarray(np.where(np.isfinite(moves), moves, np.nan))
+
+
+def all_known(right: Pair, most: Moved) -> bool:
+    """Whether every entry that is a number has a move that is one."""
+    return all(
+        not move.size
+        or np.isfinite(move.max())
+        or bool(np.all(np.isfinite(move) | ~np.isfinite(value[name])))
+        for value, moves in zip(right, most, strict=True)
+        for name, move in moves.items()
+    )
 
 
 def bounded(
@@ -130,7 +165,8 @@ def _bound(
     bound = np.asarray(np.maximum(most, _TYPICAL * _typical(most, size)))
     bound *= factor
     bound += floor
-    # Where the slightest move gives no number, as beside a division by zero, no bound is known.
+    # Where no move to any side gives a number, no bound is known: such an entry is not compared,
+    # and `compare` tells.
     if bound.size and np.isnan(bound.max()):
         bound[np.isnan(bound)] = np.inf
     return bound

@@ -28,7 +28,7 @@ def in_columns(binding: Binding, names: Names) -> Binding | None:
     back = [
         f"d{v.name} = np.transpose(d{v.name})"
         if len(v.shape) == 2
-        else f"d{v.name} = d{v.name}[:, 0]"
+        else f"d{v.name} = d{v.name}[:, 0] if np.shape(d{v.name})[1:] == (1,) else d{v.name}"
         for v in offered
     ]
     forward = [binding.forward or "", *outputs]

@@ -113,6 +113,14 @@ def compare(
     is_right = worst is None or worst.error <= worst.bound
     if not is_right and value.dtype.startswith(("int", "uint", "bool")):
         message = f"{label} is {value.dtype}: an integer buffer cuts off the decimals"
+    unknown = int(np.count_nonzero(np.isinf(held) & np.isfinite(right)))
+    if unknown:
+        where = ", ".join(f"{n}={v}" for n, v in sizes.items())
+        text = (
+            f"{label} has {unknown} of {got.size} entries that are not compared at {where}: every "
+            "move of the inputs by a unit in their last place gives no number there"
+        )
+        remarks.append(Remark("uncompared", text))
     error = largest / (rms(right) or 1.0)
     if is_right and error > _TOLD and np.all(np.abs(right) <= held):
         error = largest  # nothing is a share of a zero that is only rounding

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
@@ -55,7 +57,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     remarks += [Remark("constant", text) for text in measured.refused]
     remarks += [Remark("restricted", text) for text in measured.unfit]
     if binding.remark:
-        remarks.append(Remark("contract", binding.remark))
+        remarks.append(Remark("restricted" if binding.one else "contract", binding.remark))
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
@@ -112,11 +114,13 @@ def _compared(
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong:
         # Right code does not wait for these.
-        from gradtool.check.excused import as_clipped, as_guarded, as_single
+        from gradtool.check.excused import as_clipped, as_guarded, as_shortened, as_single
 
         single = as_single(case, role, name, [p for p, _ in wrong])
         guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
-        clips = None if single or guards or role == "output" else as_clipped(case, name, wrong)
+        clips = None
+        if not (single or guards or role == "output"):
+            clips = as_clipped(case, name, wrong) or as_shortened(case, name, wrong)
         if single or clips or isinstance(guards, Remark):
             remarks += [r for r in (single, guards, clips) if isinstance(r, Remark)]
             guarded |= {name} if guards else set()
@@ -130,6 +134,9 @@ def _compared(
         return replace(found, cause=guards)
     if len(there) < len(points):
         return Compared(name, shape, "not computed", error, message=_where(case))
+    if all(o.bound is not None and o.bound.size and np.isinf(o.bound).all() for _, o in there):
+        text = "no entry could be compared at any point"
+        return Compared(name, shape, "not computed", message=text)
     return Compared(name, shape, "ok", error, worst)
 
 

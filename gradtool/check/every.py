@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradtool.check.candidate import Candidate
-from gradtool.check.judge import failed, judge
-from gradtool.check.matching import Layers, Match, Tried, match
+from gradtool.check.judge import Judgement, failed, judge
+from gradtool.check.matching import Layers, Match, Tried, for_one_sample, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
@@ -58,7 +58,7 @@ def check_every(
             if found.layer is None:
                 yield _unmatched(session, found, name, seed, version)
                 continue
-            verdict = _judged(session, found, reference_for, name, seed, version, explain)
+            verdict = _judged(session, found, layers, reference_for, name, seed, version, explain)
             yield verdict
             if verdict.trouble is not None and verdict.trouble.stage == "worker":
                 session.again()
@@ -93,6 +93,7 @@ def _matched(session: Session, candidate: Candidate, layers: Layers) -> Match:
 def _judged(
     session: Session,
     found: Match,
+    layers: Layers,
     reference_for: Callable[[LayerSpec], Reference],
     file: str,
     seed: int,
@@ -107,6 +108,9 @@ def _judged(
         # It was like the layer's, but not the same: what is wrong with it is unknown.
         tried = Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
         return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
+    alone = _at_one_sample(session, found, layers, reference, judgement)
+    if alone is not None:
+        return replace(alone, called=alone.called or called(found.candidate))
     if explain and any(g.standing != "ok" for g in verdict.gradients):
         # Only here: code that is right must not wait for the derivation.
         from gradtool.check.diagnose import with_causes
@@ -114,6 +118,62 @@ def _judged(
         verdict = with_causes(reference, session, judgement).verdict
     # The binding tells how it was read, the candidate what it is.
     return replace(verdict, called=verdict.called or called(found.candidate))
+
+
+def _at_one_sample(
+    session: Session, found: Match, layers: Layers, reference: Reference, batch: Judgement
+) -> Verdict | None:
+    """The verdict on code that is right for one sample, and has no answer for a batch.
+
+    That a batch raises, or is no place for a vector, says that the code is not meant for one.
+    Where a batch gives arrays of other shapes, its sums over the samples may have been forgotten
+    as well: then nothing is judged, and why is told.  None where a batch gives wrong numbers, or
+    one sample is not right either.
+    """
+    verdict = batch.verdict
+    if verdict.verdict == "pass" or found.bindings[0].one or _has_wrong_numbers(batch):
+        return None
+    plain = next((r for r in layers.references if r.spec.name == reference.spec.name), None)
+    wrong = [c for c in verdict.gradients if c.standing != "ok"]
+    if plain is None or not wrong:
+        return None
+    raised = verdict.trouble is not None
+    refused = verdict.trouble.message if verdict.trouble else wrong[0].message.split(";")[0]
+    try:
+        ways = for_one_sample(session, found.candidate, plain, layers, refused)
+        for way in ways:
+            alone = judge(
+                reference,
+                session,
+                (way,),
+                file=verdict.file,
+                seed=verdict.seed,
+                version=verdict.version,
+            ).verdict
+            if alone.verdict != "pass" or any(r.code == "shape" for r in alone.remarks):
+                continue
+            if raised or way.drops_batch:
+                return alone
+            text = (
+                f"every gradient is right for one sample ({way.one} = 1), and not for a batch: "
+                f"{refused}. Code that is given one sample at a time is right as it is; for "
+                "batches a sum over the samples is missing. To have it judged for batches, name "
+                f"the layer: --spec {verdict.layer}"
+            )
+            trouble = Trouble("contract", text)
+            return replace(alone, verdict="error", gradients=(), remarks=(), trouble=trouble)
+    except CheckTrouble:
+        session.again()
+    return None
+
+
+def _has_wrong_numbers(judgement: Judgement) -> bool:
+    """Whether a gradient has the right shape somewhere and other numbers."""
+    return any(
+        not outcome.right and outcome.array is not None
+        for point in judgement.points
+        for outcome in point.gradients.values()
+    )
 
 
 def _unmatched(session: Session, found: Match, file: str, seed: int, version: str) -> Verdict:

@@ -11,16 +11,18 @@ import numpy as np
 
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.differences import follows
-from gradtool.check.facts import Case, UsersForward
+from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
+from gradtool.check.probes import scaled
 from gradtool.check.result import Cause, Remark
 from gradtool.check.single import is_single
-from gradtool.check.stress import clipped
+from gradtool.check.stress import clipped, is_scaled_down
 
 GUARD = "guard"
 TITLE = "a guard that moves the gradient"
 
 _INSIDE = 0.5  # of the entries, of all points alike
+_FURTHER, _STILL = 4.0, 1e-5  # a norm that is held may be guarded: 5 / (norm + 1e-6)
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
 
 
@@ -77,6 +79,39 @@ def as_clipped(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) ->
     if np.mean([np.mean(np.abs(array) < limit) for array in arrays if array.size]) < _INSIDE:
         return None
     return Remark("clips", f"d{name} is cut off at {limit:g}, and right without that")
+
+
+def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) -> Remark | None:
+    """The remark on a gradient that is right but for a limit of its norm, alone or with others'.
+
+    Where it is off, at no more than half of the points, it is the right one times a factor below
+    1; the norm is the same at all of them; and it stands still when the upstream gradient grows.
+    """
+    points = [p for p in case.measured.points if name in p.gradients]
+    given = [f"d{n}" for n in case.first.upstream if case.binding.mentions(f"d{n}")]
+    if not given or case.binding.upstream is not None or len(wrong) > _INSIDE * len(points):
+        return None
+    if not all(is_scaled_down(point, name) for point, _ in wrong):
+        return None
+    further = dict.fromkeys(given, _FURTHER)
+    more = [again(case, scaled(point.probe, further, "")) for point, _ in wrong]
+    there = [*(point for point, _ in wrong), *filter(None, more)]
+    alone, joint = ([_norm(p, names) for p in there] for names in ((name,), wrong[0][0].gradients))
+    if None in more or not (_is_one(alone) or _is_one(joint)):
+        return None
+    return Remark("clips", f"d{name} is scaled down where it is large, and right elsewhere")
+
+
+def _norm(point: Point, names: Collection[str]) -> float:
+    """The norm of some gradients together; not a number when one was not returned."""
+    arrays = [outcome.array for n in names if (outcome := point.gradients.get(n)) is not None]
+    if len(arrays) < len(names) or any(array is None for array in arrays):
+        return np.nan
+    return float(np.sqrt(sum(np.vdot(array, array) for array in arrays if array is not None)))
+
+
+def _is_one(norms: Sequence[float]) -> bool:
+    return bool(max(norms) - min(norms) <= _STILL * max(norms))
 
 
 def _follows(case: Case, name: str, point: Point, outcome: Outcome) -> bool:

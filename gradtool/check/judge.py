@@ -15,6 +15,7 @@ from gradtool.check.bounds import rms
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
+from gradtool.check.one_sample import OneSample
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference
 from gradtool.check.result import Remark, Trouble, Verdict
@@ -104,7 +105,9 @@ def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
     layer = reference.spec.name
-    if binding.reads:
+    if binding.one:
+        reference = OneSample(reference, binding.reads, binding.one)
+    elif binding.reads:
         reference = Reading(reference, binding.reads)
     try:
         bind(session, reference, binding)

@@ -8,6 +8,7 @@ never called wrong because it was taken for something that it is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +17,12 @@ from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
+from gradtool.check.one_sample import Batch, OneSample, batch_of, batches_of_one, is_apart, vectors
 from gradtool.check.probes import Probe, make_probe, unusual
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.ir.dims import shape_text
 from gradtool.spec.model import LayerSpec
 
 # Of the largest entry.  The judge asks for more, and knows float32; a forward that is only near
@@ -70,6 +73,7 @@ class Layers:
         self.names = {r.spec.name: Names.of(r) for r in self.references}
         # By identity; the reference is kept, so that no other gets its place.
         self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
+        self._alone: dict[str, tuple[Batch, OneSample] | None] = {}
 
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
         """Every size set with the right outputs there."""
@@ -81,6 +85,15 @@ class Layers:
                 known.append((probe, reference.forward(probe.values, probe.sizes)))
             yield known[number]
 
+    def alone(self, reference: Reference) -> tuple[Batch, OneSample] | None:
+        """The layer at batches of one; None where nothing counts samples."""
+        name = reference.spec.name
+        if name not in self._alone:
+            batch = batch_of(reference)
+            single = OneSample(reference, (), batch.size) if batch else None
+            self._alone[name] = (batch, single) if batch and single else None
+        return self._alone[name]
+
 
 def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
     """The layer that a candidate of a loaded file implements.
@@ -90,6 +103,7 @@ def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
     """
     ranked = sorted(layers.references, key=lambda r: score(candidate, r.spec.name), reverse=True)
     tried: list[Tried] = []
+    reasons: dict[str, str] = {}
     lost = 0
     for reference in ranked:
         related = score(candidate, reference.spec.name)[0] > 0
@@ -109,9 +123,51 @@ def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
             found, reason = None, trouble.trouble.message
         if found is not None:
             return found
+        reasons[reference.spec.name] = reason
         if related:
             tried.append(Tried(reference.spec.name, reason))
+    for reference in ranked:
+        refused = reasons.get(reference.spec.name)
+        if refused is None:
+            continue
+        ways = for_one_sample(session, candidate, reference, layers, refused)
+        if ways:
+            return Match(candidate, reference.spec, ways, ())
     return Match(candidate, None, (), tuple(tried[:_TOLD]))
+
+
+def for_one_sample(
+    session: Session, candidate: Candidate, reference: Reference, layers: Layers, refused: str
+) -> tuple[Binding, ...]:
+    """The readings of a candidate at one sample that give the layer's numbers there; () if none.
+
+    `refused` is why it is not the layer with a batch.  One that gives other numbers with a batch
+    is another function, but for one that is given a vector: its softmax has one sum.  Of a loss
+    not even that: with one sample a sum is a mean.
+
+    Raises:
+        CheckTrouble: the worker was lost.
+    """
+    found = layers.alone(reference)
+    numbers = refused.startswith(_OTHER)
+    if found is None or (numbers and layers.names[reference.spec.name].is_loss):
+        return ()
+    batch, single = found
+    ways: list[Binding] = []
+    for readings in (vectors,) if numbers else (vectors, batches_of_one):
+        with suppress(NoMatch):
+            ways += readings(candidate, reference, batch)
+    inputs = [v for v in reference.spec.variables if v.role == "input"]
+    what = ", ".join(f"{v.name} {shape_text(v.shape)}" for v in inputs)
+    said = f"takes one sample only; with a batch, {what}: {refused}"
+    fitting = tuple(
+        replace(way, remark=said)
+        for way in ways
+        if not difference(session, single, way, layers, _SAME)
+    )
+    # At one size alone too much is equal by chance.
+    several = len(single.settings()) > 1
+    return fitting if fitting and several and is_apart(reference, batch) else ()
 
 
 def _as_layer(

@@ -20,6 +20,7 @@ from gradtool.spec.model import Variable
 _BYTES_PER_ENTRY = 8
 _SLACK = 1 << 20  # a wrong shape is better shown than refused
 _LARGE, _HUGE, _TINY = 30.0, 3000.0, 1e-3
+_STEEP = 1024.0  # a power of two: gradients are linear in the upstream gradient, to the last digit
 _SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
 _NEAR = 1e-9  # a kink this close is decided by rounding
 
@@ -34,7 +35,8 @@ class Probe:
         upstream: the upstream gradient of each output by the output's name.
         scalars: sizes and constants, as the snippets see them.
         setting: where the sizes come from; `constants` are those that differ from the spec's.
-        scale: how much larger some values are than they were drawn, by name; empty for most.
+        scale: how much larger some values are than they were drawn, by name, and upstream
+            gradients by ``d<output>``; empty for most.
         varies: what this point is for, in words.
     """
 
@@ -137,46 +139,55 @@ def _made(
     )
 
 
-def stressed(reference: Reference, first: Probe, read: Mapping[str, np.ndarray]) -> Iterator[Probe]:
-    """The first probe with its values made large, huge and tiny.
+def stressed(
+    reference: Reference, binding: Binding, first: Probe, read: Mapping[str, np.ndarray]
+) -> Iterator[Probe]:
+    """The first probe with its values and upstream gradients made large, huge and tiny.
 
     `read` is what the user's code drew itself there, such as a mask.
     """
     recall = recall_of(reference)
     if recall.keeps(first) and not read:
         key = ("stressed", id(first))
-        yield from recall.of(key, lambda: tuple(_stressed(reference, first, read)), holding=first)
+        yield from recall.of(
+            key, lambda: tuple(_stressed(reference, binding, first, read)), holding=first
+        )
     else:
-        yield from _stressed(reference, first, read)
+        yield from _stressed(reference, binding, first, read)
 
 
 def _stressed(
-    reference: Reference, first: Probe, read: Mapping[str, np.ndarray]
+    reference: Reference, binding: Binding, first: Probe, read: Mapping[str, np.ndarray]
 ) -> Iterator[Probe]:
     spec = reference.spec.variables
     free = [v for v in spec if v.name in first.values and can_grow(v)]
     inputs = [v.name for v in free if v.role == "input"]
     parameters = [v.name for v in free if v.role == "parameter"]
     every = [v.name for v in free]
+    given = [f"d{n}" for n in first.upstream if binding.mentions(f"d{n}")]
+    steep = dict.fromkeys(given if binding.upstream is None else (), _STEEP)
+    faint = {name: 1 / factor for name, factor in steep.items()}
     plans = [
-        (inputs, _LARGE, "large inputs"),
-        (parameters, _LARGE, "large parameters"),
-        (every, _TINY, "tiny values"),
-        (inputs, _HUGE, "huge inputs"),
+        (inputs, _LARGE, {}, "large inputs"),
+        (parameters, _LARGE, {}, "large parameters"),
+        (every, _TINY, faint, "tiny values"),
+        (inputs, _HUGE, {}, "huge inputs"),
+        ([], 1.0, steep, "large upstream gradients"),
     ]
-    for names, factor, words in plans:
-        if not names:
+    for names, factor, upstream, words in plans:
+        if not names and not upstream:
             continue
-        probe = scaled(first, dict.fromkeys(names, factor), words)
+        probe = scaled(first, {**dict.fromkeys(names, factor), **upstream}, words)
         gap = reference.kinks({**read, **probe.values}, probe.given).gap
         if gap > _NEAR or probe.is_huge:
             yield probe
 
 
 def scaled(first: Probe, scale: Mapping[str, float], words: str) -> Probe:
-    """A probe whose values are those of `first`, some of them scaled."""
+    """A probe whose values and upstream gradients are those of `first`, some of them scaled."""
     values = {n: v * scale[n] if n in scale else v for n, v in first.values.items()}
-    return replace(first, values=values, scale=scale, varies=words)
+    upstream = {n: u * scale[f"d{n}"] if f"d{n}" in scale else u for n, u in first.upstream.items()}
+    return replace(first, values=values, upstream=upstream, scale=scale, varies=words)
 
 
 def can_grow(variable: Variable) -> bool:

@@ -9,7 +9,7 @@ sought, and the size of the error just behind it decides.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from gradtool.check.facts import Case, again
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import Probe, scaled, stressed
 from gradtool.check.result import Remark, Worst
+from gradtool.check.scale import ratio
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
 _STEPS = 8
@@ -54,8 +55,9 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
         return Stress()
     remarks: list[Remark] = []
     wrong: dict[str, tuple[str, str, Worst | None]] = {}
+    clips: dict[str, str] = {}
     count = 0
-    for probe in stressed(case.reference, case.first, case.read):
+    for probe in stressed(case.reference, case.binding, case.first, case.read):
         measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
         if not measured.points:
             if measured.trouble is not None:
@@ -75,16 +77,20 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
             if not outcome.finite:
                 text = f"d{name} is not finite at {probe.varies}: it overflows"
                 remarks.append(Remark("overflow", text))
-            elif probe.is_huge or name in wrong:
+            elif name in wrong:
                 continue
             elif limit := clipped(point, name):
-                remarks.append(Remark("clips", f"d{name} is cut off at {limit:g}"))
+                clips[name] = f"d{name} is cut off at {limit:g}"
             elif (place := _switches(case, probe, name)) is not None:
-                text = f"right until the values reach {place}, wrong from there on"
+                text = f"right until {place}, wrong from there on"
                 wrong[name] = (name, text, outcome.worst)
-            else:
+            elif is_scaled_down(point, name):
+                clips.setdefault(name, f"d{name} is scaled down where it is large")
+            elif not probe.is_huge:
                 text = f"d{name} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
                 remarks.append(Remark("digits", text))
+    # What clips at other points, too, was told of there.
+    remarks += [Remark("clips", text) for name, text in clips.items() if name not in case.excused]
     return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
 
 
@@ -101,6 +107,15 @@ def clipped(point: Point, name: str) -> float | None:
     limits = np.unique(np.abs(outcome.array[off]))
     beyond = np.abs(right[off]) > limits[0] if limits.size == 1 else np.zeros(1, dtype=bool)
     return float(limits[0]) if limits.size == 1 and bool(np.all(beyond)) else None
+
+
+def is_scaled_down(point: Point, name: str) -> bool:
+    """Whether a gradient is the right one, made shorter: as code does that limits its norm."""
+    outcome = point.gradients[name]
+    if outcome.array is None or outcome.bound is None:
+        return False
+    factor = ratio(outcome.array, point.expected.gradients[name], outcome.bound)
+    return factor is not None and 0 < factor < 1
 
 
 def _excess(case: Case, point: Point, name: str) -> float:
@@ -121,15 +136,44 @@ def _excess(case: Case, point: Point, name: str) -> float:
 
 
 def _switches(case: Case, probe: Probe, name: str) -> str | None:
-    """Where the gradient goes wrong at once, as a size of the values; None when it fades."""
+    """Where the gradient goes wrong at once, in words; None when it comes by and by.
+
+    Values and upstream gradients are scaled together; where one of them alone is enough, it is
+    told alone.
+    """
+    values = {n: f for n, f in probe.scale.items() if n in probe.values}
+    upstream = {n: f for n, f in probe.scale.items() if n not in probe.values}
+    for told in ((values,), (upstream,), (values, upstream)):
+        scale = {n: factor for part in told for n, factor in part.items()}
+        if all(told) and (share := _switch(case, scale, probe, name)) is not None:
+            words = [
+                f"{'the largest value' if part is values else 'the upstream gradient'} "
+                f"{'reaches' if max(part.values()) > 1 else 'shrinks to'} "
+                f"{_largest(case.first, part, share):.3g}"
+                for part in told
+            ]
+            return " and ".join(words)
+    return None
+
+
+def _largest(first: Probe, scale: Mapping[str, float], share: float) -> float:
+    """The largest of the arrays that are scaled, `share` of the way."""
+    arrays = scaled(first, {n: factor**share for n, factor in scale.items()}, "").arrays
+    return max((float(np.max(np.abs(arrays[n]), initial=0.0)) for n in scale), default=0.0)
+
+
+def _switch(case: Case, scale: Mapping[str, float], probe: Probe, name: str) -> float | None:
+    """How much of the way to the scale the gradient goes wrong at once; None when it fades."""
     first = case.first
 
     def excess(share: float) -> float:
-        """The error in units of its bound, `share` of the way to the probe."""
-        scale = {n: factor**share for n, factor in probe.scale.items()}
-        point = again(case, scaled(first, scale, probe.varies))
+        """The error in units of its bound, `share` of the way to the scale."""
+        part = {n: factor**share for n, factor in scale.items()}
+        point = again(case, scaled(first, part, probe.varies))
         return _excess(case, point, name) if point else np.nan
 
+    if not excess(1.0) > 0:
+        return None
     low, high, error = 0.0, 1.0, np.inf
     for step in range(_STEPS - 1, 0, -1):
         found = excess(step / _STEPS)
@@ -148,9 +192,4 @@ def _switches(case: Case, probe: Probe, name: str) -> str | None:
             high, error = middle, found
         else:
             low = middle
-    if error <= _JUMP:
-        return None
-    scale = {n: factor**high for n, factor in probe.scale.items()}
-    values = scaled(first, scale, "").values
-    largest = max((float(np.max(np.abs(values[n]), initial=0.0)) for n in scale), default=0.0)
-    return f"{largest:.3g}"
+    return high if error > _JUMP else None

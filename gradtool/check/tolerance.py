@@ -15,7 +15,7 @@ by no more than the kink moves it (`Expected.careful`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from gradtool.check.bounds import (
     Bounded,
     Moved,
     Pair,
+    all_known,
     bounded,
     largest,
     only,
@@ -96,7 +97,7 @@ class Expected:
         if dtype not in self._made:
             eps = unit(dtype)
             right = self.outputs, self.gradients
-            most = largest(right, self._shaken(eps))
+            most = self._moved(right, eps)
             rounded = self._in("float32")
             if rounded is not None:
                 more = [stretched(right, rounded, eps / unit("float32"))]
@@ -161,7 +162,7 @@ class Expected:
             near = self.single(dtype)
             eps = unit(dtype)
             right = self.outputs, self.gradients
-            most = largest(right, self._shaken(_WIDER * eps, _MORE_SHAKES))
+            most = self._moved(right, _WIDER * eps, _MORE_SHAKES)
             moves = [{n: m / _WIDER for n, m in found.items()} for found in most]
             far = bounded(
                 right, (moves[0], moves[1]), self.upstream, eps, self.work, self._long, _SINGLE
@@ -177,6 +178,12 @@ class Expected:
     def _long(self) -> float:
         """How many equal terms one entry may be the sum of, added up one by one."""
         return float(max((n for n in self.sizes.values() if isinstance(n, int)), default=1))
+
+    def _moved(self, right: Pair, eps: float, numbers: range = range(_SHAKES)) -> Moved:
+        def shaken(shakes: Iterable[Shake]) -> Iterable[Pair]:
+            return _shaken(self.reference, self.values, self.upstream, self.sizes, shakes)
+
+        return _moves(right, shaken, self.seed * _MORE_SHAKES.stop, eps, numbers)
 
     def _shaken(
         self, eps: float, numbers: range = range(_SHAKES), every_line: bool = False
@@ -235,10 +242,32 @@ def expected(
     """
     with np.errstate(all="ignore"):
         right = reference.evaluate(values, upstream, sizes)
-    shakes = (Shake(seed * _MORE_SHAKES.stop + number, EPS) for number in range(_SHAKES))
-    most = largest(right, _shaken(reference, values, upstream, sizes, shakes))
+
+    def shaken(shakes: Iterable[Shake]) -> Iterable[Pair]:
+        return _shaken(reference, values, upstream, sizes, shakes)
+
+    most = _moves(right, shaken, seed * _MORE_SHAKES.stop, EPS, range(_SHAKES))
     double = bounded(right, most, upstream, EPS, work)
     return Expected(reference, values, upstream, sizes, seed, work, double, most)
+
+
+def _moves(
+    right: Pair,
+    shaken: Callable[[Iterable[Shake]], Iterable[Pair]],
+    first: int,
+    eps: float,
+    numbers: range,
+) -> Moved:
+    """The largest moves; where some are no numbers, those to the sides that have one.
+
+    At the end of a domain, ``sqrt(1 - x)`` at 1, a move to one side is none.
+    """
+    most = largest(right, shaken(Shake(first + number, eps) for number in numbers))
+    if all_known(right, most):
+        return most
+    sides = [Shake(first, eps, side=-1), Shake(first, eps, side=1)]
+    every = [Shake(first + number, eps) for number in range(_MORE_SHAKES.stop)]
+    return largest(right, shaken([*sides, *every]), most)
 
 
 def _shaken(

@@ -26,6 +26,7 @@ from gradtool.check.evaluate import (
     finish,
     start,
 )
+from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
 from gradtool.check.rewrite import Change
@@ -253,7 +254,7 @@ class Responder:
                 place, line = filename, trace.tb_lineno
             trace = trace.tb_next
         try:
-            message = str(error)[:_MESSAGE]
+            message = str(error)[:_MESSAGE] + habit(error)
         except BaseException:
             message = ""
         source = self._source_line(place, line)

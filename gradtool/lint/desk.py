@@ -30,7 +30,7 @@ from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.result import Finding
 from gradtool.lint.transport import Boxed, Clock
 
-ENTRY = "gradtool.lint.serve:serve"
+ENTRY, BEFORE = "gradtool.lint.serve:serve", "gradtool.lint.serve:make_ready"
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
 
@@ -247,14 +247,14 @@ class Desk:
     def _start(self) -> Boxed | Foreseeing:
         self._account()
         self._clock = Clock(self._seconds * _IMPORT_SHARE)
-        worker = self._zygote.run(ENTRY, (self._room,), self._limits)
+        worker = self._zygote.run(ENTRY, (self._room,), self._limits, before=BEFORE)
         self._worker = Boxed(worker, lambda: self._clock)
         self._ahead = None if self._plainly else Foreseeing(self._worker, self._foresight)
         return self._ahead or self._worker
 
     def _spare(self) -> Boxed:
         """A worker beside the one that counts, as confined as that."""
-        worker = self._zygote.run(ENTRY, (self._room,), self._limits)
+        worker = self._zygote.run(ENTRY, (self._room,), self._limits, before=BEFORE)
         spare = Boxed(worker, lambda: self._clock)
         self._spares.append(spare)
         return spare

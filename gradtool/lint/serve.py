@@ -36,16 +36,21 @@ _FORWARD = "check: forward"
 _MOST_NAMES = 200
 
 
+def make_ready() -> None:
+    """What comes before the entry, for all workers of a lane."""
+    global _responder
+    _hide_gradtool()
+    _responder = Observed()
+
+
 def serve(read_fd: int, write_fd: int) -> None:
     """The entry of a worker."""
-    _hide_gradtool()
-    answer_all(read_fd, write_fd)
+    answer_all(read_fd, write_fd, _responder)
 
 
-def answer_all(read_fd: int, write_fd: int) -> None:
+def answer_all(read_fd: int, write_fd: int, responder: Observed) -> None:
     """Answer requests until the other end closes; one reply for each."""
     process = os.getpid()
-    responder = Observed()
     while True:
         try:
             request = frames.whole(pipes.read_frame(read_fd, MAX_REQUEST), MAX_REQUEST)
@@ -230,3 +235,4 @@ def imported(node: ast.AST) -> list[str]:
 
 _known: tuple[int, tuple[str, ...]] = 0, ()
 note_ours()
+_responder = Observed()

@@ -21,15 +21,17 @@ class Shake:
 
     `number` chooses among the random moves: equal shakes move equally.  With `every_line` what
     each line of a backward pass by the chain rule gives is moved, too, not only what goes in.
+    With a `side` every number moves to that side: -1 towards zero, 1 away from it.
     """
 
     number: int
     eps: float
     every_line: bool = False
+    side: int = 0
 
     def moving(self) -> Moves:
         """The moves, array after array."""
-        return Moves(self.number, self.eps)
+        return Moves(self.number, self.eps, self.side)
 
 
 @dataclass(slots=True)
@@ -43,12 +45,15 @@ class Moves:
 
     number: int
     eps: float
+    side: int = 0
     _count: int = field(default=0, init=False)
 
     def __call__(self, value: Any) -> Any:
         """A moved copy; what is no array of reals is returned as it is."""
         if not isinstance(value, _ARRAYS) or value.dtype.kind != "f":
             return value
+        if self.side:
+            return value * (1 + self.side * self.eps)
         self._count += 1
         bits = shake_128(b"%d %d" % (self.number, self._count)).digest((value.size + 7) // 8)
         eight = _factors(self.eps).take(np.frombuffer(bits, np.uint8), 0)

@@ -208,15 +208,20 @@ def _print(verdicts: Sequence[Verdict], out: TextIO, request: Request) -> None:
         out.write(check_github.document(verdicts, hide_expected=hide))
         return
     from gradtool.report import check_text
+    from gradtool.report.fold import is_styled, width_of
 
     # Without specs, the layers are the bundled ones; without a layer, there is nothing to derive.
     specs = request.specs or tuple(verdict.layer for verdict in verdicts)
-    pages = check_text.pages(verdicts, specs, hide_expected=hide, explain=request.explain)
-    if not out.isatty():
+    width = width_of(out)
+    pages = check_text.pages(
+        verdicts, specs, hide_expected=hide, explain=request.explain, width=width
+    )
+    if not is_styled(out):
         out.write("\n".join(check_text.plain_lines(page) for page in pages))
         return
     from rich.console import Console
 
-    console = Console(file=out, highlight=False)
-    for page in pages:
-        console.print(check_text.coloured_lines(page), soft_wrap=True)
+    console = Console(file=out, width=width, highlight=False)
+    for number, page in enumerate(pages):
+        out.write("\n" if number else "")
+        console.print(check_text.coloured_lines(page), soft_wrap=True, end="")

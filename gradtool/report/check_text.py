@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gradtool.check.result import Compared, Verdict
 from gradtool.report import heatmap
+from gradtool.report.fold import folded
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _INDENT = "  "
 _BESIDE, _WIDTH, _LEAST = 3, 100, 40
 _WIDEST = 48  # of what stands beside the explanation
+_WORD = 9  # "remark", "conduct", the stage of a trouble
 
 Explain: TypeAlias = Literal["none", "cause", "full"]
 
@@ -30,29 +31,52 @@ _WORDS = {"follows": "follows your forward"}
 
 
 def lines(
-    verdict: Verdict, *, hide_expected: bool = False, explain: Explain = "full", spec: str = ""
+    verdict: Verdict,
+    *,
+    hide_expected: bool = False,
+    explain: Explain = "full",
+    spec: str = "",
+    width: int | None = None,
 ) -> list[tuple[str, str]]:
     """The report as lines of (style, text); the style is one of rich's, or "".
 
     `explain` is "none" for the verdict alone, "cause" for the cause and its line, "full" for the
     formula that proves it, too.  `spec` is what `gradtool derive` takes to derive this layer,
     where there is such a thing: a report that hides nothing says so below a wrong gradient.
+    `width` is that of a terminal, which no line is wider than; None leaves facts on one line,
+    for those who search them.
     """
-    out = [("bold", _header(verdict))]
+    out = _plain("bold", _header(verdict), width)
     if verdict.convention and verdict.convention != "as the spec says":
-        out.append(("dim", f"{_INDENT}taken as: {verdict.convention}"))
-        out += [("dim", f"{_INDENT}{_INDENT}{text}") for text in verdict.binding]
-    out += [("dim", f"{_INDENT}note      {note}") for note in verdict.notes]
+        out += _plain("dim", f"{_INDENT}taken as: {verdict.convention}", width)
+        for text in verdict.binding:
+            out += _plain("dim", f"{_INDENT}{_INDENT}{text}", width)
+    for note in verdict.notes:
+        out += _beside("dim", "note", note, width)
     out.append(("", ""))
-    out += _table(verdict, hide_expected, explain)
+    out += _table(verdict, hide_expected, explain, width)
     if verdict.trouble is not None:
-        out += _trouble(verdict)
-    out += [("yellow", f"{_INDENT}remark    {r.message}") for r in verdict.remarks]
-    out += [("yellow", f"{_INDENT}conduct   {r.message}") for r in verdict.conduct]
-    out += [("", ""), ("bold", _summary(verdict))]
+        out += _trouble(verdict, width)
+    for word, remarks in (("remark", verdict.remarks), ("conduct", verdict.conduct)):
+        for remark in remarks:
+            out += _beside("yellow", word, remark.message, width)
+    out += [("", ""), *_plain("bold", _summary(verdict), width)]
     if spec and explain == "full" and not hide_expected and _is_any_wrong(verdict):
-        out.append(("dim", f"`gradtool derive {shlex.quote(spec)} --steps` shows the way"))
+        way = f"`gradtool derive {shlex.quote(spec)} --steps` shows the way"
+        out += _plain("dim", way, width)
     return out
+
+
+def _plain(style: str, text: str, width: int | None) -> list[tuple[str, str]]:
+    """A line that goes on a little further in than it began."""
+    start = len(text) - len(text.lstrip())
+    return [(style, line) for line in folded(text, start + 2 * len(_INDENT), width)]
+
+
+def _beside(style: str, word: str, text: str, width: int | None) -> list[tuple[str, str]]:
+    """A word, and a text beside it that goes on below itself."""
+    line = f"{_INDENT}{word:<{_WORD}} {text}"
+    return [(style, part) for part in folded(line, len(_INDENT) + _WORD + 1, width)]
 
 
 def _is_any_wrong(verdict: Verdict) -> bool:
@@ -65,17 +89,21 @@ def pages(
     *,
     hide_expected: bool = False,
     explain: Explain = "full",
+    width: int | None = None,
 ) -> list[list[tuple[str, str]]]:
     """A report for each verdict, and one list of the pairs that are none of the layers.
 
-    `specs` are for each verdict what `gradtool derive` takes, or "".
+    `specs` are for each verdict what `gradtool derive` takes, or ""; `width` is that of a terminal.
     """
     both = list(zip(verdicts, specs, strict=True))
     known = [(v, spec) for v, spec in both if not _is_unmatched(v)]
     unknown = [v for v in verdicts if _is_unmatched(v)]
-    found = [lines(v, hide_expected=hide_expected, explain=explain, spec=s) for v, s in known]
+    found = [
+        lines(v, hide_expected=hide_expected, explain=explain, spec=s, width=width)
+        for v, s in known
+    ]
     if unknown:
-        found.append(_unmatched(unknown, len(known)))
+        found.append(_unmatched(unknown, len(known), width))
     return found
 
 
@@ -83,19 +111,21 @@ def _is_unmatched(verdict: Verdict) -> bool:
     return verdict.trouble is not None and verdict.trouble.stage == "match"
 
 
-def _unmatched(verdicts: Sequence[Verdict], known: int) -> list[tuple[str, str]]:
+def _unmatched(verdicts: Sequence[Verdict], known: int, width: int | None) -> list[tuple[str, str]]:
     file = verdicts[0].file
     count = f"{len(verdicts)} of {known + len(verdicts)} pairs"
-    out = [("bold", f"{file}   {count} not matched with a layer, so not checked"), ("", "")]
+    head = f"{file}   {count} not matched with a layer, so not checked"
+    out = [*_plain("bold", head, width), ("", "")]
     for verdict in verdicts:
         assert verdict.trouble is not None
         called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
-        out.append(("yellow", f"{_INDENT}{called}"))
-        out += [("dim", line) for line in _wrapped(_INDENT * 2, "why", verdict.trouble.message)]
-    notes = [] if known else verdicts[0].notes
-    out += [("dim", f"{_INDENT}note      {note}") for note in notes]
+        out += _plain("yellow", f"{_INDENT}{called}", width)
+        why = _wrapped(_INDENT * 2, "why", verdict.trouble.message, width)
+        out += [("dim", line) for line in why]
+    for note in () if known else verdicts[0].notes:
+        out += _beside("dim", "note", note, width)
     hint = f"name the layer with --spec, or begin one with `gradtool init {file}`"
-    return [*out, ("", ""), ("bold", hint)]
+    return [*out, ("", ""), *_plain("bold", hint, width)]
 
 
 def plain(
@@ -126,28 +156,40 @@ def _header(verdict: Verdict) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def _table(verdict: Verdict, hide_expected: bool, explain: Explain) -> Iterable[tuple[str, str]]:
+def _table(
+    verdict: Verdict, hide_expected: bool, explain: Explain, width: int | None
+) -> Iterable[tuple[str, str]]:
     shown = [o for o in verdict.forward if o.standing != "not offered"]
     rows = [(o.name, o) for o in shown] + [(f"d{g.name}", g) for g in verdict.gradients]
-    width = max((len(label) for label, _ in rows), default=0)
+    names = max((len(label) for label, _ in rows), default=0)
     shapes = max((len(row.shape) for _, row in rows), default=0)
+    widest = _WIDEST if width is None else min(_WIDEST, width - _LEAST)
     for label, row in rows:
         word = _WORDS.get(row.standing, row.standing)
         details = _details(label, row, hide_expected)
         causes = [] if explain == "none" else list(_cause(row, hide_expected, explain))
-        head = f"{_INDENT}{label:<{width}}  {row.shape:<{shapes}}  {word:<6}  "
+        head = f"{_INDENT}{label:<{names}}  {row.shape:<{shapes}}  {word:<6}  "
         indent = " " * len(head)
-        if len(head) > _WIDEST and len(details) + len(causes) > 1:  # shapes may be long formulas
-            indent = " " * (len(_INDENT) + width + 2)
+        long = width is not None and any(len(head) + len(text) > width for text in details)
+        if len(head) > widest and (len(details) + len(causes) > 1 or long):
+            # Shapes may be long formulas, and a terminal narrow.
+            indent = " " * (len(_INDENT) + names + 2)
             yield _STYLES[row.standing], head.rstrip()
         else:
-            yield _STYLES[row.standing], (head + "".join(details[:1])).rstrip()
+            first = (head + "".join(details[:1])).rstrip()
+            yield from ((_STYLES[row.standing], t) for t in folded(first, len(head), width))
             details = details[1:]
-        yield from (("", indent + text) for text in details)
+        for text in details:
+            yield from (("", line) for line in folded(indent + text, len(indent), width))
         for word, text in causes:
-            yield from (("", line) for line in _wrapped(indent, word, text))
+            yield from (("", line) for line in _wrapped(indent, word, text, width))
         if row.heat is not None and explain == "full" and not hide_expected:
-            yield from (("dim", indent + line) for line in heatmap.lines(row.heat))
+            said, *picture = heatmap.lines(row.heat, width and width - len(indent))
+            for line in (
+                *folded(indent + said, len(indent), width),
+                *(indent + p for p in picture),
+            ):
+                yield "dim", line
 
 
 def _details(label: str, row: Compared, hide_expected: bool) -> list[str]:
@@ -193,17 +235,11 @@ def _cause(row: Compared, hide_expected: bool, explain: Explain) -> Iterable[tup
         yield "where", where + (f": {row.source}" if row.source else "")
 
 
-def _wrapped(indent: str, word: str, text: str) -> Iterable[str]:
+def _wrapped(indent: str, word: str, text: str, width: int | None) -> list[str]:
     """A word, and a text beside it that is broken between words."""
-    beside = " " * (len(word) + _BESIDE)
-    yield from textwrap.wrap(
-        f"{word}{' ' * _BESIDE}{text}",
-        max(_WIDTH, len(indent) + _LEAST),
-        initial_indent=indent,
-        subsequent_indent=indent + beside,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    most = width or max(_WIDTH, len(indent) + _LEAST)
+    beside = len(indent) + len(word) + _BESIDE
+    return folded(f"{indent}{word}{' ' * _BESIDE}{text}", beside, most)
 
 
 def _numbers(a: float, b: float) -> tuple[str, str]:
@@ -220,16 +256,14 @@ def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if plain else f"{value:.{digits}g}"
 
 
-def _trouble(verdict: Verdict) -> Iterable[tuple[str, str]]:
+def _trouble(verdict: Verdict, width: int | None) -> Iterable[tuple[str, str]]:
     trouble = verdict.trouble
     assert trouble is not None
-    yield "red", f"{_INDENT}{trouble.stage:<9} {trouble.message}"
+    yield from _beside("red", trouble.stage, trouble.message, width)
     if trouble.line:
         where = f"{trouble.place} line {trouble.line}" if trouble.place else f"line {trouble.line}"
-        yield (
-            "red",
-            f"{_INDENT}{'where':<9} {where}" + (f": {trouble.source}" if trouble.source else ""),
-        )
+        source = f": {trouble.source}" if trouble.source else ""
+        yield from _beside("red", "where", where + source, width)
 
 
 def _summary(verdict: Verdict) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from gradtool.report import cache
 from gradtool.report.arguments import Value
 from gradtool.report.derive_text import StyledLine, layout
+from gradtool.report.fold import is_styled, width_of
 from gradtool.report.library import finder, load
 from gradtool.report.order import Order
 from gradtool.report.progress import Live, Nothing, Plain, progress
@@ -304,15 +303,12 @@ def _at(loaded: list[LayerSpec], at: dict[str, Value], out: TextIO) -> int:
 
 
 def _width(out: TextIO) -> int:
-    if not out.isatty():
-        return 100
-    return max(30, shutil.get_terminal_size((80, 24)).columns)
+    return width_of(out) or 100
 
 
 def _print(lines: list[StyledLine], out: TextIO) -> None:
     """Styled on a terminal, plain otherwise; rich is imported only when it is used."""
-    colour = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    if not colour:
+    if not is_styled(out):
         _print_plain(["".join(part.text for part in line) for line in lines], out)
         return
     from rich.console import Console

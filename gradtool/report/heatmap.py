@@ -10,13 +10,16 @@ _SHADES = " ░▒▓█"  # right, then by decades of the largest error
 _WIDEST = 60
 
 
-def lines(heat: Heat) -> list[str]:
-    """One line for each row: blank where an entry is right, darker the further it is out."""
+def lines(heat: Heat, width: int | None = None) -> list[str]:
+    """One line for each row: blank where an entry is right, darker the further it is out.
+
+    What does not fit into `width` is not shown.
+    """
+    most = _WIDEST if width is None else max(1, min(_WIDEST, (width - 2) // 2))
     largest = max((v for row in heat.rows for v in row if math.isfinite(v)), default=1.0)
     sizes = ", ".join(f"{name}={size}" for name, size in heat.sizes)
     shown = [
-        "│" + "".join(_shade(value, largest) * 2 for value in row[:_WIDEST]) + "│"
-        for row in heat.rows
+        "│" + "".join(_shade(value, largest) * 2 for value in row[:most]) + "│" for row in heat.rows
     ]
     return [f"errors at {sizes} (blank is right, darker is worse):", *shown]
 

@@ -95,9 +95,14 @@ def remarks(verdict: Verdict) -> set[str]:
         ("db = d[:100].sum(axis=0)", "N is 1000"),
         ("dx = d @ w.T if len(x) > 1 else d @ w.T * 2", "all sizes 6 times larger"),
         ("dx = d @ w.T if w.shape[0] != w.shape[1] else d @ w", "equal sizes"),
-        ("dx = d @ w.T if abs(x).max() < 8 else d @ w.T * 1.5", "right until the values reach 8"),
-        ("dw = dw if abs(w).max() < 8 else -dw", "right until the values reach 8"),
-        ("dx = dx if abs(x).max() > 1e-2 else 0 * dx", "right until the values reach"),
+        (
+            "dx = d @ w.T if abs(x).max() < 8 else d @ w.T * 1.5",
+            "right until the largest value reaches 8",
+        ),
+        ("dw = dw if abs(w).max() < 8 else -dw", "right until the largest value reaches 8"),
+        ("dx = dx if abs(x).max() > 1e-2 else 0 * dx", "right until the largest value shrinks to"),
+        ("db = db if abs(dout).max() < 80 else -db", "until the upstream gradient reaches 80"),
+        ("db = db if abs(dout).max() > 0.01 else 0 * db", "until the upstream gradient shrinks to"),
     ],
 )
 def test_right_for_some_sizes_and_values_only(tmp_path: Path, change: str, said: str) -> None:
@@ -107,6 +112,48 @@ def test_right_for_some_sizes_and_values_only(tmp_path: Path, change: str, said:
     assert len(wrong) == 1
     if "len(x) > 1" not in change:
         assert said in wrong[0].message
+
+
+def test_a_switch_at_huge_values_is_found(tmp_path: Path) -> None:
+    code = """
+def centred_forward(x, b):
+    return (x + b) - (x + b).mean(axis=0), x
+def centred_backward(dout, x):
+    db = 0 * dout[0]
+    dx = dout - dout.mean(axis=0)
+    return (dx if abs(x).max() < 800 else -dx), db
+"""
+    (wrong,) = [g for g in checked(tmp_path, "centred", code).gradients if g.standing == "wrong"]
+    assert wrong.message == "right until the largest value reaches 800, wrong from there on"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("dx = np.clip(dx, -1500, 1500)", "dX is cut off at 1500"),
+        ("dw *= min(1, 1000 / np.linalg.norm(dw))", "dW is scaled down where it is large"),
+        ("dw *= min(1, 20 / np.linalg.norm(dw))", "dW is scaled down where it is large, and"),
+    ],
+)
+def test_a_limit_is_told_and_no_mistake(tmp_path: Path, code: str, said: str) -> None:
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", code))
+    assert verdict.verdict == "pass", verdict
+    (remark,) = verdict.remarks
+    assert remark.code == "clips"
+    assert remark.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "dw *= 20 / np.linalg.norm(dw)",
+        "dw *= min(1, 20 / np.linalg.norm(dw)) * (1 if len(x) < 20 else 0.5)",
+    ],
+)
+def test_a_norm_that_is_always_set_or_set_and_wrong_is_a_mistake(
+    tmp_path: Path, change: str
+) -> None:
+    assert checked(tmp_path, "affine", AFFINE.replace("CHANGE", change)).verdict == "fail"
 
 
 @pytest.mark.parametrize(

@@ -162,3 +162,68 @@ def test_beside_a_long_shape_there_is_no_room_so_it_is_told_below() -> None:
     assert told[place + 1].startswith("      dX[0, 1] is 1.0000")
     assert told[place + 2].startswith("      cause   the sign is wrong")
     assert told[place + 3] == "      where   line 3: dx = -d"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(text: str, columns: int, monkeypatch: pytest.MonkeyPatch, **styles: str) -> str:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in styles.items():
+        monkeypatch.setenv(name, value)
+    Path("layers.py").write_text(text)
+    out = _Terminal()
+    check_command.run(check_command.Request(Path("layers.py"), ("batch_norm",)), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_a_terminal_gets_no_line_that_is_wider(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = on_terminal(BATCH_NORM, columns, monkeypatch, NO_COLOR="1")
+    assert max(map(len, shown.splitlines())) <= columns
+    # The table stays one: names, shapes and standings below each other.
+    rows = [line for line in shown.splitlines() if line[2:8] in ("Y     ", "dX    ", "dx    ",
+                                                                "dgamma", "dbeta ")]  # fmt: skip
+    assert len(rows) == 4
+    assert {row.index("(") for row in rows} == {10}
+    assert {min(row.index(word) for word in ("ok", "wrong") if word in row) for row in rows} == {18}
+    # Nothing is lost but the places of the breaks.
+    _, piped = run(BATCH_NORM, "batch_norm")
+    assert shown.split() == piped.split()
+
+
+def test_a_fold_goes_on_below_the_column_it_began_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_terminal(BATCH_NORM, 80, monkeypatch, NO_COLOR="1").splitlines()
+    at = next(k for k, line in enumerate(shown) if line.startswith("  dx "))
+    column = shown[at].index("dx[")
+    assert shown[at].endswith("|difference|")
+    assert shown[at + 1][:column].isspace()
+    assert float(shown[at + 1][column:].split()[0]) > 0
+    narrow = on_terminal(BATCH_NORM, 60, monkeypatch, NO_COLOR="1").splitlines()
+    at = next(k for k, line in enumerate(narrow) if line.startswith("  dx "))
+    assert narrow[at].endswith("wrong")
+    assert narrow[at + 1].startswith(" " * 10 + "dx[")
+
+
+@pytest.mark.parametrize(
+    ("styles", "styled"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_styles_are_for_terminals_that_have_them(
+    styles: dict[str, str], styled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ("\x1b[" in on_terminal(BATCH_NORM, 80, monkeypatch, **styles)) == styled
+
+
+def test_what_is_piped_has_the_same_lines_whatever_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    _, narrow = run(BATCH_NORM, "batch_norm")
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(BATCH_NORM, "batch_norm")[1] == narrow

@@ -45,3 +45,11 @@ def test_equal_shakes_move_equally_and_others_otherwise() -> None:
         assert abs(one.mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size)
         for other in arrays[k + 1 :]:
             assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_side_is_the_same_for_every_entry(side: int) -> None:
+    value = np.array([[1.5, -2.0], [0.0, 1e-300]])
+    moved = np.asarray(Shake(0, EPS, side=side).moving()(value))
+    assert np.array_equal(moved, value * (1 + side * EPS))
+    assert np.array_equal(np.sign(np.abs(moved) - np.abs(value)), side * np.sign(np.abs(value)))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
+import operator
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
-from gradtool.lint.isolation import frames
+from gradtool.lint.isolation import frames, kernel
 from gradtool.lint.isolation.jobs import Job, Setup
-from gradtool.lint.isolation.layers import lock_in
-from gradtool.lint.isolation.layers.base import Context, Layer, Opened
+from gradtool.lint.isolation.layers import lock_each, lock_in, lock_once
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened
 from gradtool.lint.isolation.layers.namespaces import Nest
 from gradtool.lint.isolation.layers.rlimits import address_space, tasks_of_user
 from gradtool.lint.isolation.readable import (
@@ -26,8 +27,8 @@ from gradtool.lint.isolation.readable import (
     library_specs,
     open_system,
 )
-from gradtool.lint.isolation.report import Locked, locked_to_bytes
-from gradtool.lint.isolation.status import unguarded
+from gradtool.lint.isolation.report import layers_to_bytes, locked_to_bytes
+from gradtool.lint.isolation.status import LayerStatus, unguarded
 
 Entry = Callable[..., object]
 
@@ -96,8 +97,97 @@ class Surroundings:
     prepared: Prepared | None
 
 
-def context_of(job: Job, nest: Nest, prepared: Prepared) -> Context:
-    """What the layers need to know of a job."""
+class Station:
+    """What is done of every worker of a lane before the first of them is forked.
+
+    Where the supervisor is alone with its worker in namespaces of their own, it locks itself in,
+    once for all workers, for what a fork inherits; it needs nothing that it then cannot do.  What
+    it shares with a worker gives that no hold on it: the first process of a namespace gets no
+    signals from inside, a process that is not dumpable has no tracers and no open memory, and
+    the filter that a worker adds takes from it what only the supervisor needs.
+
+    Attributes:
+        job: what the workers are for.
+        around: what the zygote prepared.
+        statuses: what is in force already; None where each worker locks itself in.
+    """
+
+    def __init__(self, job: Job, around: Surroundings, first: bool) -> None:
+        """`first`: this is the first process of a namespace of its own."""
+        self.job = job
+        self.around = around
+        self.statuses: tuple[LayerStatus, ...] | None = None
+        self._entry: Entry | None = None
+        self._context: Context | None = None
+        self._refused: tuple[str, ...] = ()
+        self._told = b""
+        prepared, nest = around.prepared, around.nest
+        if prepared is None:
+            return
+        shared = first and nest.own_user
+        with suppress(Exception):  # the worker will tell
+            self._entry = self._loaded(prepared)
+        self._context = context_of(job, nest, prepared, 1 if shared else _beside(nest))
+        for layer in around.layers:
+            with suppress(Inactive, OSError):  # `apply` tells
+                if layer.name not in around.setup.layers_off:
+                    layer.prepare(self._context)
+        if shared and self._entry is not None:
+            self._lock_in(self._context, prepared)
+
+    def _lock_in(self, context: Context, prepared: Prepared) -> None:
+        setup = self.around.setup
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        self.statuses = lock_once(context, self.around.layers, setup.layers_off)
+        self._refused, self._told = self._report(self.statuses)
+        for place in prepared.system:  # they are in the rules now
+            os.close(place.fd)
+        gc.freeze()
+
+    def enter(self) -> tuple[Entry, int, tuple[str, ...], bytes]:
+        """The rest, in a worker: the entry, and what to report: the number of this process, what
+        keeps it from being called, and `layers_to_bytes`.
+
+        Raises:
+            Exception: the entry cannot be loaded.
+        """
+        around = self.around
+        if self.statuses is not None:
+            assert self._entry is not None
+            assert self._context is not None
+            pid = _pid_outside()
+            statuses = lock_each(self._context, around.layers, self.statuses)
+            if all(map(operator.is_, statuses, self.statuses)):
+                return self._entry, pid, self._refused, self._told
+            return self._entry, pid, *self._report(statuses)
+        prepared = around.prepared or Prepared(around.setup)
+        entry = self._entry or self._loaded(prepared)
+        nest = around.nest
+        context = self._context or context_of(self.job, nest, prepared, _beside(nest))
+        pid = _pid_outside()
+        return entry, pid, *self._report(lock_in(context, around.layers, around.setup.layers_off))
+
+    def _loaded(self, prepared: Prepared) -> Entry:
+        packages = self.around.setup.packages
+        entry = load_entry(self.job.entry, packages)
+        if self.job.before:
+            load_entry(self.job.before, packages)()
+        sys.path[:] = prepared.import_path
+        sys.meta_path.append(prepared.finder)
+        return entry
+
+    def _report(self, statuses: tuple[LayerStatus, ...]) -> tuple[tuple[str, ...], bytes]:
+        refused = unguarded(statuses) if self.job.require_sandbox else ()
+        return refused, layers_to_bytes(statuses, refused)
+
+
+def _beside(nest: Nest) -> int:
+    """Tasks that are counted with those of a worker."""
+    return 0 if nest.own_user else tasks_of_user()
+
+
+def context_of(job: Job, nest: Nest, prepared: Prepared, tasks: int) -> Context:
+    """What the layers need to know of a job, beside so many tasks."""
     return Context(
         limits=job.limits,
         readable=job.readable,
@@ -107,37 +197,23 @@ def context_of(job: Job, nest: Nest, prepared: Prepared) -> Context:
         own_user=nest.own_user,
         superuser=os.getuid() == 0,
         address_space=address_space(),
-        tasks=0 if nest.own_user else tasks_of_user(),
+        tasks=tasks,
     )
 
 
-def become_worker(
-    job: Job,
-    around: Surroundings,
-    context: Context | None,
-    descriptors: tuple[int, int, int, int],
-) -> NoReturn:
-    """Turn this forked process into the worker of a job; it ends with the entry.
+def become_worker(station: Station, descriptors: tuple[int, int, int, int, int]) -> NoReturn:
+    """Turn this forked process into a worker; it ends with the entry.
 
     Args:
-        job: what to run.
-        around: what the zygote prepared.
-        context: of the job; None where each worker prepares itself.
-        descriptors: from the judge, to the judge, the lifeline, and where output goes.
+        station: what was done before.
+        descriptors: an empty input, where output goes, from the judge, to the judge, the
+            lifeline; all above `LIFELINE`.
     """
-    setup = around.setup
     code = 1
     try:
         _settle(descriptors)
-        prepared = around.prepared or Prepared(setup)
-        entry = load_entry(job.entry, setup.packages)
-        context = context or context_of(job, around.nest, prepared)
-        pid = _pid_outside()
-        sys.path[:] = prepared.import_path
-        sys.meta_path.append(prepared.finder)
-        statuses = lock_in(context, around.layers, setup.layers_off)
-        refused = unguarded(statuses) if job.require_sandbox else ()
-        frames.write_frame(LIFELINE, locked_to_bytes(Locked(pid, statuses, refused)))
+        entry, pid, refused, told = station.enter()
+        frames.write_frame(LIFELINE, locked_to_bytes(pid, told))
         os.closerange(LIFELINE, MOST_DESCRIPTORS)
         if not refused:
             entry(SOURCE, SINK)
@@ -153,24 +229,28 @@ def become_worker(
         os._exit(code & 0xFF)
 
 
-def _settle(descriptors: tuple[int, int, int, int]) -> None:
+def clear_place() -> int:
+    """Called once in a process that forks workers: an empty input, and no descriptor that comes
+    later gets a number that is fixed in a worker."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o077)
+    os.chdir("/")
+    while (nothing := os.open(os.devnull, os.O_RDONLY)) <= LIFELINE:
+        pass
+    return nothing
+
+
+def _settle(descriptors: tuple[int, int, int, int, int]) -> None:
     """A session of its own, default signals, known descriptors."""
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    source, sink, lifeline, output = descriptors
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    # By way of copies above every target, for a source may have the number of a target.
-    wanted = (nothing, output, output, source, sink, lifeline)
-    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LIFELINE + 1) for fd in wanted]
-    for target, copy in enumerate(copies):
-        os.dup2(copy, target, inheritable=False)
-    for fd in {*descriptors, *copies, nothing}:
-        if fd > LIFELINE:
-            os.close(fd)
-    os.umask(0o077)
-    os.chdir("/")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing, output, source, sink, lifeline = descriptors
+    for target, fd in enumerate((nothing, output, output, source, sink, lifeline)):
+        os.dup2(fd, target, inheritable=False)
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _pid_outside() -> int:

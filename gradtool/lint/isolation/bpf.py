@@ -63,8 +63,10 @@ class Rule:
     never: bool = False
 
 
-def assemble(rules: Mapping[str, Rule], machine: str) -> list[Instruction]:
+def assemble(rules: Mapping[str, Rule], machine: str, *, others: bool = False) -> list[Instruction]:
     """The program for one architecture ("x86_64" or "aarch64").
+
+    With `others` a call that no rule names is let through: for a filter behind another one.
 
     Raises:
         KeyError: an architecture or a call that `syscalls` does not know.
@@ -83,11 +85,13 @@ def assemble(rules: Mapping[str, Rule], machine: str) -> list[Instruction]:
         number = NUMBERS[name][architecture.column]
         if number is None:
             continue
-        if rule == Rule():
+        if rule == Rule() and not others:
             always.append(number)
         else:
             body = _body(rule)
             program += [(JUMP_EQUAL, 0, len(body), number), *body]
+    if others:
+        return [*program, (RETURN, 0, 0, ALLOW)]
     return program + _search(_ranges(always))
 
 

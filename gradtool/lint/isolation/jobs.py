@@ -13,7 +13,7 @@ from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.limits import Limits
 
 MOST_BYTES = 1 << 20
-DESCRIPTORS_OF_A_JOB = 3
+DESCRIPTORS_OF_A_WORKER = 3
 """To read from the judge, to write to the judge, and the lifeline."""
 
 
@@ -63,11 +63,13 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One worker to fork.
+    """What a worker is for; a lane forks one after the other for the same.
 
     Attributes:
         entry: "package.module:function", called with the descriptor to read from the judge
             and the one to write to it.
+        before: likewise, called without arguments in the process that is forked, or in the worker
+            before the entry: what it does must be of use to every worker of the lane. "" for none.
         readable: files and folders of the submission.
         limits: of this job.
         require_sandbox: do not call the entry unless every guard has an active layer.
@@ -77,6 +79,7 @@ class Job:
     readable: tuple[Path, ...]
     limits: Limits
     require_sandbox: bool
+    before: str = ""
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -86,6 +89,7 @@ class Job:
             "readable": [os.fsencode(path).hex() for path in self.readable],
             "limits": asdict(self.limits),
             "require_sandbox": self.require_sandbox,
+            "before": self.before,
         }
         return json.dumps(data).encode()
 
@@ -99,19 +103,27 @@ class Job:
             readable=tuple(Path(name) for name in names),
             limits=Limits(**read["limits"]),
             require_sandbox=bool(read["require_sandbox"]),
+            before=str(read["before"]),
         )
 
 
-def send_job(lane: socket.socket, job: Job, descriptors: tuple[int, int, int]) -> None:
-    """Send a job and the descriptors that belong to it.
+def send_job(lane: socket.socket, job: Job) -> None:
+    """Say what all workers of a lane are for, before the first of them.
 
     Raises:
         OSError: the supervisor is gone.
     """
     data = job.to_bytes()
-    # The descriptors travel with the header, so that they arrive before the body is awaited.
-    socket.send_fds(lane, [frames.header(len(data))], list(descriptors))
-    lane.sendall(data)
+    lane.sendall(frames.header(len(data)) + data)
+
+
+def send_start(lane: socket.socket, descriptors: tuple[int, int, int]) -> None:
+    """Ask for one more worker, with the descriptors that belong to it.
+
+    Raises:
+        OSError: the supervisor is gone.
+    """
+    socket.send_fds(lane, [b"+"], list(descriptors))
 
 
 def send_lane(control: socket.socket, lane: socket.socket) -> None:
@@ -132,16 +144,21 @@ def receive_lane(control: socket.socket) -> socket.socket | None:
     return socket.socket(fileno=descriptors[0]) if sign else None
 
 
-def receive_job(lane: socket.socket) -> tuple[Job, tuple[int, int, int]] | None:
-    """The next job, or None when the judge is gone."""
+def receive_job(lane: socket.socket) -> Job | None:
+    """What the workers of a lane are for, or None when the judge is gone."""
     try:
-        head, descriptors, _, _ = socket.recv_fds(lane, frames.HEADER, DESCRIPTORS_OF_A_JOB)
-        if not head:
-            return None
-        head += frames.read_exactly(lane.fileno(), frames.HEADER - len(head))
-        length = frames.length_of(head, MOST_BYTES)
-        job = Job.from_bytes(frames.read_exactly(lane.fileno(), length))
+        return Job.from_bytes(frames.read_frame(lane.fileno(), MOST_BYTES))
     except (frames.FrameError, ConnectionError):
         return None
+
+
+def receive_start(lane: socket.socket) -> tuple[int, int, int] | None:
+    """The descriptors of the next worker, or None when the judge is gone."""
+    try:
+        sign, descriptors, _, _ = socket.recv_fds(lane, 1, DESCRIPTORS_OF_A_WORKER)
+    except ConnectionError:
+        return None
+    if not sign:
+        return None
     source, sink, lifeline = descriptors
-    return job, (source, sink, lifeline)
+    return source, sink, lifeline

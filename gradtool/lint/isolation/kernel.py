@@ -11,6 +11,8 @@ import os
 from functools import cache
 
 PR_SET_PDEATHSIG = 1
+PR_GET_PDEATHSIG = 2
+PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_GET_NAME = 16
 PR_CAPBSET_DROP = 24

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, get_args
 
 from gradtool.lint.isolation.status import Exit, ExitKind, LayerStatus
@@ -26,13 +28,15 @@ class Locked:
     refused: tuple[str, ...]
 
 
-def locked_to_bytes(locked: Locked) -> bytes:
-    """As JSON."""
-    layers = [
-        [layer.name, layer.active, layer.reason, sorted(layer.guards)] for layer in locked.layers
-    ]
-    data = {"pid": locked.pid, "layers": layers, "refused": locked.refused}
-    return json.dumps({"locked": data}).encode()
+def layers_to_bytes(layers: Iterable[LayerStatus], refused: Iterable[str]) -> bytes:
+    """What `locked_to_bytes` takes, as JSON: the same for nearly all workers of a run."""
+    told = [[layer.name, layer.active, layer.reason, sorted(layer.guards)] for layer in layers]
+    return json.dumps({"layers": told, "refused": list(refused)}).encode()
+
+
+def locked_to_bytes(pid: int, layers: bytes) -> bytes:
+    """The number of the process on a line of its own, then JSON."""
+    return b"%d\n%b" % (pid, layers)
 
 
 def ended_to_bytes(ended: Exit) -> bytes:
@@ -47,17 +51,23 @@ def parse(data: bytes) -> Locked | Exit:
         ValueError: it is neither.
     """
     try:
+        pid, line, layers = data.partition(b"\n")
+        if line:
+            return Locked(int(pid), *_layers(layers))
         read: dict[str, Any] = json.loads(data)
-        if "locked" in read:
-            found = read["locked"]
-            layers = tuple(
-                LayerStatus(str(name), bool(active), str(reason), frozenset(map(str, guards)))
-                for name, active, reason, guards in found["layers"]
-            )
-            return Locked(int(found["pid"]), layers, tuple(map(str, found["refused"])))
         ended = Exit(**read["ended"])
         if ended.kind not in get_args(ExitKind):
             raise ValueError(f"unknown kind of exit {ended.kind!r}")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a message about a job") from error
     return ended
+
+
+@lru_cache(maxsize=16)
+def _layers(data: bytes) -> tuple[tuple[LayerStatus, ...], tuple[str, ...]]:
+    read: dict[str, Any] = json.loads(data)
+    layers = tuple(
+        LayerStatus(str(name), bool(active), str(reason), frozenset(map(str, guards)))
+        for name, active, reason, guards in read["layers"]
+    )
+    return layers, tuple(map(str, read["refused"]))

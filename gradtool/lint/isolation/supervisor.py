@@ -21,13 +21,12 @@ from typing import Literal, NoReturn
 from gradtool.lint.isolation import descendants, frames, kernel
 from gradtool.lint.isolation.bootstrap import (
     OUT_OF_MEMORY,
+    Station,
     Surroundings,
     become_worker,
-    context_of,
-    load_entry,
+    clear_place,
 )
-from gradtool.lint.isolation.jobs import Job, receive_job
-from gradtool.lint.isolation.layers.base import Inactive
+from gradtool.lint.isolation.jobs import receive_job, receive_start
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.report import ended_to_bytes
 from gradtool.lint.isolation.status import Exit
@@ -39,7 +38,7 @@ Cause = Literal["itself", "timeout", "killed"]
 
 
 def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
-    """Run the jobs that come on the lane, one after the other, in this forked process; then end.
+    """Run the workers of a lane, one after the other, in this forked process; then end.
 
     Args:
         lane: from the judge.
@@ -51,13 +50,17 @@ def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
         if sys.platform == "linux":
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        nothing = clear_place()
         bell, rope = socket.socketpair()
         for side in (bell, rope):
             side.setblocking(False)
         signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        while (received := receive_job(lane)) is not None:
-            _run(*received, around, first, bell)
+        job = receive_job(lane)
+        if job is not None:
+            station = Station(job, around, first)
+            while (descriptors := receive_start(lane)) is not None:
+                _run(station, descriptors, nothing, first, bell)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -66,29 +69,20 @@ def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
 
 
 def _run(
-    job: Job,
+    station: Station,
     descriptors: tuple[int, int, int],
-    around: Surroundings,
+    nothing: int,
     first: bool,
     bell: socket.socket,
 ) -> None:
-    """One job, from the fork of its worker to the report of its end on the lifeline."""
+    """One worker, from its fork to the report of its end on the lifeline."""
     started = time.monotonic()
-    context = None
-    if around.prepared is not None:
-        with contextlib.suppress(Exception):  # the worker will tell; here only later jobs gain
-            load_entry(job.entry, around.setup.packages)
-        # Here, not in the worker: all that a worker touches is copied for it, page by page.
-        context = context_of(job, around.nest, around.prepared)
-        for layer in around.layers:
-            with contextlib.suppress(Inactive, OSError):  # `apply` tells
-                if layer.name not in around.setup.layers_off:
-                    layer.prepare(context)
+    job = station.job
     source, sink, lifeline = descriptors
     output, output_of_worker = os.pipe()
     worker = os.fork()
     if worker == 0:
-        become_worker(job, around, context, (source, sink, lifeline, output_of_worker))
+        become_worker(station, (nothing, output_of_worker, source, sink, lifeline))
     for fd in (source, sink, output_of_worker):
         os.close(fd)
     os.set_blocking(output, False)
@@ -163,7 +157,7 @@ def _watch(
             poll.unregister(kept.fd)
         if bell.fileno() in ready:
             with contextlib.suppress(BlockingIOError):
-                bell.recv(CHUNK)
+                os.read(bell.fileno(), CHUNK)  # not `recv`: a filter may be in force here
 
 
 def _bury(worker: int, first: bool, end: End | None) -> End | None:

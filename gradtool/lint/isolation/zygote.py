@@ -18,7 +18,7 @@ from types import TracebackType
 
 import gradtool
 from gradtool.lint.isolation import frames
-from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job, send_lane
+from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job, send_lane, send_start
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
@@ -26,6 +26,7 @@ from gradtool.lint.isolation.worker import Worker
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 _PIPE_BYTES = 1 << 18
+_MOST_FREE = 16  # lanes that wait for work; each is a process
 NOTHING = "gradtool.lint.isolation.entries:nothing"
 
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
@@ -74,9 +75,11 @@ class _Server:
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """The way to one supervisor, and its interpreter where that serves one job only."""
+    """The way to one supervisor, what its workers are for, and its interpreter where that serves
+    one worker only."""
 
     socket: socket.socket
+    job: Job
     server: _Server | None
 
 
@@ -129,7 +132,12 @@ class Zygote:
         self._require = require_sandbox
 
     def run(
-        self, entry: str, read_only_paths: Sequence[Path], limits: Limits | None = None
+        self,
+        entry: str,
+        read_only_paths: Sequence[Path],
+        limits: Limits | None = None,
+        *,
+        before: str = "",
     ) -> Worker:
         """Fork one worker that calls `entry(read_fd, write_fd)` behind every layer.
 
@@ -138,13 +146,14 @@ class Zygote:
                 before the layers close its files, so it must import what it needs itself.
             read_only_paths: what the submission may read; not links. Anything else is refused.
             limits: of this job, else those of `start`.
+            before: see `Job.before`.
 
         Raises:
             ZygoteGone: not started, or ended.
         """
         limits = limits or self._limits
         paths = tuple(Path(os.path.abspath(path)) for path in read_only_paths)
-        job = Job(entry, paths, limits, self._require)
+        job = Job(entry, paths, limits, self._require, before)
         source, write_fd = _pipe()
         read_fd, sink = _pipe()
         ours, theirs = socket.socketpair()
@@ -199,14 +208,10 @@ class Zygote:
         self.close()
 
     def _send(self, job: Job, descriptors: tuple[int, int, int]) -> _Lane:
-        """Give the job to a supervisor that is free, or to a new one."""
-        while True:
-            with self._lock:
-                lane = self._free.pop() if self._free else None
-            if lane is None:
-                break
+        """Have a worker forked by a supervisor that is free and for such a job, or by a new one."""
+        while (lane := self._waiting(job)) is not None:
             try:
-                send_job(lane.socket, job, descriptors)
+                send_start(lane.socket, descriptors)
             except OSError:  # killed meanwhile: no other job is affected
                 lane.socket.close()
             else:
@@ -218,22 +223,33 @@ class Zygote:
         try:
             with self._lock, theirs:
                 send_lane(server.control, theirs)
-            send_job(ours, job, descriptors)
+            send_job(ours, job)
+            send_start(ours, descriptors)
         except OSError as error:
             ours.close()
             raise ZygoteGone("the zygote has ended") from error
-        return _Lane(ours, None if self._setup.warm else server)
+        return _Lane(ours, job, None if self._setup.warm else server)
+
+    def _waiting(self, job: Job) -> _Lane | None:
+        with self._lock:
+            for place in reversed(range(len(self._free))):
+                if self._free[place].job == job:
+                    return self._free.pop(place)
+        return None
 
     def _take_back(self, lane: _Lane, ended: Exit) -> None:
         """Called when a job has ended: its supervisor is free, unless something was wrong."""
+        done = lane
         with self._lock:
             usable = ended.kind != "lost" and lane.server is None and self._server is not None
             if usable:
                 self._free.append(lane)
-        if not usable:
-            lane.socket.close()
-            if lane.server is not None:
-                lane.server.end()
+                if len(self._free) <= _MOST_FREE:
+                    return
+                done = self._free.pop(0)
+        done.socket.close()
+        if done.server is not None:
+            done.server.end()
 
     def _launch(self) -> _Server:
         ours, theirs = socket.socketpair()

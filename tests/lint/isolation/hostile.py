@@ -29,8 +29,12 @@ from gradtool.lint.isolation.limits import Limits
 LONG = 30.0
 
 RAW = {
-    "x86_64": dict(keyctl=250, bpf=321, io_uring=425, pidfd=434, userfaultfd=323, perf=298),
-    "aarch64": dict(keyctl=219, bpf=280, io_uring=425, pidfd=434, userfaultfd=282, perf=241),
+    "x86_64": dict(
+        keyctl=250, bpf=321, io_uring=425, pidfd=434, userfaultfd=323, perf=298, seccomp=317
+    ),
+    "aarch64": dict(
+        keyctl=219, bpf=280, io_uring=425, pidfd=434, userfaultfd=282, perf=241, seccomp=277
+    ),
 }
 
 
@@ -391,12 +395,15 @@ def probe_all(read_fd: int, write_fd: int) -> None:
     context = Context(Limits(memory_bytes=1 << 26), namespaces=namespaces, own_user=True)
     seen: dict[str, str] = {}
     for layer in all_layers():
-        try:
-            layer.probe(context)
-        except Inactive as reason:
-            seen[layer.name] = str(reason)
-        else:
-            seen[layer.name] = ""
+        for part, step in (("once", layer.once), ("each", layer.each)):
+            if step is None or (part == "once" and layer.name == "rlimits"):
+                continue  # it only tells what the host lacks
+            try:
+                step.probe(context)
+            except Inactive as reason:
+                seen[f"{layer.name} {part}"] = str(reason)
+            else:
+                seen[f"{layer.name} {part}"] = ""
     tell(write_fd, seen)
 
 
@@ -407,3 +414,57 @@ def tell_hash(read_fd: int, write_fd: int) -> None:
 def leave_daemon_and_stay(read_fd: int, write_fd: int) -> None:
     tell(write_fd, outcome(_daemon))
     time.sleep(LONG)
+
+
+# --- turns on the process that forked it, which forks the next one too
+
+memory: list[str] = []
+
+
+def turn_on_parent(read_fd: int, write_fd: int) -> None:
+    """All by which a process could get a hold on its parent, or what only the parent needs."""
+    parent = os.getppid()
+    number = RAW[os.uname().machine]
+    memory.append("was here")
+    signals = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTERM, signal.SIGSEGV)
+    seen = {f"signal {int(n)}": outcome(partial(os.kill, parent, n)) for n in signals}
+    dumpable, no_core, tracer, seize, attach = 4, 0, 0x59616D61, 0x4206, 16
+    vector = (ctypes.c_void_p * 2)(id(memory), 8)
+    address = ctypes.addressof(vector)
+    seen |= {
+        "thread": outcome(lambda: call("tgkill", parent, parent, signal.SIGKILL)),
+        "seize": outcome(lambda: call("ptrace", seize, parent, 0, 0)),
+        "attach": outcome(lambda: call("ptrace", attach, parent, 0, 0)),
+        "read": outcome(lambda: call("process_vm_readv", parent, address, 1, address, 1, 0)),
+        "write": outcome(lambda: call("process_vm_writev", parent, address, 1, address, 1, 0)),
+        "memory": outcome(lambda: open(f"/proc/{parent}/mem", "r+b").close()),
+        "descriptors": outcome(lambda: os.listdir(f"/proc/{parent}/fd")),
+        "pidfd": outcome(lambda: call("syscall", number["pidfd"], parent, 0)),
+        "limits": outcome(lambda: resource.prlimit(parent, resource.RLIMIT_NPROC, (1, 1))),
+        "priority": outcome(lambda: os.setpriority(os.PRIO_PROCESS, parent, 19)),
+        "filter": outcome(lambda: call("prctl", 22, 2, 0, 0, 0)),
+        "seccomp": outcome(lambda: call("syscall", number["seccomp"], 1, 1, 0)),
+        "dumpable": outcome(lambda: call("prctl", dumpable, 1, 0, 0, 0)),
+        "undumpable": outcome(lambda: call("prctl", dumpable, no_core, 0, 0, 0)),
+        "tracer": outcome(lambda: call("prctl", tracer, -1, 0, 0, 0)),
+        "outlive": outcome(lambda: call("prctl", 1, 0, 0, 0, 0)),
+        "session": outcome(os.setsid),
+        "group": outcome(lambda: os.setpgid(0, parent)),
+        "fork": outcome(lambda: os._exit(0) if os.fork() == 0 else None),
+        "receive": outcome(lambda: call("recvmsg", read_fd, 0, 0)),
+        "join": outcome(lambda: call("setns", read_fd, 0)),
+    }
+    tell(write_fd, seen)
+
+
+def tell_memory(read_fd: int, write_fd: int) -> None:
+    tell(write_fd, [memory, os.getppid(), sorted(map(int, signal.sigpending()))])
+
+
+def hold_threads(read_fd: int, write_fd: int) -> None:
+    """As many as there may be, and none of them ends by itself."""
+    try:
+        while True:
+            threading.Thread(target=time.sleep, args=(LONG,), daemon=True).start()
+    except RuntimeError:
+        os._exit(0)

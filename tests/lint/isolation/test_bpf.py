@@ -11,7 +11,12 @@ import pytest
 
 from gradtool.lint.isolation import kernel
 from gradtool.lint.isolation.bpf import Instruction, Rule, assemble
-from gradtool.lint.isolation.layers.seccomp import ALWAYS, rules
+from gradtool.lint.isolation.layers.seccomp import (
+    ALWAYS,
+    rules,
+    rules_after_fork,
+    rules_before_fork,
+)
 from gradtool.lint.isolation.syscalls import ARCHITECTURES, NUMBERS, number
 
 PID = 4711
@@ -68,6 +73,28 @@ def test_every_number_is_decided_as_the_rules_name_it(machine: str) -> None:
     for call in set(range(1000)) - conditional:
         expected = ALLOWED if call in free else refused(errno.EPERM)
         assert decide(program, ARCHITECTURES[machine].audit, call) == expected
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("by_path", [True, False])
+def test_two_filters_decide_as_the_rules_do(machine: str, threads: bool, by_path: bool) -> None:
+    """The kernel asks every filter and takes the strictest answer (seccomp(2))."""
+    whole = assemble(rules(PID, threads=threads, writes_by_path=by_path), machine)
+    before = assemble(rules_before_fork(threads=threads, writes_by_path=by_path), machine)
+    after = assemble(rules_after_fork(PID, threads=threads), machine, others=True)
+    audit = ARCHITECTURES[machine].audit
+    interesting = (0, 1, 2, 3, 4, 15, 16, 17, 22, 38, 39, PID, PID + 1, -1, -PID, 1 << 32)
+    interesting += (0x3D0F00, 0x1200011, 0x10000000, os.O_WRONLY, os.O_CREAT, 1030, 0x5401)
+    order = [KILLED, refused(errno.EPERM), refused(errno.ENOSYS), ALLOWED]
+    for call in range(512):
+        for first in interesting:
+            for second, third in ((0, 0), (1, 0), (first, 0), (0, first), (1030, 1 << 40)):
+                arguments = (first, second, third)
+                one = decide(before, audit, call, *arguments)
+                other = decide(after, audit, call, *arguments)
+                told = min(one, other, key=order.index)
+                assert told == decide(whole, audit, call, *arguments), (call, arguments)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -193,7 +193,7 @@ def test_killing_is_prompt(sandbox: Zygote) -> None:
 
 
 def test_plain_data_survives_the_way() -> None:
-    job = Job("a:b", (Path("/tmp/é\udcff"),), SHORT, True)
+    job = Job("a:b", (Path("/tmp/é\udcff"),), SHORT, True, "a:c")
     assert Job.from_bytes(job.to_bytes()) == job
     setup = Setup(libraries=("numpy", "scipy"), layers_off=("seccomp",))
     assert Setup.from_bytes(setup.to_bytes()) == setup

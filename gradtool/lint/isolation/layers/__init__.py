@@ -6,9 +6,11 @@ A module here that holds a `LAYER` is a layer; `base.Layer.order` says when it i
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step
 from gradtool.lint.isolation.status import LayerStatus
 
 
@@ -30,16 +32,51 @@ def lock_in(
     """
     statuses: tuple[LayerStatus, ...] = ()
     for layer in layers:
-        try:
-            if layer.name in off:
-                raise Inactive("switched off")
-            remark = layer.apply(context.with_active(statuses))
-            layer.probe(context)
-        except Inactive as reason:
-            status = LayerStatus(layer.name, False, str(reason), layer.guards)
-        except OSError as error:
-            status = LayerStatus(layer.name, False, error.strerror or str(error), layer.guards)
-        else:
-            status = LayerStatus(layer.name, True, remark, layer.guards)
-        statuses += (status,)
+        steps = [step for step in (layer.once, layer.each) if step is not None]
+        statuses += (_done(context.with_active(statuses), _fresh(layer, off), steps),)
     return statuses
+
+
+def lock_once(
+    context: Context, layers: tuple[Layer, ...], off: tuple[str, ...] = ()
+) -> tuple[LayerStatus, ...]:
+    """The part of `lock_in` that a fork inherits, with what is known of the layers then."""
+    statuses: tuple[LayerStatus, ...] = ()
+    for layer in layers:
+        steps = [] if layer.once is None else [layer.once]
+        statuses += (_done(context.with_active(statuses), _fresh(layer, off), steps),)
+    return statuses
+
+
+def lock_each(
+    context: Context, layers: tuple[Layer, ...], statuses: tuple[LayerStatus, ...]
+) -> tuple[LayerStatus, ...]:
+    """The rest of `lock_in`, in a fork of a process for which `lock_once` said `statuses`."""
+    return tuple(
+        [
+            status if layer.each is None else _done(context, status, [layer.each])
+            for layer, status in zip(layers, statuses, strict=True)
+        ]
+    )
+
+
+def _fresh(layer: Layer, off: tuple[str, ...]) -> LayerStatus:
+    if layer.name in off:
+        return LayerStatus(layer.name, False, "switched off", layer.guards)
+    return LayerStatus(layer.name, True, "", layer.guards)
+
+
+def _done(context: Context, status: LayerStatus, steps: Sequence[Step]) -> LayerStatus:
+    """The status after these steps; a layer that is not active stays so, and is left alone."""
+    if not status.active:
+        return status
+    try:
+        remarks = [step.apply(context) for step in steps]
+        for step in steps:
+            step.probe(context)
+    except Inactive as reason:
+        return replace(status, active=False, reason=str(reason))
+    except OSError as error:
+        return replace(status, active=False, reason=error.strerror or str(error))
+    told = "; ".join(filter(None, [status.reason, *remarks]))
+    return status if told == status.reason else replace(status, reason=told)

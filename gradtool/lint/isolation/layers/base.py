@@ -80,25 +80,41 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What one process does for a layer.
+
+    Attributes:
+        apply: locks this process in and returns a remark ("" or what this host lacks of it);
+            raises Inactive or OSError when it cannot.
+        probe: tries what is forbidden now, harmlessly; raises Inactive when it was possible.
+    """
+
+    apply: Callable[[Context], str]
+    probe: Callable[[Context], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One mechanism of the host.
+
+    What a fork inherits can be done once, in the process that forks the workers of a lane; what
+    is of one process alone is done in each of them.  A worker without such a lane does both.
 
     Attributes:
         name: for people and for the report.
         order: layers are applied from the lowest; what a layer forbids, no later one may need.
         guards: members of `status.GUARDS` that it guards by itself.
-        apply: locks this process in and returns a remark ("" or what this host lacks of it);
-            raises Inactive or OSError when it cannot.
-        probe: tries what is forbidden now, harmlessly; raises Inactive when it was possible.
-        prepare: called in the supervisor before the worker is forked, for what is the same for
-            every job; whatever it leaves undone or cannot do, `apply` does.
+        once: what a fork inherits; None where that is nothing.
+        each: what it does not; None where that is nothing.
+        prepare: called in the supervisor before a worker is forked that does it all, for what is
+            the same for every job; whatever it leaves undone or cannot do, `apply` does.
     """
 
     name: str
     order: int
     guards: frozenset[str]
-    apply: Callable[[Context], str]
-    probe: Callable[[Context], None]
+    once: Step | None
+    each: Step | None
     prepare: Callable[[Context], None] = lambda _: None
 
 

@@ -24,6 +24,7 @@ from gradtool.lint.isolation.layers.base import (
     Inactive,
     Layer,
     Opened,
+    Step,
     must_fail,
     opened,
 )
@@ -177,11 +178,16 @@ def probe(context: Context) -> None:
     `access(2)` asks the ordinary permissions only, so what it grants and the open refuses was
     refused by Landlock. A file that could be made has no name and is gone when it is closed.
     """
-    must_fail("listing the root folder", lambda: os.listdir("/"), (errno.EACCES,))
+    probe_root(context)
     for place in PLACES_TO_WRITE:
         if os.access(place, os.W_OK | os.X_OK):
             must_fail(f"making a file in {place}", partial(_nameless, place), (errno.EACCES,))
             return
+
+
+def probe_root(context: Context) -> None:
+    """The root folder cannot be listed: not here, whatever was in force before a fork."""
+    must_fail("listing the root folder", lambda: os.listdir("/"), (errno.EACCES,))
 
 
 def _nameless(folder: str) -> None:
@@ -189,4 +195,11 @@ def _nameless(folder: str) -> None:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
 
 
-LAYER = Layer("landlock", 30, frozenset({"files-read", "files-write"}), apply, probe, prepare)
+LAYER = Layer(
+    "landlock",
+    30,
+    frozenset({"files-read", "files-write"}),
+    Step(apply, probe),
+    Step(lambda _: "", probe_root),
+    prepare,
+)

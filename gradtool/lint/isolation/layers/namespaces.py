@@ -3,8 +3,8 @@
 The zygote enters them once, before it warms up: a network without an interface is the same
 for every worker. Each job then gets a process namespace of its own, whose first process is
 the supervisor: nothing inside can kill it, and when it ends the kernel kills everything
-inside at once, a daemon that left its group and session too. Each worker takes a user
-namespace of its own, in which its tasks are counted apart from everybody else's.
+inside at once, a daemon that left its group and session too. With its supervisor a worker has a
+user namespace, too, in which their tasks are counted apart from everybody else's.
 
 By system call, not by bubblewrap: that gives the same namespaces, but starts a program per
 sandbox, where a fork of a warm interpreter is wanted.
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gradtool.lint.isolation import kernel
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step, must_fail
 
 KINDS = ("user", "pid", "net", "ipc")
 ADDRESS_FOR_EXAMPLES = "192.0.2.1"  # RFC 5737: belongs to nobody
@@ -109,7 +109,7 @@ def for_one_child(nest: Nest) -> Iterator[bool]:
 
 
 def apply(context: Context) -> str:
-    """Take a user namespace for this worker; the others were entered before it was forked."""
+    """Take a user namespace; the others were entered before this process was forked."""
     if not context.namespaces:
         raise Inactive(context.namespaces_missing or "not entered")
     if not context.own_user:
@@ -125,6 +125,10 @@ def probe(context: Context) -> None:
     for kind, inode in (context.namespaces or {}).items():
         if inside[kind] == inode and (kind != "user" or context.own_user):
             raise Inactive(f"still in the {kind} namespace of the judge")
+
+
+def probe_parent(context: Context) -> None:
+    """What forked this process cannot be killed from here, and takes everything with it."""
     if os.getppid() != 1:
         raise Inactive("the supervisor is not the first process of its namespace")
 
@@ -135,4 +139,10 @@ def _reach() -> None:
         sock.connect((ADDRESS_FOR_EXAMPLES, 9))
 
 
-LAYER = Layer("namespaces", 10, frozenset({"network", "signals"}), apply, probe)
+LAYER = Layer(
+    "namespaces",
+    10,
+    frozenset({"network", "signals"}),
+    Step(apply, probe),
+    Step(lambda _: "", probe_parent),
+)

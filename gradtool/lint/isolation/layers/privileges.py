@@ -9,16 +9,15 @@ import struct
 import sys
 
 from gradtool.lint.isolation import kernel
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step, must_fail
 from gradtool.lint.isolation.syscalls import ARCHITECTURES, number
 
 CAPABILITY_VERSION_3 = 0x20080522
-PR_GET_PDEATHSIG = 2
 PR_GET_NO_NEW_PRIVS = 39
 
 
 def apply(context: Context) -> str:
-    """Drop every capability, forbid new ones, and ask to be killed after the parent.
+    """Drop every capability and forbid new ones.
 
     The bounding set may stay: without new privileges a program that is started gets no more
     than was permitted before, which is nothing.
@@ -27,7 +26,13 @@ def apply(context: Context) -> str:
         raise Inactive("needs Linux")
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     _drop_all()
-    # Last, because the kernel forgets this wish when credentials change.
+    return ""
+
+
+def apply_to_one(context: Context) -> str:
+    """Ask to be killed after the parent: a wish that a fork and new credentials forget."""
+    if sys.platform != "linux":
+        raise Inactive("needs Linux")
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     return ""
 
@@ -44,12 +49,16 @@ def _drop_all() -> None:
 
 
 def probe(context: Context) -> None:
-    """The bounding set cannot be touched, and the kernel confirms the other two."""
+    """The bounding set cannot be touched, and the kernel confirms the other."""
     must_fail("using a capability", _use_one, (errno.EPERM,))
     if kernel.prctl(PR_GET_NO_NEW_PRIVS) != 1:
         raise Inactive("new privileges can still be gained")
+
+
+def probe_one(context: Context) -> None:
+    """The kernel confirms the wish."""
     wish = ctypes.c_int(0)
-    kernel.prctl(PR_GET_PDEATHSIG, ctypes.addressof(wish))
+    kernel.prctl(kernel.PR_GET_PDEATHSIG, ctypes.addressof(wish))
     if wish.value != signal.SIGKILL:
         raise Inactive("the worker would outlive its supervisor")
 
@@ -59,4 +68,10 @@ def _use_one() -> None:
     kernel.prctl(kernel.PR_CAPBSET_DROP, 0)
 
 
-LAYER = Layer("privileges", 20, frozenset({"privileges"}), apply, probe)
+LAYER = Layer(
+    "privileges",
+    20,
+    frozenset({"privileges"}),
+    Step(apply, probe),
+    Step(apply_to_one, probe_one),
+)

@@ -8,7 +8,7 @@ import resource
 import sys
 from math import ceil
 
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step
 
 DESCRIPTORS = 64
 SLACK_TASKS = 16
@@ -47,9 +47,9 @@ def wanted(context: Context) -> dict[int, tuple[int, int]]:
     """Soft and hard value of every limit that this system has."""
     limits = context.limits
     cpu = ceil(limits.cpu_seconds)
-    tasks = limits.processes
+    tasks = limits.processes + context.tasks
     if not context.own_user:
-        tasks += context.tasks + SLACK_TASKS
+        tasks += SLACK_TASKS
     values = {
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
@@ -73,6 +73,11 @@ def apply(context: Context) -> str:
         if ceiling != resource.RLIM_INFINITY:
             soft, hard = min(soft, ceiling), min(hard, ceiling)
         resource.setrlimit(kind, (soft, hard))
+    return ""
+
+
+def remark(context: Context) -> str:
+    """What this host lacks of it."""
     if not ENFORCES_ADDRESS_SPACE:
         return "this system does not enforce a limit of memory"
     if context.superuser:
@@ -110,6 +115,7 @@ LAYER = Layer(
     "rlimits",
     40,
     frozenset({"cpu", "memory"} if ENFORCES_ADDRESS_SPACE else {"cpu"}),
-    apply,
-    probe,
+    # A process that forks many workers must not run out of what each of them has.
+    Step(remark, lambda _: None),
+    Step(apply, probe),
 )

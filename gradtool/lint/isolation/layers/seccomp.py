@@ -13,12 +13,13 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from gradtool.lint.isolation import kernel
-from gradtool.lint.isolation.bpf import Bits, IsNull, OneOf, Rule, assemble
+from gradtool.lint.isolation.bpf import Bits, Instruction, IsNull, OneOf, Rule, assemble
 from gradtool.lint.isolation.layers import landlock
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, must_fail
+from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step, must_fail
 from gradtool.lint.isolation.syscalls import ARCHITECTURES, number
 
 _SOME_PID = bytes.fromhex("a5c3965a")  # larger than any number of a process
@@ -53,6 +54,8 @@ FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 1030)
 # FIONREAD, TCGETS (is it a terminal?), TIOCGWINSZ, FIOCLEX, FIONCLEX, FIONBIO.
 IOCTL_REQUESTS = (0x541B, 0x5401, 0x5413, 0x5451, 0x5450, 0x5421)
 
+_OF_ONE_PROCESS = (kernel.PR_SET_PDEATHSIG, kernel.PR_GET_PDEATHSIG, kernel.PR_SET_NO_NEW_PRIVS)
+
 
 def rules(pid: int, *, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
     """What each allowed call is allowed with; a call that is not named is refused.
@@ -81,8 +84,42 @@ def rules(pid: int, *, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
     }
 
 
+def rules_before_fork(*, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
+    """What the process is allowed that forks workers: as they are, and what that takes.
+
+    It takes descriptors, forks, and kills; its children set what is of one process alone.
+    """
+    options = (*_OF_ONE_PROCESS, kernel.PR_SET_NAME, kernel.PR_GET_NAME)
+    return {
+        **rules(0, threads=threads, writes_by_path=writes_by_path),
+        "clone": Rule((Bits(0, forbidden=CLONE_NEW_ANYTHING),)),
+        "fork": Rule(),
+        "kill": Rule(),
+        "prctl": Rule((OneOf(0, options),)),
+        "prlimit64": Rule(),
+        "recvmsg": Rule(),
+        "seccomp": Rule((OneOf(0, (SET_MODE_FILTER,)), OneOf(1, (FLAG_ALL_THREADS,)))),
+        "setsid": Rule(),
+        "tgkill": Rule(),
+    }
+
+
+def rules_after_fork(pid: int, *, threads: bool) -> dict[str, Rule]:
+    """What a worker is not allowed any more of that; all other calls are let through.
+
+    Both filters are asked, and the stricter answer counts: together they decide as `rules`.
+    """
+    wanted = rules(pid, threads=threads, writes_by_path=True)
+    found = rules_before_fork(threads=threads, writes_by_path=True)
+    return {
+        name: wanted.get(name, Rule(never=True))
+        for name, rule in found.items()
+        if wanted.get(name) != rule
+    }
+
+
 def apply(context: Context) -> str:
-    """Install the filter for every thread of this process."""
+    """Install the filter of a process that forks workers, for every thread of this process."""
     if sys.platform != "linux":
         raise Inactive("needs Linux")
     machine = kernel.machine()
@@ -90,9 +127,19 @@ def apply(context: Context) -> str:
         raise Inactive(f"unknown architecture {machine}")
     # Before version 3 Landlock lets a file be cut short, so writing is refused here too.
     by_path = context.is_active(landlock.LAYER.name) and landlock.version() >= 3
-    program = _program(machine, context.limits.processes > 1, by_path).replace(
-        _SOME_PID, struct.pack("=I", os.getpid())
-    )
+    _install(_before_fork(machine, context.limits.processes > 1, by_path), machine)
+    return ""
+
+
+def apply_to_one(context: Context) -> str:
+    """Install the filter of a worker over it."""
+    machine = kernel.machine()
+    program = _after_fork(machine, context.limits.processes > 1)
+    _install(program.replace(_SOME_PID, struct.pack("=I", os.getpid())), machine)
+    return ""
+
+
+def _install(program: bytes, machine: str) -> None:
     code = ctypes.create_string_buffer(program)
     head = ctypes.create_string_buffer(
         struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
@@ -105,38 +152,54 @@ def apply(context: Context) -> str:
         FLAG_ALL_THREADS,
         ctypes.addressof(head),
     )
-    return ""
 
 
 def prepare(context: Context) -> None:
-    """Assemble the filter, but for the number of the worker."""
+    """Assemble the filters, but for the number of the worker."""
     if sys.platform == "linux" and kernel.machine() in ARCHITECTURES:
-        _program(kernel.machine(), context.limits.processes > 1, landlock.version() >= 3)
+        machine, threads = kernel.machine(), context.limits.processes > 1
+        _before_fork(machine, threads, landlock.version() >= 3)
+        _after_fork(machine, threads)
 
 
 @lru_cache(maxsize=8)
-def _program(machine: str, threads: bool, by_path: bool) -> bytes:
+def _before_fork(machine: str, threads: bool, by_path: bool) -> bytes:
+    wanted = rules_before_fork(threads=threads, writes_by_path=by_path)
+    return _packed(assemble(wanted, machine))
+
+
+@lru_cache(maxsize=8)
+def _after_fork(machine: str, threads: bool) -> bytes:
     """The filter for a worker whose number is `_SOME_PID`."""
     some = int.from_bytes(_SOME_PID, sys.byteorder)
-    steps = assemble(rules(some, threads=threads, writes_by_path=by_path), machine)
-    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    steps = assemble(rules_after_fork(some, threads=threads), machine, others=True)
+    program = _packed(steps)
     places = sum(constant == some for *_, constant in steps)
     if program.count(_SOME_PID) != places:  # it would stand across two numbers, too
         raise Inactive("the filter cannot be prepared")
     return program
 
 
+def _packed(steps: Sequence[Instruction]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
 def probe(context: Context) -> None:
-    """Sockets, programs, processes, other processes' memory and signals: all refused."""
+    """Sockets, programs, other processes' memory: all refused."""
     refused = (errno.EPERM,)
     must_fail("opening a socket", _socket, refused)
     must_fail("starting a program", partial(os.execv, "/nonexistent", ["none"]), refused)
-    must_fail("starting a process", _fork, refused)
-    must_fail("signalling the parent", partial(os.kill, os.getppid(), 0), refused)
     for name in ("ptrace", "process_vm_readv", "io_uring_setup"):
         # With these arguments each fails, otherwise, as a bad request.
         call = partial(kernel.syscall, name, number(name, kernel.machine()), 0x7FFF, 0, 0, 0)
         must_fail(name, call, refused)
+
+
+def probe_one(context: Context) -> None:
+    """Processes and signals: refused, too."""
+    refused = (errno.EPERM,)
+    must_fail("starting a process", _fork, refused)
+    must_fail("signalling the parent", partial(os.kill, os.getppid(), 0), refused)
 
 
 def _socket() -> None:
@@ -155,7 +218,7 @@ LAYER = Layer(
     "seccomp",
     50,
     frozenset({"network", "processes", "signals", "files-write"}),
-    apply,
-    probe,
+    Step(apply, probe),
+    Step(apply_to_one, probe_one),
     prepare,
 )
