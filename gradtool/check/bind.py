@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from gradtool.check.inventory import Inventory, bound_names
 from gradtool.check.result import Called
+from gradtool.ir import syntax
 from gradtool.spec.model import Check
 
 
@@ -96,7 +97,7 @@ class Binding:
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module | None:
     try:
-        return ast.parse(text)
+        return syntax.parse(text)
     except (SyntaxError, ValueError):  # the worker reports it, with its place
         return None
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
+from gradtool.ir import syntax
 from gradtool.ir.dims import shape_text
 from gradtool.spec.model import Variable
 
@@ -85,7 +86,7 @@ def _dropped(binding: Binding, name: str) -> Binding | None:
 
 def _complemented(text: str, name: str) -> str | None:
     """The text with ``1 - p`` for every argument ``p``; None where there is none."""
-    tree = ast.parse(text)
+    tree = syntax.parse(text)
     found = False
 
     def other(node: ast.expr) -> ast.expr:

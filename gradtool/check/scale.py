@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gradtool.ir import syntax
+
 _OPERATIONS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -29,7 +31,7 @@ def stated(text: str, names: Mapping[str, int | float]) -> float:
         ScaleProblem: with the part that is none.
     """
     try:
-        return float(_value(ast.parse(text.strip(), mode="eval").body, names))
+        return float(_value(syntax.parse(text.strip(), mode="eval").body, names))
     except (SyntaxError, ValueError, RecursionError, ArithmeticError) as error:
         raise ScaleProblem(f"scale: {text.strip()!r} is no number: {error}") from None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
+from gradtool.ir import syntax
 from gradtool.ir.lazy import lazy
 
 Atom: TypeAlias = "str | FloorDiv"
@@ -83,7 +84,7 @@ class Dim:
             DimError: with the column of the part that is no integer polynomial.
         """
         try:
-            tree = ast.parse(text.strip(), mode="eval")
+            tree = syntax.parse(text.strip(), mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             column = getattr(error, "offset", None) or 1
             raise DimError(f"'{text}' is not a size expression", column - 1) from None

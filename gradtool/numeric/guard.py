@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from typing import Literal
 
+from gradtool.ir import syntax
 from gradtool.numeric.compile import Compiled, compiled
 
 Form = Literal["x + {}", "maximum(x, {})"]
@@ -18,7 +19,7 @@ _GUARD = "guard__"
 
 def guarded(text: str, form: Form) -> Compiled | None:
     """An emitted module whose ``forward(…, guard__)`` guards each log; None where there is none."""
-    tree = ast.parse(text)
+    tree = syntax.parse(text)
     edit = _Guard(form)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == "forward":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 
+from gradtool.ir import syntax
 from gradtool.ir.graph import Graph
 from gradtool.numeric.compile import Compiled, compiled
 from gradtool.numeric.plan import error_function
@@ -35,7 +36,7 @@ def line_by_line(spec: LayerSpec, graph: Graph) -> Compiled | None:
 
 def moving(text: str) -> str:
     """An emitted module whose ``backward`` applies a new first argument to every line's value."""
-    tree = ast.parse(text)
+    tree = syntax.parse(text)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == "backward":
             node.args.args.insert(0, ast.arg(_MOVE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from gradtool.ir import syntax
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text, total
 from gradtool.ir.index import Affine, nonnegative
 from gradtool.ir.poly import Iverson, Poly, atom
@@ -390,7 +391,7 @@ def dim_tree(dim: Dim) -> Tree:
                 return Call(word_of[type(op).__name__], (convert(left), convert(right)))
         raise TypeError(type(node).__name__)
 
-    return convert(ast.parse(str(dim), mode="eval").body)
+    return convert(syntax.parse(str(dim), mode="eval").body)
 
 
 # -- flips, triangles, repetition ---------------------------------------------------------

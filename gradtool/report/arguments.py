@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from gradtool.ir import syntax
 from gradtool.spec.usage import UsageError
 
 Value: TypeAlias = "int | float | list[Value]"
@@ -53,7 +54,7 @@ def _pairs(text: str, option: str) -> list[tuple[str, Value]]:
         f"for example: {option} x=-2,y=5 or {option} 'w=[0.5, 1]'",
     )
     try:
-        call = ast.parse(f"point({text}\n)", mode="eval").body
+        call = syntax.parse(f"point({text}\n)", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise wrong from None
     match call:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from gradtool.ir import syntax
 from gradtool.report import cache
 from gradtool.report.arguments import Value
 from gradtool.report.derive_text import StyledLine, layout
@@ -141,7 +142,7 @@ def _uses(spec: LayerSpec, find: Any) -> list[str]:
     while pending:
         current = pending.pop()
         try:
-            module = ast.parse(current.forward.text)
+            module = syntax.parse(current.forward.text)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
         for node in ast.walk(module):

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Collection, Sequence
 from fractions import Fraction
 
+from gradtool.ir import syntax
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Span, Tree
 from gradtool.spec.dialects import difference, modules_of
 
@@ -295,7 +296,7 @@ def parse_block(text: str) -> ast.Module:
             "name inner values on lines of their own",
         )
     try:
-        module = ast.parse(text)
+        module = syntax.parse(text)
         _bounded(module)
         return module
     except SyntaxError as error:

@@ -10,6 +10,7 @@ import ast
 from dataclasses import dataclass
 from fractions import Fraction
 
+from gradtool.ir import syntax
 from gradtool.ir.dims import Dim, DimError, dim_of_ast
 from gradtool.spec.model import SizeRule
 from gradtool.spec.names import name_fault, normal_name, shown
@@ -128,7 +129,7 @@ def parse_size(text: str) -> SizeText:
     stripped = text.strip()
     indent = len(text) - len(text.lstrip())
     try:
-        tree = ast.parse(stripped, mode="eval").body
+        tree = syntax.parse(stripped, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         offset = indent + max(0, (getattr(error, "offset", None) or 1) - 1)
         message = f"expected a size, found {shown(text)}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
 from typing import Literal
 
+from gradtool.ir import syntax
 from gradtool.spec.model import Block, Place, Source
 from gradtool.spec.names import shown
 from gradtool.spec.scalars import character_offset
@@ -59,7 +59,7 @@ def check_python(block: Block, mode: Literal["exec", "eval"], what: str, reading
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(block.text, mode=mode)
+            syntax.parse(block.text, mode=mode)
     except SyntaxError as error:
         _report(error, block, what, expected, reading, in_bytes=False)
         return
