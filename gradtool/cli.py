@@ -394,32 +394,36 @@ def lint(
       gradtool lint submissions/ --assignment hw1.yaml --shard 1/4 --results part1.jsonl
       gradtool lint submissions/ --assignment hw1.yaml --executor dask --scheduler tcp://host:8786
     """
-    from gradtool.report import lint_command
+    from gradtool.lint import early
 
-    return lint_command.run(
-        lint_command.Request(
-            paths=tuple(paths),
-            assignment=assignment,
-            specs=tuple(spec or ()),
-            single=single,
-            form=form,
-            outputs=tuple(output or ()),
-            select=tuple(select or ()),
-            ignore=tuple(ignore or ()),
-            statistics=statistics,
-            exit_zero=exit_zero,
-            jobs=jobs,
-            seed=seed,
-            results=results,
-            fresh=fresh,
-            shard=shard,
-            require_sandbox=require_sandbox,
-            hide_expected=hide_expected,
-            executor=executor,
-            scheduler=scheduler,
-        ),
-        sys.stdout,
-    )
+    with early.begun() as zygote:  # before what takes long to import
+        from gradtool.report import lint_command
+
+        return lint_command.run(
+            lint_command.Request(
+                paths=tuple(paths),
+                assignment=assignment,
+                specs=tuple(spec or ()),
+                single=single,
+                form=form,
+                outputs=tuple(output or ()),
+                select=tuple(select or ()),
+                ignore=tuple(ignore or ()),
+                statistics=statistics,
+                exit_zero=exit_zero,
+                jobs=jobs,
+                seed=seed,
+                results=results,
+                fresh=fresh,
+                shard=shard,
+                require_sandbox=require_sandbox,
+                hide_expected=hide_expected,
+                executor=executor,
+                scheduler=scheduler,
+            ),
+            sys.stdout,
+            zygote,
+        )
 
 
 @app.command()

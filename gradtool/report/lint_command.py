@@ -19,6 +19,7 @@ from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.choice import Choice, is_clean, parse_codes
 from gradtool.lint.cluster import Cluster, Order
 from gradtool.lint.credit import unknown_shares
+from gradtool.lint.early import setup_for
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.isolation.status import unguarded
@@ -75,8 +76,10 @@ class Request:
     scheduler: str | None = None
 
 
-def run(request: Request, out: TextIO) -> int:
+def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
     """Grade and report; 0 clean, 1 findings.
+
+    `begun` is used where it fits the assignment, else closed.
 
     Raises:
         SpecError, UsageError: the assignment, a spec or the command line is wrong.
@@ -104,17 +107,15 @@ def run(request: Request, out: TextIO) -> int:
     mine = share(found, shard)
     at_once = request.jobs or settings.jobs or os.cpu_count() or 1
     started = time.monotonic()
-    setup = Setup(
-        libraries=assignment.libraries,
-        preload=("gradtool.lint.serve",),
-        rehearse=("gradtool.lint.rehearsal:rehearse",),
-        warm=sys.platform == "linux",
-    )
+    setup = setup_for(assignment.libraries)
     require = _require(request, settings)
     with ExitStack() as stack:
         zygote, cluster = None, _cluster(request, setup, assignment, require)
+        if begun is not None and (cluster is not None or not begun.is_for(setup)):
+            begun.close()
+            begun = None
         if cluster is None:
-            zygote = stack.enter_context(Zygote(setup))
+            zygote = stack.enter_context(begun or Zygote(setup))
             start: Callable[[], Sandbox] = partial(_start, zygote, assignment, require)
         else:
             start = stack.enter_context(closing(cluster)).start

@@ -118,6 +118,8 @@ class Station:
         self.around = around
         self.statuses: tuple[LayerStatus, ...] | None = None
         self._entry: Entry | None = None
+        self._keep: Entry | None = None
+        self._kept: list[bytes] = []  # until there is somebody to give it to
         self._context: Context | None = None
         self._refused: tuple[str, ...] = ()
         self._told = b""
@@ -134,6 +136,14 @@ class Station:
                     layer.prepare(self._context)
         if shared and self._entry is not None:
             self._lock_in(self._context, prepared)
+
+    def keep(self, data: bytes) -> None:
+        """Take what every later worker is to have."""
+        if self._keep is not None:
+            self._keep(data)
+            gc.freeze()
+        else:
+            self._kept.append(data)
 
     def _lock_in(self, context: Context, prepared: Prepared) -> None:
         setup = self.around.setup
@@ -170,8 +180,12 @@ class Station:
     def _loaded(self, prepared: Prepared) -> Entry:
         packages = self.around.setup.packages
         entry = load_entry(self.job.entry, packages)
+        if self.job.keep:
+            self._keep = load_entry(self.job.keep, packages)
         if self.job.before:
             load_entry(self.job.before, packages)()
+        for data in self._kept:
+            self.keep(data)
         sys.path[:] = prepared.import_path
         sys.meta_path.append(prepared.finder)
         return entry

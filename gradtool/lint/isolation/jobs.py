@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.limits import Limits
 
 MOST_BYTES = 1 << 20
+MOST_DATA = 1 << 24
+_START, _DATA = b"+", b"="
 DESCRIPTORS_OF_A_WORKER = 3
 """To read from the judge, to write to the judge, and the lifeline."""
 
@@ -70,6 +73,7 @@ class Job:
             and the one to write to it.
         before: likewise, called without arguments in the process that is forked, or in the worker
             before the entry: what it does must be of use to every worker of the lane. "" for none.
+        keep: likewise, called there with each of the data that the judge sends to the lane.
         readable: files and folders of the submission.
         limits: of this job.
         require_sandbox: do not call the entry unless every guard has an active layer.
@@ -80,6 +84,7 @@ class Job:
     limits: Limits
     require_sandbox: bool
     before: str = ""
+    keep: str = ""
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -90,6 +95,7 @@ class Job:
             "limits": asdict(self.limits),
             "require_sandbox": self.require_sandbox,
             "before": self.before,
+            "keep": self.keep,
         }
         return json.dumps(data).encode()
 
@@ -104,6 +110,7 @@ class Job:
             limits=Limits(**read["limits"]),
             require_sandbox=bool(read["require_sandbox"]),
             before=str(read["before"]),
+            keep=str(read["keep"]),
         )
 
 
@@ -117,13 +124,23 @@ def send_job(lane: socket.socket, job: Job) -> None:
     lane.sendall(frames.header(len(data)) + data)
 
 
+def send_data(lane: socket.socket, data: bytes) -> None:
+    """Send what every later worker of the lane is to have.
+
+    Raises:
+        OSError: the supervisor is gone.
+    """
+    lane.sendall(_DATA + frames.header(len(data)))
+    lane.sendall(data)
+
+
 def send_start(lane: socket.socket, descriptors: tuple[int, int, int]) -> None:
     """Ask for one more worker, with the descriptors that belong to it.
 
     Raises:
         OSError: the supervisor is gone.
     """
-    socket.send_fds(lane, [b"+"], list(descriptors))
+    socket.send_fds(lane, [_START], list(descriptors))
 
 
 def send_lane(control: socket.socket, lane: socket.socket) -> None:
@@ -152,13 +169,19 @@ def receive_job(lane: socket.socket) -> Job | None:
         return None
 
 
-def receive_start(lane: socket.socket) -> tuple[int, int, int] | None:
-    """The descriptors of the next worker, or None when the judge is gone."""
-    try:
-        sign, descriptors, _, _ = socket.recv_fds(lane, 1, DESCRIPTORS_OF_A_WORKER)
-    except ConnectionError:
-        return None
-    if not sign:
-        return None
-    source, sink, lifeline = descriptors
-    return source, sink, lifeline
+def receive_start(
+    lane: socket.socket, keep: Callable[[bytes], object]
+) -> tuple[int, int, int] | None:
+    """The descriptors of the next worker, or None when the judge is gone; data come before."""
+    while True:
+        try:
+            sign, descriptors, _, _ = socket.recv_fds(lane, 1, DESCRIPTORS_OF_A_WORKER)
+            if sign == _DATA:
+                keep(frames.read_frame(lane.fileno(), MOST_DATA))
+                continue
+        except (frames.FrameError, ConnectionError):
+            return None
+        if not sign:
+            return None
+        source, sink, lifeline = descriptors
+        return source, sink, lifeline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import resource
 import signal
 import socket
@@ -23,7 +24,10 @@ READY = b"ready"
 def main(control_fd: int) -> None:
     """Serve the judge on this socket; returns when it is gone."""
     control = socket.socket(fileno=control_fd)
-    setup = Setup.from_bytes(frames.read_frame(control_fd, MOST_BYTES))
+    try:
+        setup = Setup.from_bytes(frames.read_frame(control_fd, MOST_BYTES))
+    except frames.FrameEnded:  # it is not needed after all
+        return
     # After the standard library, which nothing that is installed may shadow.
     sys.path += [place for place in setup.import_path if place not in sys.path]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -49,6 +53,17 @@ def main(control_fd: int) -> None:
         descendants.kill_below_self()
 
 
+def with_handlers() -> None:
+    """From now on what is registered to run at a fork is run, as anywhere.
+
+    What the standard library registers when it is imported was left out: new locks and a new seed
+    in every child.  Here only the one thread there is forks, and leaves no lock behind; `random`
+    goes on in each worker from the same place, which makes them alike.  It was a twentieth of what
+    a worker takes, mostly copies of pages that nothing else touches.
+    """
+    os.register_at_fork = posix.register_at_fork
+
+
 def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
     layers = all_layers()
     try:
@@ -56,6 +71,7 @@ def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
     except BaseException:
         frames.write_frame(control.fileno(), traceback.format_exc().encode())
         return
+    with_handlers()
     frames.write_frame(control.fileno(), READY)
     around = Surroundings(setup, layers, nest, prepared)
     while (lane := receive_lane(control)) is not None:

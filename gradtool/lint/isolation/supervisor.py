@@ -59,7 +59,7 @@ def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
         job = receive_job(lane)
         if job is not None:
             station = Station(job, around, first)
-            while (descriptors := receive_start(lane)) is not None:
+            while (descriptors := receive_start(lane, station.keep)) is not None:
                 _run(station, descriptors, nothing, first, bell)
         code = 0
     except BaseException:

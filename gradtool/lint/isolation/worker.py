@@ -21,6 +21,7 @@ class Worker:
 
     Attributes:
         read_fd, write_fd: non-blocking pipes from and to the worker; prefer `receive`, `send`.
+        kept: names of the data that it has from its lane.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class Worker:
         wall_seconds: float,
         output_bytes: int,
         finish: Callable[[Exit], None],
+        kept: frozenset[str] = frozenset(),
     ) -> None:
         """`finish` is called once, when the job has ended."""
+        self.kept = kept
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._lifeline = lifeline

@@ -8,17 +8,25 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import gradtool
 from gradtool.lint.isolation import frames
-from gradtool.lint.isolation.jobs import MOST_BYTES, Job, Setup, send_job, send_lane, send_start
+from gradtool.lint.isolation.jobs import (
+    MOST_BYTES,
+    Job,
+    Setup,
+    send_data,
+    send_job,
+    send_lane,
+    send_start,
+)
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
@@ -26,12 +34,15 @@ from gradtool.lint.isolation.worker import Worker
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 _PIPE_BYTES = 1 << 18
+_MOST_KEPT_DATA = 64
 _MOST_FREE = 16  # lanes that wait for work; each is a process
 NOTHING = "gradtool.lint.isolation.entries:nothing"
 
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
-OPTIONS = ("-P", "-s", "-S", "-B")
-BOOT = "import sys; sys.path += sys.argv[2:]; \
+# Warnings would be written where hardly anybody reads, each at the cost of several evaluations.
+OPTIONS = ("-P", "-s", "-S", "-B", "-W", "ignore")
+# Before the first import, see `server.with_handlers`.
+BOOT = "import os, sys; os.register_at_fork = lambda **_: None; sys.path += sys.argv[2:]; \
 from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -76,11 +87,12 @@ class _Server:
 @dataclass(frozen=True, slots=True)
 class _Lane:
     """The way to one supervisor, what its workers are for, and its interpreter where that serves
-    one worker only."""
+    one worker only; `kept` are the names of the data that it keeps."""
 
     socket: socket.socket
     job: Job
     server: _Server | None
+    kept: dict[str, None] = field(default_factory=dict)
 
 
 class Zygote:
@@ -93,6 +105,8 @@ class Zygote:
     def __init__(self, setup: Setup | None = None) -> None:
         """`setup` without an import path gets the places of its packages and libraries."""
         setup = setup or Setup(warm=sys.platform == "linux")
+        self._given = setup
+        self._begun: _Server | None = None
         places = setup.import_path or _places((*setup.packages, *setup.libraries))
         self._setup = replace(setup, import_path=places)
         self._server: _Server | None = None
@@ -101,6 +115,19 @@ class Zygote:
         self._layers: tuple[LayerStatus, ...] = ()
         self._lock = threading.Lock()
         self._free: list[_Lane] = []
+
+    def is_for(self, setup: Setup) -> bool:
+        """Whether it was made for just that."""
+        return self._given == setup
+
+    def launch(self) -> None:
+        """Begin to start the interpreter, and do not wait for it: `start` does.
+
+        Raises:
+            ZygoteGone: there is no such interpreter.
+        """
+        if self._setup.warm and hasattr(os, "fork"):
+            self._begun = self._spawned()
 
     def start(self, limits: Limits, require_sandbox: bool) -> None:
         """Start it and see in a first worker what this host enforces.
@@ -112,7 +139,8 @@ class Zygote:
         if not hasattr(os, "fork"):
             raise SandboxUnavailable("running submissions needs fork, which this system lacks")
         self._limits, self._require = limits, False
-        self._server = self._launch() if self._setup.warm else None
+        begun, self._begun = self._begun, None
+        self._server = _ready(begun or self._spawned()) if self._setup.warm else None
         try:
             with self.run(NOTHING, (), Limits(wall_seconds=START_SECONDS)) as worker:
                 ended = worker.wait()
@@ -138,6 +166,8 @@ class Zygote:
         limits: Limits | None = None,
         *,
         before: str = "",
+        keep: str = "",
+        data: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Worker:
         """Fork one worker that calls `entry(read_fd, write_fd)` behind every layer.
 
@@ -146,19 +176,21 @@ class Zygote:
                 before the layers close its files, so it must import what it needs itself.
             read_only_paths: what the submission may read; not links. Anything else is refused.
             limits: of this job, else those of `start`.
-            before: see `Job.before`.
+            before, keep: see `Job`.
+            data: by name, always the same under one name, what `keep` is called with before the
+                fork, once for all workers of a lane.  `Worker.kept` are the names that were.
 
         Raises:
             ZygoteGone: not started, or ended.
         """
         limits = limits or self._limits
         paths = tuple(Path(os.path.abspath(path)) for path in read_only_paths)
-        job = Job(entry, paths, limits, self._require, before)
+        job = Job(entry, paths, limits, self._require, before, keep)
         source, write_fd = _pipe()
         read_fd, sink = _pipe()
         ours, theirs = socket.socketpair()
         try:
-            lane = self._send(job, (source, sink, theirs.fileno()))
+            lane = self._send(job, data, (source, sink, theirs.fileno()))
         except BaseException:
             for fd in (write_fd, read_fd):
                 os.close(fd)
@@ -172,9 +204,9 @@ class Zygote:
         os.set_blocking(write_fd, False)
         slow = 0.0 if self._setup.warm else START_SECONDS
         finish = partial(self._take_back, lane)
-        return Worker(
-            read_fd, write_fd, ours, limits.wall_seconds + slow, limits.output_bytes, finish
-        )
+        wall = limits.wall_seconds + slow
+        kept = frozenset(lane.kept)
+        return Worker(read_fd, write_fd, ours, wall, limits.output_bytes, finish, kept)
 
     @property
     def layers_active(self) -> tuple[LayerStatus, ...]:
@@ -191,10 +223,14 @@ class Zygote:
         with self._lock:
             lanes, self._free = self._free, []
             server, self._server = self._server, None
+            begun, self._begun = self._begun, None
         for lane in lanes:
             lane.socket.close()
         if server is not None:
             server.end()
+        if begun is not None:
+            begun.process.kill()  # nothing runs in it yet
+            begun.end()
 
     def __enter__(self) -> Zygote:
         return self
@@ -207,28 +243,40 @@ class Zygote:
     ) -> None:
         self.close()
 
-    def _send(self, job: Job, descriptors: tuple[int, int, int]) -> _Lane:
+    def _send(
+        self, job: Job, data: Mapping[str, bytes], descriptors: tuple[int, int, int]
+    ) -> _Lane:
         """Have a worker forked by a supervisor that is free and for such a job, or by a new one."""
         while (lane := self._waiting(job)) is not None:
             try:
+                self._keep(lane, data)
                 send_start(lane.socket, descriptors)
             except OSError:  # killed meanwhile: no other job is affected
                 lane.socket.close()
             else:
                 return lane
-        server = self._server if self._setup.warm else self._launch()
+        server = self._server if self._setup.warm else _ready(self._spawned())
         if server is None:
             raise ZygoteGone("the zygote was not started")
         ours, theirs = socket.socketpair()
         try:
             with self._lock, theirs:
                 send_lane(server.control, theirs)
+            lane = _Lane(ours, job, None if self._setup.warm else server)
             send_job(ours, job)
+            self._keep(lane, data)
             send_start(ours, descriptors)
         except OSError as error:
             ours.close()
             raise ZygoteGone("the zygote has ended") from error
-        return _Lane(ours, job, None if self._setup.warm else server)
+        return lane
+
+    def _keep(self, lane: _Lane, data: Mapping[str, bytes]) -> None:
+        for name, content in data.items():
+            room = _MOST_KEPT_DATA - len(lane.kept)
+            if lane.job.keep and room > 0 and name not in lane.kept:
+                send_data(lane.socket, content)
+                lane.kept[name] = None
 
     def _waiting(self, job: Job) -> _Lane | None:
         with self._lock:
@@ -251,7 +299,7 @@ class Zygote:
         if done.server is not None:
             done.server.end()
 
-    def _launch(self) -> _Server:
+    def _spawned(self) -> _Server:
         ours, theirs = socket.socketpair()
         number = theirs.fileno()
         root = str(Path(gradtool.__file__).parent.parent)
@@ -271,17 +319,27 @@ class Zygote:
             raise ZygoteGone(f"the interpreter did not start: {error}") from error
         finally:
             theirs.close()
-        try:
+        with suppress(frames.FrameError):  # `_ready` tells
             frames.write_frame(ours.fileno(), self._setup.to_bytes())
-            answer = frames.read_frame(ours.fileno(), MOST_BYTES)
-        except frames.FrameError as error:
-            process.kill()
-            process.wait()
-            raise ZygoteGone("the zygote ended while it started") from error
-        if answer != b"ready":
-            process.wait()
-            raise ZygoteGone(f"the zygote did not start:\n{answer.decode('utf-8', 'replace')}")
         return _Server(process, ours)
+
+
+def _ready(server: _Server) -> _Server:
+    """It, once it says that it can fork workers.
+
+    Raises:
+        ZygoteGone: it cannot, and has ended.
+    """
+    try:
+        answer = frames.read_frame(server.control.fileno(), MOST_BYTES)
+    except frames.FrameError as error:
+        server.process.kill()
+        server.process.wait()
+        raise ZygoteGone("the zygote ended while it started") from error
+    if answer != b"ready":
+        server.process.wait()
+        raise ZygoteGone(f"the zygote did not start:\n{answer.decode('utf-8', 'replace')}")
+    return server
 
 
 def _pipe() -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -108,6 +109,22 @@ def test_other_limits_and_paths_have_a_lane_of_their_own(sandbox: Zygote, tmp_pa
         with sandbox.run(f"{HOSTILE}:eat_memory", (), limits) as worker:
             worker.send(b"null", 5)
             assert worker.wait().kind == kind
+
+
+@pytest.mark.parametrize("host", ["sandbox", "portable"])
+def test_a_lane_keeps_data_for_its_workers(request: pytest.FixtureRequest, host: str) -> None:
+    zygote: Zygote = request.getfixturevalue(host)
+    limits, data = Limits(wall_seconds=6.0), {"a": b"first"}
+    seen = []
+    for _ in range(2):
+        for number in range(2):
+            keep = f"{HOSTILE}:keep_data"
+            with zygote.run(f"{HOSTILE}:tell_memory", (), limits, keep=keep, data=data) as worker:
+                worker.send(b"null", 5)
+                seen.append(json.loads(worker.receive(1000, 10))[0])
+                assert worker.kept == frozenset(data)
+            data = {**data, "b": b"second"} if number else data
+    assert seen == [["first"], ["first"], ["first", "second"], ["first", "second"]]
 
 
 def test_lanes_that_are_idle_are_few(sandbox: Zygote) -> None:

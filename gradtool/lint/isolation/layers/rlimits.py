@@ -43,6 +43,10 @@ def tasks_of_user() -> int:
     return count
 
 
+OF_ONE_PROCESS = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
+"""What a process that forks many workers must not run out of."""
+
+
 def wanted(context: Context) -> dict[int, tuple[int, int]]:
     """Soft and hard value of every limit that this system has."""
     limits = context.limits
@@ -66,18 +70,19 @@ def wanted(context: Context) -> dict[int, tuple[int, int]]:
     return values
 
 
-def apply(context: Context) -> str:
+def _set(context: Context, *, one: bool) -> None:
     """Set them, never above what the process was given itself."""
     for kind, (soft, hard) in wanted(context).items():
-        ceiling = resource.getrlimit(kind)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(kind, (soft, hard))
-    return ""
+        if (kind in OF_ONE_PROCESS) == one:
+            ceiling = resource.getrlimit(kind)[1]
+            if ceiling != resource.RLIM_INFINITY:
+                soft, hard = min(soft, ceiling), min(hard, ceiling)
+            resource.setrlimit(kind, (soft, hard))
 
 
-def remark(context: Context) -> str:
-    """What this host lacks of it."""
+def apply(context: Context) -> str:
+    """Set those that hold for any process in the same way."""
+    _set(context, one=False)
     if not ENFORCES_ADDRESS_SPACE:
         return "this system does not enforce a limit of memory"
     if context.superuser:
@@ -85,19 +90,37 @@ def remark(context: Context) -> str:
     return ""
 
 
-def probe(context: Context) -> None:
-    """Raising one is refused, and so is a mapping that is larger than all memory allowed."""
+def apply_to_one(context: Context) -> str:
+    """Set those that a process uses up."""
+    _set(context, one=True)
+    return ""
+
+
+def _probe(context: Context, *, one: bool) -> None:
+    """None is higher than wanted, and raising one is refused."""
     for kind, (soft, hard) in wanted(context).items():
-        found = resource.getrlimit(kind)
-        if found[0] > soft or found[1] > hard:
-            raise Inactive(f"limit {kind} is {found}, above {(soft, hard)}")
-    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        if (kind in OF_ONE_PROCESS) == one:
+            found = resource.getrlimit(kind)
+            if found[0] > soft or found[1] > hard:
+                raise Inactive(f"limit {kind} is {found}, above {(soft, hard)}")
+    kind = resource.RLIMIT_CPU if one else resource.RLIMIT_NOFILE
+    soft, hard = resource.getrlimit(kind)
     try:
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard + 1))
+        resource.setrlimit(kind, (soft, hard + 1))
     except (ValueError, OSError):
         pass
     else:
         raise Inactive("a limit could be raised again")
+
+
+def probe(context: Context) -> None:
+    """None is higher than wanted, and raising one is refused."""
+    _probe(context, one=False)
+
+
+def probe_one(context: Context) -> None:
+    """The same, and a mapping that is larger than all memory allowed is refused, too."""
+    _probe(context, one=True)
     if ENFORCES_ADDRESS_SPACE:
         _too_much(context.limits.memory_bytes + context.address_space)
 
@@ -115,7 +138,6 @@ LAYER = Layer(
     "rlimits",
     40,
     frozenset({"cpu", "memory"} if ENFORCES_ADDRESS_SPACE else {"cpu"}),
-    # A process that forks many workers must not run out of what each of them has.
-    Step(remark, lambda _: None),
     Step(apply, probe),
+    Step(apply_to_one, probe_one),
 )

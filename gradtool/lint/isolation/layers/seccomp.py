@@ -127,31 +127,42 @@ def apply(context: Context) -> str:
         raise Inactive(f"unknown architecture {machine}")
     # Before version 3 Landlock lets a file be cut short, so writing is refused here too.
     by_path = context.is_active(landlock.LAYER.name) and landlock.version() >= 3
-    _install(_before_fork(machine, context.limits.processes > 1, by_path), machine)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    _before_fork(machine, context.limits.processes > 1, by_path).install()
     return ""
 
 
 def apply_to_one(context: Context) -> str:
     """Install the filter of a worker over it."""
-    machine = kernel.machine()
-    program = _after_fork(machine, context.limits.processes > 1)
-    _install(program.replace(_SOME_PID, struct.pack("=I", os.getpid())), machine)
+    ready = _after_fork(kernel.machine(), context.limits.processes > 1)
+    for place in ready.places:
+        struct.pack_into("=I", ready.code, place, os.getpid())
+    ready.install()
     return ""
 
 
-def _install(program: bytes, machine: str) -> None:
-    code = ctypes.create_string_buffer(program)
-    head = ctypes.create_string_buffer(
-        struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    )
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.syscall(
-        "seccomp",
-        number("seccomp", machine),
-        SET_MODE_FILTER,
-        FLAG_ALL_THREADS,
-        ctypes.addressof(head),
-    )
+class _Ready:
+    """A program as the kernel takes it; what is made of ctypes is made before a fork.
+
+    Attributes:
+        code: the program itself.
+        places: where `_SOME_PID` stands in it.
+    """
+
+    def __init__(self, steps: Sequence[Instruction], machine: str) -> None:
+        program = b"".join(struct.pack("=HBBI", *step) for step in steps)
+        some = int.from_bytes(_SOME_PID, sys.byteorder)
+        self.places = [8 * at + 4 for at, (*_, constant) in enumerate(steps) if constant == some]
+        self.code = ctypes.create_string_buffer(program)
+        self._head = ctypes.create_string_buffer(
+            struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self.code))
+        )
+        self._call = number("seccomp", machine), SET_MODE_FILTER, FLAG_ALL_THREADS
+        self._address = ctypes.addressof(self._head)
+
+    def install(self) -> None:
+        """For every thread of this process; it must have given up new privileges."""
+        kernel.syscall("seccomp", *self._call, self._address)
 
 
 def prepare(context: Context) -> None:
@@ -163,25 +174,17 @@ def prepare(context: Context) -> None:
 
 
 @lru_cache(maxsize=8)
-def _before_fork(machine: str, threads: bool, by_path: bool) -> bytes:
+def _before_fork(machine: str, threads: bool, by_path: bool) -> _Ready:
     wanted = rules_before_fork(threads=threads, writes_by_path=by_path)
-    return _packed(assemble(wanted, machine))
+    return _Ready(assemble(wanted, machine), machine)
 
 
 @lru_cache(maxsize=8)
-def _after_fork(machine: str, threads: bool) -> bytes:
+def _after_fork(machine: str, threads: bool) -> _Ready:
     """The filter for a worker whose number is `_SOME_PID`."""
     some = int.from_bytes(_SOME_PID, sys.byteorder)
-    steps = assemble(rules_after_fork(some, threads=threads), machine, others=True)
-    program = _packed(steps)
-    places = sum(constant == some for *_, constant in steps)
-    if program.count(_SOME_PID) != places:  # it would stand across two numbers, too
-        raise Inactive("the filter cannot be prepared")
-    return program
-
-
-def _packed(steps: Sequence[Instruction]) -> bytes:
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+    wanted = rules_after_fork(some, threads=threads)
+    return _Ready(assemble(wanted, machine, others=True), machine)
 
 
 def probe(context: Context) -> None:
