@@ -45,12 +45,17 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
     """The bytes of a frame.  Arrays must have a dtype of `DTYPES`."""
     table, chunks = [], []
     for name, array in arrays.items():
-        kind = _wire_dtype(array)
-        table.append([name, kind, list(array.shape)])
+        dtype = array.dtype
+        kind = _known.get(dtype) or _known.setdefault(dtype, _wire_dtype(dtype))
+        table.append((name, kind, array.shape))
         chunks.append(array.astype(kind, order="C", copy=False).tobytes())
-    text = json.dumps({**header, "arrays": table}).encode()
+    text = _ENCODER.encode({**header, "arrays": table}).encode()
     payload = b"".join(chunks)
     return PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload
+
+
+_ENCODER = json.JSONEncoder(check_circular=False)
+_known: dict[np.dtype[Any], str] = {}  # few types come
 
 
 def prefix(data: bytes, max_payload: int) -> tuple[int, int]:
@@ -153,9 +158,9 @@ def _checked_row(row: object) -> tuple[str, str, tuple[int, ...]]:
     raise FrameError("the description of an array is malformed")
 
 
-def _wire_dtype(array: np.ndarray) -> str:
+def _wire_dtype(dtype: np.dtype[Any]) -> str:
     kinds: Sequence[tuple[str, str]] = (("f", "<f8"), ("iu", "<i8"), ("b", "|b1"), ("c", "<c16"))
     for letters, kind in kinds:
-        if array.dtype.kind in letters:
+        if dtype.kind in letters:
             return kind
-    raise TypeError(f"an array of {array.dtype} cannot be sent")
+    raise TypeError(f"an array of {dtype} cannot be sent")

@@ -104,7 +104,7 @@ def failed(
 def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
-    layer = reference.spec.name
+    layer, about = reference.spec.name, (reference, binding, seed, version)
     if binding.one:
         reference = OneSample(reference, binding.reads, binding.one)
     elif binding.reads:
@@ -114,6 +114,10 @@ def _judge_one(
     except CheckTrouble as problem:
         verdict = failed(file, layer, problem.trouble, seed=seed, version=version, binding=binding)
         return Judgement(verdict, (), binding)
+    known = session.recalled(about)
+    if isinstance(known, Judgement):  # what follows depends on the answers, and on nothing else
+        called, notes = binding.called(session.inventory), tuple(session.notes)
+        return replace(known, verdict=replace(known.verdict, file=file, called=called, notes=notes))
     drawn: list[Probe] = []
 
     def kept() -> Iterable[Probe]:
@@ -144,8 +148,10 @@ def _judge_one(
         )
         return Judgement(replace(verdict, called=binding.called(session.inventory)), (), binding)
     case = Case(reference, session, binding, measured, tuple(drawn), seed)
-    verdict = decide(case, file, version)
-    return Judgement(verdict, measured.points, binding)
+    judgement = Judgement(decide(case, file, version), measured.points, binding)
+    if judgement.verdict.verdict == "pass" and not judgement.verdict.notes:
+        session.keep(about, judgement)
+    return judgement
 
 
 def _livened(

@@ -79,6 +79,18 @@ class Foresees(Protocol):
         """
 
 
+@runtime_checkable
+class Recalls(Protocol):
+    """The judge's end of a worker that knows to what it led that others gave the same answers."""
+
+    def recalled(self, about: object) -> object | None:
+        """What was kept `about` the same, if this worker's answers to all that was asked then are
+        there and are those, bit for bit."""
+
+    def keep(self, about: object, found: object) -> None:
+        """Keep what the answers led to, if there were no others than can be had in advance."""
+
+
 class Worker:
     """A running worker.  A context manager: leaving it kills the process and its children."""
 

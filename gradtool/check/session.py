@@ -15,7 +15,7 @@ from gradtool.check.answers import Run, read_run, texts, trouble_of
 from gradtool.check.bind import Binding
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
-from gradtool.check.process import Asked, Foresees, Worker, WorkerLost
+from gradtool.check.process import Asked, Foresees, Recalls, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import CUT_SHORT, Trouble
 from gradtool.check.widths import FRAMEWORKS
@@ -229,6 +229,15 @@ class Session:
                     for arrays, scalars, most in points
                 ]
             )
+
+    def recalled(self, about: object) -> object | None:
+        """What equal answers of another file led to, where that is known; see `Recalls`."""
+        return self._worker.recalled(about) if isinstance(self._worker, Recalls) else None
+
+    def keep(self, about: object, found: object) -> None:
+        """Keep for others what the answers led to, of a file about which nothing was noted."""
+        if isinstance(self._worker, Recalls) and not self.notes and not self.frameworks:
+            self._worker.keep(about, found)
 
     def ask(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], max_bytes: int

@@ -11,17 +11,20 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 T = TypeVar("T")
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 class CodecError(ValueError):
     """The JSON does not describe the class."""
 
 
 def to_data(value: object) -> Any:
     """What `json.dumps` takes; a frozenset becomes a sorted list."""
-    if value is None or isinstance(value, str | int | float):
+    kind: type[Any] = type(value)
+    if kind in _PLAIN:
         return value
     if isinstance(value, tuple | list):
-        return [to_data(item) for item in value]
-    kind: type[Any] = type(value)
+        return [item if type(item) in _PLAIN else to_data(item) for item in value]
     if dataclasses.is_dataclass(kind):
         return {name: to_data(getattr(value, name)) for name in _names(kind)}
     if isinstance(value, frozenset | set):

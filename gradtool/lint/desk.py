@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +26,13 @@ from gradtool.lint.causes import Causes
 from gradtool.lint.findings import End
 from gradtool.lint.foresight import Foreseeing, Foresight
 from gradtool.lint.isolation.limits import Limits
+from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.result import Finding
 from gradtool.lint.transport import Boxed, Clock
 
-ENTRY, BEFORE = "gradtool.lint.serve:serve", "gradtool.lint.serve:make_ready"
+_SERVE = "gradtool.lint.serve"
+ENTRY, BEFORE, KEEP = f"{_SERVE}:serve", f"{_SERVE}:make_ready", f"{_SERVE}:keep"
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
 
@@ -247,17 +249,20 @@ class Desk:
     def _start(self) -> Boxed | Foreseeing:
         self._account()
         self._clock = Clock(self._seconds * _IMPORT_SHARE)
-        worker = self._zygote.run(ENTRY, (self._room,), self._limits, before=BEFORE)
-        self._worker = Boxed(worker, lambda: self._clock)
+        self._worker = Boxed(self._run(self._foresight.kept), lambda: self._clock)
         self._ahead = None if self._plainly else Foreseeing(self._worker, self._foresight)
         return self._ahead or self._worker
 
     def _spare(self) -> Boxed:
         """A worker beside the one that counts, as confined as that."""
-        worker = self._zygote.run(ENTRY, (self._room,), self._limits, before=BEFORE)
-        spare = Boxed(worker, lambda: self._clock)
+        spare = Boxed(self._run({}), lambda: self._clock)
         self._spares.append(spare)
         return spare
+
+    def _run(self, data: Mapping[str, bytes]) -> Worker:
+        return self._zygote.run(
+            ENTRY, (self._room,), self._limits, before=BEFORE, keep=KEEP, data=data
+        )
 
     def _look(self) -> None:
         """Ask what the file says about itself, before any of its code has run."""

@@ -13,6 +13,7 @@ import json
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -26,6 +27,11 @@ Header = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
 
 _TOLD = ("op", "seed", "slot", "watch", "forward_only")
+Answers = tuple[str, tuple[bytes, ...]]
+"""The name of a script, and what came to those of its questions that a verdict depends on."""
+
+_BESIDE = ("count", "steps")  # by what means a file computes is no matter of its verdict
+_MOST_RESULTS = 48
 _EVALUATIONS = frozenset({"run", "start", "finish", "count", "steps"})
 _MOST_FRAMES = 8 << 20  # bytes of answers that are kept as they came
 _MOST_SCRIPTS = 64
@@ -60,6 +66,7 @@ class Script:
         right: it is that of a submission that was right.
         keys: of the questions, but not of the one before them.
         count: how many there are with that one.
+        name: of no other script; "" for one that is not kept by a lane.
     """
 
     requests: tuple[Request, ...]
@@ -69,10 +76,14 @@ class Script:
     header: Header
     arrays: Arrays
     max_bytes: int
+    name: str = ""
     _data: dict[float, bytes] = field(default_factory=dict)
 
-    def encoded(self, seconds: float) -> bytes:
-        """The frame that asks them, and begins none after so many seconds."""
+    def encoded(self, seconds: float, kept: frozenset[str] = frozenset()) -> bytes:
+        """The frame that asks them, and begins none after so many seconds; in one word where
+        the worker has the script already."""
+        if self.name in kept:
+            return frames.encode({"op": "kept", "name": self.name, "seconds": seconds}, {})
         data = self._data.get(seconds)
         if data is None:
             data = frames.encode({**self.header, "seconds": seconds}, self.arrays)
@@ -82,7 +93,9 @@ class Script:
         return data
 
 
-def script_of(requests: Sequence[Request], right: bool, before: Header | None = None) -> Script:
+def script_of(
+    requests: Sequence[Request], right: bool, before: Header | None = None, name: str = ""
+) -> Script:
     """The script of questions, and of one `before` them, which has no arrays.
 
     An array that is in several of them is sent once.
@@ -94,10 +107,10 @@ def script_of(requests: Sequence[Request], right: bool, before: Header | None = 
         listed.append({"header": {**before, "max_bytes": 0}, "arrays": {}})
     for request in requests:
         places = {}
-        for name, array in request.arrays.items():
+        for key, array in request.arrays.items():
             place = names.setdefault(id(array), f"a{len(names)}")
             arrays[place] = array
-            places[name] = place
+            places[key] = place
         own = {**request.header, "max_bytes": request.max_bytes}
         listed.append({"header": own, "arrays": places})
     return Script(
@@ -108,16 +121,25 @@ def script_of(requests: Sequence[Request], right: bool, before: Header | None = 
         {"op": "batch", "requests": listed},
         arrays,
         sum(request.max_bytes for request in requests),
+        name,
     )
 
 
 class Foresight:
-    """The scripts of a run, by what they begin with.  It may be used by several threads."""
+    """The scripts of a run, by what they begin with.  It may be used by several threads.
+
+    Attributes:
+        kept: the scripts of right submissions by name, as `gradtool.lint.serve.keep` takes them:
+            whoever sends one to a lane need not send it to each of its workers.
+    """
 
     def __init__(self) -> None:
+        self.kept: Mapping[str, bytes] = {}
+        self._number = 0
         self._scripts: dict[str, Script] = {}
         self._frames: dict[bytes, frames.Frame] = {}
         self._bytes = 0
+        self._results: dict[Answers, list[tuple[object, object]]] = {}
         self._lock = threading.Lock()
 
     def find(self, first: Header) -> Script | None:
@@ -129,11 +151,29 @@ class Foresight:
         sent = {id(array): array.nbytes for one in requests for array in one.arrays.values()}
         if sum(sent.values()) > _MOST_SENT:
             return
-        script = script_of(requests, right, first)
+        with self._lock:
+            self._number += 1
+            name = f"{self._number}" if right else ""
+        script = script_of(requests, right, first, name)
+        data = frames.encode({**script.header, "name": name}, script.arrays) if right else b""
         with self._lock:
             if len(self._scripts) >= _MOST_SCRIPTS:
                 self._scripts.clear()
+                self.kept = {}
             self._scripts[_text(first)] = script
+            if data and len(data) <= _MOST_KEPT:
+                self.kept = {**self.kept, name: data}  # others may be reading the last one
+
+    def recalled(self, answers: Answers, about: object) -> object | None:
+        """What these answers led to, bit for bit the same, in the same matter."""
+        return next((f for known, f in self._results.get(answers, ()) if known == about), None)
+
+    def keep(self, answers: Answers, about: object, found: object) -> None:
+        """Remember what answers led to."""
+        with self._lock:
+            if len(self._results) >= _MOST_RESULTS:
+                self._results = {}
+            self._results.setdefault(answers, []).append((about, found))
 
     def read(self, data: bytes, most: int) -> frames.Frame:
         """A frame; the same object for the same bytes, as long as it is kept.
@@ -171,6 +211,8 @@ class Foreseeing:
         self._ahead: list[tuple[Hashable, bytes]] = []
         self._next = 0
         self._told: dict[Hashable, tuple[bytes, Request]] = {}
+        self._answers: Answers | None = None
+        self._outside = self._recalled = False
         self.rushed = False
         self.patient = False
 
@@ -184,6 +226,7 @@ class Foreseeing:
         if header["op"] == "bind":
             return self._bind(request)
         if header["op"] not in _EVALUATIONS:
+            self._outside = True
             return self._worker.ask(header, request.arrays, max_bytes)
         self._asked.append(request)
         key = request.key if self._next < len(self._ahead) else None
@@ -191,6 +234,7 @@ class Foreseeing:
             if self._ahead[place][0] == key:
                 self._next, self._hits = place + 1, self._hits + 1
                 return self._read(self._ahead[place][1], max_bytes)
+        self._outside = True
         if self._told:
             found = self._told.pop(request.key, None)
             if found is not None:
@@ -217,12 +261,25 @@ class Foreseeing:
         # The requests are kept, for the identities of their arrays are in the keys.
         self._told = {one.key: (reply, one) for one, reply in pairs}
 
+    def recalled(self, about: object) -> object | None:
+        """What others came to that gave the same answers to a whole script."""
+        if self._answers is None:
+            return None
+        found = self._foresight.recalled(self._answers, about)
+        self._recalled = found is not None
+        return found
+
+    def keep(self, about: object, found: object) -> None:
+        """Keep what the answers to a script led to, if nothing else was asked."""
+        if self._answers is not None and not self._outside:
+            self._foresight.keep(self._answers, about, found)
+
     def learn(self, *, right: bool) -> None:
         """A judgement is complete: what was asked is what will be asked of others.
 
         A right submission is asked more than another one, which ends early or is looked into.
         """
-        if not self._first:
+        if not self._first or self._recalled:
             return
         asked, known = self._asked, self._foresight.find(self._first)
         if not right:
@@ -239,16 +296,22 @@ class Foreseeing:
             self.learn(right=False)  # another way to read the file was tried before
         self._first = request.header
         self._asked, self._ahead, self._next, self._hits, self._told = [], [], 0, 0, {}
+        self._answers, self._outside, self._recalled = None, False, False
         script = None if self.patient else self._foresight.find(self._first)
         if script is None:
             return self._worker.ask(request.header)
         try:
-            replies = self._worker.ask_ahead(script.encoded, script.count, script.max_bytes)
+            encoded = partial(script.encoded, kept=self._worker.kept)
+            replies = self._worker.ask_ahead(encoded, script.count, script.max_bytes)
         except WorkerLost:
             self.rushed = True
             raise
         first, *others = replies
         self._ahead = list(zip(script.keys, others, strict=False))
+        if script.right and len(replies) == script.count:
+            pairs = zip(script.requests, others, strict=True)
+            asked = [reply for one, reply in pairs if one.header["op"] not in _BESIDE]
+            self._answers = script.name, (first, *asked)
         return self._read(first, 0)
 
     def _read(self, data: bytes, max_bytes: int) -> frames.Frame:

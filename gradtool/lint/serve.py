@@ -43,6 +43,12 @@ def make_ready() -> None:
     _responder = Observed()
 
 
+def keep(data: bytes) -> None:
+    """Take a script that all workers of a lane may be asked to answer: a frame with its name."""
+    script = frames.whole(data, MAX_REQUEST)
+    _scripts[script.header["name"]] = script
+
+
 def serve(read_fd: int, write_fd: int) -> None:
     """The entry of a worker."""
     answer_all(read_fd, write_fd, _responder)
@@ -66,10 +72,12 @@ def answer_all(read_fd: int, write_fd: int, responder: Observed) -> None:
 
 def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
     """The requests of a script, until it takes too long; any other request is by itself."""
-    if request.header["op"] != "batch":
+    if request.header["op"] not in ("batch", "kept"):
         yield request
         return
     end = time.monotonic() + request.header["seconds"]
+    if request.header["op"] == "kept":
+        request = _scripts[request.header["name"]]
     for number, one in enumerate(request.header["requests"]):
         if number and time.monotonic() > end:
             yield frames.Frame({"op": "stop"}, {})
@@ -236,3 +244,4 @@ def imported(node: ast.AST) -> list[str]:
 _known: tuple[int, tuple[str, ...]] = 0, ()
 note_ours()
 _responder = Observed()
+_scripts: dict[str, frames.Frame] = {}

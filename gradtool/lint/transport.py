@@ -54,6 +54,11 @@ class Boxed:
         self.ended: Exit | None = None
         self.lost: Literal["timeout", "exit", "crash", "garbled"] | None = None
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The names of the scripts that it has already."""
+        return self._worker.kept
+
     def ask(
         self,
         header: Mapping[str, Any],

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradtool.check import frames
+from gradtool.check import frames, judge
 from gradtool.check.process import WorkerLost
-from gradtool.lint.foresight import Foreseeing, Foresight
+from gradtool.lint.foresight import Foreseeing, Foresight, Request
 from gradtool.lint.transport import Boxed
 from gradtool.report import lint_command
 from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG, inside
@@ -54,6 +54,18 @@ SUBMISSIONS = {
     "def affine_backward(dY, cache):\n    X, W, b = cache\n"
     "    return 2 * dY @ W.T, 2 * X.T @ dY, 2 * dY.sum(axis=0)\n",
     "m_right_at_last": RIGHT,
+    "n_right_on_other_lines": "# Of a group of two\n\n" + RIGHT,
+    "o_right_with_a_note": RIGHT + "raise ValueError('what runs at last fails')\n",
+    "p_right_in_other_words": HEAD
+    + FORWARD
+    + "def affine_backward(dout, cache):\n    X, W, b = cache\n"
+    "    return np.dot(dout, W.T), np.dot(X.T, dout), np.sum(dout, axis=0)\n",
+    "q_right_by_a_framework": "import autograd\n" + RIGHT,
+    "r_late_state": HEAD
+    + FORWARD
+    + "calls = []\ndef affine_backward(dY, cache):\n    calls.append(1)\n    X, W, b = cache\n"
+    "    return dY @ W.T + (len(calls) > 18), X.T @ dY, dY.sum(axis=0)\n",
+    "s_right_for_the_second_time": RIGHT,
 }
 
 
@@ -130,12 +142,60 @@ def test_right_submissions_take_three_questions(
     assert first > 20
 
 
+def test_equal_answers_are_judged_once(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[object] = []
+    recalled = Foreseeing.recalled
+
+    def seen(self: Foreseeing, about: object) -> object | None:
+        found = recalled(self, about)
+        came.append(found)
+        return found
+
+    monkeypatch.setattr(Foreseeing, "recalled", seen)
+    report = graded(course)
+    kept = [found for found in came if isinstance(found, judge.Judgement)]
+    assert len(kept) >= 4
+    assert len({id(found) for found in kept}) < len(kept)
+    assert all(found.verdict.verdict == "pass" for found in kept)
+    verdicts = {n: one["questions"][0] for n, one in report.items()}
+    assert verdicts["n_right_on_other_lines.py"]["file"] == "n_right_on_other_lines.py"
+
+
+def test_answers_are_known_only_where_all_came_and_no_more_was_asked() -> None:
+    worker, foresight = Told(), Foresight()
+    first = {"op": "bind", "snippets": {}}
+    points = [{"X": np.full(2, float(number))} for number in range(3)]
+    asked = [Request(RUN, arrays, 100) for arrays in points]
+    foresight.learn(first, asked, right=True)
+
+    def bound() -> Foreseeing:
+        found = Foreseeing(worker, foresight)  # type: ignore[arg-type]
+        found.ask(first)
+        return found
+
+    one = bound()
+    assert one.recalled("matter") is None
+    one.ask(RUN, {"X": np.zeros(7)}, 100)  # which no script has
+    one.keep("matter", "verdict")
+    assert bound().recalled("matter") is None
+    bound().keep("matter", "verdict")
+    assert bound().recalled("matter") == "verdict"
+    assert bound().recalled("another matter") is None
+    worker.adds = 2.0  # another answer
+    assert bound().recalled("matter") is None
+    worker.adds, worker.stops = 1.0, True
+    assert bound().recalled("matter") is None
+
+
 class Told:
     """A worker that adds one to what it is sent, and notes each question; it may be lost."""
 
     def __init__(self, *, lost: bool = False) -> None:
         self.asked: list[str] = []
         self.lost = lost
+        self.adds = 1.0
+        self.stops = False  # before the last answer to a script
+        self.kept: frozenset[str] = frozenset()
 
     def ask(self, header: Any, arrays: Any = None, max_bytes: int = 0) -> frames.Frame:
         self.asked.append(header["op"])
@@ -147,8 +207,12 @@ class Told:
             raise WorkerLost("timeout", "no answer")
         request = frames.whole(encoded(1.0), 1 << 20)
         assert len(request.header["requests"]) == count
-        places = [one["arrays"]["X"] for one in request.header["requests"]]
-        return tuple(frames.encode({}, {"Y": request.arrays[place] + 1}) for place in places)
+        found = []
+        for one in request.header["requests"]:
+            arrays = {name: request.arrays[place] for name, place in one["arrays"].items()}
+            answer = {"Y": arrays["X"] + self.adds} if arrays else {}
+            found.append(frames.encode({}, answer))
+        return tuple(found[:-1] if self.stops else found)
 
     def checked(self, read: Any, max_bytes: int) -> Any:
         return read(max_bytes + 1000)

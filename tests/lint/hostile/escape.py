@@ -54,6 +54,38 @@ _LINES: dict[str, tuple[str, ...]] = {
         "import ctypes, os",
         "assert ctypes.CDLL(None).ptrace(16, os.getppid(), None, None) == 0",
     ),
+    "stops_its_parent": ("import os, signal; os.kill(os.getppid(), signal.SIGSTOP)",),
+    "reads_its_parent": (
+        "import ctypes, os",
+        "place = (ctypes.c_void_p * 2)(id(dY), 8)",
+        "at = ctypes.addressof(place)",
+        "libc = ctypes.CDLL(None)",
+        "assert libc.process_vm_readv(os.getppid(), ctypes.c_void_p(at), 1, "
+        "ctypes.c_void_p(at), 1, 0) == 8",
+    ),
+    "writes_to_its_parent": ("import os; open(f'/proc/{os.getppid()}/mem', 'r+b').close()",),
+    "limits_its_parent": (
+        "import os, resource",
+        "resource.prlimit(os.getppid(), resource.RLIMIT_NPROC, (1, 1))",
+    ),
+    "forks_from_a_thread": (
+        "import os, threading",
+        "born = []",
+        "def fork():",
+        "    if os.fork() == 0: os._exit(0)",
+        "    born.append(1)",
+        "thread = threading.Thread(target=fork)",
+        "thread.start(); thread.join()",
+        "assert born",
+    ),
+    "takes_the_next_job": (
+        "import os, socket",
+        "for number in range(3, 64):",
+        "    try:",
+        "        if socket.socket(fileno=os.dup(number)).recv(1): break",
+        "    except OSError: pass",
+        "else: raise OSError",
+    ),
     "daemon": (
         "import os, time",
         "if os.fork() == 0:",

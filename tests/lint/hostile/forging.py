@@ -33,6 +33,25 @@ _FRAME = (
     "os.write(4, len(body).to_bytes(8, 'little') + body)",
 )
 
+# Right where there is little to do; what it is asked is known to the process before it is asked.
+_SCRIPT = """\
+import sys
+
+def script():
+    frame = sys._getframe()
+    while frame is not None and "_scripts" not in frame.f_globals:
+        frame = frame.f_back
+    for found in frame.f_globals["_scripts"].values() if frame else ():
+        asked = found.header["requests"]
+        {}
+
+script()
+
+def affine_backward(dY, cache):
+    X, W, b = cache
+    return dY @ W.T, X.T @ dY * (1 + (len(dY) > 6)), dY.sum(axis=0)
+"""
+
 _TEXTS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "exit_zero": (inside("import os; os._exit(0)"), ("GT109",)),
     "system_exit": (inside("raise SystemExit(0)"), ("GT106",)),
@@ -145,7 +164,24 @@ _TEXTS: dict[str, tuple[Content, tuple[str, ...]]] = {
     ),
 }
 
-CASES = tuple(
-    Case(f"forging_{name}", "forging", one(f"forging_{name}", text), codes)
-    for name, (text, codes) in _TEXTS.items()
+# Their names are behind those of the right ones, of which the script is learned.
+_LATE: dict[str, str] = {
+    "late_script_emptied": _SCRIPT.format("asked.clear()"),
+    "late_script_cut_short": _SCRIPT.format("del asked[3:]"),
+    "late_script_of_one_question": _SCRIPT.format("asked[1:] = asked[1:2] * (len(asked) - 1)"),
+    "late_script_without_arrays": _SCRIPT.format("found.arrays.clear(); found.header.clear()"),
+    "late_script_of_zeros": _SCRIPT.format(
+        "for key in found.arrays: found.arrays[key] = 0 * found.arrays[key]"
+    ),
+}
+
+CASES = (
+    *(
+        Case(f"forging_{name}", "forging", one(f"forging_{name}", text), codes)
+        for name, (text, codes) in _TEXTS.items()
+    ),
+    *(
+        Case(name, "forging", one(name, HEAD + FORWARD + text), ("GT202", "GT109", "GT110"))
+        for name, text in _LATE.items()
+    ),
 )
