@@ -10,7 +10,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.words import canonical, folded, is_prediction, is_true_value, of_gradient
 from gradtool.spec.model import Variable
 
-_IN = frozenset(
+INTO = frozenset(
     [
         "in",
         "infeatures",
@@ -30,7 +30,7 @@ _IN = frozenset(
         "d",
     ]
 )
-_OUT = frozenset(
+OUT_OF = frozenset(
     [
         "out",
         "outfeatures",
@@ -52,6 +52,13 @@ _OUT = frozenset(
         "nneurons",
         "numout",
         "outch",
+        "numnodes",
+        "nnodes",
+        "nodes",
+        "numneurons",
+        "neuronscount",
+        "numunits",
+        "nunits",
         "c",
     ]
 )
@@ -62,6 +69,7 @@ _HIDDEN = frozenset(
 
 _WINDOWS = frozenset(
     {"poolheight", "poolwidth", "poolsize", "poolh", "poolw", "kernelsize", "kernel"}
+    | {"window", "filtsize", "ksize"}
     | {"kh", "kw", "f", "hh", "ww", "filtersize", "windowsize"}
 )
 
@@ -269,9 +277,9 @@ def sizes_for(parameter: str, names: Names) -> str | None:
         return None
     if plain in _HIDDEN and len(weights) > 1:
         return str(weights[1].shape[0])
-    if plain in _IN:
+    if plain in INTO:
         return str(weights[0].shape[0])
-    return str(weights[-1].shape[1]) if plain in _OUT else None
+    return str(weights[-1].shape[1]) if plain in OUT_OF else None
 
 
 def gradient_target(

@@ -31,7 +31,8 @@ class Binding:
     recognised ("as the spec says" for a `check:` block); `remark` is told when this binding
     is taken.  `reads` are inputs that the forward snippet assigns, beside those of the spec.
     `one` is a size that is 1 wherever this binding is run: the code takes one sample, with
-    `drops_batch` without the axis of that size.
+    `drops_batch` without the axis of that size.  `equal` are sizes that are equal wherever it is
+    run: the code takes one number for both.
     """
 
     convention: str
@@ -47,6 +48,7 @@ class Binding:
     reads: tuple[str, ...] = ()
     one: str = ""
     drops_batch: bool = False
+    equal: tuple[tuple[str, str], ...] = ()
 
     @property
     def snippets(self) -> dict[str, str | None]:

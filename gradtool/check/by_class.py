@@ -19,6 +19,7 @@ from gradtool.check.arguments import (
 from gradtool.check.bind import Binding
 from gradtool.check.by_derivative import method_alone
 from gradtool.check.candidate import Candidate, is_torch_function
+from gradtool.check.filters import NO_WINDOW, Window, filters_of, windows
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
 from gradtool.check.words import canonical, folded, is_upstream, of_gradient
@@ -31,10 +32,20 @@ _RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     """An object: parameters by its constructor or as attributes, gradients returned or stored."""
     owner = candidate.owner
-    forward, backward = candidate.forward, candidate.backward
-    if not owner or not forward or not backward or is_torch_function(owner):
+    if not owner or not candidate.forward or not candidate.backward or is_torch_function(owner):
         return []
-    setup, passed = construction(owner, names)
+    return [
+        reading
+        for window in windows(owner, names)
+        for reading in _readings(candidate, owner, names, window)
+    ]
+
+
+def _readings(candidate: Candidate, owner: Class, names: Names, window: Window) -> list[Binding]:
+    forward, backward = candidate.forward, candidate.backward
+    assert forward is not None
+    assert backward is not None
+    setup, passed = construction(owner, names, window)
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
@@ -49,13 +60,13 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     if _is_derivative(backward, names):
         line = f"d{names.real[0]} = d{names.outputs[0]} * layer.{backward.name}()"
         how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
-        return [Binding(how, first, line, "\n".join(setup))]
+        return [_at_window(Binding(how, first, line, "\n".join(setup)), window)]
     alone = method_alone(owner, backward, "\n".join(setup), first, names)
     try:
         arguments = call(backward, names, {**upstream, **again, **node}, [])
     except NoMatch:
         if alone:
-            return alone
+            return [_at_window(reading, window) for reading in alone]
         raise
     given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
     steps = _steps(backward, names)
@@ -84,7 +95,7 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
         ]
         remark = f"{next(iter(upstream))} is not used: the gradient is that of the loss itself"
         readings.append(replace(whole, backward="\n".join(lines), remark=remark))
-    return readings
+    return [_at_window(reading, window) for reading in readings]
 
 
 def _forward_line(source: str, forward: Function, names: Names) -> str:
@@ -121,20 +132,32 @@ def _steps(backward: Function, names: Names) -> dict[str, str]:
     return {name: attribute for name, attribute in found.items() if attribute}
 
 
-def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
+def _at_window(binding: Binding, window: Window) -> Binding:
+    if not window.equal:
+        return binding
+    told = " and ".join(f"{first} = {second}" for first, second in window.equal)
+    how = f"{binding.convention}, with {told}"
+    return replace(binding, convention=how, equal=window.equal)
+
+
+def construction(
+    owner: Class, names: Names, window: Window = NO_WINDOW
+) -> tuple[list[str], list[str]]:
     """The lines that make the object, and the variables that it got by them."""
-    init = owner.method("__init__")
+    init, filters = owner.method("__init__"), filters_of(names)
     texts: dict[str, str] = {}
     passed: list[str] = []
     for parameter in init.params if init else ():
-        if match := same(parameter, [n for n in names.parameters if n not in passed]):
+        if window.text and filters and filters.is_window(parameter):
+            texts[parameter] = window.text
+        elif match := same(parameter, [n for n in names.parameters if n not in passed]):
             texts[parameter] = match
             passed.append(match)
-        elif canonical(parameter) == "w" and (filters := weights_of(names, passed)):
-            texts[parameter] = filters
-            passed.append(filters)
+        elif canonical(parameter) == "w" and (weights := weights_of(names, passed)):
+            texts[parameter] = weights
+            passed.append(weights)
         elif number := (
-            sizes_for(parameter, names)
+            (filters.size(parameter) if filters else sizes_for(parameter, names))
             or same(parameter, names.numbers)
             or constant_for(parameter, names)
         ):
@@ -143,10 +166,10 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
             texts[parameter] = "0.0"  # the layer of that name has none
     if init:
         missing = [p for p in init.params[: init.required] if p not in texts]
-        weights = next((v for v in names.variables if v.role == "parameter"), None)
+        large = next((v for v in names.variables if v.role == "parameter"), None)
         sized = any(sizes_for(p, names) for p in texts)
-        if missing and weights and len(missing) == len(weights.shape) and not (passed or sized):
-            texts |= {p: str(d) for p, d in zip(missing, weights.shape, strict=True)}
+        if missing and large and len(missing) == len(large.shape) and not (passed or sized):
+            texts |= {p: str(d) for p, d in zip(missing, large.shape, strict=True)}
             missing = []
         if missing:
             raise NoMatch(f"{owner.name}: nothing in the spec is called {', '.join(missing)}")
@@ -166,6 +189,8 @@ def construction(owner: Class, names: Names) -> tuple[list[str], list[str]]:
             continue
         for store, keys in keyed.items():
             key = same(name, keys)
+            if key is None and name == weights_of(names, passed):
+                key = next((k for k in keys if canonical(k) == "w"), None)
             if key and store.startswith("self.") and "grad" not in store:
                 lines.append(f'layer.{store[5:]}["{key}"] = {name}')
                 passed.append(name)
@@ -219,8 +244,13 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
             continue
         for store, keys in keyed.items():
             key = next((k for k in keys if _is_gradient_of(k, name)), None)
+            weights = name == weights_of(names, ())
+            if key is None and weights:
+                key = next((k for k in keys if _is_gradient_of(k, "w")), None)
             if key is None and "grad" in store.lower():
                 key = same(name, keys)
+                if key is None and weights:
+                    key = next((k for k in keys if canonical(k) == "w"), None)
             if key:
                 lines.append(f'd{name} = layer.{store[5:]}["{key}"]')
                 break

@@ -108,6 +108,17 @@ def _judged(
         # It was like the layer's, but not the same: what is wrong with it is unknown.
         tried = Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
         return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
+    hidden = [g.name for g in verdict.gradients if g.standing == "not offered"]
+    rest = [g for g in verdict.gradients if g.name not in hidden]
+    if found.candidate.owner and hidden and rest and all(g.standing == "ok" for g in rest):
+        # An object may leave it anywhere: that it was not found is no mistake of the code.
+        names = " and ".join(f"d{name}" for name in hidden)
+        reason = (
+            f"its forward is the layer's, but where the object leaves {names} was not recognised; "
+            "say it in a check: block"
+        )
+        tried = Tried(found.layer.name, reason)
+        return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
     alone = _at_one_sample(session, found, layers, reference, judgement)
     if alone is not None:
         return replace(alone, called=alone.called or called(found.candidate))

@@ -15,9 +15,8 @@ from gradtool.check.bounds import rms
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
-from gradtool.check.one_sample import OneSample
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
-from gradtool.check.reference import Reading, Reference
+from gradtool.check.reference import Reading, Reference, Restricted
 from gradtool.check.result import Remark, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
 
@@ -105,8 +104,8 @@ def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
     layer, about = reference.spec.name, (reference, binding, seed, version)
-    if binding.one:
-        reference = OneSample(reference, binding.reads, binding.one)
+    if binding.one or binding.equal:
+        reference = Restricted(reference, binding.reads, binding.one, binding.equal)
     elif binding.reads:
         reference = Reading(reference, binding.reads)
     try:

@@ -7,7 +7,7 @@ never called wrong because it was taken for something that it is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,10 +17,10 @@ from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
-from gradtool.check.one_sample import Batch, OneSample, batch_of, batches_of_one, is_apart, vectors
+from gradtool.check.one_sample import Batch, batch_of, batches_of_one, is_apart, vectors
 from gradtool.check.probes import Probe, make_probe, unusual
 from gradtool.check.recognise import score
-from gradtool.check.reference import Reference
+from gradtool.check.reference import Reference, Restricted
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.ir.dims import shape_text
 from gradtool.spec.model import LayerSpec
@@ -34,6 +34,7 @@ _LOSSES = 2  # lost workers before a candidate is given up
 _NOTHING = Binding("", None)
 _NUMBERS = "other numbers"
 _OTHER = f"its forward gives {_NUMBERS}"
+_SHAPE = "its forward gives the shape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,15 @@ class Match:
 class Layers:
     """Layers to choose from; the numbers of each are computed once.
 
-    `vary` gives variants of a layer with other values of a constant that code mostly writes out
-    itself, such as eps.
+    `vary` gives variants of a layer with other values of the constants of these names, which code
+    may write out itself, such as eps or a stride.
     """
 
     def __init__(
         self,
         references: Iterable[Reference],
         seed: int,
-        vary: Callable[[Reference], Iterable[Reference]] = lambda _: (),
+        vary: Callable[[Reference, Collection[str]], Iterable[Reference]] = lambda *_: (),
     ) -> None:
         self.references = tuple(references)
         self.seed = seed
@@ -73,7 +74,8 @@ class Layers:
         self.names = {r.spec.name: Names.of(r) for r in self.references}
         # By identity; the reference is kept, so that no other gets its place.
         self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
-        self._alone: dict[str, tuple[Batch, OneSample] | None] = {}
+        self._batches: dict[str, Batch | None] = {}
+        self._restricted: dict[tuple[object, ...], Restricted] = {}
 
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
         """Every size set with the right outputs there."""
@@ -85,14 +87,21 @@ class Layers:
                 known.append((probe, reference.forward(probe.values, probe.sizes)))
             yield known[number]
 
-    def alone(self, reference: Reference) -> tuple[Batch, OneSample] | None:
-        """The layer at batches of one; None where nothing counts samples."""
+    def batch(self, reference: Reference) -> Batch | None:
+        """What counts the samples of a layer."""
         name = reference.spec.name
-        if name not in self._alone:
-            batch = batch_of(reference)
-            single = OneSample(reference, (), batch.size) if batch else None
-            self._alone[name] = (batch, single) if batch and single else None
-        return self._alone[name]
+        if name not in self._batches:
+            self._batches[name] = batch_of(reference)
+        return self._batches[name]
+
+    def at(self, reference: Reference, way: Binding) -> Reference:
+        """The layer at the sizes that a binding is made for."""
+        if not way.one and not way.equal:
+            return reference
+        key = (id(reference), way.one, way.equal)
+        if key not in self._restricted:
+            self._restricted[key] = Restricted(reference, (), way.one, way.equal)
+        return self._restricted[key]
 
 
 def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
@@ -114,7 +123,7 @@ def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
                 tried.append(Tried(reference.spec.name, str(unlike)))
             continue
         try:
-            found, reason = _as_layer(session, candidate, reference, ways, layers)
+            found, reason = _as_layer(session, candidate, reference, ways, layers, related)
         except CheckTrouble as trouble:
             lost += 1
             if lost > _LOSSES:
@@ -148,11 +157,10 @@ def for_one_sample(
     Raises:
         CheckTrouble: the worker was lost.
     """
-    found = layers.alone(reference)
+    batch = layers.batch(reference)
     numbers = refused.startswith(_OTHER)
-    if found is None or (numbers and layers.names[reference.spec.name].is_loss):
+    if batch is None or (numbers and layers.names[reference.spec.name].is_loss):
         return ()
-    batch, single = found
     ways: list[Binding] = []
     for readings in (vectors,) if numbers else (vectors, batches_of_one):
         with suppress(NoMatch):
@@ -163,11 +171,11 @@ def for_one_sample(
     fitting = tuple(
         replace(way, remark=said)
         for way in ways
-        if not difference(session, single, way, layers, _SAME)
+        # At one size alone too much is equal by chance.
+        if len(layers.at(reference, way).settings()) > 1
+        and not difference(session, reference, way, layers, _SAME)
     )
-    # At one size alone too much is equal by chance.
-    several = len(single.settings()) > 1
-    return fitting if fitting and several and is_apart(reference, batch) else ()
+    return fitting if fitting and is_apart(reference, batch) else ()
 
 
 def _as_layer(
@@ -176,18 +184,24 @@ def _as_layer(
     reference: Reference,
     ways: Sequence[Binding],
     layers: Layers,
+    related: bool,
 ) -> tuple[Match | None, str]:
-    """The candidate as one layer, or why it is not: for the first way, which is the likeliest."""
+    """The candidate as one layer, or why it is not: for the first way, which is the likeliest.
+
+    One that is called like the layer and gives another shape may have another stride.
+    """
     reasons = []
     for way in ways:
         reasons.append(difference(session, reference, way, layers, _SAME))
         if not reasons[-1]:
             others = tuple(other for other in ways if other is not way)
             return Match(candidate, reference.spec, (way, *others), ()), ""
-    if any(reason.startswith(_OTHER) for reason in reasons):
-        found = _variant(session, candidate, reference, ways, layers)
+    numbers = any(reason.startswith(_OTHER) for reason in reasons)
+    if numbers or (related and any(reason.startswith(_SHAPE) for reason in reasons)):
+        found = _variant(session, candidate, reference, ways, layers, related)
         if found is not None:
             return found, ""
+    if numbers:
         for way in ways:
             if not difference(session, reference, way, layers, _NEAR):
                 others = tuple(other for other in ways if other is not way)
@@ -201,9 +215,18 @@ def _variant(
     reference: Reference,
     ways: Sequence[Binding],
     layers: Layers,
+    related: bool,
 ) -> Match | None:
-    """The candidate as the layer with another constant, where it does not take that constant."""
-    for variant in layers.vary(reference):
+    """The candidate as the layer with another constant, where it does not take that constant.
+
+    There are many strides and paddings: they are tried where the name is the layer's.
+    """
+    free = {
+        name
+        for name, value in reference.constants.items()
+        if (related or not isinstance(value, int)) and not all(way.mentions(name) for way in ways)
+    }
+    for variant in layers.vary(reference, free) if free else ():
         changed = {
             n: v for n, v in variant.spec.constants.items() if v != reference.spec.constants[n]
         }
@@ -227,6 +250,7 @@ def difference(
     Raises:
         CheckTrouble: the worker was lost.
     """
+    reference = layers.at(reference, way)
     read = [v.name for v in reference.spec.variables if v.read or v.name in way.reads]
     session.bind(way, reference.outputs, (), read)
     refused, compared = "", 0

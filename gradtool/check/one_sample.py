@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -17,9 +16,8 @@ from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings, readings
-from gradtool.check.reference import Reading, Reference
+from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
-from gradtool.numeric.settings import Setting
 
 _FIRST, _LAST = 0, -1
 _ALIKE = 1e-9  # of the largest entry
@@ -31,25 +29,6 @@ class Batch:
 
     size: str
     axis: int
-
-
-@dataclass(frozen=True)
-class OneSample(Reading):
-    """A layer at batches of one only: every setting of the layer with that size 1."""
-
-    size: str = ""
-
-    def settings(self) -> tuple[Setting, ...]:
-        return self._settings
-
-    @cached_property
-    def _settings(self) -> tuple[Setting, ...]:
-        found: dict[tuple[object, ...], Setting] = {}
-        for setting in self.layer.settings():
-            sizes = {**setting.sizes, self.size: 1}
-            key = (*sizes.items(), *setting.constants.items())
-            found.setdefault(key, replace(setting, sizes=sizes))
-        return tuple(found.values())
 
 
 def batch_of(reference: Reference) -> Batch | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
@@ -96,7 +96,8 @@ def candidates(found: Inventory) -> list[Candidate]:
             result.append(Candidate(function, None))
     for owner in found.classes:
         whole = whole_class(owner, found)
-        first, second = _first(whole, _FORWARDS), _first(whole, _BACKWARDS)
+        first = _first(whole, _FORWARDS) or _called(whole, FORWARD_WORDS)
+        second = _first(whole, _BACKWARDS) or _called(whole, BACKWARD_WORDS)
         both = _both_at_once(whole)
         if first and second:
             result.append(Candidate(first, second, whole))
@@ -167,6 +168,15 @@ def _partner(backward: Function, forwards: Sequence[Function]) -> Function | Non
 
 def _first(owner: Class, names: Iterable[str]) -> Function | None:
     return next((method for name in names if (method := owner.method(name))), None)
+
+
+def _called(owner: Class, words: Collection[str]) -> Function | None:
+    """The method whose name says nothing but one of these words: ``_backward_propagation``."""
+    for method in owner.methods:
+        said = [w for w in split(method.name) if w not in FILLERS]
+        if said and not method.name.startswith("__") and all(w in words for w in said):
+            return method
+    return None
 
 
 def _both_at_once(owner: Class) -> Function | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -121,3 +122,38 @@ class Reading:
 
     def settings(self) -> tuple[Setting, ...]:
         return self.layer.settings()
+
+
+@dataclass(frozen=True)
+class Restricted(Reading):
+    """A layer at some of its sizes only: `one` is 1, and the pairs of `equal` are equal.
+
+    Equal sizes are the smaller of both: a window that fits stays one that does.
+    """
+
+    one: str = ""
+    equal: tuple[tuple[str, str], ...] = ()
+
+    def settings(self) -> tuple[Setting, ...]:
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> tuple[Setting, ...]:
+        found: dict[tuple[object, ...], Setting] = {}
+        for setting in self.layer.settings():
+            sizes = dict(setting.sizes)
+            if self.one:
+                sizes[self.one] = 1
+            for first, second in self.equal:
+                sizes[first] = sizes[second] = min(sizes[first], sizes[second])
+            whole = {
+                n: v
+                for n, v in {**self.constants, **setting.constants, **sizes}.items()
+                if isinstance(v, int)
+            }
+            shapes = self.output_shapes.values()
+            uneven = any(dim.leaves_remainder(whole) for shape in shapes for dim in shape)
+            key = (*sizes.items(), *setting.constants.items())
+            uneven = uneven if self.equal else setting.uneven
+            found.setdefault(key, replace(setting, sizes=sizes, uneven=uneven))
+        return tuple(found.values())

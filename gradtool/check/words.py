@@ -7,6 +7,7 @@ from functools import lru_cache
 
 FORWARD_WORDS = frozenset(
     {"forward", "fwd", "fprop", "feedforward", "propagate", "forwardpass", "call", "compute"}
+    | {"forwards"}
 )
 BACKWARD_WORDS = frozenset(
     {"backward", "backwards", "bwd", "back", "bprop", "backprop", "backpropagate", "grad"}
@@ -17,7 +18,20 @@ DERIVATIVE_WORDS = frozenset({"grad", "gradient", "prime", "derivative", "deriv"
 # Words that tell variants of one layer apart, or say nothing.
 FILLERS = frozenset(
     {"layer", "naive", "fast", "numpy", "np", "my", "vectorized", "vec", "loop", "loops", "alt"}
-    | {"pass", "step", "simple", "func", "function", "op", "module", "with", "and", "node"}
+    | {
+        "propagation",
+        "prop",
+        "pass",
+        "step",
+        "simple",
+        "func",
+        "function",
+        "op",
+        "module",
+        "with",
+        "and",
+        "node",
+    }
 )
 
 _LAYER_NAMES = (
