@@ -42,6 +42,7 @@ _FAMILIES = (
 _KIN = (
     {"missing-factor", "mask-missing", "upstream-ignored"},
     {"missing-factor", "power", "inverted-factor"},
+    {"power", "wrong-function"},  # a root is a power
     {"missing-path", "missing-term", "regulariser"},
     {"wrong-axis", "missing-sum", "extra-sum"},
     {"scale", "mean-for-sum", "sum-for-mean", "constant", "missing-factor", "extra-factor"},
@@ -100,7 +101,7 @@ def by_code(
     for other in ranked[1:]:
         if special or rank(other)[0] >= rank(best)[0] + (_DOUBT if best.whole else _GUESS):
             break
-        if not _alike(best.fix.code, other.fix.code) and not _is_within(other.fix, best.fix):
+        if not _alike(best.fix.code, other.fix.code) and not _is_same(best.fix, other.fix):
             return _either(_shown(best), _shown(other)), None
     if agreeing:
         return _told(evidence, _ranked(agreeing, found)[0][1]), best
@@ -137,14 +138,21 @@ def _alike(code: str, other: str) -> bool:
     return other in _family(code) or any({code, other} <= kin for kin in _KIN)
 
 
-def _is_within(one: Fix, other: Fix) -> bool:
-    """Whether two changes are of one place: a statement, and a part of it."""
-    return any(
-        inner is own.node
-        for own, around in ((one, other), (other, one))
-        if isinstance(around.node, ast.stmt)
-        for inner in ast.walk(around.node)
-    )
+def _is_same(one: Fix, other: Fix) -> bool:
+    """Whether two changes are one mistake in other words: of a statement and of a part of it, or
+    of another value in a product and of the factor by which the two values differ."""
+    inner, outer = (one, other) if _contains(other.node, one.node) else (other, one)
+    if not _contains(outer.node, inner.node):
+        return False
+    kinds = {_family(one.code), _family(other.code)}
+    return isinstance(outer.node, ast.stmt) or kinds == _VALUE_OR_FACTOR
+
+
+def _contains(tree: ast.AST, node: ast.AST) -> bool:
+    return any(inner is node for inner in ast.walk(tree))
+
+
+_VALUE_OR_FACTOR = {_family("wrong-tensor"), _family("missing-factor")}
 
 
 def _shown(repair: Repair) -> str:

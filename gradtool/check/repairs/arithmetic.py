@@ -61,6 +61,8 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         cost = 1.2 if isinstance(parent, ast.Call) else 1.02
         if isinstance(parent, ast.Call) and callee(parent.func) in _ORDERED:
             cost = 1.32  # rather the other of the two functions
+        if isinstance(parent, ast.Assign) and not scope.holds_gradient(node):
+            cost = 1.27  # signs are lost where gradients are computed
         yield Fix(node, minus, "sign", cost, f"the minus before {shown(node)} is missing")
 
 

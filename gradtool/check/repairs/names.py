@@ -83,6 +83,7 @@ def _masked(
 def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
     yield from _masked(node, scope, around, 1, 1.45)
+    yield from _operands(node, scope, around)
     if around.role(node) != "value" or not is_term(node, scope, around):
         return
     one, text = ast.Constant(1), f"a factor is missing beside {shown(node)}"
@@ -121,6 +122,26 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
             code = _lost(part, node, scope)
             yield Fix(node, ast.BinOp(node, ast.Mult(), part), code, 1.5, text)
             yield from _products(node, part, code)
+
+
+def _operands(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """A value with a name in place of an expression that is an operand of a product."""
+    parent, name = around.parent(node)
+    match parent:
+        case ast.BinOp(op=ast.MatMult()) | ast.Attribute(attr="T" | "dot"):
+            pass
+        case ast.Call(func=ast.Attribute(attr="dot" | "matmul" | "outer")) if name == "args":
+            pass
+        case _:
+            return
+    if isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
+        text = f"another value belongs there than {shown(node)}"
+        for label, value in scope.values.items():
+            if value.kind == "array":
+                other = named(label)
+                gradient = scope.holds_gradient(other) or scope.holds_gradient(node)
+                code = "wrong-gradient" if gradient else "wrong-tensor"
+                yield Fix(node, other, code, 1.42, text)
 
 
 def _products(node: ast.expr, other: ast.expr, code: str) -> Iterator[Fix]:
