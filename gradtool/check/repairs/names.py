@@ -84,6 +84,12 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
     yield from _masked(node, scope, around, 1, 1.45)
     yield from _operands(node, scope, around)
+    own = scope.value(node)
+    if own is not None and around.role(node) == "value" and _is_operand(node, scope, around):
+        for label, value in scope.values.items():
+            if value == own and label != scope.label(node):
+                for fix in _added(node, named(label), scope):
+                    yield replace(fix, cost=fix.cost + 0.12)
     if around.role(node) != "value" or not is_term(node, scope, around):
         return
     one, text = ast.Constant(1), f"a factor is missing beside {shown(node)}"
