@@ -20,6 +20,8 @@ from gradtool.ir.errors import TooLargeError
 _ENTRIES = 12
 _CHEAP = 1.3  # of two far-fetched mistakes there is always a pair that fits
 _FIT = 1e-10
+_SCALES = ("-1", "2", "1/2")
+_NO_PART = ("sign", "integer-buffer")  # of a pair: nothing is left that tells one from the other
 
 
 def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
@@ -34,7 +36,7 @@ def pairs(evidence: Evidence, pool: Sequence[Hypothesis]) -> Iterator[Hypothesis
     for hypothesis in pool:
         if evidence.budget.spent():
             break
-        if hypothesis.cost > _CHEAP or hypothesis.code == "sign":
+        if hypothesis.cost > _CHEAP or hypothesis.code in _NO_PART:
             continue
         found = _predicted(hypothesis, seen)
         if found is None or found.shape != seen.got.shape or not np.all(np.isfinite(found)):
@@ -73,7 +75,7 @@ def _with_factor(
             ratios.append(float(np.vdot(predicted, other.got)) / own)
             at.append(numbers_at(other))
     factor = named(ratios, at)
-    if factor is None or factor.text in ("0", "1"):
+    if factor is None or not _is_plain(factor.text):
         return None
 
     def predict(point: Seen) -> Array | None:
@@ -82,6 +84,11 @@ def _with_factor(
 
     what = f"two mistakes: {hypothesis.what}; and it is {factor.text} times that"
     return Hypothesis("two-mistakes", 3 + hypothesis.cost, what, predict)
+
+
+def _is_plain(text: str) -> bool:
+    """A second mistake of scale is a sign, a half, a double, or a size: ``N``, ``1/N``."""
+    return text in _SCALES or text.removeprefix("1/").isidentifier()
 
 
 def _two_edits(

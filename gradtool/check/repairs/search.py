@@ -27,6 +27,7 @@ _TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smalle
 _FEWEST = 4  # entries of a gradient that tell one change from another
 _MOST = 40  # changes that are looked at again at other points
 _BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
+_LIKELY = 3  # of these bounds
 _ENOUGH = 1.25
 _MOST_FIXES = 5000
 _MOVED = 1e-9
@@ -56,7 +57,9 @@ def repairs(
     try:
         for goal in (outputs, keys - outputs):
             if goal - found.keys():
-                search = _Search(session, binding, usable, keys - found.keys(), goal, seed)
+                beside = bool(outputs) and goal != outputs
+                wanted = keys - found.keys()
+                search = _Search(session, binding, usable, wanted, goal, seed, beside)
                 found |= _whole(search.found(), goal)
     except CheckTrouble:
         return {}
@@ -74,7 +77,11 @@ def _whole(found: Mapping[str, list[Repair]], goal: Collection[str]) -> dict[str
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """`goal` is what has to become right, `wrong` what may become so beside it."""
+    """`goal` is what has to become right, `wrong` what may become so beside it.
+
+    `beside` a forward pass that is wrong, a gradient is right by the spec for little that its
+    function can do: only the likely changes of that are tried.
+    """
 
     session: Session
     binding: Binding
@@ -82,6 +89,7 @@ class _Search:
     wrong: frozenset[str]
     goal: frozenset[str]
     seed: int
+    beside: bool = False
 
     def found(self) -> dict[str, list[Repair]]:
         functions = functions_of(self.session.file, self.binding)
@@ -92,6 +100,8 @@ class _Search:
         rounds = [(backward, 0.0), (forward, _FORWARD if called_in(backward, functions) else 0.0)]
         if any(key.startswith("output ") for key in self.goal):
             rounds = [(forward, 0.0)]
+        elif self.beside:
+            rounds = rounds[:1] if called_in(backward, functions) else rounds[1:]
         for texts, more in rounds:
             chosen = [n for n in reached(called_in(texts, functions), functions) if n not in done]
             done |= set(chosen)
@@ -115,7 +125,7 @@ class _Search:
         scopes = self._scopes(named, upstream, first)
         harmful = self._harmful(scopes, first)
         plain = [(one, list(changes(one[2], scope, False, harmful))) for one, scope in scopes]
-        for low, high in pairwise(_BANDS):
+        for low, high in pairwise(_BANDS[:_LIKELY] if self.beside else _BANDS):
             fixes = plain
             if high == _BANDS[-1]:
                 fixes = [
