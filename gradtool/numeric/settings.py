@@ -67,7 +67,18 @@ def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]
         for setting in _even(graph, rules):
             if all(setting.sizes != other.sizes for other in found):
                 found.append(setting)
-    return tuple(found)
+    return tuple(_meant(found))
+
+
+def _meant(found: list[Setting]) -> list[Setting]:
+    """The settings, none of them uneven where windows fit no sizes at all.
+
+    As after an upsampling by two, where a window of three with a stride of two always leaves a
+    remainder: code for such a layer cannot be meant for other sizes, and may not refuse these.
+    """
+    if any(not setting.uneven for setting in found if not setting.constants):
+        return found
+    return [setting if setting.constants else replace(setting, uneven=False) for setting in found]
 
 
 def _told(graph: Graph, setting: Setting) -> Setting:
@@ -116,7 +127,7 @@ def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting
         found.append(_told(graph, Setting(sizes, _kind(sizes, found), _work(graph, sizes))))
     if all(setting.uneven for setting in found):
         found += islice(_even(graph, rules), 1)
-    return tuple(found)
+    return tuple(_meant(found))
 
 
 def _work(graph: Graph, sizes: Mapping[str, int]) -> int:

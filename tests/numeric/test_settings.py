@@ -10,7 +10,7 @@ import pytest
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.numeric.settings import Setting
 from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path
+from gradtool.spec.load import load_path, load_text
 
 NAMES = ("affine", "conv2d", "max_pool2d", "batch_norm", "svm_hinge", "group_norm", "determinant")
 _STEP = 1e-6
@@ -94,3 +94,27 @@ def test_windows_fit_somewhere_with_more_than_one_along_every_axis(name: str) ->
     whole = {n: v for n, v in reference.constants.items() if isinstance(v, int)}
     counts = [[dim.evaluate({**whole, **s.sizes}) for dim in output[2:]] for s in fitting]
     assert max(map(min, counts)) > 1
+
+
+NEVER_FITS = """
+layer: windows_of_three
+inputs:
+  X: [N, 2*T]
+constants:
+  stride: 2
+sizes:
+  T: '>=2'
+forward: |
+  Y[n, i] = sum(X[n, stride*i + k]**2, over=[k < 3])
+"""
+
+
+def test_where_windows_fit_no_size_no_setting_is_excused() -> None:
+    """An even number of entries less three is no multiple of two."""
+    reference = reference_for(load_text(NEVER_FITS, "windows.yaml"))
+    own = [s for s in reference.settings() if not s.constants]
+    assert len(own) > 3
+    assert not any(s.uneven for s in own)
+    fits_some = NEVER_FITS.replace("2*T", "T").replace(">=2", ">=4")
+    some = reference_for(load_text(fits_some, "windows.yaml")).settings()
+    assert {s.uneven for s in some if not s.constants} == {True, False}
