@@ -182,7 +182,7 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
     static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
     if method and not static and names:
         names, required = names[1:], max(0, required - 1)
-    inside = list(_own_nodes(node))
+    inside = _own_nodes(node)
     returns = [_returned(n.value) for n in inside if isinstance(n, ast.Return) and n.value]
     return Function(
         node.name,
@@ -218,12 +218,24 @@ def _decorators(node: ast.FunctionDef) -> Iterable[str]:
             yield from map(_dotted, decorator.args)
 
 
-def _own_nodes(node: ast.AST) -> Iterable[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
-            continue
-        yield child
-        yield from _own_nodes(child)
+def _own_nodes(node: ast.AST) -> list[ast.AST]:
+    """All nodes below one, but for those of functions and classes inside, in the order of text."""
+    found: list[ast.AST] = []
+    _gather(node, found)
+    return found
+
+
+def _gather(node: ast.AST, found: list[ast.AST]) -> None:
+    for name in node._fields:
+        value = getattr(node, name, None)
+        for child in value if isinstance(value, list) else (value,):
+            if isinstance(child, ast.AST) and not isinstance(child, _OF_THEIR_OWN):
+                found.append(child)
+                if child._fields:  # a context or an operator has none
+                    _gather(child, found)
+
+
+_OF_THEIR_OWN = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def _returned(value: ast.expr) -> tuple[str, ...]:

@@ -220,10 +220,13 @@ def look(path: Path, trees: MutableMapping[tuple[str, str], ast.Module]) -> dict
         trees[cell.place, cell.text] = tree
         nodes = nodes_of(tree)
         for node in nodes:
-            for name in imported(node):
+            for name in imported(node) if isinstance(node, _IMPORTING) else ():
                 imports.setdefault(name, getattr(node, "lineno", 0))
         steps = steps or may_step(nodes)
     return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "steps": steps}
+
+
+_IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)
 
 
 def imported(node: ast.AST) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args
 
@@ -41,7 +41,8 @@ def locked_to_bytes(pid: int, layers: bytes) -> bytes:
 
 def ended_to_bytes(ended: Exit) -> bytes:
     """As JSON."""
-    return json.dumps({"ended": asdict(ended)}).encode()
+    told = {name: getattr(ended, name) for name in Exit.__slots__}
+    return json.dumps({"ended": told}).encode()
 
 
 def parse(data: bytes) -> Locked | Exit:
