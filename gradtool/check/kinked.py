@@ -11,6 +11,11 @@ values: zeros are everywhere in padded images and after a relu.  Twice:
   gradient, since it is a sum over the batch: a bound that is as wide as the kink moves the entry
   can never be sharper than the same entry without the kink in it.
 
+Where every output has a kink, as a loss has that is one number, nothing can be masked.  There an
+entry that no choice moves is one number all the same, and one that is moved lies between what the
+choices give; what is further out than the choices are from each other is wrong.  So many samples
+of the choices are taken that one which moves an entry is never missed.
+
 An output has a kink where the forward pass bends by more than a smooth function could within a
 small step (`_bent`): a second difference, which is of the order of the step at a kink, of its
 square elsewhere, and larger than the step at a jump.
@@ -35,6 +40,7 @@ from gradtool.check.stress import Stress
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
 _SIDES = 12  # samples of which side of every kink is taken
+_MANY_SIDES = 64  # so many that a choice which all of them miss has a chance of 2 ** -63
 _NEAR = 1e-7
 _AGREE = 1e-5
 _RANGE = 2.0  # times the range that was seen: sums of many kinks reach further
@@ -131,10 +137,12 @@ def _remarks(case: Case, probe: Probe, point: Point, told: Collection[str]) -> I
             yield Remark("kink", text)
 
 
-def _sides(case: Case, probe: Probe, point: Point, near: float) -> Iterator[dict[str, np.ndarray]]:
+def _sides(
+    case: Case, probe: Probe, point: Point, near: float, count: int = _SIDES
+) -> Iterator[dict[str, np.ndarray]]:
     """The gradients close by, where every kink is on one side or the other by chance."""
     rng = np.random.default_rng([case.seed, 41])
-    for _ in range(_SIDES):
+    for _ in range(count):
         values = _moved(case.reference, point.values, near, rng)
         yield case.reference.evaluate(values, probe.upstream, probe.given)[1]
 
@@ -147,9 +155,9 @@ def _moved(
 
 
 def _calm(case: Case, point: Point) -> Point | None:
-    """The measurement without the outputs that have a kink; None where nothing is left.
+    """The measurement without the outputs that have a kink; with them where nothing is left.
 
-    A contract about the upstream gradient leaves no choice of it.
+    None where there is none: a contract about the upstream gradient leaves no choice of it.
     """
     probe = point.probe
     if case.binding.upstream is not None:
@@ -159,7 +167,7 @@ def _calm(case: Case, point: Point) -> Point | None:
         return point
     upstream = {n: np.where(bent[n], 0.0, u) for n, u in probe.upstream.items()}
     if not any(np.any(u) for u in upstream.values()):
-        return None
+        return point
     masked = replace(probe, upstream=upstream)
     measured = measure(case.session, case.reference, case.binding, [masked], case.seed)
     if measured.trouble is not None or not measured.points:
@@ -199,7 +207,7 @@ def _bent(
 
 
 def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
-    """The gradients that are wrong whatever is chosen at the kinks.
+    """The gradients that are wrong whatever is chosen at the kinks, where any are left.
 
     Gradients that were excused elsewhere (a guard, float32 inside, a course's scale) are not
     held to this.
@@ -211,7 +219,8 @@ def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
             continue
         if name in case.excused:
             continue
-        sides = sides if sides is not None else list(_sides(case, calm.probe, calm, _CLOSE))
+        if sides is None:
+            sides = list(_sides(case, calm.probe, calm, _CLOSE, _MANY_SIDES))
         every = np.stack([right, *(side[name] for side in sides)])
         spread = every.max(axis=0) - every.min(axis=0)
         # An entry that depends on a choice all the same, as of the spec's formula, has none.
@@ -231,8 +240,13 @@ def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
                 error=float(error[place]),
                 bound=float(bound[place]),
             )
+            what = (
+                "outside of what the choices there give"
+                if spread[place] > alike[place]
+                else "in what does not depend on the choice there"
+            )
             text = (
                 "right at random values, wrong where compared values are equal (a relu at 0, a "
-                "tie), in what does not depend on the choice there"
+                f"tie), {what}"
             )
             yield name, text, shown

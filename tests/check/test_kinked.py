@@ -228,3 +228,57 @@ def test_no_bound_of_float64_is_as_wide_as_a_kink(name: str) -> None:
                 largest = np.max(np.abs(right.gradients[gradient]), initial=0.0)
                 upstream = max(np.max(np.abs(u)) for u in probe.upstream.values())
                 assert np.max(bound, initial=0.0) < 1e-10 * max(largest, upstream)
+
+
+LOSSES = {
+    "hinge": ("loss = sum(relu(1 - S * T)) / N", "np.maximum(1 - S * T, 0).sum() / len(S)"),
+    "mae": ("loss = sum(abs(S - T)) / N", "np.abs(S - T).sum() / len(S)"),
+    "top": ("loss = sum(max(S, axis=1))", "S.max(1).sum()"),
+}
+CHOICES = [
+    ("hinge", "-T * (1 - S * T > 0)", ""),
+    ("hinge", "-T * (1 - S * T >= 0)", ""),
+    ("hinge", "-T * ((1 - S * T > 0) + 0.5 * (1 - S * T == 0))", ""),
+    ("hinge", "-T * ((1 - S * T > 0) - 9.0 * (1 - S * T == 0))", "outside of what the choices"),
+    ("hinge", "-T * (1 - S * T > 0) * (S != 0)", "does not depend on the choice"),
+    ("mae", "np.sign(S - T)", ""),
+    ("mae", "np.where(S >= T, 1.0, -1.0)", ""),
+    ("mae", "np.sign(S - T) + 9 * (S == T)", "outside of what the choices"),
+    ("mae", "np.sign(S - T) * (S != 0)", "does not depend on the choice"),
+    ("top", "len(S) * np.eye(S.shape[1])[S.argmax(1)]", ""),
+    ("top", "len(S) * (S == S.max(1, keepdims=True)) / (S == S.max(1, keepdims=True)).sum(1, "
+     "keepdims=True)", ""),
+    ("top", "len(S) * (np.eye(S.shape[1])[S.argmax(1)] - 9.0 * ((S == S.max(1, keepdims=True)).sum("
+     "1, keepdims=True) > 1))", "wrong where compared values are equal"),
+]  # fmt: skip
+
+
+@cache
+def loss(name: str) -> DerivedReference:
+    given = "S" if name == "top" else "S, T"
+    inputs = "{S: [N, C]}" if name == "top" else "{S: [N, C], T: [N, C]}"
+    text = (
+        f"layer: {name}\ninputs: {inputs}\nforward: {LOSSES[name][0]}\ncheck:\n"
+        f"  forward: loss, dS = f({given})\n  gradients: [S]\n"
+    )
+    found = reference_for(load_text(text, f"{name}.yaml"), lambda _: None)
+    assert isinstance(found, DerivedReference)
+    return found
+
+
+@pytest.mark.parametrize(("name", "slope", "said"), CHOICES)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_loss_of_one_number_is_held_to_its_choices(
+    tmp_path: Path, name: str, slope: str, said: str, seed: int
+) -> None:
+    given = "S" if name == "top" else "S, T"
+    file = tmp_path / "hw.py"
+    file.write_text(
+        f"import numpy as np\ndef f({given}):\n    return {LOSSES[name][1]}, ({slope}) / len(S)\n"
+    )
+    verdict = check_pair(loss(name), file, seed=seed, version="", explain=False).verdict
+    (gradient,) = verdict.gradients
+    assert (verdict.verdict, gradient.standing) == (
+        ("fail", "wrong") if said else ("pass", "ok")
+    ), gradient.message
+    assert said in gradient.message
