@@ -190,7 +190,8 @@ def call(
         given |= dict(zip(required, rest, strict=True))
         texts |= given
     elif required:
-        raise NoMatch(f"{function.name}: nothing in the spec is called {', '.join(required)}")
+        takes = f"{function.name} takes {', '.join(required)}"
+        raise NoMatch(f"{takes}: nothing in the spec is called that")
     elif rest:
         raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
     return Call(_written(function.params, texts), given, by_order)

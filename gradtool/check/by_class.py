@@ -172,7 +172,8 @@ def construction(
             texts |= {p: str(d) for p, d in zip(missing, large.shape, strict=True)}
             missing = []
         if missing:
-            raise NoMatch(f"{owner.name}: nothing in the spec is called {', '.join(missing)}")
+            made = f"{owner.name} is made with {', '.join(missing)}"
+            raise NoMatch(f"{made}: no size, parameter or constant is called that")
     arguments = ", ".join(f"{p}={texts[p]}" for p in (init.params if init else ()) if p in texts)
     lines = [f"layer = {owner.name}({arguments})"]
     attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))

@@ -124,7 +124,10 @@ def _unmatched(verdicts: Sequence[Verdict], known: int, width: int | None) -> li
         out += [("dim", line) for line in why]
     for note in () if known else verdicts[0].notes:
         out += _beside("dim", "note", note, width)
-    hint = f"name the layer with --spec, or begin one with `gradtool init {file}`"
+    hint = (
+        f"name the layer with --spec, or begin one with `gradtool init {file}`: "
+        "its check: block says how your code is called"
+    )
     return [*out, ("", ""), *_plain("bold", hint, width)]
 
 
