@@ -11,7 +11,7 @@ import numpy as np
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
 from gradtool.check.bounds import EPS
-from gradtool.check.compare import Outcome, compare
+from gradtool.check.compare import Outcome, Role, compare
 from gradtool.check.convert import Value
 from gradtool.check.noise import Look, cleared_of_noise
 from gradtool.check.probes import Probe, unusual
@@ -168,13 +168,24 @@ def measure(
     if unfit and not done and trouble is None:
         trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
     if trouble is None:
-        looks = [Look(p.probe, p.values, p.gradients) for p in done]
-        found = cleared_of_noise(session, reference, binding, looks, seed)
-        done = [
-            p if g is p.gradients else replace(p, gradients=g)
-            for p, g in zip(done, found, strict=True)
-        ]
+        done = _without_noise(session, reference, binding, done, seed)
     return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
+
+
+def _without_noise(
+    session: Session, reference: Reference, binding: Binding, points: list[Point], seed: int
+) -> list[Point]:
+    """The points, those outputs and gradients right that are off by rounding only."""
+
+    def cleared(role: Role, looks: list[Look]) -> list[Mapping[str, Outcome]]:
+        return cleared_of_noise(session, reference, binding, role, looks, seed)
+
+    outputs = cleared("output", [Look(p.probe, p.values, p.outputs) for p in points])
+    gradients = cleared("gradient", [Look(p.probe, p.values, p.gradients) for p in points])
+    return [
+        p if o is p.outputs and g is p.gradients else replace(p, outputs=o, gradients=g)
+        for p, o, g in zip(points, outputs, gradients, strict=True)
+    ]
 
 
 def _told(unfit: Sequence[tuple[Trouble, Probe, str]]) -> tuple[str, ...]:

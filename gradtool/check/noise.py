@@ -14,13 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome
+from gradtool.check.compare import Outcome, Role
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.numeric.shake import Shake
 
-_MOST = 64.0  # times the bound; a difference in place of a derivative is noise, too, and more of it
+# Times the bound.  A difference in place of a derivative is noise, too, and more of it; an output
+# is none: log(1 - a) loses as many digits as a has nines.
+_MOST: dict[Role, float] = {"gradient": 64.0, "output": 1e4}
+_PLACE: dict[Role, int] = {"output": 0, "gradient": 1}  # in what a reference gives
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _CHEAP = 1_000_000  # scalar operations of a point that is run again a few times
 _RARE = 4  # a gradient that is wrong at one point of so many may be right but for rounding
@@ -30,46 +33,56 @@ _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freed
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen at one probe; `values` are the probe's, with what the code drew itself."""
+    """The outputs or the gradients at one probe.
+
+    `values` are the probe's, with what the code drew itself.
+    """
 
     probe: Probe
     values: Mapping[str, np.ndarray]
-    gradients: Mapping[str, Outcome]
+    outcomes: Mapping[str, Outcome]
 
 
 def cleared_of_noise(
-    session: Session, reference: Reference, binding: Binding, looks: Sequence[Look], seed: int
+    session: Session,
+    reference: Reference,
+    binding: Binding,
+    role: Role,
+    looks: Sequence[Look],
+    seed: int,
 ) -> list[Mapping[str, Outcome]]:
-    """The outcomes of every look, those gradients right that are off by rounding only.
+    """The outcomes of every look, those right that are off by rounding only.
 
-    Only where a gradient is right nearly everywhere: what is off everywhere is a difference in
+    Only where an array is right nearly everywhere: what is off everywhere is a difference in
     place of a derivative, or a mistake.
     """
-    names = {name for look in looks for name in look.gradients}
-    wrong = {n: sum(not k.gradients[n].right for k in looks if n in k.gradients) for n in names}
+    names = {name for look in looks for name in look.outcomes}
+    wrong = {n: sum(not k.outcomes[n].right for k in looks if n in k.outcomes) for n in names}
     few = {n for n, count in wrong.items() if 0 < _RARE * count <= len(looks)}
-    if not few or binding.scale:
-        return [look.gradients for look in looks]
-    return [_cleared(session, reference, binding, look, few, seed) for look in looks]
+    if not few or (role == "gradient" and binding.scale):
+        return [look.outcomes for look in looks]
+    return [_cleared(session, reference, binding, role, look, few, seed) for look in looks]
 
 
 def _cleared(
     session: Session,
     reference: Reference,
     binding: Binding,
+    role: Role,
     look: Look,
     names: Collection[str],
     seed: int,
 ) -> Mapping[str, Outcome]:
-    asked = {n: o for n, o in look.gradients.items() if n in names}
-    if look.probe.setting.work > _CHEAP or not any(map(_is_doubtful, asked.values())):
-        return look.gradients
+    asked = {n: o for n, o in look.outcomes.items() if n in names}
+    doubtful = [name for name, outcome in asked.items() if _is_doubtful(outcome, role)]
+    if look.probe.setting.work > _CHEAP or not doubtful:
+        return look.outcomes
     read = {n: v for n, v in look.values.items() if n not in look.probe.values}
-    found = _without_noise(session, reference, binding, look.probe, read, asked, seed)
-    return {**look.gradients, **found}
+    found = _without_noise(session, reference, role, look.probe, read, asked, doubtful, seed)
+    return {**look.outcomes, **found}
 
 
-def _is_doubtful(outcome: Outcome) -> bool:
+def _is_doubtful(outcome: Outcome, role: Role) -> bool:
     """Whether an array is wrong by so little that rounding may be all that there is."""
     worst = outcome.worst
     return (
@@ -77,31 +90,32 @@ def _is_doubtful(outcome: Outcome) -> bool:
         and not outcome.message
         and not outcome.single
         and worst is not None
-        and worst.error <= _MOST * worst.bound
+        and worst.error <= _MOST[role] * worst.bound
     )
 
 
 def _without_noise(
     session: Session,
     reference: Reference,
-    binding: Binding,
+    role: Role,
     probe: Probe,
     read: Mapping[str, np.ndarray],
     outcomes: Mapping[str, Outcome],
+    doubtful: Collection[str],
     seed: int,
 ) -> dict[str, Outcome]:
-    """The gradients' outcomes, those right whose error is rounding.
+    """The outcomes, those right whose error is rounding.
 
     `read` is what the code drew itself at this probe, which it draws again.
     """
-    doubtful = [name for name, outcome in outcomes.items() if _is_doubtful(outcome)]
-    errors = _errors(session, reference, binding, probe, read, doubtful, seed) if doubtful else {}
+    errors = _errors(session, reference, role, probe, read, doubtful, seed)
     found = dict(outcomes)
     for name, runs in errors.items():
         outcome = outcomes[name]
         assert outcome.array is not None
         assert outcome.bound is not None
-        right = reference.evaluate({**probe.values, **read}, probe.upstream, probe.given)[1][name]
+        pair = reference.evaluate({**probe.values, **read}, probe.upstream, probe.given)
+        right = pair[_PLACE[role]][name]
         first = np.abs(outcome.array - right)
         off = ~(first <= outcome.bound)
         mean, spread = runs.mean(axis=0), runs.std(axis=0, ddof=1)
@@ -113,13 +127,13 @@ def _without_noise(
 def _errors(
     session: Session,
     reference: Reference,
-    binding: Binding,
+    role: Role,
     probe: Probe,
     read: Mapping[str, np.ndarray],
     names: Collection[str],
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """The errors of gradients at points close by, stacked; none where the code fails at one."""
+    """The errors of arrays at points close by, stacked; none where the code fails at one."""
     free = [v.name for v in reference.spec.variables if v.differentiable and v.name in probe.values]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for number in range(_RUNS):
@@ -131,9 +145,11 @@ def _errors(
             )
         except CheckTrouble:
             return {}
-        _, right = reference.evaluate({**close.values, **read}, close.upstream, close.given)
+        pair = reference.evaluate({**close.values, **read}, close.upstream, close.given)
+        right = pair[_PLACE[role]]
+        given = run.gradients if role == "gradient" else run.outputs
         for name, runs in found.items():
-            value = run.gradients.get(name)
+            value = given.get(name)
             if run.trouble or value is None or value.array is None:
                 return {}
             if value.array.size != right[name].size:

@@ -12,6 +12,7 @@ from gradtool.numeric.line_by_line import moving
 from gradtool.numeric.reference import reference_for
 from gradtool.numeric.shake import Shake
 from gradtool.report import library
+from gradtool.spec.load import load_text
 
 FORWARD = """
 import numpy as np
@@ -113,3 +114,43 @@ def softmax_loss(x, y):
     assert check_pair(reference, file, seed=0, version="1").verdict.verdict == "pass"
     file.write_text(text.replace("2.0**-51", "2.0**-48"))
     assert check_pair(reference, file, seed=0, version="1").verdict.verdict == "fail"
+
+
+LOGISTIC = """
+layer: logistic
+inputs:
+  X: [N, D]
+  t: {shape: [N], constant: true, domain: [0, 1]}
+parameters:
+  w: [D]
+forward: |
+  z = 3 * X @ w
+  L = mean(softplus(z) - t * z)
+check:
+  forward: L, dX, dw = loss(X, t, w)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ("", "pass"),
+        (" * (1 + 1e-10)", "fail"),
+        (" * (1 + 1e-10 * (len(w) > 20))", "fail"),
+    ],
+)
+def test_a_loss_that_takes_the_logarithm_of_a_difference_is_right(
+    tmp_path: Path, change: str, verdict: str
+) -> None:
+    """Of a sigmoid near 1 a dozen digits are gone in 1 - a; softplus(z) loses none."""
+    file = tmp_path / "loss.py"
+    file.write_text(f"""
+import numpy as np
+def loss(X, t, w):
+    a = 1 / (1 + np.exp(-3 * X @ w))
+    value = -np.mean(t * np.log(a) + (1 - t) * np.log(1 - a)){change}
+    dz = 3 * (a - t) / len(t)
+    return value, np.outer(dz, w), X.T @ dz
+""")
+    reference = reference_for(load_text(LOGISTIC, "logistic.yaml"))
+    assert check_pair(reference, file, seed=0, version="1").verdict.verdict == verdict
