@@ -24,7 +24,7 @@ from gradtool.check.scale import ratio
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
 _STEPS = 8
 _HALVINGS = 36  # what is continuous there, such as a limit, has no error left
-_JUMP = 1e4  # times its bound: rounding that begins to show is far below
+JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +192,4 @@ def _switch(case: Case, scale: Mapping[str, float], probe: Probe, name: str) -> 
             high, error = middle, found
         else:
             low = middle
-    return high if error > _JUMP else None
+    return high if error > JUMP else None

@@ -18,7 +18,7 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark
-from gradtool.check.stress import Stress
+from gradtool.check.stress import JUMP, Stress
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
 _MOST_WORK = 50_000  # scalar operations
@@ -83,6 +83,12 @@ def _at(case: Case, probe: Probe) -> Stress:
                 # Dividing by what is not zero anywhere else is a choice of some right code.
                 remarks.append(Remark("zeros", f"d{name} is not finite where {probe.varies}"))
                 continue
+            worst = outcome.worst
+            if worst is not None and worst.error <= JUMP * worst.bound:
+                # A branch that is taken at zero only is far off; a long way to a zero is not.
+                text = f"d{name} loses digits where {probe.varies}: {worst.error:.0e} are lost"
+                remarks.append(Remark("digits", text))
+                continue
             text = f"right at random values, wrong where {probe.varies}"
-            wrong.append((name, "; ".join(filter(None, (outcome.message, text))), outcome.worst))
+            wrong.append((name, "; ".join(filter(None, (outcome.message, text))), worst))
     return Stress(tuple(remarks), tuple(wrong), len(measured.points))

@@ -72,8 +72,9 @@ def share_of_bound(exact: dict[str, Any], found: Bounded) -> float:
 def test_no_longer_reference_could_change_a_verdict(name: str) -> None:
     """The reference, and that of a doubt, differ from 60 digits by a tenth of the bound at most."""
     layer = reference_for(load_path(bundled_specs()[name]))
-    first = make_probe(layer, Binding("", ""), layer.settings()[0], 0, 0)
-    for probe in (first, *stressed(layer, first, {})):
+    plain = Binding("", "")
+    first = make_probe(layer, plain, layer.settings()[0], 0, 0)
+    for probe in (first, *stressed(layer, plain, first, {})):
         found = expected(layer, probe.values, probe.upstream, probe.given, 0, probe.setting.work)
         if not found.finite:
             continue
@@ -86,9 +87,10 @@ def test_no_longer_reference_could_change_a_verdict(name: str) -> None:
 def test_a_few_moves_tell_what_is_far_out_and_no_more(name: str) -> None:
     """The bounds of all moves are wider than those of a few, by far less than what is clear."""
     layer = reference_for(load_path(bundled_specs()[name]))
+    plain = Binding("", "")
     for number in range(4):
-        probe = make_probe(layer, Binding("", ""), layer.settings()[0], number, number)
-        for at in (probe, *stressed(layer, probe, {})):
+        probe = make_probe(layer, plain, layer.settings()[0], number, number)
+        for at in (probe, *stressed(layer, plain, probe, {})):
             found = expected(layer, at.values, at.upstream, at.given, number, at.setting.work)
             if not found.finite:
                 continue
