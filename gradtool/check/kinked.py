@@ -35,7 +35,7 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, Worst
-from gradtool.check.stress import Stress
+from gradtool.check.stress import JUMP, Stress
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
@@ -225,7 +225,8 @@ def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
         spread = every.max(axis=0) - every.min(axis=0)
         # An entry that depends on a choice all the same, as of the spec's formula, has none.
         alike = _ALIKE * np.maximum(np.abs(right), rms(right))
-        bound = outcome.bound + _RANGE * spread + alike
+        # A choice that is wrong is far off; a long way to a zero, as behind a mean, is not.
+        bound = JUMP * outcome.bound + _RANGE * spread + alike
         error = np.abs(array - right)
         with np.errstate(invalid="ignore"):
             place = tuple(
