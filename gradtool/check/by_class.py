@@ -61,7 +61,7 @@ def _readings(candidate: Candidate, owner: Class, names: Names, window: Window) 
         line = f"d{names.real[0]} = d{names.outputs[0]} * layer.{backward.name}()"
         how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
         return [_at_window(Binding(how, first, line, "\n".join(setup)), window)]
-    alone = method_alone(owner, backward, "\n".join(setup), first, names)
+    alone = method_alone(owner, forward, backward, "\n".join(setup), first, names)
     try:
         arguments = call(backward, names, {**upstream, **again, **node}, [])
     except NoMatch:

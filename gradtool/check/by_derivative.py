@@ -36,14 +36,16 @@ def derivative_only(candidate: Candidate, names: Names) -> list[Binding]:
 
 
 def method_alone(
-    owner: Class, backward: Function, setup: str, forward: str, names: Names
+    owner: Class, forward: Function, backward: Function, setup: str, line: str, names: Names
 ) -> list[Binding]:
     """A method that is given values and not an upstream gradient: of the input, of the output.
 
-    `setup` makes the object, `forward` calls its forward pass.
+    It says so by its name, or by giving its parameter the name that the forward pass, which
+    keeps nothing, has for its own.  `setup` makes the object, `line` calls its forward pass.
     """
     elementwise = len(names.real) == len(names.outputs) == 1 and not names.parameters
-    named = bool(DERIVATIVE_WORDS & set(split(backward.name)))
+    same = backward.params[:1] == forward.params[:1] and not forward.sets
+    named = bool(DERIVATIVE_WORDS & set(split(backward.name))) or same
     if not elementwise or not named or names.is_loss or len(backward.params[:2]) != 1:
         return []
     (output,), (variable,) = names.outputs, names.real
@@ -51,7 +53,7 @@ def method_alone(
     of_input, of_output = (
         Binding(
             f"{how}, times the upstream gradient",
-            forward,
+            line,
             f"d{variable} = d{output} * layer.{backward.name}({given})",
             setup,
         )

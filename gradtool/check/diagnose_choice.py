@@ -45,6 +45,10 @@ _KIN = (
     {"power", "wrong-function"},  # a root is a power
     {"missing-path", "missing-term", "regulariser"},
     {"wrong-axis", "missing-sum", "extra-sum"},
+    # A later gradient stands where an earlier one belongs: what lies between them is missing.
+    {"wrong-gradient", "missing-sum"},
+    {"wrong-gradient", "missing-factor"},
+    {"wrong-gradient", "mask-missing"},
     {"scale", "mean-for-sum", "sum-for-mean", "constant", "missing-factor", "extra-factor"},
 )
 

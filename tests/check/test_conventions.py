@@ -275,6 +275,20 @@ class MSELoss:
         "(self.A",
         "Y",
     ),
+    "class whose backward takes what its forward takes": (
+        "sigmoid",
+        """
+class Sigmoid:
+    def forward(self, x):
+        return 1 / (1 + np.exp(-x))
+    def backward(self, x):
+        s = self.forward(x)
+        return s * (1 - s)
+""",
+        "s * (1 - s)",
+        "s * (1 + s)",
+        "Z",
+    ),
     "class with the derivative alone": (
         "sigmoid",
         """

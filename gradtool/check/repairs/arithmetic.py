@@ -131,7 +131,6 @@ def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
 def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
     left, right = node.left, node.right
     divides = isinstance(node.op, ast.Div)
-    number = scope.is_number(right) or (not divides and scope.is_number(left))
     flipped = ast.BinOp(left, _OPPOSITE[type(node.op)](), right)
     if role != "value":
         code, cost, what = _told(role, node, 1.25)
@@ -141,10 +140,14 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
         yield Fix(node, ast.BinOp(left, ast.Add(), right), code, cost, what)
         return
     word = "divided by" if divides else "multiplied by"
-    code = "scale" if number else "inverted-factor"
+    # What the change moves to the other side of the line is `right`, or in a product `left`.
     text = f"it is {word} {shown(right)}, not the other way: {shown(node)}"
+    code = "scale" if scope.is_number(right) else "inverted-factor"
     yield Fix(node, flipped, code, 1.1, text)
-    yield Fix(node, ast.BinOp(right, ast.Div(), left), "inverted-factor", 1.25, text)
+    if not divides:
+        text = f"it is {word} {shown(left)}, not the other way: {shown(node)}"
+    code = "scale" if scope.is_number(left) and not divides else "inverted-factor"
+    yield Fix(node, ast.BinOp(right, ast.Div(), left), code, 1.25, text)
     symbol = "/" if divides else "*"
     for op, cost in ((ast.Add(), 1.2), (ast.Sub(), 1.22)):
         text = f"{symbol} stands where a sum or a difference belongs: {shown(node)}"

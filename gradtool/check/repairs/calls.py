@@ -16,6 +16,7 @@ _PAIRS = {
     "outer": "inner", "inner": "outer", "hstack": "vstack", "vstack": "hstack",
     "tril": "triu", "triu": "tril",
 }  # fmt: skip
+_FILLED = {"zeros": "ones", "ones": "zeros"}
 _FUNCTIONS = ("exp", "sqrt", "tanh", "log", "abs", "cosh")
 _JOINS = frozenset({"hstack", "vstack", "concatenate", "stack", "column_stack", "dstack"})
 _AXES = (0, 1, -1, -2)
@@ -36,6 +37,10 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             yield Fix(node, inner, "transposed", 1.0, f"{shown(node)} must not be transposed")
         case ast.Call():
             yield from _calls(node, scope)
+            if isinstance(around.parent(node)[0], ast.BinOp):
+                yield from _filled(node)
+        case ast.Dict():
+            yield from _entries(node)
     if role == "value" and _may_be_transposed(node, around):
         text = f"{shown(node)} must be transposed"
         yield Fix(node, _transposed(node), "transposed", 1.0, text)
@@ -92,6 +97,24 @@ def _renamed(node: ast.Call, name: str) -> ast.Call:
     if isinstance(function, ast.Attribute):
         return ast.Call(ast.Attribute(function.value, name, ast.Load()), node.args, node.keywords)
     return ast.Call(ast.Name(name, ast.Load()), node.args, node.keywords)
+
+
+def _filled(node: ast.Call) -> Iterator[Fix]:
+    """Zeros where ones belong, as a factor: ``np.zeros((N, D)) * dmean``."""
+    name = callee(node.func)
+    if name in _FILLED:
+        text = f"{name} stands where {_FILLED[name]} belongs: {shown(node)}"
+        yield Fix(node, _renamed(node, _FILLED[name]), "constant", 1.05, text)
+
+
+def _entries(node: ast.Dict) -> Iterator[Fix]:
+    """Values of a dictionary that change places, as gradients that are returned in one."""
+    for first in range(len(node.values)):
+        for second in range(first + 1, len(node.values)):
+            new = list(node.values)
+            new[first], new[second] = new[second], new[first]
+            text = f"{shown(new[second])} and {shown(new[first])} have changed places"
+            yield Fix(node, ast.Dict(node.keys, new), "order", 0.9, text)
 
 
 def _orders(node: ast.Call) -> Iterator[Fix]:

@@ -26,8 +26,9 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         if other == label or not _alike(own, value):
             continue
         new = named(other)
+        said = "{} than {} in {}"
         if role in MEANING and own.kind in _NUMBERS:
-            code, what = MEANING[role]
+            (code, what), said = MEANING[role], "{}: {} in {}"
         elif own.kind in _NUMBERS:
             code, what = "scale", "another number belongs there"
         else:
@@ -39,7 +40,9 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         parent, _ = around.parent(node)
         place = shown(parent) if isinstance(parent, ast.expr) else shown(node)
         cost = (1.2 if same else 1.4) - likely
-        yield Fix(node, new, code, cost, f"{what} than {label} in {place}")
+        if role == "shape":  # a size is another one; a sum over what it makes too large is far off
+            cost = 1.1
+        yield Fix(node, new, code, cost, said.format(what, label, place))
 
 
 def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
