@@ -125,12 +125,14 @@ def _two_edits(
                 what = f"{one.what}, in two places"
                 yield Hypothesis(one.code, 2 + one.cost + two.cost, what, predict)
             else:
+                # Two of one kind are often one, said of two places: of that kind they are.
+                code = one.code if one.code == two.code else "two-mistakes"
                 what = f"two mistakes: {one.what}; and {two.what}"
                 # The same pair in the other order, or one kind twice in other words, is no other.
                 alike = (
                     one.code if one.code == two.code else " + ".join(sorted((one.what, two.what)))
                 )
-                yield Hypothesis("two-mistakes", 3 + one.cost + two.cost, what, predict, key=alike)
+                yield Hypothesis(code, 3 + one.cost + two.cost, what, predict, key=alike)
             reported += 1
             if reported > 40:
                 return

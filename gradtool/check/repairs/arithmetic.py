@@ -17,6 +17,7 @@ MEANING: dict[Role, tuple[str, str]] = {
     "condition": ("mask", "the wrong condition"),
     "range": ("skipped", "the loop takes the wrong steps"),
     "shape": ("wrong-axis", "the wrong size"),
+    "padding": ("padding", "the wrong padding"),
 }
 _OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
@@ -253,7 +254,9 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
     if role == "exponent":
         what = f"the wrong power: {shown(parent)}"
     for other in dict.fromkeys(others):
-        if other == value or (other == 0 and role == "value"):
+        # A value that is chosen or given, not a factor or a term.
+        chosen = not isinstance(parent, ast.BinOp | ast.UnaryOp)
+        if other == value or (other == 0 and role == "value" and not chosen):
             continue
         if isinstance(other, float) and other.is_integer() and isinstance(value, int):
             other = int(other)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings, callee
 
 _PAIRS = {
     "maximum": "minimum", "minimum": "maximum", "argmax": "argmin", "argmin": "argmax",
-    "max": "min", "min": "max", "zeros_like": "ones_like", "ones_like": "zeros_like",
-    "exp": "log", "log": "exp", "sqrt": "square", "square": "sqrt",
+    "max": "min", "min": "max",
+    "abs": "sign", "sign": "abs", "exp": "log", "log": "exp", "sqrt": "square", "square": "sqrt",
     "outer": "inner", "inner": "outer", "hstack": "vstack", "vstack": "hstack",
     "tril": "triu", "triu": "tril",
 }  # fmt: skip
-_FILLED = {"zeros": "ones", "ones": "zeros"}
+_FILLED = {
+    "zeros": "ones", "ones": "zeros", "zeros_like": "ones_like", "ones_like": "zeros_like",
+}  # fmt: skip
 _FUNCTIONS = ("exp", "sqrt", "tanh", "log", "abs", "cosh")
 _JOINS = frozenset({"hstack", "vstack", "concatenate", "stack", "column_stack", "dstack"})
 _AXES = (0, 1, -1, -2)
@@ -37,10 +40,9 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             yield Fix(node, inner, "transposed", 1.0, f"{shown(node)} must not be transposed")
         case ast.Call():
             yield from _calls(node, scope)
-            if isinstance(around.parent(node)[0], ast.BinOp):
-                yield from _filled(node)
+            yield from _filled(node, around)
         case ast.Dict():
-            yield from _entries(node)
+            yield from _entries(node, isinstance(around.parent(node)[0], ast.Return))
     if role == "value" and _may_be_transposed(node, around):
         text = f"{shown(node)} must be transposed"
         yield Fix(node, _transposed(node), "transposed", 1.0, text)
@@ -85,6 +87,11 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         inner = (arguments[0] if arguments else None) if of_module else owner
         if inner is not None:
             yield Fix(node, inner, "guard", 0.95, f"values are cut off: {shown(node)}")
+    if name == "where" and len(arguments) == 3:
+        condition, yes, no = arguments
+        swapped = ast.Call(node.func, [condition, no, yes], node.keywords)
+        text = f"the two values of a choice have changed places: {shown(node)}"
+        yield Fix(node, swapped, "mask", 1.05, text)
     if name in _JOINS and arguments and isinstance(arguments[0], ast.Tuple | ast.List):
         yield from _joined(node, arguments[0])
     if name in _PAIRS:
@@ -99,22 +106,29 @@ def _renamed(node: ast.Call, name: str) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), node.args, node.keywords)
 
 
-def _filled(node: ast.Call) -> Iterator[Fix]:
-    """Zeros where ones belong, as a factor: ``np.zeros((N, D)) * dmean``."""
+def _filled(node: ast.Call, around: Surroundings) -> Iterator[Fix]:
+    """Zeros where ones belong, or the other way: as a factor, or what a buffer begins with."""
     name = callee(node.func)
     if name in _FILLED:
+        cost = 1.05 if isinstance(around.parent(node)[0], ast.BinOp) else 1.15
         text = f"{name} stands where {_FILLED[name]} belongs: {shown(node)}"
-        yield Fix(node, _renamed(node, _FILLED[name]), "constant", 1.05, text)
+        yield Fix(node, _renamed(node, _FILLED[name]), "constant", cost, text)
 
 
-def _entries(node: ast.Dict) -> Iterator[Fix]:
+def _entries(node: ast.Dict, returned: bool) -> Iterator[Fix]:
     """Values of a dictionary that change places, as gradients that are returned in one."""
-    for first in range(len(node.values)):
-        for second in range(first + 1, len(node.values)):
-            new = list(node.values)
-            new[first], new[second] = new[second], new[first]
-            text = f"{shown(new[second])} and {shown(new[first])} have changed places"
-            yield Fix(node, ast.Dict(node.keys, new), "order", 0.9, text)
+    code = "order" if returned else "wrong-tensor"
+    for first, second, new in exchanged(node.values):
+        text = f"{shown(new[second])} and {shown(new[first])} have changed places"
+        yield Fix(node, ast.Dict(node.keys, new), code, 0.9, text)
+
+
+def exchanged(values: Sequence[ast.expr]) -> Iterator[tuple[int, int, list[ast.expr]]]:
+    """Any two of several values exchanged."""
+    for first, second in combinations(range(len(values)), 2):
+        new = list(values)
+        new[first], new[second] = new[second], new[first]
+        yield first, second, new
 
 
 def _orders(node: ast.Call) -> Iterator[Fix]:
@@ -122,25 +136,17 @@ def _orders(node: ast.Call) -> Iterator[Fix]:
     inner = node.args[0].elts if len(node.args) == 1 and isinstance(node.args[0], ast.Tuple) else []
     axes = list(inner) or list(node.args)
     text = f"the axes are in the wrong order: {shown(node)}"
-    for first in range(len(axes)):
-        for second in range(first + 1, len(axes)):
-            new = list(axes)
-            new[first], new[second] = new[second], new[first]
-            arguments: list[ast.expr] = [ast.Tuple(new, ast.Load())] if inner else new
-            yield Fix(node, ast.Call(node.func, arguments, node.keywords), "transposed", 1.1, text)
+    for _, _, new in exchanged(axes):
+        arguments: list[ast.expr] = [ast.Tuple(new, ast.Load())] if inner else new
+        yield Fix(node, ast.Call(node.func, arguments, node.keywords), "transposed", 1.1, text)
 
 
 def _joined(node: ast.Call, parts: ast.Tuple | ast.List) -> Iterator[Fix]:
     """Parts of an array that change places: the gates of a cell."""
-    for first in range(len(parts.elts)):
-        for second in range(first + 1, len(parts.elts)):
-            new = list(parts.elts)
-            new[first], new[second] = new[second], new[first]
-            text = f"{shown(parts.elts[first])} and {shown(parts.elts[second])} have changed places"
-            swapped = ast.Call(
-                node.func, [ast.Tuple(new, ast.Load()), *node.args[1:]], node.keywords
-            )
-            yield Fix(node, swapped, "order", 1.05, text)
+    for first, second, new in exchanged(parts.elts):
+        text = f"{shown(parts.elts[first])} and {shown(parts.elts[second])} have changed places"
+        swapped = ast.Call(node.func, [ast.Tuple(new, ast.Load()), *node.args[1:]], node.keywords)
+        yield Fix(node, swapped, "order", 1.05, text)
 
 
 # -- reductions -----------------------------------------------------------------------------
@@ -242,9 +248,10 @@ def _wrapped(node: ast.expr, scope: Scope) -> Iterator[Fix]:
 def _emptied(node: ast.expr) -> Iterator[Fix]:
     """A buffer that was not empty."""
     text = f"the sum does not begin at zero but at {shown(node)}"
+    cost = 1.05 if isinstance(node, ast.Name | ast.Attribute) else 1.2
     for name in ("zeros_like", "zeros"):
         called = ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
-        yield Fix(node, ast.Call(called, [node], []), "accumulated", 1.2, text)
+        yield Fix(node, ast.Call(called, [node], []), "accumulated", cost, text)
 
 
 def _is_whole(node: ast.expr, scope: Scope, around: Surroundings) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["value", "axis", "flag", "index", "exponent", "condition", "range", "shape"]
+Role = Literal[
+    "value", "axis", "flag", "index", "exponent", "condition", "range", "shape", "padding"
+]
 Kind = Literal["array", "mask", "whole", "number", "entry", "other"]
 
 _MOST_PARTS = 8
@@ -144,7 +146,7 @@ class Surroundings:
         """What a node is for."""
         for parent, name in self.above(node):
             match parent:
-                case ast.keyword(arg="axis"):
+                case ast.keyword(arg="axis" | "axes"):
                     return "axis"
                 case ast.keyword(arg="keepdims" | "copy" | "dtype"):
                     return "flag"
@@ -159,6 +161,10 @@ class Surroundings:
                 case ast.Call(func=function) if name == "args":
                     called = callee(function)
                     first = parent.args[0]
+                    if called == "pad" and not _contains(first, node):
+                        return "padding"
+                    if isinstance(function, ast.Name) and called in _REDUCTIONS:
+                        continue  # Python's own, of numbers
                     if called in _REDUCTIONS and not _contains(first, node):
                         return "axis"
                     if called in _REDUCTIONS and _is_method(function):
@@ -194,14 +200,30 @@ def _contains(tree: ast.AST, node: ast.AST) -> bool:
 
 
 def _index_names(function: ast.FunctionDef) -> frozenset[str]:
-    """Names that are places: whatever else they do, they stand inside an index."""
-    found: set[str] = set()
+    """Names that are places: they stand in the bounds of an index, whatever else they do, or
+    nowhere but in an index and in what a loop runs over."""
+    bounds: set[str] = set()
+    places: list[ast.Name] = []
     for node in ast.walk(function):
-        if isinstance(node, ast.Subscript):
-            bounds = [n for n in ast.walk(node.slice) if isinstance(n, ast.Slice)]
-            for part in bounds:
-                found |= {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
-    return frozenset(found)
+        match node:
+            case ast.Subscript(slice=index):
+                places += _names_in(index)
+                for part in ast.walk(index):
+                    bounds |= (
+                        {n.id for n in _names_in(part)} if isinstance(part, ast.Slice) else set()
+                    )
+            case ast.Call(func=ast.Name(id="range"), args=arguments):
+                places += [n for argument in arguments for n in _names_in(argument)]
+    inside = {id(n) for n in places}
+    read = [
+        n for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    ]
+    elsewhere = {n.id for n in read if id(n) not in inside}
+    return frozenset(bounds | ({n.id for n in places} - elsewhere))
+
+
+def _names_in(tree: ast.AST) -> list[ast.Name]:
+    return [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
 
 
 def _holder(target: ast.expr, value: ast.expr, node: ast.AST) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _POINTS = 5
 _TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smallest
 _FEWEST = 4  # entries of a gradient that tell one change from another
 _MOST = 40  # changes that are looked at again at other points
+_CONFIRMED, _LARGE_WORK = 8, 500_000  # changes that are held to points of so much work
 _BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
 _LIKELY = 3  # of these bounds
 _ENOUGH = 1.25
@@ -153,6 +155,7 @@ class _Search:
                         for n, k in enumerate(chosen)
                         if k in kept and (both := kept[k] & there.get(n, frozenset()))
                     }
+            kept = self._confirmed(targets, kept, chosen, few)
             for k in chosen:
                 if k in kept:
                     target, fix = every[k]
@@ -165,6 +168,32 @@ class _Search:
                 return
             if self.goal <= found.keys() and high >= _ENOUGH:
                 return  # each by a change of its own
+
+    def _confirmed(
+        self,
+        targets: Sequence[Target],
+        kept: Mapping[int, frozenset[str]],
+        chosen: Sequence[int],
+        few: Sequence[Point],
+    ) -> dict[int, frozenset[str]]:
+        """What is left of a few changes at larger points, too, as far as there is time.
+
+        What small points hold may be zero in all of them: the inactive side of a hinge.
+        """
+        left, started = dict(kept), perf_counter()
+        for point in sorted(self.points, key=lambda p: p.probe.setting.work):
+            choices = [n for n, k in enumerate(chosen) if k in left][:_CONFIRMED]
+            if point in few or not choices or point.probe.setting.work > _LARGE_WORK:
+                continue
+            there = self._tried(texts_of(targets), [_NONE, *choices], point)
+            for n in choices:
+                k = chosen[n]
+                if n in there:  # else there was no time for it
+                    left[k] = left[k] & there[n]
+            left = {k: right for k, right in left.items() if right & self.goal}
+            if perf_counter() - started > _SECONDS:
+                break
+        return left
 
     def _few(self) -> list[Point]:
         """Small points, and one where each gradient is wrong."""

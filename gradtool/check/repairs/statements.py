@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gradtool.check.repairs.calls import exchanged
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings
 
@@ -25,8 +26,19 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             for op, cost in ((ast.Add(), 1.0), (ast.Sub(), 1.15)):
                 added = ast.AugAssign(target, op, node.value)
                 yield Fix(node, (added,), "overwritten", cost, text)
-            scaled = ast.AugAssign(target, ast.Mult(), node.value)
-            yield Fix(node, (scaled,), "operator", 1.4, f"= stands where *= belongs: {shown(node)}")
+            likely = 1.15 if scope.is_number(node.value) else 1.4
+            factors: tuple[tuple[ast.operator, str, float], ...] = (
+                (ast.Mult(), "*=", likely),
+                (ast.Div(), "/=", likely),
+            )
+            for (
+                times,
+                word,
+                cost,
+            ) in factors:  # what was there is lost, a factor of what belongs there
+                text = f"= stands where {word} belongs: {shown(node)}"
+                grown = ast.AugAssign(target, times, node.value)
+                yield Fix(node, (grown,), "missing-factor", cost, text)
         case ast.AugAssign(target=target, op=op, value=value):
             code = "accumulated" if isinstance(op, ast.Add | ast.Sub) else "extra-factor"
             yield Fix(node, (ast.Pass(),), code, 1.2, f"{shown(node)} does not belong there")
@@ -35,7 +47,7 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             opposite = _OPPOSITE.get(type(op))
             if opposite is not None:
                 adds = isinstance(op, ast.Add | ast.Sub)
-                code = "sign" if adds else "scale" if scope.is_number(value) else "inverted-factor"
+                code = "sign" if adds else "inverted-factor"
                 said = "the sign" if adds else "the operator"
                 new = ast.AugAssign(target, opposite(), value)
                 yield Fix(node, (new,), code, 1.0, f"{said} of {shown(node)} is wrong")
@@ -43,17 +55,15 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 scaled = ast.AugAssign(target, ast.Mult(), value)
                 text = f"a sum stands where a product belongs: {shown(node)}"
                 yield Fix(node, (scaled,), "operator", 1.35, text)
+        case ast.Assign(targets=targets, value=ast.Tuple(elts=values)):
+            for first, second, others in exchanged(values):
+                text = f"{shown(values[first])} and {shown(values[second])} have changed places"
+                turned = ast.Assign(targets, ast.Tuple(others, ast.Load()))
+                yield Fix(node, (turned,), "wrong-tensor", 1.0, text)
         case ast.Return(value=ast.Tuple(elts=results)):
-            yield from _orders(node, results)
-
-
-def _orders(node: ast.Return, results: list[ast.expr]) -> Iterator[Fix]:
-    for first in range(len(results)):
-        for second in range(first + 1, len(results)):
-            new = list(results)
-            new[first], new[second] = new[second], new[first]
-            text = f"{shown(results[first])} and {shown(results[second])} have changed places"
-            yield Fix(node, (ast.Return(ast.Tuple(new, ast.Load())),), "order", 0.9, text)
+            for first, second, others in exchanged(results):
+                text = f"{shown(results[first])} and {shown(results[second])} have changed places"
+                yield Fix(node, (ast.Return(ast.Tuple(others, ast.Load())),), "order", 0.9, text)
 
 
 def loops(steps: ast.expr, around: Surroundings) -> Iterator[Fix]:
