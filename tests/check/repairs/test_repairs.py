@@ -180,3 +180,57 @@ def test_of_long_statements_the_difference_is_shown(
     old: str, new: str, shown: tuple[str, str]
 ) -> None:
     assert apart(ast.parse(old).body[0], (ast.parse(new).body[0],)) == shown
+
+
+PAIRS_SPEC = """
+layer: pairs
+inputs:
+  X: [N, D]
+  y: {shape: [N], domain: binary, constant: true}
+constants: {margin: 2.0}
+forward: |
+  d = sqrt(sum(X**2, axis=1) + 1e-6)
+  L = 0.5 * mean(y * d**2 + (1 - y) * maximum(margin - d, 0)**2)
+"""
+PAIRS = """
+import numpy as np
+
+def pairs_loss(X, y, margin=2.0):
+    d = np.sqrt((X ** 2).sum(axis=1) + 1e-6)
+    hinge = np.maximum(margin - d, 0)
+    loss = 0.5 * np.mean(y * d ** 2 + (1 - y) * hinge ** 2)
+    n = len(y)
+    dd = np.zeros(n)
+    for i in range(n):
+        place = 1 * n + i - n
+        dd[place] = y[i] * d[i] - (1 - y[i]) * hinge[i]
+    dd /= n
+    ones = np.ones(n) * dd
+    grads = {'dd': dd, 'dX': (ones / d)[:, None] * X}
+    return loss, grads['dX']
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        # A hinge that is inactive in every sample at small sizes.
+        ("(1 - y[i]) * hinge[i]", "(1 - y[i])", "missing-factor"),
+        ("- (1 - y[i]) * hinge[i]", "+ (1 - y[i]) * hinge[i]", "sign"),
+        ("dd /= n", "dd = dd", "sum-for-mean"),
+        ("np.ones(n) * dd", "np.zeros(n) * dd", "constant"),
+        ("{'dd': dd, 'dX': (ones / d)[:, None] * X}", "{'dd': (ones / d)[:, None] * X, 'dX': dd}",
+         "wrong-gradient"),
+        ("1 * n + i - n", "1 * n - i - n", "offset"),
+    ],
+)  # fmt: skip
+def test_what_small_points_hold_is_not_all(
+    right: str, wrong: str, code: str, tmp_path: Path
+) -> None:
+    assert PAIRS.count(right) == 1
+    file = tmp_path / "pairs.py"
+    file.write_text(PAIRS.replace(right, wrong))
+    reference = reference_for(load_text(PAIRS_SPEC, "pairs.yaml"))
+    (gradient,) = check_pair(reference, file, seed=0, version="1").verdict.gradients
+    assert gradient.cause is not None
+    assert gradient.cause.code == code, gradient.cause
