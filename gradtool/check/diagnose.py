@@ -134,7 +134,11 @@ def diagnose(
         # To play every mistake of a loop through takes long: where the code tells it, it is told.
         mine = repaired.get(gradient.name, ())
         known = bool(mine) and (loops or mine[0].of_forward)
-        found[gradient.name] = evidence, [] if known else explanations(evidence)
+        kept = [] if known else explanations(evidence)
+        if not _is_zero(points, gradient.name):
+            # Small points may hold zeros only, as a hinge that is inactive does.
+            kept = [e for e in kept if e.hypothesis.code != "zero"]
+        found[gradient.name] = evidence, kept
     return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
 
 
@@ -153,6 +157,12 @@ def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
         smallest = min(wrong, key=lambda p: p.probe.setting.work)
         few = [*few, smallest] if smallest.probe.setting.work <= _MOST_WORK else few
     return tuple(few)
+
+
+def _is_zero(points: Sequence[Point], name: str) -> bool:
+    """Whether the user's gradient is zero at every point."""
+    got = [outcome.array for p in points if (outcome := p.gradients.get(name)) is not None]
+    return not any(array is not None and np.any(array) for array in got)
 
 
 def _explained(

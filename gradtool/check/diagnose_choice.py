@@ -99,7 +99,7 @@ def by_code(
         e
         for e in kept
         if (e.hypothesis.code in own and e.hypothesis.cost <= max(PLAIN, best.cost))
-        or e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0)
+        or (best.fix.code != "mask" and e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0))
     ]
     special = any(e.hypothesis.code in _SPECIAL for e in agreeing)
     for other in ranked[1:]:

@@ -243,7 +243,7 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
     code, cost, what = _told(role, parent if role in ("axis", "index") else node, 1.15)
     if role == "value":
         summed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add | ast.Sub)
-        code = "constant" if summed else "scale"
+        code = "constant" if summed or isinstance(parent, ast.Assign) else "scale"
         what = f"the number {shown(node)} is wrong in {shown(parent)}"
         if not summed and value == 0:
             code, what = "missing-path", f"{shown(parent)} is zero: that path is missing"

@@ -158,6 +158,10 @@ class Surroundings:
                     return "condition"
                 case ast.Call(func=ast.Name(id="range")) if name == "args":
                     return "range"
+                case ast.Call(func=function, args=[_, exponent]) if (
+                    callee(function) == "power" and name == "args" and _contains(exponent, node)
+                ):
+                    return "exponent"
                 case ast.Call(func=function) if name == "args":
                     called = callee(function)
                     first = parent.args[0]
@@ -223,7 +227,11 @@ def _index_names(function: ast.FunctionDef) -> frozenset[str]:
 
 
 def _names_in(tree: ast.AST) -> list[ast.Name]:
-    return [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    """The names in a place; what is compared there chooses entries and is none."""
+    if isinstance(tree, ast.Compare):
+        return []
+    own = [tree] if isinstance(tree, ast.Name) else []
+    return own + [n for child in ast.iter_child_nodes(tree) for n in _names_in(child)]
 
 
 def _holder(target: ast.expr, value: ast.expr, node: ast.AST) -> str:

@@ -22,6 +22,8 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 yield Fix(node, (ast.Pass(),), "some-entries", 1.1, text)
             if isinstance(node.value, ast.Constant) and not node.value.value:
                 return  # nothing is added
+            if ast.unparse(target) in {ast.unparse(part) for part in ast.walk(node.value)}:
+                return  # what was there is in it already
             text = f"= stands where += belongs: {shown(node)}"
             for op, cost in ((ast.Add(), 1.0), (ast.Sub(), 1.15)):
                 added = ast.AugAssign(target, op, node.value)
