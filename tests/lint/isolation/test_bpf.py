@@ -84,8 +84,8 @@ def test_two_filters_decide_as_the_rules_do(machine: str, threads: bool, by_path
     before = assemble(rules_before_fork(threads=threads, writes_by_path=by_path), machine)
     after = assemble(rules_after_fork(PID, threads=threads), machine, others=True)
     audit = ARCHITECTURES[machine].audit
-    interesting = (0, 1, 2, 3, 4, 15, 16, 17, 22, 38, 39, PID, PID + 1, -1, -PID, 1 << 32)
-    interesting += (0x3D0F00, 0x1200011, 0x10000000, os.O_WRONLY, os.O_CREAT, 1030, 0x5401)
+    interesting = [0, 1, 2, 3, 4, 15, 16, 17, 22, 38, 39, PID, PID + 1, -1, -PID, 1 << 32]
+    interesting += [0x3D0F00, 0x1200011, 0x10000000, os.O_WRONLY, os.O_CREAT, 1030, 0x5401]
     order = [KILLED, refused(errno.EPERM), refused(errno.ENOSYS), ALLOWED]
     for call in range(512):
         for first in interesting:
