@@ -72,7 +72,7 @@ def by_numbers(evidence: Evidence, kept: Sequence[Explained], found: Found) -> C
     for dearer, other in others:
         if dearer < cost + _DOUBT and not _alike(code, other.hypothesis.code):
             return _either(best.hypothesis.what, other.hypothesis.what)
-    return _told(evidence, best)
+    return told(evidence, best)
 
 
 def by_code(
@@ -108,13 +108,12 @@ def by_code(
         if not _alike(best.fix.code, other.fix.code) and not _is_same(best.fix, other.fix):
             return _either(_shown(best), _shown(other)), None
     if agreeing:
-        return _told(evidence, _ranked(agreeing, found)[0][1]), best
+        return told(evidence, _ranked(agreeing, found)[0][1]), best
     code, what = best.fix.code, best.fix.what
     seen = pattern(evidence) if code == "some-entries" else None
     if seen is not None and seen[0] == code:
         what = seen[1]
-    measure = f"tried at {best.points} points"
-    return Cause(code, what, 1.0, best.proof, measure, title(code)), best
+    return proved(best, what), best
 
 
 def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explained]]:
@@ -170,12 +169,17 @@ def _either(one: str, other: str) -> Cause:
 def _of_forward(best: Repair) -> Cause:
     """What makes an output wrong, and the gradient with it: one mistake."""
     outputs = sorted(k.removeprefix("output ") for k in best.right if k.startswith("output "))
-    what = f"the mistake that makes {' and '.join(outputs)} wrong: {best.fix.what}"
-    measure = f"tried at {best.points} points"
-    return Cause(best.fix.code, what, 1.0, best.proof, measure, title(best.fix.code))
+    return proved(best, f"the mistake that makes {' and '.join(outputs)} wrong: {best.fix.what}")
 
 
-def _told(evidence: Evidence, best: Explained) -> Cause:
+def proved(repair: Repair, what: str) -> Cause:
+    """The mistake that a change of the user's code proves, in these words."""
+    code, measure = repair.fix.code, f"tried at {repair.points} points"
+    return Cause(code, what, 1.0, repair.proof, measure, title(code))
+
+
+def told(evidence: Evidence, best: Explained) -> Cause:
+    """The mistake that the numbers show."""
     hypothesis = best.hypothesis
     how = "exactly" if best.residual == 0 else f"to {best.residual:.0e}"
     measure = f"explains all {evidence.entries} entries {how}"

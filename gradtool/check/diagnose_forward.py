@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 
 from gradtool.check.causes import lines, trees
-from gradtool.check.causes.catalogue import title
 from gradtool.check.causes.terms import numbers_at
 from gradtool.check.diagnose_budget import AFTER_CODE, OF_LOOPS, Budget
+from gradtool.check.diagnose_choice import Explained, proved, told
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -121,8 +121,7 @@ def _explained(
         return replace(output, cause=factor)
     if own:
         best = own[0]
-        code, measure = best.fix.code, f"tried at {best.points} points"
-        cause = Cause(code, best.fix.what, 1.0, best.proof, measure, title(code))
+        cause = proved(best, best.fix.what)
         return replace(output, cause=cause, line=best.line, source=best.source, place=best.place)
     found = by_numbers(reference, program, points, output.name)
     return output if found is None else replace(output, cause=found)
@@ -136,26 +135,20 @@ def by_numbers(
     evidence = _evidence(reference, program, points, output, budget)
     if sum(not s.is_right for s in evidence.seen) < _POINTS:
         return None
-    kept: list[tuple[float, Hypothesis, float]] = []
+    kept: list[Explained] = []
     with np.errstate(all="ignore"):
         pool = sorted(_proposed(evidence), key=lambda h: h.cost)
     for hypothesis in pool:
-        dearest = kept[0][0] + _APART if kept else _DEAREST
+        dearest = kept[0].hypothesis.cost + _APART if kept else _DEAREST
         if hypothesis.cost > dearest or budget.spent():
             break
         residual = evidence.residual(hypothesis.predict)
         if residual is not None:
-            kept.append((hypothesis.cost, hypothesis, residual))
-    codes = {h.code for _, h, _ in kept}
+            kept.append(Explained(hypothesis, residual))
+    codes = {e.hypothesis.code for e in kept}
     if not kept or (len(codes) > 1 and not codes <= _OF_A_TERM):
         return None
-    return _cause(evidence, kept[0][1], kept[0][2])
-
-
-def _cause(evidence: OutputEvidence, best: Hypothesis, residual: float) -> Cause:
-    how = "exactly" if residual == 0 else f"to {residual:.0e}"
-    measure = f"explains all {evidence.entries} entries {how}"
-    return Cause(best.code, best.what, 1.0, best.proof(), measure, title(best.code))
+    return told(evidence, kept[0])
 
 
 def _evidence(
@@ -177,7 +170,7 @@ def _up_to_a_factor(reference: Reference, points: Sequence[Point], output: str) 
     for hypothesis in _whole(evidence):
         residual = evidence.residual(hypothesis.predict)
         if residual is not None:
-            return _cause(evidence, hypothesis, residual)
+            return told(evidence, Explained(hypothesis, residual))
     return None
 
 

@@ -13,7 +13,7 @@ from gradtool.check.compare import Outcome, Role
 from gradtool.check.differences import follows
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
-from gradtool.check.probes import scaled
+from gradtool.check.probes import free_upstream, scaled
 from gradtool.check.result import Cause, Remark
 from gradtool.check.single import is_single
 from gradtool.check.stress import clipped, is_scaled_down
@@ -88,8 +88,8 @@ def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) 
     1; the norm is the same at all of them; and it stands still when the upstream gradient grows.
     """
     points = [p for p in case.measured.points if name in p.gradients]
-    given = [f"d{n}" for n in case.first.upstream if case.binding.mentions(f"d{n}")]
-    if not given or case.binding.upstream is not None or len(wrong) > _INSIDE * len(points):
+    given = free_upstream(case.binding, case.first)
+    if not given or len(wrong) > _INSIDE * len(points):
         return None
     if not all(is_scaled_down(point, name) for point, _ in wrong):
         return None

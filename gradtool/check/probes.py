@@ -164,8 +164,7 @@ def _stressed(
     inputs = [v.name for v in free if v.role == "input"]
     parameters = [v.name for v in free if v.role == "parameter"]
     every = [v.name for v in free]
-    given = [f"d{n}" for n in first.upstream if binding.mentions(f"d{n}")]
-    steep = dict.fromkeys(given if binding.upstream is None else (), _STEEP)
+    steep = dict.fromkeys(free_upstream(binding, first), _STEEP)
     faint = {name: 1 / factor for name, factor in steep.items()}
     plans = [
         (inputs, _LARGE, {}, "large inputs"),
@@ -181,6 +180,12 @@ def _stressed(
         gap = reference.kinks({**read, **probe.values}, probe.given).gap
         if gap > _NEAR or probe.is_huge:
             yield probe
+
+
+def free_upstream(binding: Binding, probe: Probe) -> list[str]:
+    """The upstream gradients, as ``d<output>``, that the code is given and that may be any."""
+    names = [f"d{name}" for name in probe.upstream]
+    return [n for n in names if binding.upstream is None and binding.mentions(n)]
 
 
 def scaled(first: Probe, scale: Mapping[str, float], words: str) -> Probe:

@@ -180,12 +180,14 @@ class _Search:
 
         What small points hold may be zero in all of them: the inactive side of a hinge.
         """
-        left, started = dict(kept), perf_counter()
+        if not kept:
+            return {}
+        left, started, texts = dict(kept), perf_counter(), texts_of(targets)
         for point in sorted(self.points, key=lambda p: p.probe.setting.work):
             choices = [n for n, k in enumerate(chosen) if k in left][:_CONFIRMED]
             if point in few or not choices or point.probe.setting.work > _LARGE_WORK:
                 continue
-            there = self._tried(texts_of(targets), [_NONE, *choices], point)
+            there = self._tried(texts, [_NONE, *choices], point)
             for n in choices:
                 k = chosen[n]
                 if n in there:  # else there was no time for it
