@@ -23,6 +23,7 @@ TITLE = "a guard that moves the gradient"
 
 _INSIDE = 0.5  # of the entries, of all points alike
 _FURTHER, _STILL = 4.0, 1e-5  # a norm that is held may be guarded: 5 / (norm + 1e-6)
+_FAINT = 2.0**-20
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
 
 
@@ -85,7 +86,8 @@ def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) 
     """The remark on a gradient that is right but for a limit of its norm, alone or with others'.
 
     Where it is off, at no more than half of the points, it is the right one times a factor below
-    1; the norm is the same at all of them; and it stands still when the upstream gradient grows.
+    1; the norm is the same at all of them; it stands still when the upstream gradient grows, and
+    is right when that is faint.
     """
     points = [p for p in case.measured.points if name in p.gradients]
     given = free_upstream(case.binding, case.first)
@@ -93,7 +95,11 @@ def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) 
         return None
     if not all(is_scaled_down(point, name) for point, _ in wrong):
         return None
-    further = dict.fromkeys(given, _FURTHER)
+    further, faint = dict.fromkeys(given, _FURTHER), dict.fromkeys(given, _FAINT)
+    for point, _ in wrong:
+        small = again(case, scaled(point.probe, faint, ""))
+        if small is None or not small.gradients[name].right:
+            return None
     more = [again(case, scaled(point.probe, further, "")) for point, _ in wrong]
     there = [*(point for point, _ in wrong), *filter(None, more)]
     alone, joint = ([_norm(p, names) for p in there] for names in ((name,), wrong[0][0].gradients))

@@ -147,6 +147,7 @@ def test_a_limit_is_told_and_no_mistake(tmp_path: Path, code: str, said: str) ->
     "change",
     [
         "dw *= 20 / np.linalg.norm(dw)",
+        "dw = dw / np.linalg.norm(dw) if len(x) > 10 else dw",
         "dw *= min(1, 20 / np.linalg.norm(dw)) * (1 if len(x) < 20 else 0.5)",
     ],
 )
