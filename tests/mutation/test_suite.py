@@ -16,7 +16,6 @@ from tests.mutation.__main__ import judged
 from tests.mutation.mutate import chosen, mutants
 from tests.mutation.suite import (
     CAP,
-    CAP_RAISING,
     Bench,
     _locals,
     faulty,
@@ -74,19 +73,15 @@ def test_both_halves_are_filled() -> None:
 
 def test_the_sets_of_layers_are_apart() -> None:
     held, opened, others = layer_names("heldout"), layer_names("opened"), layer_names("")
-    assert len(held) >= 20
-    assert len(opened) >= 20
+    assert len(opened) >= 50
     assert len(others) >= 12
     assert sorted({*held, *opened, *others}) == layer_names()
     assert {m.half for m in faulty(opened[0])} == {"opened"}
     assert {m.half for m in faulty(others[0])} == {"seen", "unseen"}
 
 
-def test_a_held_out_layer_gives_some_mutants_of_every_kind_and_always_the_same() -> None:
+def test_some_mutants_are_chosen_of_every_kind_and_always_the_same() -> None:
     name = "gru_loop"
-    taken = faulty(name)
-    assert {m.half for m in taken} == {"heldout"}
-    assert CAP < len(taken) <= CAP + CAP_RAISING
     whole = mutants(name, layer(name).text, _locals(layer(name)))
     again = chosen(whole, CAP, 1)
     assert again == chosen(list(whole), CAP, 1)
