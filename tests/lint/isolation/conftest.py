@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +58,20 @@ def run_hostile(
             worker.send(json.dumps(asked).encode(), 5)
         answer = json.loads(worker.receive(1 << 20, 20)) if answers else None
         return answer, worker.wait(), worker
+
+
+def comes_true(fact: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether something is so within that time.
+
+    The system ends a process a moment after it closed its descriptors, and one whose namespace or
+    whose judge was killed a moment after that.
+    """
+    last = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > last:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 @pytest.fixture(scope="session")

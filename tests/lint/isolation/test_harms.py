@@ -23,7 +23,7 @@ from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.lint.isolation.status import unguarded
 from gradtool.lint.isolation.zygote import Zygote
-from tests.lint.isolation.conftest import HOSTILE, ROOT, SHORT, run_hostile
+from tests.lint.isolation.conftest import HOSTILE, ROOT, SHORT, comes_true, run_hostile
 
 REFUSED = {"EPERM", "EACCES"}
 
@@ -205,10 +205,7 @@ time.sleep(30)
     assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
     judge.send_signal(end)
     judge.wait()
-    last = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < last:
-        time.sleep(0.02)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert comes_true(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
 # --- ends oddly
@@ -411,7 +408,4 @@ time.sleep(30)
     assert len(holders_of(pipe)) >= 3  # judge, worker, daemon
     judge.kill()
     judge.wait()
-    last = time.monotonic() + 5
-    while holders_of(pipe) and time.monotonic() < last:
-        time.sleep(0.05)
-    assert holders_of(pipe) == []
+    assert comes_true(lambda: not holders_of(pipe))

@@ -14,7 +14,7 @@ from gradtool.lint.isolation import descendants
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
-from tests.lint.isolation.conftest import HOSTILE, run_hostile
+from tests.lint.isolation.conftest import HOSTILE, comes_true, run_hostile
 
 REFUSED = {"EPERM", "EACCES"}
 AGAIN = Limits(wall_seconds=7.0, cpu_seconds=5.0, memory_bytes=300 * MIB, processes=6)
@@ -140,5 +140,5 @@ def test_a_supervisor_that_was_killed_takes_its_worker_along(sandbox: Zygote) ->
     with sandbox.run(f"{HOSTILE}:sleep", (), AGAIN) as worker:
         os.kill(parent_of(worker), signal.SIGKILL)
         assert worker.wait().kind == "lost"
-        assert worker.pid not in descendants.parents()
+        assert comes_true(lambda: worker.pid not in descendants.parents())
     assert run_hostile(sandbox, "tell_hash", limits=AGAIN)[1].kind == "exited"

@@ -19,7 +19,14 @@ from gradtool.lint.isolation.jobs import Job, Setup
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.supervisor import describe
 from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
-from tests.lint.isolation.conftest import HOSTILE, SHORT, run_hostile, setup_with, started
+from tests.lint.isolation.conftest import (
+    HOSTILE,
+    SHORT,
+    comes_true,
+    run_hostile,
+    setup_with,
+    started,
+)
 
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "numpy"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "load", "loads_pickle", "fromstring"}
@@ -126,9 +133,7 @@ def test_a_supervisor_that_died_is_replaced(sandbox: Zygote) -> None:
     for pid in supervisors:
         with suppress(ProcessLookupError):  # one too many that was idle has just ended
             os.kill(pid, signal.SIGKILL)
-    last = time.monotonic() + 5
-    while set(supervisors) & set(children(sandbox.pid)) and time.monotonic() < last:
-        time.sleep(0.01)
+    assert comes_true(lambda: not set(supervisors) & set(children(sandbox.pid)))
     with sandbox.run(f"{HOSTILE}:echo", ()) as worker:
         worker.send(b"2", 5)
         assert worker.receive(10, 5) == b"2"
