@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from functools import lru_cache
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,29 @@ Arrays = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Inputs, an upstream gradient, and the gradients by differences."""
+class Draw:
+    """Inputs, an upstream gradient, sizes and constants."""
 
     values: dict[str, Any]
     upstream: dict[str, np.ndarray]
     scalars: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Draw):
+    """A draw, and the gradients by differences."""
+
     gradients: dict[str, np.ndarray]
 
 
-def samples(spec: LayerSpec, text: str, sizes: list[dict[str, int]], seed: int) -> list[Sample]:
-    """One sample for each set of sizes."""
+def draws(spec: LayerSpec, text: str, sizes: list[dict[str, int]], seed: int) -> list[Draw]:
+    """One draw for each set of sizes."""
     return [
-        _sample(spec, text, each, np.random.default_rng([seed, k])) for k, each in enumerate(sizes)
+        _draw(spec, text, each, np.random.default_rng([seed, k])) for k, each in enumerate(sizes)
     ]
 
 
-def _sample(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Generator) -> Sample:
+def _draw(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Generator) -> Draw:
     constants = {n: v if isinstance(v, int) else float(v) for n, v in spec.constants.items()}
     whole = {**{n: v for n, v in constants.items() if isinstance(v, int)}, **sizes}
     values: dict[str, Any] = {}
@@ -55,12 +62,16 @@ def _sample(spec: LayerSpec, text: str, sizes: dict[str, int], rng: np.random.Ge
     upstream = {n: np.asarray(rng.standard_normal(np.shape(v))) for n, v in outputs.items()}
     if all(v.ndim == 0 for v in upstream.values()):
         upstream = {n: np.ones(()) for n in upstream}
-    gradients = {
-        v.name: _differences(spec, text, values, upstream, scalars, v.name)
-        for v in spec.variables
-        if v.differentiable
-    }
-    return Sample(values, upstream, scalars, gradients)
+    return Draw(values, upstream, scalars)
+
+
+def samples(spec: LayerSpec, text: str, drawn: list[Draw]) -> list[Sample]:
+    """The same draws with every entry of every gradient."""
+    return [
+        Sample(d.values, d.upstream, d.scalars, {n: _differences(spec, text, d, n) for n in wanted})
+        for wanted in [[v.name for v in spec.variables if v.differentiable]]
+        for d in drawn
+    ]
 
 
 def _drawn(domain: Domain, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -77,26 +88,36 @@ def _drawn(domain: Domain, shape: tuple[int, ...], rng: np.random.Generator) -> 
     raise NotImplementedError(domain.kind)
 
 
-def _differences(
-    spec: LayerSpec, text: str, values: Arrays, upstream: Arrays, scalars: Arrays, name: str
-) -> np.ndarray:
-    wide = {n: v.astype(np.longdouble) if v.dtype.kind == "f" else v for n, v in values.items()}
-
-    def projected(moved: np.ndarray) -> Any:
-        outputs = run(spec, text, {**wide, name: moved}, {}, scalars, forward_only=True)
-        return sum(np.sum(u * outputs[n]) for n, u in upstream.items())
-
-    base = wide[name]
-    result = np.zeros(base.shape)
-    for index in np.ndindex(base.shape):
-        slopes = []
-        for step in (_STEP, _STEP / 2):
-            up, down = base.copy(), base.copy()
-            up[index] += step
-            down[index] -= step
-            slopes.append((projected(up) - projected(down)) / (2 * step))
-        result[index] = float((4 * slopes[1] - slopes[0]) / 3)
+def _differences(spec: LayerSpec, text: str, draw: Draw, name: str) -> np.ndarray:
+    """The derivative by every entry of one variable."""
+    shape = np.shape(draw.values[name])
+    result = np.zeros(shape)
+    for index in np.ndindex(shape):
+        direction = np.zeros(shape)
+        direction[index] = 1
+        result[index] = _slope(spec, text, draw, name, direction)
     return result
+
+
+def _slope(spec: LayerSpec, text: str, draw: Draw, name: str, direction: np.ndarray) -> float:
+    """The derivative along a direction of one variable."""
+    wide = {
+        n: v.astype(np.longdouble) if v.dtype.kind == "f" else v for n, v in draw.values.items()
+    }
+
+    def projected(step: np.longdouble) -> Any:
+        values = {**wide, name: wide[name] + step * direction}
+        outputs = run(spec, text, values, {}, draw.scalars, forward_only=True)
+        return sum(np.sum(u * outputs[n]) for n, u in draw.upstream.items())
+
+    slopes = [(projected(s) - projected(-s)) / (2 * s) for s in (_STEP, _STEP / 2)]
+    return float((4 * slopes[1] - slopes[0]) / 3)
+
+
+@lru_cache(maxsize=16)
+def _compiled(text: str) -> CodeType:
+    """Differences run one text for every entry: compiling it costs more than running it."""
+    return compile(text, "layer", "exec")
 
 
 def run(
@@ -111,7 +132,7 @@ def run(
     """The outputs, or with the backward pass the gradients, of a file by its spec's snippets."""
     assert spec.check is not None
     module = ModuleType("layer")
-    exec(compile(text, "layer", "exec"), module.__dict__)
+    exec(_compiled(text), module.__dict__)
     space: dict[str, Any] = {
         **module.__dict__, "np": np, **scalars,
         **{n: np.array(v) for n, v in values.items()},
@@ -120,7 +141,7 @@ def run(
     blocks = [spec.check.setup, spec.check.forward]
     for block in blocks + ([] if forward_only else [spec.check.backward]):
         if block is not None and block.text:
-            exec(block.text, space)
+            exec(_compiled(block.text), space)
     if forward_only:
         names = spec.outputs or (spec.forward.text.strip().splitlines()[-1].split("=")[0].strip(),)
         return {n: np.asarray(space[n]) for n in names}
@@ -150,6 +171,27 @@ def is_equivalent(spec: LayerSpec, text: str, points: list[Sample]) -> bool:
                 return False
             error = np.abs(got.reshape(right.shape) - right)
             if not np.all(error <= _AGREE * (1 + np.abs(right))):
+                return False
+    return True
+
+
+def agrees(spec: LayerSpec, text: str, drawn: list[Draw]) -> bool:
+    """Whether a file's gradients fit its own forward along a random direction of every variable.
+
+    As sure as `is_equivalent`, since a wrong entry is seen along almost every direction, and as
+    costly for a large array as for a small one; but it tells of no single entry.
+    """
+    rng = np.random.default_rng(9)
+    for draw in drawn:
+        found = run(spec, text, draw.values, draw.upstream, draw.scalars)
+        for name, gradient in found.items():
+            direction = rng.standard_normal(np.shape(draw.values[name]))
+            got = np.asarray(gradient, dtype=float)
+            if [s for s in got.shape if s != 1] != [s for s in direction.shape if s != 1]:
+                return False
+            parts = got.reshape(direction.shape) * direction
+            slope = _slope(spec, text, draw, name, direction)
+            if not abs(np.sum(parts) - slope) <= _AGREE * (1 + np.sum(np.abs(parts))):
                 return False
     return True
 
