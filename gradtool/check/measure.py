@@ -122,7 +122,8 @@ def measure(
     for probe in points:
         work = probe.setting.work
         if work > _LITTLE and spent + pace * work > budget:
-            left_out.append(f"{probe.varies}: your code would take about {pace * work:.1f} s")
+            # Without the seconds, which no two runs would agree on.
+            left_out.append(f"{probe.varies}: your code is too slow for so much work")
             continue
         if work > _LITTLE and pace * work > _DEAR * budget and _all_wrong(done):
             continue

@@ -43,7 +43,6 @@ class Boxed:
 
     Attributes:
         ended: how it ended, once it has.
-        lost: why the last question had no answer, None while there are answers.
     """
 
     def __init__(self, worker: Worker, clock: Callable[[], Clock]) -> None:
@@ -51,8 +50,13 @@ class Boxed:
         self._worker = worker
         self._clock = clock
         self._closed = False
+        self._loss: WorkerLost | None = None
         self.ended: Exit | None = None
-        self.lost: Literal["timeout", "exit", "crash", "garbled"] | None = None
+
+    @property
+    def lost(self) -> Literal["timeout", "exit", "crash", "garbled"] | None:
+        """Why it was lost, None while there are answers."""
+        return self._loss.kind if self._loss else None
 
     @property
     def kept(self) -> frozenset[str]:
@@ -116,6 +120,9 @@ class Boxed:
             raise self._lost("garbled", message) from None
 
     def _exchange(self, data: bytes, max_bytes: int, left: float, seconds: float) -> bytes:
+        if self._loss is not None:
+            # What comes after it says nothing: an answer that is late was asked for.
+            raise WorkerLost(self._loss.kind, str(self._loss))
         most = frames.PREFIX.size + frames.MAX_HEADER + max_bytes + _SLACK
         try:
             if self._worker.has_unread():
@@ -163,5 +170,5 @@ class Boxed:
     def _lost(
         self, kind: Literal["timeout", "exit", "crash", "garbled"], message: str
     ) -> WorkerLost:
-        self.lost = self.lost or kind  # what was asked of it afterwards says nothing
-        return WorkerLost(kind, message)
+        self._loss = self._loss or WorkerLost(kind, message)
+        return self._loss

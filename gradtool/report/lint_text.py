@@ -10,6 +10,7 @@ from gradtool.lint.result import Course, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary, summary
 from gradtool.report.findings_text import detail
+from gradtool.report.fold import folded, width_of
 from gradtool.report.safe import one_line
 
 Line = tuple[str, str]
@@ -17,12 +18,14 @@ Line = tuple[str, str]
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
 _FREQUENT = 8
+_HANGING = 2  # by how much a line goes on further in than it began
 
 
 def write(course: Course, choice: Choice, out: TextIO, *, statistics: bool) -> None:
-    """Print it, in colour on a terminal."""
+    """Print it, on a terminal in colour and folded to its width."""
     found = lines(course, choice, statistics=statistics)
-    if not out.isatty():
+    width = width_of(out)
+    if width is None:  # one line for each finding, for grep
         for _, text in found:
             out.write(text + "\n")
         return
@@ -31,7 +34,11 @@ def write(course: Course, choice: Choice, out: TextIO, *, statistics: bool) -> N
 
     console = Console(file=out, highlight=False)
     for style, text in found:
-        console.print(Text(text, style=style), soft_wrap=True)
+        under = len(text) - len(text.lstrip()) + _HANGING
+        for line in folded(text, under, width):
+            # What is foreign must not begin a line as a command to a CI system does.
+            safe = line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
+            console.print(Text(safe, style=style), soft_wrap=True)
 
 
 def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterator[Line]:

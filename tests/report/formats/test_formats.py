@@ -65,6 +65,25 @@ def test_nothing_foreign_begins_a_line_or_moves_the_cursor(name: str) -> None:
         assert commands == []
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_lines_of_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    wide, narrow = io.StringIO(), _Terminal()
+    for out in (wide, narrow):
+        lint_text.write(HOSTILE_COURSE, ALL, out, statistics=False)
+    piped, lines = wide.getvalue().splitlines(), narrow.getvalue().splitlines()
+    assert max(map(len, piped)) > 100
+    assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
+    assert not any(line.lstrip().startswith("::") for line in lines)
+    assert "".join(narrow.getvalue().split()) == "".join(wide.getvalue().split())
+
+
 # -- JUnit -------------------------------------------------------------------------------------
 
 JUNIT = """
