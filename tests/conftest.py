@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from gradtool.check import process
+from tests.forked import Nursery
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,3 +58,23 @@ def run_python(tmp_path: Path) -> RunPython:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def started() -> Callable[..., process.Process]:
+    """What starts the process of a worker, where no test has changed that."""
+    return process.started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked(started: Callable[..., process.Process]) -> Iterator[None]:
+    """Every worker of `gradtool.check` in these tests is forked, where that can be done safely.
+
+    Elsewhere (the system libraries of macOS do not bear it) each is started.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    with Nursery() as nursery, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "started", nursery.started)
+        yield

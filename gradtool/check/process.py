@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # gradtool is importable in the worker only while its own modules are loaded: what the user's
 # file can import must not depend on where gradtool lies.
-_BOOT = """
+_READY = """
 import sys
 root, extra, read_fd, write_fd = sys.argv[1:5]
 sys.path[:0] = [root]
@@ -34,8 +34,8 @@ if extra: sys.path.append(extra)
 from gradtool.check.worker import serve
 sys.path.remove(root) if root not in sys.path[1:] else sys.path.pop(0)
 del sys.argv[1:]
-serve(int(read_fd), int(write_fd))
 """
+_SERVE = "serve(int(read_fd), int(write_fd))\n"
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _SLACK = 1 << 20
@@ -91,6 +91,45 @@ class Recalls(Protocol):
         """Keep what the answers led to, if there were no others than can be had in advance."""
 
 
+class Process(Protocol):
+    """What is asked of a worker's process, as of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def command(ask: int, answer: int, last: str = _SERVE) -> list[str]:
+    """The command line of a worker; `last` is what it does when all is imported."""
+    root = str(Path(__file__).resolve().parents[2])
+    options = ["-I", "-B", "-W", "ignore", "-X", "utf8"]
+    arguments = [root, _user_site(), str(ask), str(answer)]
+    return [sys.executable, *options, "-c", _READY + last, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The variables of a worker."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | dict.fromkeys(_ONE_THREAD, "1")
+
+
+def started(folder: Path, ask: int, answer: int) -> Process:
+    """A worker's process, which leads a session of its own.  POSIX."""
+    return subprocess.Popen(
+        command(ask, answer),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder if folder.is_dir() else None,  # the worker says what is wrong
+        env=environment(),
+        pass_fds=(ask, answer),
+        start_new_session=True,
+    )
+
+
 class Worker:
     """A running worker.  A context manager: leaving it kills the process and its children."""
 
@@ -98,21 +137,8 @@ class Worker:
         self.seconds = seconds
         ask, self._write = os.pipe()
         self._read, answer = os.pipe()
-        root = str(Path(__file__).resolve().parents[2])
-        arguments = [root, _user_site(), str(ask), str(answer)]
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= dict.fromkeys(_ONE_THREAD, "1")
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-W", "ignore", "-X", "utf8", "-c", _BOOT, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=folder if folder.is_dir() else None,  # the worker says what is wrong
-                env=environment,
-                pass_fds=(ask, answer),
-                start_new_session=True,
-            )
+            self._process = started(folder, ask, answer)
         finally:
             os.close(ask)
             os.close(answer)
