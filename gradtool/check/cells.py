@@ -7,6 +7,7 @@ that line numbers stay those of the cell, and is reported.
 from __future__ import annotations
 
 import ast
+import codecs
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -19,12 +20,24 @@ _NOT_PYTHON = ("%", "!", "?")
 
 
 class FileProblem(Exception):
-    """A file that cannot be read as Python; `line` is 1-based, 0 when no line is to blame."""
+    """A file that cannot be read as Python; `line` is 1-based, 0 when no line is to blame.
 
-    def __init__(self, message: str, line: int = 0, place: str = "") -> None:
+    `source` is the text of the line.
+    """
+
+    def __init__(self, message: str, line: int = 0, place: str = "", source: str = "") -> None:
         super().__init__(message)
         self.line = line
         self.place = place
+        self.source = source
+
+
+def not_parsed(error: SyntaxError, place: str) -> FileProblem:
+    """The problem of a text that is no Python, with its line."""
+    message = f"Python cannot read this file: {error.msg}"
+    if isinstance(error, TabError):
+        message += "; indent with spaces only"
+    return FileProblem(message, error.lineno or 0, place, (error.text or "").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +59,46 @@ def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
         FileProblem: the file cannot be read, is no text, or is no notebook.
     """
     try:
+        if not path.is_file():
+            raise FileProblem("there is no such file, or it is a folder or a pipe")
         if path.stat().st_size > MAX_FILE:
-            raise FileProblem(f"the file is larger than {MAX_FILE >> 20} MB")
+            raise FileProblem(
+                f"the file is larger than {MAX_FILE >> 20} MB; give the file with your functions"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise FileProblem(f"the file cannot be read: {error.strerror}") from None
     if path.suffix == ".ipynb":
         return _notebook_cells(path.name, data)
+    return (Cell(path.name, _decoded(path.name, data)),), ()
+
+
+def _decoded(name: str, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileProblem("the file is no text in UTF-8, but in UTF-16; save it as UTF-8")
     try:
         text = importlib.util.decode_source(data)
-    except (SyntaxError, UnicodeDecodeError, LookupError):
-        raise FileProblem("the file is no text in UTF-8 or in the encoding it declares") from None
+    except UnicodeDecodeError as error:
+        raise _undecodable(name, data, error) from None
+    except (SyntaxError, LookupError) as error:
+        try:
+            data.decode("utf-8")  # what is refused may be a byte in a first line
+        except UnicodeDecodeError as inner:
+            raise _undecodable(name, data, inner) from None
+        text = f"the encoding of the file is not known ({error}); save it as UTF-8"
+        raise FileProblem(text, 1, name) from None
     if "\0" in text:
         raise FileProblem("the file is binary: it contains null bytes")
-    return (Cell(path.name, text),), ()
+    return text
+
+
+def _undecodable(name: str, data: bytes, error: UnicodeDecodeError) -> FileProblem:
+    byte = f"0x{data[error.start]:02x}"
+    text = (
+        f"the file is no text in {error.encoding.upper()}: it has a byte {byte}, as editors on "
+        'Windows write them; save it as UTF-8, or say "# -*- coding: cp1252 -*-" in line 1'
+    )
+    return FileProblem(text, data.count(b"\n", 0, error.start) + 1, name)
 
 
 def _notebook_cells(name: str, data: bytes) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
@@ -72,7 +111,9 @@ def _notebook_cells(name: str, data: bytes) -> tuple[tuple[Cell, ...], tuple[str
             if cell["cell_type"] == "code"
         ]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise FileProblem("the file is no notebook: no list of cells in its JSON") from None
+        raise FileProblem(
+            "the file is no notebook: no list of cells in its JSON; open and save it in Jupyter"
+        ) from None
     cells, dropped = [], []
     for number, (text, tags) in enumerate(texts, start=1):
         python, lines = without_magics(text)

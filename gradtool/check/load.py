@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gradtool.check import modernise
-from gradtool.check.cells import Cell, FileProblem, read_cells, tagged
+from gradtool.check.cells import Cell, FileProblem, not_parsed, read_cells, tagged
 from gradtool.check.definitions import definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
@@ -170,7 +170,7 @@ def _parsed(
             if path.suffix == ".ipynb":
                 tell(f"{cell.place} was left out: line {error.lineno}: {error.msg}")
             else:
-                raise FileProblem(str(error.msg), error.lineno or 0, cell.place) from None
+                raise not_parsed(error, cell.place) from None
     return trees
 
 
@@ -251,7 +251,8 @@ def _run_cell(
             tell(f"{CUT_SHORT} failed ({reason}); only the definitions were taken")
     kept, left_out = definitions(tree)
     if only_definitions and left_out:
-        tell(f"{len(left_out)} statements at top level were not run (only definitions)")
+        some = "1 statement" if len(left_out) == 1 else f"{len(left_out)} statements"
+        tell(f"only the definitions were run, without {some} at top level")
     _run_definitions(namespace, cell, kept, tell)
 
 

@@ -105,7 +105,7 @@ class Responder:
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)
         except FileProblem as problem:
-            where = {"line": problem.line, "place": problem.place}
+            where = {"line": problem.line, "place": problem.place, "source": problem.source}
             return {"error": {"stage": "file", "message": str(problem)} | where}, {}
         except SnippetProblem as problem:
             return {"error": {"stage": "snippet", "message": str(problem)}}, {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.candidate import Candidate
-from gradtool.check.cells import Cell, FileProblem, read_cells
+from gradtool.check.cells import Cell, FileProblem, not_parsed, read_cells
 from gradtool.check.conventions import readings
 from gradtool.check.declared import is_parameter
 from gradtool.check.docstrings import docstring_of, labels_in, shapes_of
@@ -90,7 +90,7 @@ def _cells(file: Path) -> list[tuple[Cell, ast.Module]]:
             except SyntaxError as error:
                 if file.suffix == ".ipynb":  # a cell that is no Python is left out, as in a check
                     continue
-                raise FileProblem(str(error.msg), error.lineno or 0) from None
+                raise not_parsed(error, cell.place) from None
             found.append((Cell(cell.place, text), tree))
     except FileProblem as problem:
         line = f" line {problem.line}" if problem.line else ""

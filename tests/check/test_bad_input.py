@@ -43,7 +43,11 @@ GOOD = "    dx, dw, db = dout @ w.T, x.T @ dout, dout.sum(axis=0)\n"
     [
         pytest.param("def f(:\n", "file", "invalid syntax", id="does not parse"),
         pytest.param(b"\x00\x01\x02", "file", "binary", id="binary"),
-        pytest.param(b"# \xff\xfe\n", "file", "no text", id="not UTF-8"),
+        pytest.param(b"# \xff\xfe\n", "file", "no text in UTF-8", id="not UTF-8"),
+        pytest.param(b"\n\n\n# caf\xe9\n", "file", "a byte 0xe9", id="of Windows"),
+        pytest.param(b"\xff\xfea\x00", "file", "in UTF-16; save it", id="UTF-16"),
+        pytest.param("# coding: no\n", "file", "encoding of the file is not known", id="encoding"),
+        pytest.param("if 1:\n\tif 2:\n        x\n\ty\n", "file", "with spaces only", id="tabs"),
         pytest.param("(" * 5000, "file", "", id="nested too deeply"),
         pytest.param("", "binding", "it defines nothing", id="empty"),
         pytest.param("def relu(x):\n    return x\n", "binding", "it defines relu", id="no pair"),
