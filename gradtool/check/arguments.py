@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gradtool.check.candidate import flag
 from gradtool.check.inventory import Function
 from gradtool.check.reference import Reference
 from gradtool.check.words import canonical, folded, is_prediction, is_true_value, of_gradient
@@ -74,6 +75,9 @@ _WINDOWS = frozenset(
 )
 
 
+IMAGE = 4  # axes of images: samples, channels, rows, columns
+
+
 class NoMatch(Exception):
     """An argument that nothing in the spec fits, in words."""
 
@@ -87,6 +91,9 @@ class Names:
     constants: tuple[str, ...]
     outputs: tuple[str, ...]
     is_loss: bool = False
+    images: tuple[str, ...] = ()  # the outputs with axes for samples, channels, rows and columns
+    chosen: Mapping[str, str] = field(default_factory=dict)  # texts for parameters, as Python
+    order: int = 0  # which order of results that have no names is meant, the likeliest first
 
     @staticmethod
     def of(reference: Reference) -> Names:
@@ -95,7 +102,9 @@ class Names:
         numbers = dict.fromkeys((*reference.constants, *sorted(sizes)))
         constants = tuple(reference.constants)
         is_loss = not any(reference.output_shapes[name] for name in reference.outputs)
-        return Names(spec.variables, tuple(numbers), constants, reference.outputs, is_loss)
+        images = tuple(n for n in reference.outputs if len(reference.output_shapes[n]) == IMAGE)
+        outputs = reference.outputs
+        return Names(spec.variables, tuple(numbers), constants, outputs, is_loss, images)
 
     @property
     def real(self) -> tuple[str, ...]:
@@ -105,6 +114,16 @@ class Names:
     @property
     def parameters(self) -> tuple[str, ...]:
         return tuple(v.name for v in self.variables if v.role == "parameter")
+
+
+def compared(names: Names) -> tuple[str, str] | None:
+    """The prediction and the target of a loss of two arrays of one shape; None for all others."""
+    inputs = [v for v in names.variables if v.role == "input" and v.dtype == "real"]
+    if not names.is_loss or len(inputs) != 2 or inputs[0].shape != inputs[1].shape:
+        return None
+    real = [v.name for v in inputs if v.differentiable]
+    rest = [v.name for v in inputs if not v.differentiable]
+    return (real[0], rest[0]) if len(real) == len(rest) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +173,19 @@ def call(
     if len(own) == len(real) == 1:  # whatever else is called like the variable
         given[own[0]] = real[0]
         left.remove(own[0])
+    pair = compared(names)
+    targets = [p for p in left if pair and folded(p) == folded(pair[1])]
     for parameter in list(left):
-        match = same(parameter, [n for n in wanted if n not in given.values()])
+        free = [n for n in wanted if n not in given.values()]
+        if pair and folded(parameter) == "y" and not targets:
+            free = [n for n in free if n != pair[0]]  # beside a prediction, y is the target
+        match = same(parameter, free)
         if match:
             given[parameter] = match
             left.remove(parameter)
     for parameter in list(left):
-        free = [v for v in names.variables if v.name in wanted and v.name not in given.values()]
-        if (role := _by_role(parameter, free)) is not None:
+        open_ = [v for v in names.variables if v.name in wanted and v.name not in given.values()]
+        if (role := _by_role(parameter, open_)) is not None:
             given[parameter] = role
             left.remove(parameter)
     texts = {**fixed, **given}
@@ -173,7 +197,8 @@ def call(
             left.remove(parameter)
             texts[parameter] = str(weights)
             continue
-        match = _number(parameter, names) or _configuration(parameter, keys, names)
+        match = _number(parameter, names) or names.chosen.get(parameter)
+        match = match or _configuration(parameter, keys, names)
         if match and match not in given.values():
             texts[parameter] = match
             left.remove(parameter)
@@ -194,6 +219,9 @@ def call(
         raise NoMatch(f"{takes}: nothing in the spec is called that")
     elif rest:
         raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
+    # In the order of the signature: results without names mostly come in it.
+    places = {parameter: place for place, parameter in enumerate(function.params)}
+    given = dict(sorted(given.items(), key=lambda item: places.get(item[0], len(places))))
     return Call(_written(function.params, texts), given, by_order)
 
 
@@ -236,13 +264,9 @@ def _configuration(parameter: str, keys: Sequence[str], names: Names) -> str | N
 
     `keys` are those that the function reads; without any the dictionary has all constants.
     """
+    if text := flag(parameter):
+        return text
     plain = folded(parameter)
-    if plain == "mode":
-        return '"train"'
-    if plain in ("lr", "learningrate", "alpha", "eta", "stepsize"):
-        return "1.0"
-    if plain in ("training", "train", "istraining", "istrain", "trainflg", "trainflag"):
-        return "True"
     if not plain.endswith(("param", "params", "config", "hparameters", "hparams", "options")):
         return None
     entries = {"mode": '"train"'}

@@ -32,7 +32,8 @@ class Binding:
     is taken.  `reads` are inputs that the forward snippet assigns, beside those of the spec.
     `one` is a size that is 1 wherever this binding is run: the code takes one sample, with
     `drops_batch` without the axis of that size.  `equal` are sizes that are equal wherever it is
-    run: the code takes one number for both.
+    run: the code takes one number for both.  `unsure` says what of this reading is a guess: with
+    it, code can be right, and wrong only by a factor.
     """
 
     convention: str
@@ -49,6 +50,7 @@ class Binding:
     one: str = ""
     drops_batch: bool = False
     equal: tuple[tuple[str, str], ...] = ()
+    unsure: str = ""
 
     @property
     def snippets(self) -> dict[str, str | None]:

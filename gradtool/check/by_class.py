@@ -20,6 +20,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.by_derivative import method_alone
 from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.filters import NO_WINDOW, Window, filters_of, windows
+from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
 from gradtool.check.words import canonical, folded, is_upstream, of_gradient
@@ -71,20 +72,31 @@ def _readings(candidate: Candidate, owner: Class, names: Names, window: Window) 
     given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
     steps = _steps(backward, names)
     made = f'node = type("Node", (), {{"inputs": [{called.text}]}})()'
-    lines = [made] if node else []
-    lines += _class_gradients(
-        owner, backward, f"layer.{backward.name}({arguments.text})", given, names, steps
-    )
     how = ", gradients from an update with the learning rate 1" if steps else ""
-    whole = Binding(
-        f"the class {owner.name}{how}" + order_note(called),
-        first,
-        "\n".join(lines),
-        "\n".join(setup),
-        {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
-    )
+
+    def with_arguments(text: str) -> Binding:
+        lines = [made] if node else []
+        source = f"layer.{backward.name}({text})"
+        lines += _class_gradients(owner, backward, source, given, names, steps)
+        return Binding(
+            f"the class {owner.name}{how}" + order_note(called),
+            first,
+            "\n".join(lines),
+            "\n".join(setup),
+            {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
+            unsure=labels_behind(backward, upstream, names),
+        )
+
+    whole = with_arguments(arguments.text)
     # Where the forward pass keeps nothing, the backward pass is given what it needs.
     readings = [whole, *alone] if forward.sets else [*alone, whole]
+    kept = [f"layer.{attribute}" for attribute in forward.sets]
+    if guesses := guesses_for(backward, upstream, called, kept, names):
+        others = [
+            (told, with_arguments(call(backward, names, {**guess, **again, **node}, []).text))
+            for told, guess in guesses
+        ]
+        readings = unsure_readings(backward, [*others, ("the upstream gradient", whole)])
     if names.is_loss and upstream and not backward.required and not steps:
         # ``backward(self, dout=1)``: nothing comes behind a loss.
         plain = call(backward, names, {**again, **node}, [])
@@ -160,6 +172,7 @@ def construction(
             (filters.size(parameter) if filters else sizes_for(parameter, names))
             or same(parameter, names.numbers)
             or constant_for(parameter, names)
+            or names.chosen.get(parameter)
         ):
             texts[parameter] = number
         elif folded(parameter) in _PENALTIES or canonical(parameter) == "reg":

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
+from gradtool.check.guesses import guesses_for, unsure_readings
 from gradtool.check.inventory import Function
 from gradtool.check.targets import gradient_lines, order_note, upstream_arguments
 from gradtool.check.words import is_cache, is_upstream
@@ -19,23 +20,32 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     if candidate.owner or not forward or not backward or is_derivative(candidate):
         return []
     called = call(forward, names, {}, [v.name for v in names.variables if not v.read])
-    targets, kept = _results(forward, backward, names)
-    text, offered, remark = _backward_call(backward, called, kept, names)
-    lines = [f"{', '.join(targets)} = {forward.name}({called.text})"]
+    targets, kept = _results(forward, backward, called, names)
+    upstream = upstream_arguments(backward, kept, called, names)
+    line = f"{', '.join(targets)} = {forward.name}({called.text})"
     how = "with a cache" if kept else "with the inputs given again"
-    return [
-        Binding(
+
+    def with_arguments(given: Mapping[str, str]) -> Binding:
+        text, offered, remark = _backward_call(backward, called, {**kept, **given}, names)
+        return Binding(
             f"{forward.name} and {backward.name}, {how}" + order_note(called),
-            "\n".join(lines),
+            line,
             text,
             gradients=offered,
             remark=remark,
         )
-    ]
+
+    left = [name for name in targets[len(names.outputs) :] if name.isidentifier()]
+    guesses = guesses_for(backward, upstream, called, left, names)
+    if not guesses:
+        return [with_arguments(upstream)]
+    others = [(told, with_arguments(guess)) for told, guess in guesses]
+    upstream_too = ("the upstream gradient", with_arguments(upstream))
+    return unsure_readings(backward, [*others, upstream_too])
 
 
 def _results(
-    forward: Function, backward: Function, names: Names
+    forward: Function, backward: Function, called: Call, names: Names
 ) -> tuple[list[str], dict[str, str]]:
     """The targets of the forward's results, and what each argument of the backward takes.
 
@@ -49,7 +59,9 @@ def _results(
         extra = [""]  # a tuple under one name
     if not extra:
         return outputs, {}
-    if len(extra) == 1 and not caches and len(backward.params) == 2:
+    # A loss's labels are given again.
+    again = [p for p in backward.params if p in called.given and called.given[p] not in names.real]
+    if len(extra) == 1 and not caches and not again and len(backward.params) == 2:
         # The two are the upstream gradient and the cache; mostly in this order.
         first, second = backward.params
         caches = [first if is_upstream(second) and not is_upstream(first) else second]
@@ -70,9 +82,9 @@ def _results(
 
 
 def _backward_call(
-    backward: Function, called: Call, kept: Mapping[str, str], names: Names, owner: str = ""
+    backward: Function, called: Call, given: Mapping[str, str], names: Names, owner: str = ""
 ) -> tuple[str, tuple[str, ...] | None, str]:
-    fixed = {**kept, **upstream_arguments(backward, kept, called, names)}
+    fixed = dict(given)
     # What it takes beside upstream and cache: some of the inputs, by the forward's own names.
     for parameter in backward.params:
         if parameter not in fixed and parameter in called.given:

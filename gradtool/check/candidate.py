@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from gradtool.check.inventory import Class, Function
-from gradtool.check.words import DERIVATIVE_WORDS, is_cache, is_upstream, split
+from gradtool.check.words import DERIVATIVE_WORDS, folded, is_cache, is_upstream, split
+
+_MOST = 8  # texts for one parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A forward with its backward; one function that does both; or a class with methods."""
+    """A forward with its backward; one function that does both; or a class with methods.
+
+    `chosen` are texts for parameters that choose what is computed: ``activation="relu"``.
+    """
 
     forward: Function | None
     backward: Function | None
     owner: Class | None = None
+    chosen: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -26,6 +33,58 @@ class Candidate:
     def names(self) -> tuple[str, ...]:
         own = [self.owner.name] if self.owner else []
         return tuple([*own, *(f.name for f in (self.forward, self.backward) if f)])
+
+
+def with_choices(
+    candidate: Candidate, choices: Mapping[str, tuple[str, ...]]
+) -> tuple[Candidate, ...]:
+    """The candidate with every text that one of its parameters is compared with.
+
+    `choices` are the texts by the name that the file compares with them.  A candidate that can do
+    without is among them as it is.
+    """
+    init = candidate.owner.method("__init__") if candidate.owner else None
+    functions = [f for f in (init, candidate.forward, candidate.backward) if f]
+    found: dict[str, tuple[str, ...]] = {}
+    needed: dict[str, str] = {}
+    defaults: dict[str, str] = {}
+    for function in functions:
+        for place, parameter in enumerate(function.params):
+            texts = choices.get(parameter, ())[:_MOST]
+            if not texts or parameter in found or _tells_of_training(parameter, texts):
+                continue
+            default = function.defaults.get(parameter)
+            found[parameter] = tuple(text for text in texts if text != default)
+            if place < function.required:
+                needed[parameter] = texts[0]
+            elif default is not None:
+                defaults[parameter] = default
+    if not found:
+        return (candidate,)
+    varied = next(iter(needed or found))
+    known = {**defaults, **needed}
+    variants = [
+        replace(candidate, chosen=tuple({**known, varied: text}.items())) for text in found[varied]
+    ]
+    if not needed:
+        variants.insert(0, replace(candidate, chosen=tuple(defaults.items())))
+    return tuple(variants)
+
+
+def _tells_of_training(parameter: str, texts: Iterable[str]) -> bool:
+    given = flag(parameter)
+    return given is not None and given.strip('"') in texts
+
+
+def flag(parameter: str) -> str | None:
+    """The argument for a parameter that tells how a layer is used: for training."""
+    plain = folded(parameter)
+    if plain == "mode":
+        return '"train"'
+    if plain in ("lr", "learningrate", "alpha", "eta", "stepsize"):
+        return "1.0"
+    trains = plain in ("training", "train", "istraining", "istrain", "trainflg", "trainflag")
+    return "True" if trains else None
 
 
 def is_derivative(candidate: Candidate) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
+from gradtool.check.as_made import after_a_first_call, as_made
 from gradtool.check.bind import Binding
 from gradtool.check.by_call import one_call
 from gradtool.check.by_class import class_with_methods
@@ -14,12 +16,16 @@ from gradtool.check.by_framework import jax_custom_vjp, torch_function
 from gradtool.check.by_mask import with_drawn_masks
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
+from gradtool.check.channels_last import channels_last, square
 from gradtool.check.columns import in_columns
+from gradtool.check.exchanged import exchanged
+from gradtool.check.targets import MOST_ORDERS
 from gradtool.check.wide import with_wide_parameters
 
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
 # kind, and raises NoMatch when it is but the names do not tell enough.
-CONVENTIONS: tuple[Callable[[Candidate, Names], list[Binding]], ...] = (
+Convention = Callable[[Candidate, Names], list[Binding]]
+CONVENTIONS: tuple[Convention, ...] = (
     torch_function,
     jax_custom_vjp,
     pair_of_functions,
@@ -36,14 +42,21 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     Raises:
         NoMatch: there is none, and why.
     """
-    found = readings(candidate, names)
+    found: tuple[Binding, ...] = readings(candidate, names)
+    found += tuple(other for one in found if (other := exchanged(one, candidate, names)))
+    found += tuple(other for one in found if (other := as_made(one, names)) is not None)
+    found += tuple(other for one in found if (other := after_a_first_call(one, candidate)))
     turned = [other for one in found if (other := in_columns(one, names)) is not None]
     wide = [other for one in found if (other := with_wide_parameters(one, names)) is not None]
-    return (*found, *turned, *wide)
+    last = [other for one in found for other in channels_last(one, names)]
+    images = (*found, *wide, *last)
+    even = [other for one in images if (other := square(one, names)) is not None]
+    return (*found, *turned, *wide, *last, *even)
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     """Every reading of a candidate in the layout of the names; raises as `bindings` does."""
+    names = replace(names, chosen={name: repr(text) for name, text in candidate.chosen})
     found: list[Binding] = []
     reasons: list[str] = []
     for convention in CONVENTIONS:
@@ -51,7 +64,24 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
             found += convention(candidate, names)
         except NoMatch as reason:
             reasons.append(str(reason))
+            continue
+        found += _other_orders(convention, candidate, names, found)
     found = found or with_drawn_masks(candidate, names, CONVENTIONS)
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")
     return tuple(found)
+
+
+def _other_orders(
+    convention: Convention, candidate: Candidate, names: Names, known: Sequence[Binding]
+) -> list[Binding]:
+    """The readings in which results without names come in another order."""
+    texts = {(one.forward, one.backward) for one in known}
+    found: list[Binding] = []
+    for order in range(1, MOST_ORDERS):
+        for one in convention(candidate, replace(names, order=order)):
+            if (one.forward, one.backward) not in texts:
+                texts.add((one.forward, one.backward))
+                remark = "the returned gradients have no names: taken in the order that fits best"
+                found.append(replace(one, remark=one.remark or remark))
+    return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, with_choices
+from gradtool.check.guesses import unclear
+from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
-from gradtool.check.matching import Layers, Match, Tried, for_one_sample, match
+from gradtool.check.matching import MOST_TOLD, Layers, Match, Tried, for_one_sample, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
@@ -48,20 +50,30 @@ def check_every(
             return
         chosen = [c for c in candidates(session.inventory) if wanted.keeps(c) and plausible(c)]
         if not chosen:
-            listed = ", ".join(session.inventory.lines) or "nothing"
-            what = "no function " + wanted.text if not wanted.everything else "no pair of functions"
-            text = f"{file.name} has {what} that could be a layer; it defines {listed}"
+            text = _no_pair(file.name, session.inventory, wanted)
             trouble = Trouble("binding", text)
             yield failed(name, "", trouble, seed=seed, version=version, notes=session.notes)
         for candidate in chosen:
-            found = _matched(session, candidate, layers)
-            if found.layer is None:
-                yield _unmatched(session, found, name, seed, version)
-                continue
-            verdict = _judged(session, found, layers, reference_for, name, seed, version, explain)
-            yield verdict
-            if verdict.trouble is not None and verdict.trouble.stage == "worker":
-                session.again()
+            told: list[object] = []
+            for variant in with_choices(candidate, session.inventory.choices):
+                about = (layers, reference_for, name, seed, version, explain)
+                verdict = _best(session, variant, *about)
+                if _is_lost(verdict):
+                    session.again()
+                result = (verdict.verdict, verdict.layer, [g.standing for g in verdict.gradients])
+                if result not in told:  # a text may choose what no number shows
+                    yield verdict
+                told.append(result)
+
+
+def _no_pair(file: str, found: Inventory, wanted: Wanted) -> str:
+    what = "pair of functions" if wanted.everything else f"function {wanted.text}"
+    listed = ", ".join(found.lines) or "nothing"
+    return (
+        f"{file} has no {what} that could be a layer; it defines {listed}. What is looked for: two "
+        "functions such as conv_forward and conv_backward, a class with both, or a loss that "
+        "returns its gradients, too. Name yours with --forward and --backward"
+    )
 
 
 def plausible(candidate: Candidate) -> bool:
@@ -82,9 +94,49 @@ def _is_gradient(name: str) -> bool:
     return bool(name) and any(bare != name for bare in of_gradient(name))
 
 
-def _matched(session: Session, candidate: Candidate, layers: Layers) -> Match:
+def _best(
+    session: Session,
+    candidate: Candidate,
+    layers: Layers,
+    reference_for: Callable[[LayerSpec], Reference],
+    file: str,
+    seed: int,
+    version: str,
+    explain: bool,
+) -> Verdict:
+    """The verdict on a candidate as the layer that it is right as; else as the likeliest.
+
+    Layers may have the same forward and differ in the shape of a bias, say.
+    """
+    first: Verdict | None = None
+    tried: list[Tried] = []
+    without: list[str] = []
+    while True:
+        found = _matched(session, candidate, layers, without)
+        if found.layer is None:
+            told = tuple(dict.fromkeys((*tried, *found.tried)))[:MOST_TOLD]
+            found = replace(found, tried=told)
+            return first or _unmatched(session, found, file, seed, version)
+        plain = explain and first is None
+        verdict = _judged(session, found, layers, reference_for, file, seed, version, plain)
+        if isinstance(verdict, Tried):
+            tried.append(verdict)
+        elif verdict.verdict == "pass" or _is_lost(verdict):
+            return verdict
+        else:
+            first = first or verdict
+        without.append(found.layer.name)
+
+
+def _is_lost(verdict: Verdict) -> bool:
+    return verdict.trouble is not None and verdict.trouble.stage == "worker"
+
+
+def _matched(
+    session: Session, candidate: Candidate, layers: Layers, without: Collection[str]
+) -> Match:
     try:
-        return match(session, candidate, layers)
+        return match(session, candidate, layers, without)
     except CheckTrouble as trouble:
         session.again()
         return Match(candidate, None, (), (Tried("", trouble.trouble.message),))
@@ -99,29 +151,27 @@ def _judged(
     seed: int,
     version: str,
     explain: bool,
-) -> Verdict:
+) -> Verdict | Tried:
+    """The verdict on a candidate as a layer, or why it is none after all."""
     assert found.layer is not None
     reference = reference_for(found.layer)
     judgement = judge(reference, session, found.bindings, file=file, seed=seed, version=version)
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same: what is wrong with it is unknown.
-        tried = Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
-        return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
+        return Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
     hidden = [g.name for g in verdict.gradients if g.standing == "not offered"]
     rest = [g for g in verdict.gradients if g.name not in hidden]
-    if found.candidate.owner and hidden and rest and all(g.standing == "ok" for g in rest):
+    if found.candidate.owner and hidden and all(g.standing == "ok" for g in rest):
         # An object may leave it anywhere: that it was not found is no mistake of the code.
         names = " and ".join(f"d{name}" for name in hidden)
-        reason = (
-            f"its forward is the layer's, but where the object leaves {names} was not recognised; "
-            "say it in a check: block"
-        )
-        tried = Tried(found.layer.name, reason)
-        return _unmatched(session, replace(found, tried=(tried,)), file, seed, version)
+        reason = f"where the object leaves {names} was not recognised; say it in a check: block"
+        return Tried(found.layer.name, reason, same=True)
     alone = _at_one_sample(session, found, layers, reference, judgement)
     if alone is not None:
         return replace(alone, called=alone.called or called(found.candidate))
+    if reason := unclear(judgement):
+        return Tried(found.layer.name, reason, same=True)
     if explain and any(g.standing != "ok" for g in verdict.gradients):
         # Only here: code that is right must not wait for the derivation.
         from gradtool.check.diagnose import with_causes
@@ -189,10 +239,15 @@ def _has_wrong_numbers(judgement: Judgement) -> bool:
 
 def _unmatched(session: Session, found: Match, file: str, seed: int, version: str) -> Verdict:
     tried = "; ".join(f"{t.layer}: {t.reason}" if t.layer else t.reason for t in found.tried)
-    text = "no layer that comes with gradtool has this forward" + (
-        f" (tried {tried})" if tried else ""
-    )
-    trouble = Trouble("match", text)
+    same = next((t for t in found.tried if t.same), None)
+    if same is not None:
+        text = f"its forward is that of {same.layer}, but {same.reason}"
+    else:
+        text = "no layer that comes with gradtool has this forward" + (
+            f" (tried {tried})" if tried else ""
+        )
+    chosen = [f"{name}={text!r}" for name, text in found.candidate.chosen]
+    trouble = Trouble("match", f"with {', '.join(chosen)}: {text}" if chosen else text)
     verdict = failed(file, "", trouble, seed=seed, version=version, notes=session.notes)
     return replace(verdict, called=called(found.candidate))
 

@@ -30,6 +30,7 @@ class Function:
         end: its last line.
         reads: the constant keys that it reads from a name, by that name.
         decorators: dotted names of what decorates it, or of what those are called with.
+        defaults: texts that parameters are by default, by the parameter's name.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Function:
     end: int = 0
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     decorators: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,11 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
+    """What a file offers; `choices` are the texts that it compares a name with, by the name."""
+
     functions: tuple[Function, ...] = ()
     classes: tuple[Class, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def lines(self) -> dict[str, int]:
@@ -76,13 +81,38 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
     """The definitions of a file; of several with one name the last, as in Python."""
     functions: dict[str, Function] = {}
     classes: dict[str, Class] = {}
+    choices: dict[str, tuple[str, ...]] = {}
     for cell, tree in cells:
+        for name, text in _compared(tree):
+            choices[name] = tuple(dict.fromkeys((*choices.get(name, ()), text)))
         for node in _top_level(tree.body):
             if isinstance(node, ast.FunctionDef):
                 functions[node.name] = function_of(node, cell.place, method=False)
             elif isinstance(node, ast.ClassDef):
                 classes[node.name] = class_of(node, cell.place)
-    return Inventory(tuple(functions.values())[:MAX_ENTRIES], tuple(classes.values())[:MAX_ENTRIES])
+    return Inventory(
+        tuple(functions.values())[:MAX_ENTRIES], tuple(classes.values())[:MAX_ENTRIES], choices
+    )
+
+
+def _compared(tree: ast.AST) -> Iterable[tuple[str, str]]:
+    """Every name, or attribute of `self`, with a text that it is compared with."""
+    for node in nodes_of(tree):
+        match node:
+            case ast.Compare(
+                left=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name),
+                ops=[ast.Eq()],
+                comparators=[ast.Constant(value=str(text))],
+            ):
+                yield name, text
+            case ast.Compare(
+                left=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name),
+                ops=[ast.In()],
+                comparators=[ast.Tuple(elts=elements) | ast.List(elts=elements)],
+            ):
+                for element in elements:
+                    if isinstance(element, ast.Constant) and isinstance(element.value, str):
+                        yield name, element.value
 
 
 def to_json(found: Inventory) -> dict[str, Any]:
@@ -90,7 +120,8 @@ def to_json(found: Inventory) -> dict[str, Any]:
         {**_fields(item), "methods": [_fields(method) for method in item.methods]}
         for item in found.classes
     ]
-    return {"functions": [_fields(item) for item in found.functions], "classes": classes}
+    functions = [_fields(item) for item in found.functions]
+    return {"functions": functions, "classes": classes, "choices": found.choices}
 
 
 def _fields(item: Function | Class) -> dict[str, Any]:
@@ -118,6 +149,7 @@ def from_json(data: object) -> Inventory:
                 )
                 for c in data["classes"]
             ),
+            {_name(n): tuple(map(str, texts)) for n, texts in data["choices"].items()},
         )
     except (AssertionError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError("the worker sent no inventory") from error
@@ -136,6 +168,7 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         int(data["end"]),
         {str(k): tuple(map(str, v)) for k, v in data["reads"].items()},
         tuple(map(str, data["decorators"])),
+        {str(k): str(v) for k, v in data["defaults"].items()},
     )
 
 
@@ -196,7 +229,16 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         node.end_lineno or node.lineno,
         _reads(inside),
         tuple(_decorators(node)),
+        dict(_defaults(arguments)),
     )
+
+
+def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, str]]:
+    named = [*arguments.posonlyargs, *arguments.args]
+    given = arguments.defaults
+    for argument, value in zip(named[len(named) - len(given) :], given, strict=True):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield argument.arg, value.value
 
 
 def _reads(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:

@@ -46,8 +46,8 @@ def judge(
     """The verdict on a loaded file.
 
     `bindings` are the ways in which the file may be meant, best first.  The first that is right
-    counts; otherwise the first whose forward is right, since that shows how it is meant; then
-    the first that could be compared.
+    counts; otherwise the one whose forward is right, since that shows how it is meant; then one
+    that could be compared.  Of several, that with the most gradients that are right.
     """
     tried: list[Judgement] = []
     for binding in bindings:
@@ -61,11 +61,12 @@ def judge(
     return max(tried, key=lambda judgement: _understood(judgement.verdict))
 
 
-def _understood(verdict: Verdict) -> int:
+def _understood(verdict: Verdict) -> tuple[int, int]:
     """How sure it is that a binding reads the file as it is meant."""
+    right = sum(gradient.standing == "ok" for gradient in verdict.gradients)
     if verdict.forward and all(output.standing == "ok" for output in verdict.forward):
-        return 2
-    return int(verdict.verdict == "fail")
+        return 2, right
+    return int(verdict.verdict == "fail"), right
 
 
 def failed(

@@ -17,7 +17,14 @@ from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
-from gradtool.check.one_sample import Batch, batch_of, batches_of_one, is_apart, vectors
+from gradtool.check.one_sample import (
+    Batch,
+    batch_of,
+    batches_of_one,
+    columns_of_one,
+    is_apart,
+    vectors,
+)
 from gradtool.check.probes import Probe, make_probe, unusual
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference, Restricted
@@ -29,7 +36,7 @@ from gradtool.spec.model import LayerSpec
 # may be the layer with another eps.
 _SAME, _NEAR = 1e-9, 1e-3
 _SINGLE = 1e-4
-_TOLD = 4  # reasons for one candidate
+MOST_TOLD = 4  # reasons for one candidate
 _LOSSES = 2  # lost workers before a candidate is given up
 _NOTHING = Binding("", None)
 _NUMBERS = "other numbers"
@@ -39,10 +46,14 @@ _SHAPE = "its forward gives the shape"
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A layer that a candidate is not, and why: its name is like the candidate's."""
+    """A layer that a candidate is not, and why: its name is like the candidate's.
+
+    `same`: it computes the same all the same, and something else keeps it from being judged.
+    """
 
     layer: str
     reason: str
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +115,18 @@ class Layers:
         return self._restricted[key]
 
 
-def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
-    """The layer that a candidate of a loaded file implements.
+def match(
+    session: Session, candidate: Candidate, layers: Layers, without: Collection[str] = ()
+) -> Match:
+    """The layer that a candidate of a loaded file implements; `without` are layers it is not.
 
     Raises:
         CheckTrouble: the worker was lost again and again.
     """
-    ranked = sorted(layers.references, key=lambda r: score(candidate, r.spec.name), reverse=True)
+    known = [r for r in layers.references if r.spec.name not in without]
+    ranked = sorted(known, key=lambda r: score(candidate, r.spec.name), reverse=True)
     tried: list[Tried] = []
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     lost = 0
     for reference in ranked:
         related = score(candidate, reference.spec.name)[0] > 0
@@ -123,26 +137,33 @@ def match(session: Session, candidate: Candidate, layers: Layers) -> Match:
                 tried.append(Tried(reference.spec.name, str(unlike)))
             continue
         try:
-            found, reason = _as_layer(session, candidate, reference, ways, layers, related)
+            found = _as_layer(session, candidate, reference, ways, layers, related)
         except CheckTrouble as trouble:
             lost += 1
             if lost > _LOSSES:
                 raise
             session.again()
-            found, reason = None, trouble.trouble.message
-        if found is not None:
+            found = [trouble.trouble.message]
+        if isinstance(found, Match):
             return found
-        reasons[reference.spec.name] = reason
+        reasons[reference.spec.name] = found
         if related:
-            tried.append(Tried(reference.spec.name, reason))
+            tried.append(Tried(reference.spec.name, found[0]))
+    # Only now: a layer that is nearly the same must not hide one that is the same.
+    for reference in ranked:
+        if _has_other_numbers(reasons.get(reference.spec.name, ())):
+            ways = bindings(candidate, layers.names[reference.spec.name])
+            nearly, _ = _fitting(session, reference, ways, layers, _NEAR)
+            if nearly:
+                return Match(candidate, reference.spec, nearly, ())
     for reference in ranked:
         refused = reasons.get(reference.spec.name)
         if refused is None:
             continue
-        ways = for_one_sample(session, candidate, reference, layers, refused)
+        ways = for_one_sample(session, candidate, reference, layers, refused[0])
         if ways:
             return Match(candidate, reference.spec, ways, ())
-    return Match(candidate, None, (), tuple(tried[:_TOLD]))
+    return Match(candidate, None, (), tuple(tried[:MOST_TOLD]))
 
 
 def for_one_sample(
@@ -162,19 +183,16 @@ def for_one_sample(
     if batch is None or (numbers and layers.names[reference.spec.name].is_loss):
         return ()
     ways: list[Binding] = []
-    for readings in (vectors,) if numbers else (vectors, batches_of_one):
+    for readings in (vectors, columns_of_one) if numbers else (vectors, batches_of_one):
         with suppress(NoMatch):
             ways += readings(candidate, reference, batch)
     inputs = [v for v in reference.spec.variables if v.role == "input"]
     what = ", ".join(f"{v.name} {shape_text(v.shape)}" for v in inputs)
     said = f"takes one sample only; with a batch, {what}: {refused}"
-    fitting = tuple(
-        replace(way, remark=said)
-        for way in ways
-        # At one size alone too much is equal by chance.
-        if len(layers.at(reference, way).settings()) > 1
-        and not difference(session, reference, way, layers, _SAME)
-    )
+    # At one size alone too much is equal by chance.
+    several = [way for way in ways if len(layers.at(reference, way).settings()) > 1]
+    found, _ = _fitting(session, reference, several, layers, _SAME)
+    fitting = tuple(replace(w, remark="; ".join(filter(None, (w.remark, said)))) for w in found)
     return fitting if fitting and is_apart(reference, batch) else ()
 
 
@@ -185,28 +203,45 @@ def _as_layer(
     ways: Sequence[Binding],
     layers: Layers,
     related: bool,
-) -> tuple[Match | None, str]:
-    """The candidate as one layer, or why it is not: for the first way, which is the likeliest.
+) -> Match | list[str]:
+    """The candidate as one layer, or why it is not: for each way, the likeliest first.
 
     One that is called like the layer and gives another shape may have another stride.
     """
-    reasons = []
-    for way in ways:
-        reasons.append(difference(session, reference, way, layers, _SAME))
-        if not reasons[-1]:
-            others = tuple(other for other in ways if other is not way)
-            return Match(candidate, reference.spec, (way, *others), ()), ""
-    numbers = any(reason.startswith(_OTHER) for reason in reasons)
-    if numbers or (related and any(reason.startswith(_SHAPE) for reason in reasons)):
+    same, reasons = _fitting(session, reference, ways, layers, _SAME)
+    if same:
+        return Match(candidate, reference.spec, same, ())
+    if _has_other_numbers(reasons) or (
+        related and any(reason.startswith(_SHAPE) for reason in reasons)
+    ):
         found = _variant(session, candidate, reference, ways, layers, related)
         if found is not None:
-            return found, ""
-    if numbers:
-        for way in ways:
-            if not difference(session, reference, way, layers, _NEAR):
-                others = tuple(other for other in ways if other is not way)
-                return Match(candidate, reference.spec, (way, *others), ()), ""
-    return None, reasons[0]
+            return found
+    return reasons
+
+
+def _has_other_numbers(reasons: Iterable[str]) -> bool:
+    return any(reason.startswith(_OTHER) for reason in reasons)
+
+
+def _fitting(
+    session: Session, reference: Reference, ways: Sequence[Binding], layers: Layers, near: float
+) -> tuple[tuple[Binding, ...], list[str]]:
+    """The ways whose forward is the layer's, and why the others are not."""
+    known: dict[tuple[object, ...], Probed] = {}
+    for way in ways:
+        if (key := _forward_of(way)) not in known:
+            known[key] = probed(session, reference, way, layers, near)
+    fitting: list[Binding] = []
+    for way in ways:
+        found = known[_forward_of(way)]
+        if not found.reason:
+            fitting += [_as_returned(way, found.reshaped), way] if found.reshaped else [way]
+    return tuple(fitting), [found.reason for found in known.values() if found.reason]
+
+
+def _forward_of(way: Binding) -> tuple[object, ...]:
+    return way.setup, way.forward, way.one, way.drops_batch, way.equal, way.reads
 
 
 def _variant(
@@ -230,20 +265,37 @@ def _variant(
         changed = {
             n: v for n, v in variant.spec.constants.items() if v != reference.spec.constants[n]
         }
-        for way in ways:
-            if any(way.mentions(name) for name in changed):
-                continue
-            if not difference(session, variant, way, layers, _SAME):
-                said = ", ".join(f"{n} is {float(v):g}" for n, v in changed.items())
-                remark = f"{said} in your code, another number than in the layer of that name"
-                return Match(candidate, variant.spec, (replace(way, remark=remark),), ())
+        silent = [way for way in ways if not any(way.mentions(name) for name in changed)]
+        fitting, _ = _fitting(session, variant, silent, layers, _SAME)
+        if fitting:
+            said = ", ".join(f"{n} is {float(v):g}" for n, v in changed.items())
+            remark = f"{said} in your code, another number than in the layer of that name"
+            told = tuple(
+                replace(w, remark="; ".join(filter(None, (w.remark, remark)))) for w in fitting
+            )
+            return Match(candidate, variant.spec, told, ())
     return None
 
 
-def difference(
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Why a forward is not the layer's, "" when it is; `reshaped` are outputs of another shape."""
+
+    reason: str
+    reshaped: tuple[str, ...] = ()
+
+
+def _as_returned(way: Binding, reshaped: Sequence[str]) -> Binding:
+    """The binding with upstream gradients in the shape in which the code returns its outputs."""
+    lines = [f"d{name} = np.reshape(d{name}, np.shape({name}))" for name in reshaped]
+    backward = "\n".join((*lines, way.backward)) if way.backward else None
+    return replace(way, backward=backward)
+
+
+def probed(
     session: Session, reference: Reference, way: Binding, layers: Layers, near: float
-) -> str:
-    """Why a binding's forward is not the layer's; "" when it is, at every size set.
+) -> Probed:
+    """Whether a binding's forward is the layer's, at every size set.
 
     `near` is what counts as the same, as a share of the largest entry.
 
@@ -253,7 +305,7 @@ def difference(
     reference = layers.at(reference, way)
     read = [v.name for v in reference.spec.variables if v.read or v.name in way.reads]
     session.bind(way, reference.outputs, (), read)
-    refused, compared = "", 0
+    refused, count, reshaped = "", 0, set[str]()
     for probe, right in layers.points(reference):
         run = session.evaluate(
             probe.arrays,
@@ -264,10 +316,10 @@ def difference(
         )
         if run.trouble is not None:
             if not unusual(reference, probe):
-                return run.trouble.message
+                return Probed(run.trouble.message)
             refused = run.trouble.message  # the judge tells
             continue
-        compared += 1
+        count += 1
         drawn = {n: value.array for n in read if (value := run.outputs.get(n))}
         known = {n: array for n, array in drawn.items() if array is not None}
         if known:
@@ -275,12 +327,14 @@ def difference(
         for name in reference.outputs:
             value = run.outputs.get(name)
             if value is None or value.array is None:
-                return f"its forward gives no array for {name}"
+                return Probed(f"its forward gives no array for {name}")
             close = near if value.dtype == "float64" else max(near, _SINGLE)
-            reason = _unlike(value.array, right[name], close)
-            if reason:
-                return f"its forward gives {reason}"
-    return "" if compared else refused
+            if reason := _unlike(value.array, right[name], close):
+                return Probed(f"its forward gives {reason}")
+            if value.array.shape != right[name].shape:
+                reshaped.add(name)
+    named = tuple(name for name in reference.outputs if name in reshaped)
+    return Probed("" if count else refused, named)
 
 
 def _unlike(got: np.ndarray, right: np.ndarray, near: float) -> str:

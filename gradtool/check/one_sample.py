@@ -15,6 +15,7 @@ import numpy as np
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
+from gradtool.check.columns import in_columns
 from gradtool.check.conventions import bindings, readings
 from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
@@ -134,6 +135,19 @@ def _vectors(binding: Binding, reference: Reference, batch: Batch) -> Iterator[B
             one=batch.size,
             drops_batch=True,
         )
+
+
+def columns_of_one(candidate: Candidate, reference: Reference, batch: Batch) -> tuple[Binding, ...]:
+    """Every reading of a candidate that is given one sample as a column ``(D, 1)``.
+
+    Raises:
+        NoMatch: the candidate cannot be called, and why.
+    """
+    if batch.axis != _FIRST:
+        return ()
+    names = Names.of(reference)
+    turned = (in_columns(reading, names) for reading in readings(candidate, names))
+    return tuple(replace(b, one=batch.size) for b in turned if b is not None)
 
 
 def batches_of_one(candidate: Candidate, reference: Reference, batch: Batch) -> tuple[Binding, ...]:

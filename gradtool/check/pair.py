@@ -10,6 +10,7 @@ from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, from_check, not_found
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
+from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, recognise
@@ -67,6 +68,10 @@ def check_pair(
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
+        if reason := unclear(judgement):
+            trouble = Trouble("binding", reason)
+            verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
+            return Judgement(verdict, (), judgement.binding)
         if explain and _is_wrong(judgement):
             # Only here: a file that is right must not wait for the derivation.
             from gradtool.check.diagnose import with_causes

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
-from gradtool.check.candidate import Candidate, is_custom_vjp
+from gradtool.check.candidate import Candidate, is_custom_vjp, with_choices
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.reference import Reference
@@ -59,7 +59,13 @@ def recognise(
     fitting, reasons = [], []
     for candidate in top:
         try:
-            fitting.append((candidate, bindings(candidate, Names.of(reference))))
+            names = Names.of(reference)
+            ways = [
+                way
+                for one in with_choices(candidate, found.choices)
+                for way in bindings(one, names)
+            ]
+            fitting.append((candidate, tuple(ways)))
         except NoMatch as reason:
             reasons.append(f"{candidate.title}: {reason}")
     if not fitting:

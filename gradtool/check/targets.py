@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice, permutations
 
 from gradtool.check.arguments import Call, Names, NoMatch, gradient_target, same
 from gradtool.check.inventory import Function
 from gradtool.check.words import is_upstream, split
+
+MOST_ORDERS = 6  # of results without names
 
 
 def gradient_lines(
@@ -66,7 +69,8 @@ def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> lis
             listed = ", ".join(name or "?" for name in returned)
             raise NoMatch(f"which of the results ({listed}) is the gradient of which variable?")
         if unknown == len(free):
-            remaining = iter(free)
+            orders = list(islice(permutations(free), MOST_ORDERS))
+            remaining = iter(orders[names.order] if names.order < len(orders) else free)
             found = [next(remaining) if n is None else n for n in found]
     return [f"d{n}" if n else "_" for n in found]
 

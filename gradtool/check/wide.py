@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradtool.check.arguments import Names
+from gradtool.check.arguments import IMAGE, Names
 from gradtool.check.bind import Binding
-
-_AXES = 4  # samples, channels, rows, columns
 
 
 def with_wide_parameters(binding: Binding, names: Names) -> Binding | None:
@@ -15,7 +13,7 @@ def with_wide_parameters(binding: Binding, names: Names) -> Binding | None:
 
     None where the layer has no images, no such parameters, or a layout of its own.
     """
-    channels = {v.shape[1] for v in names.variables if v.role == "input" and len(v.shape) == _AXES}
+    channels = {v.shape[1] for v in names.variables if v.role == "input" and len(v.shape) == IMAGE}
     narrow = [
         v.name
         for v in names.variables

@@ -223,7 +223,7 @@ def of_gradient(name: str) -> Iterable[str]:
         "g",
     )
     prefixes += ("grad", "delta", "D")
-    suffixes = ("_grads", "_grad", "_gradient", "_g", ".grad", "_delta", "grad", "Grad")
+    suffixes = ("_grads", "_grad", "_gradient", "_g", ".grad", "_delta", "_error", "grad", "Grad")
     for prefix in prefixes:
         if bare.startswith(prefix) and len(bare) > len(prefix):
             yield bare[len(prefix) :]

@@ -1,0 +1,259 @@
+"""What names do not tell is found by running: right code passes, and no guess makes it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.every import check_every
+from gradtool.check.process import Worker
+from gradtool.check.result import Verdict
+from gradtool.check.wanted import EVERYTHING
+from gradtool.report.check_command import exit_code
+from gradtool.report.every_layer import bundled_layers
+
+LAYERS, REFERENCE_FOR = bundled_layers(0)
+
+
+def verdicts(folder: Path, text: str) -> list[Verdict]:
+    file = folder / "layers.py"
+    file.write_text("import numpy as np\n" + text)
+    worker = Worker(folder, 20)
+    found = check_every(
+        file,
+        LAYERS,
+        REFERENCE_FOR,
+        EVERYTHING,
+        seed=0,
+        version="",
+        seconds=20,
+        worker=worker,
+        explain=False,
+    )
+    return list(found)
+
+
+LAZY = """
+class Dense:
+    def __init__(self, units):
+        self.units, self.built = units, False
+    def build(self, size):
+        self.weights = np.random.randn(size, self.units)
+        self.bias = np.zeros((1, self.units))
+        self.built = True
+    def forward(self, inputs):
+        if not self.built:
+            self.build(inputs.shape[1])
+        self.inputs = inputs
+        return inputs @ self.weights + self.bias
+    def backward(self, grad):
+        self.grad_weights = self.inputs.T @ grad
+        self.grad_bias = grad.sum(0, keepdims=True)
+        return grad @ self.weights.T
+"""
+ROW = """
+class Linear:
+    def __init__(self, input_size, output_size):
+        self.weights = np.random.randn(input_size, output_size)
+        self.bias = np.random.randn(1, output_size)
+    def forward(self, input_tensor):
+        self.input = input_tensor
+        return input_tensor @ self.weights + self.bias
+    def backward(self, output_error, learning_rate):
+        input_error = output_error @ self.weights.T
+        self.weights -= learning_rate * self.input.T @ output_error
+        self.bias -= learning_rate * output_error.sum(0, keepdims=True)
+        return input_error
+"""
+CONV = """
+def conv_forward(A_prev, W, b, hparameters):
+    stride, pad = hparameters["stride"], hparameters["pad"]
+    f, f, C, K = W.shape
+    P = np.pad(A_prev, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows, columns = (P.shape[1] - f) // stride + 1, (P.shape[2] - f) // stride + 1
+    Z = np.zeros((len(P), rows, columns, K))
+    for h in range(rows):
+        for w in range(columns):
+            s = P[:, h * stride:h * stride + f, w * stride:w * stride + f]
+            Z[:, h, w] = np.tensordot(s, W, 3) + b[0, 0, 0]
+    return Z, (P, W, b, stride, pad, A_prev.shape)
+def conv_backward(dZ, cache):
+    P, W, b, stride, pad, shape = cache
+    f = len(W)
+    dP, dW, db = np.zeros_like(P), np.zeros_like(W), np.zeros_like(b)
+    for h in range(dZ.shape[1]):
+        for w in range(dZ.shape[2]):
+            at = np.s_[:, h * stride:h * stride + f, w * stride:w * stride + f]
+            dP[at] += np.tensordot(dZ[:, h, w], W, (1, 3))
+            dW += np.tensordot(P[at], dZ[:, h, w], (0, 0))
+            db[0, 0, 0] += dZ[:, h, w].sum(0)
+    return dP[:, pad:pad + shape[1], pad:pad + shape[2]], dW, db
+"""
+AVERAGE = """
+class GlobalAveragePool:
+    def forward(self, x):
+        self.shape = x.shape
+        return x.mean((1, 2), keepdims=True)
+    def backward(self, dout):
+        n, h, w, c = self.shape
+        return np.ones(self.shape) * dout[:, :1, :1, :] / (h * w)
+"""
+ACTIVATED = """
+def dense_forward(A_prev, W, b, activation):
+    Z = W @ A_prev + b
+    if activation == "sigmoid":
+        return 1 / (1 + np.exp(-Z)), (A_prev, W, Z)
+    elif activation == "relu":
+        return np.maximum(0, Z), (A_prev, W, Z)
+def dense_backward(dA, cache, activation):
+    A_prev, W, Z = cache
+    dZ = dA * (Z > 0)
+    return W.T @ dZ, dZ @ A_prev.T, dZ.sum(axis=1, keepdims=True)
+"""
+GIVEN_PREDICTION = """
+class Loss:
+    def forward(self, y_pred, y_true):
+        return np.mean((y_true - y_pred) ** 2)
+    def backward(self, dvalues, y_true):
+        self.dinputs = -2 * (y_true - dvalues) / dvalues.size
+"""
+GIVEN_OUTPUT = """
+class SoftmaxLoss:
+    def forward(self, inputs, y_true):
+        e = np.exp(inputs - inputs.max(1, keepdims=True))
+        self.output = e / e.sum(1, keepdims=True)
+        return -np.log(self.output[np.arange(len(y_true)), y_true]).mean()
+    def backward(self, dvalues, y_true):
+        self.dinputs = dvalues.copy()
+        self.dinputs[range(len(dvalues)), y_true] -= 1
+        self.dinputs = self.dinputs / len(dvalues)
+"""
+COLUMN = """
+class Softmax:
+    def forward(self, input):
+        e = np.exp(input)
+        self.output = e / np.sum(e)
+        return self.output
+    def backward(self, output_gradient):
+        n = np.size(self.output)
+        return ((np.identity(n) - self.output.T) * self.output) @ output_gradient
+"""
+UNNAMED = """
+def affine_forward(x, w, b):
+    return x @ w + b, (x, w)
+def affine_backward(dout, cache):
+    x, w = cache
+    return x.T @ dout, dout.sum(0), dout @ w.T
+"""
+SIGNATURE = """
+def linear_forward(A, W, b):
+    return A @ W + b, (A, W)
+def linear_backward(dZ, cache):
+    A, W = cache
+    return dZ @ W.T, A.T @ dZ, dZ.sum(0)
+"""
+SYMMETRIC = """
+class MSE:
+    def forward(self, a, y):
+        self.u = {sign}(a - y)
+        return np.mean(self.u ** 2)
+    def backward(self):
+        return 2 * self.u / self.u.size
+"""
+# name: (code, layer, what makes it wrong)
+READINGS = {
+    "weights made in the first call": (LAZY, "affine", ("@ grad", "@ (grad * grad)")),
+    "a bias of the shape it makes": (ROW, "affine", ("self.input.T @", "2 * self.input.T @")),
+    "channels last": (CONV, "conv2d", ("dW += ", "dW[:] = ")),
+    "an output with axes of one": (AVERAGE, "global_avg_pool", ("/ (h * w)", "/ h")),
+    "an activation by its name": (ACTIVATED, "affine_relu", ("(Z > 0)", "(Z < 0)")),
+    "a prediction beside the labels": (GIVEN_PREDICTION, "mse", ("-2 *", "-4 *")),
+    "one sample as a column": (COLUMN, "softmax", ("- self.output.T", "+ self.output.T")),
+    "results in another order": (UNNAMED, "affine", ("dout.sum(0)", "dout.mean(0)")),
+    "results in the order of the arguments": (SIGNATURE, "affine", ("dZ.sum", "dZ.mean")),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_right_code_is_right(tmp_path: Path, name: str) -> None:
+    text, layer, _ = READINGS[name]
+    (known,) = [v for v in verdicts(tmp_path, text) if v.layer]
+    assert (known.verdict, known.layer) == ("pass", layer)
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_a_mistake_in_it_is_found(tmp_path: Path, name: str) -> None:
+    text, layer, (right, wrong) = READINGS[name]
+    assert right in text
+    (known,) = [v for v in verdicts(tmp_path, text.replace(right, wrong)) if v.layer]
+    assert (known.verdict, known.layer) == ("fail", layer)
+
+
+def test_what_a_loss_is_given_is_what_its_forward_left(tmp_path: Path) -> None:
+    (only,) = verdicts(tmp_path, GIVEN_OUTPUT)
+    assert (only.verdict, only.layer) == ("pass", "softmax_cross_entropy")
+    assert "layer.backward(layer.output, y)" in "\n".join(only.binding)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            GIVEN_OUTPUT.replace("self.output = e", "p = e").replace("self.output[", "p["),
+            "what backward is to be given is not known (S, the upstream gradient were tried)",
+            id="probabilities that are computed elsewhere",
+        ),
+        pytest.param(
+            COLUMN.replace("np.sum(e)", "e.sum(1, keepdims=True)")
+            .replace("output_gradient", "labels")
+            .replace("@ labels", "[np.arange(len(labels)), labels]"),
+            "backward takes labels, so it seems to be the gradient of a loss",
+            id="labels behind a softmax",
+        ),
+        pytest.param(
+            COLUMN.replace("return ((", "pass; ((").replace("np.sum(e)", "e.sum(1, keepdims=True)"),
+            "where the object leaves dZ was not recognised",
+            id="no gradient",
+        ),
+    ],
+)
+def test_what_cannot_be_known_is_no_mistake(tmp_path: Path, text: str, reason: str) -> None:
+    (only,) = verdicts(tmp_path, text)
+    assert only.trouble is not None
+    assert only.trouble.stage == "match"
+    assert reason in only.trouble.message
+    assert exit_code([only]) == 2
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_which_argument_is_the_prediction_is_said_where_only_the_sign_tells(
+    tmp_path: Path, sign: str
+) -> None:
+    (only,) = verdicts(tmp_path, SYMMETRIC.format(sign=sign))
+    assert only.verdict == "pass"
+    told = [r.message for r in only.remarks if r.message.startswith("no name tells")]
+    assert bool(told) == (sign == "-")
+
+
+def test_every_text_that_chooses_is_tried(tmp_path: Path) -> None:
+    text = ACTIVATED.replace('"sigmoid"', '"linear"').replace("1 / (1 + np.exp(-Z))", "Z")
+    linear, relu = verdicts(tmp_path, text)
+    assert (linear.layer, linear.verdict) == ("affine", "fail")
+    assert (relu.layer, relu.verdict) == ("affine_relu", "pass")
+
+
+def test_a_layer_that_is_nearly_the_same_hides_none_that_is(tmp_path: Path) -> None:
+    # With a small eps, label smoothing is nearly this.
+    text = """
+class Criterion:
+    def forward(self, scores, labels):
+        e = np.exp(scores - scores.max(1, keepdims=True))
+        self.p, self.labels = e / e.sum(1, keepdims=True), labels
+        return -np.log(self.p[np.arange(len(labels)), labels]).mean()
+    def backward(self):
+        self.p[np.arange(len(self.labels)), self.labels] -= 1
+        return self.p / len(self.labels)
+"""
+    (only,) = verdicts(tmp_path, text)
+    assert (only.verdict, only.layer) == ("pass", "softmax_cross_entropy")
