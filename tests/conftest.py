@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gradtool.check import process
 from tests.forked import Nursery
 
 ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("gradtool")  # no test fails because a machine is slow
+settings.load_profile("gradtool")
 
 
 @dataclass(frozen=True, slots=True)

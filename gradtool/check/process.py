@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 # gradtool is importable in the worker only while its own modules are loaded: what the user's
-# file can import must not depend on where gradtool lies.
+# file can import must not depend on where gradtool lies.  Byte code is kept of its own modules, if
+# the user lets Python keep any, and of nothing else.
 _READY = """
 import sys
 root, extra, read_fd, write_fd = sys.argv[1:5]
 sys.path[:0] = [root]
 if extra: sys.path.append(extra)
 from gradtool.check.worker import serve
+sys.dont_write_bytecode = True
 sys.path.remove(root) if root not in sys.path[1:] else sys.path.pop(0)
 del sys.argv[1:]
 """
@@ -105,7 +107,7 @@ class Process(Protocol):
 def command(ask: int, answer: int, last: str = _SERVE) -> list[str]:
     """The command line of a worker; `last` is what it does when all is imported."""
     root = str(Path(__file__).resolve().parents[2])
-    options = ["-I", "-B", "-W", "ignore", "-X", "utf8"]
+    options = ["-I", *["-B"] * sys.dont_write_bytecode, "-W", "ignore", "-X", "utf8"]
     arguments = [root, _user_site(), str(ask), str(answer)]
     return [sys.executable, *options, "-c", _READY + last, *arguments]
 

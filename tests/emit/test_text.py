@@ -97,19 +97,19 @@ def calls(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
 trees = st.recursive(names | numbers(), calls, max_leaves=12)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(trees)
 def test_a_tree_is_read_back(tree: Tree) -> None:
     assert parsed(text(tree)) == tree
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(trees)
 def test_an_operand_can_be_indexed(tree: Tree) -> None:
     assert parsed(f"{operand(tree)}[0]") == call("getitem", tree, Items((integer(0),)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(trees)
 def test_an_index_statement_is_read_back(tree: Tree) -> None:
     left = Items((call("lt", Name("n"), Name("N")), Name("c")))

@@ -45,7 +45,7 @@ TENSORS = {
     "s": Tensor("s", ()),
 }
 LABELS = Tensor("y", (N,), "index", D)
-PROFILE = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+PROFILE = settings(max_examples=80, derandomize=True, database=None)
 
 
 # -- a plain tree ---------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_random_loops_agree_or_are_refused(batch: int) -> None:
 
 
 @given(st.integers(10**6, 10**9))
-@settings(max_examples=15, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=15, derandomize=True, database=None, phases=[Phase.generate])
 def test_programs_of_seeds_that_hypothesis_draws(seed: int) -> None:
     # Shrinking a seed means nothing: `small` shrinks the program itself.
     outcome = prove(generate(random.Random(seed)), seed, size_sets=1)

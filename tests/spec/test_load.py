@@ -280,7 +280,7 @@ def _seconds(run: object) -> float:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_damaged_file_gives_problems_inside_the_file_and_never_another_error(
     data: st.DataObject,
 ) -> None:

@@ -75,6 +75,7 @@ class Prepared:
         self.import_path = importable_afterwards()
         for name in setup.rehearse if setup.warm else ():
             load_entry(name, setup.packages)()
+        sys.dont_write_bytecode = True  # of ours some may be kept, of a submission none
         os.environ.clear()
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page of the zygote

@@ -40,7 +40,7 @@ NOTHING = "gradtool.lint.isolation.entries:nothing"
 
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
 # Warnings would be written where hardly anybody reads, each at the cost of several evaluations.
-OPTIONS = ("-P", "-s", "-S", "-B", "-W", "ignore")
+OPTIONS = ("-P", "-s", "-S", "-W", "ignore")
 # Before the first import, see `server.with_handlers`.
 BOOT = "import os, sys; os.register_at_fork = lambda **_: None; sys.path += sys.argv[2:]; \
 from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
@@ -306,7 +306,7 @@ class Zygote:
         kept = {name: os.environ[name] for name in FROM_OURS if name in os.environ}
         try:
             process = subprocess.Popen(
-                [sys.executable, *OPTIONS, "-c", BOOT, str(number), root],
+                [sys.executable, *OPTIONS, *["-B"] * sys.dont_write_bytecode, "-c", BOOT, str(number), root],
                 env={**ENVIRONMENT, **kept},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
