@@ -304,9 +304,10 @@ class Zygote:
         number = theirs.fileno()
         root = str(Path(gradtool.__file__).parent.parent)
         kept = {name: os.environ[name] for name in FROM_OURS if name in os.environ}
+        options = [*OPTIONS, *["-B"] * sys.dont_write_bytecode]
         try:
             process = subprocess.Popen(
-                [sys.executable, *OPTIONS, *["-B"] * sys.dont_write_bytecode, "-c", BOOT, str(number), root],
+                [sys.executable, *options, "-c", BOOT, str(number), root],
                 env={**ENVIRONMENT, **kept},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
