@@ -8,11 +8,9 @@ import pytest
 
 from gradtool.check.judge import Judgement
 from gradtool.check.pair import check_pair
-from gradtool.numeric.reference import reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path
 from tests.check import references
 from tests.check.references import HandReference
+from tests.layers import bundled
 
 # name: (layer, file, a piece of the file, what makes it wrong, the gradient that is then wrong)
 CONVENTIONS: dict[str, tuple[str, str, str, str, str]] = {
@@ -930,7 +928,7 @@ class Dropout:
 def test_a_mask_that_the_code_draws_is_read_back_without_a_check_block(
     name: str, tmp_path: Path
 ) -> None:
-    layer = reference_for(load_path(bundled_specs()["dropout"]))
+    layer = bundled("dropout")
     file = tmp_path / "hw.py"
     file.write_text("import numpy as np\n" + DROPOUTS[name])
     verdict = check_pair(layer, file, seed=0, version="1").verdict

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +18,10 @@ from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Compared, Verdict
 from gradtool.ir.errors import TooLargeError
-from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.numeric.reference import reference_for
 from gradtool.report import check_command, check_text
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
+from gradtool.spec.load import load_text
+from tests.layers import bundled
 
 BATCH_NORM = """\
 import numpy as np
@@ -46,15 +45,10 @@ def batchnorm_backward(dout, cache):
 """
 
 
-@cache
-def reference(name: str) -> DerivedReference:
-    return reference_for(load_path(bundled_specs()[name]))
-
-
 def verdict(folder: Path, text: str, layer: str = "batch_norm") -> Verdict:
     file = folder / "layers.py"
     file.write_text(text)
-    return check_pair(reference(layer), file, seed=0, version="1").verdict
+    return check_pair(bundled(layer), file, seed=0, version="1").verdict
 
 
 def wrong(found: Verdict) -> dict[str, Compared]:

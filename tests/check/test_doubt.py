@@ -23,9 +23,9 @@ from gradtool.numeric.arithmetic import HighPrecision
 from gradtool.numeric.grid import run
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.numeric.sample import setting_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
+from gradtool.spec.load import load_text
 from tests.check.references import HandReference
+from tests.layers import bundled
 
 LAYERS = (
     "batch_norm", "layer_norm", "group_norm", "softmax_cross_entropy", "cosine_similarity", "gelu",
@@ -71,7 +71,7 @@ def share_of_bound(exact: dict[str, Any], found: Bounded) -> float:
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_longer_reference_could_change_a_verdict(name: str) -> None:
     """The reference, and that of a doubt, differ from 60 digits by a tenth of the bound at most."""
-    layer = reference_for(load_path(bundled_specs()[name]))
+    layer = bundled(name)
     plain = Binding("", "")
     first = make_probe(layer, plain, layer.settings()[0], 0, 0)
     for probe in (first, *stressed(layer, plain, first, {})):
@@ -86,7 +86,7 @@ def test_no_longer_reference_could_change_a_verdict(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_few_moves_tell_what_is_far_out_and_no_more(name: str) -> None:
     """The bounds of all moves are wider than those of a few, by far less than what is clear."""
-    layer = reference_for(load_path(bundled_specs()[name]))
+    layer = bundled(name)
     plain = Binding("", "")
     for number in range(4):
         probe = make_probe(layer, plain, layer.settings()[0], number, number)

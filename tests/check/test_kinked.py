@@ -16,8 +16,8 @@ from gradtool.check.probes import make_probe
 from gradtool.check.result import Verdict
 from gradtool.check.tolerance import expected
 from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
+from gradtool.spec.load import load_text
+from tests.layers import bundled
 
 UNIT = """
 layer: unit
@@ -218,7 +218,7 @@ outputs: [A, B, C, D, E]
 )
 def test_no_bound_of_float64_is_as_wide_as_a_kink(name: str) -> None:
     """Samples keep away from kinks: what is excused at any size is rounding."""
-    found = reference_for(load_path(bundled_specs()[name]))
+    found = bundled(name)
     assert found.plan.sites
     for number, setting in enumerate(found.settings()):
         for seed in range(2):

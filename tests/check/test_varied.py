@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,7 @@ from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
 from gradtool.check.rewrite import Change, changed
 from gradtool.check.tiny import guards
-from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path
+from tests.layers import bundled
 
 NORM = """
 import numpy as np
@@ -49,15 +46,10 @@ def softmax_loss(x, y):
 """
 
 
-@cache
-def reference(name: str) -> DerivedReference:
-    return reference_for(load_path(bundled_specs()[name]))
-
-
 def checked(folder: Path, name: str, text: str) -> Verdict:
     file = folder / "hw.py"
     file.write_text(text)
-    return check_pair(reference(name), file, seed=0, version="1").verdict
+    return check_pair(bundled(name), file, seed=0, version="1").verdict
 
 
 def norm(folder: Path, **changes: str) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.derive.derivation import is_loss
-from gradtool.derive.reverse import reverse
+from gradtool.derive.reverse import Cotangents, reverse
 from gradtool.ir.graph import Graph
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import run
@@ -28,7 +28,7 @@ def backward_of(
     graph: Graph, values: Arrays, upstream: Arrays, sizes: Mapping[str, int]
 ) -> dict[str, Any]:
     """The gradients by the raw reverse sweep: nothing simplified, nothing printed."""
-    sweep = reverse(graph)
+    sweep = _sweep(graph)
     setting = setting_for(graph, sizes, Double())
     known = run(sweep.graph.statements, dict(values), setting)
     if is_loss(graph):
@@ -44,6 +44,16 @@ def backward_of(
         else np.zeros(np.shape(values[name]))
         for name in graph.wanted
     }  # fmt: skip
+
+
+_SWEEPS: dict[int, tuple[Graph, Cotangents]] = {}
+"""By identity of the graph: one is asked for its sweep at many points."""
+
+
+def _sweep(graph: Graph) -> Cotangents:
+    if id(graph) not in _SWEEPS:
+        _SWEEPS[id(graph)] = graph, reverse(graph)
+    return _SWEEPS[id(graph)][1]
 
 
 def distance(found: Any, expected: Any) -> float:

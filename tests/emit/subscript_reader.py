@@ -62,7 +62,14 @@ class NotReadable(Exception):
 
 class _Reader:
     def __init__(self, text: str, values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-        self.tokens = [m for m in TOKEN.finditer(text) if m.group().strip()]
+        tokens = [m for m in TOKEN.finditer(text) if m.group().strip()]
+        self.tokens = [m.group().strip() for m in tokens]
+        self.kinds = [str(m.lastgroup) for m in tokens]
+        self.close = {  # of those that follow the one before without a space
+            at
+            for at, m in enumerate(tokens)
+            if m.group() == self.tokens[at] and m.start() == tokens[at - 1].end()
+        }
         self.text = text
         self.at = 0
         self.values = values
@@ -72,10 +79,10 @@ class _Reader:
     # -- tokens ---------------------------------------------------------------------------
 
     def peek(self) -> str:
-        return self.tokens[self.at].group().strip() if self.at < len(self.tokens) else ""
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def kind(self) -> str:
-        return str(self.tokens[self.at].lastgroup) if self.at < len(self.tokens) else ""
+        return self.kinds[self.at] if self.at < len(self.tokens) else ""
 
     def take(self, expected: str = "") -> str:
         token = self.peek()
@@ -86,11 +93,7 @@ class _Reader:
 
     def touching(self) -> bool:
         """Whether the next token follows the last one without a space."""
-        token = self.tokens[self.at]
-        return (
-            token.group() == token.group().strip()
-            and token.start() == self.tokens[self.at - 1].end()
-        )
+        return self.at in self.close
 
     # -- grammar --------------------------------------------------------------------------
 
@@ -218,8 +221,9 @@ def evaluate(
     left, _, right = line.split("   (")[0].partition(" = ")
     names = left.partition("[")[2].rstrip("]").split(",") if "[" in left else []
     result = np.empty(shape)
+    reader = _Reader(right, values, sizes)
     for place in np.ndindex(*shape):
-        reader = _Reader(right, values, sizes)
+        reader.at = 0
         reader.index = {n: p for n, p in zip(names, place, strict=True) if n != "0"}
         result[place] = _whole(reader)
     return result

@@ -24,9 +24,7 @@ from gradtool.derive.derivation import derive
 from gradtool.emit.numpy_module import module_text
 from gradtool.numeric.compile import Compiled, compiled
 from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
-from gradtool.spec.model import LayerSpec
+from gradtool.spec.load import load_text
 from tests.conftest import RunPython
 from tests.emit.examples import SPECS
 from tests.emit.numpy_oracle import (
@@ -36,19 +34,12 @@ from tests.emit.numpy_oracle import (
     run_locked,
     small_sets,
 )
-
-BUNDLED = bundled_specs()
-
-
-def _find(name: str) -> LayerSpec | None:
-    return load_path(BUNDLED[name]) if name in BUNDLED else None
+from tests.layers import BUNDLED, bundled
 
 
 @cache
 def _layer(name: str) -> DerivedReference:
-    if name in BUNDLED:
-        return reference_for(load_path(BUNDLED[name]), _find)
-    return reference_for(load_text(SPECS[name], f"{name}.yaml"))
+    return bundled(name) if name in BUNDLED else layer(SPECS[name])
 
 
 def layer(text: str) -> DerivedReference:

@@ -11,17 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradtool.numeric.reference import reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path
-from gradtool.spec.model import LayerSpec
 from tests.emit.numpy_oracle import small_sets
-
-BUNDLED = bundled_specs()
-
-
-def _find(name: str) -> LayerSpec | None:
-    return load_path(BUNDLED[name]) if name in BUNDLED else None
+from tests.layers import BUNDLED, bundled
 
 
 def _several(value: Any, number: int) -> tuple[Any, ...]:
@@ -31,7 +22,7 @@ def _several(value: Any, number: int) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", sorted(BUNDLED))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_integers_give_what_floating_point_numbers_give(name: str) -> None:
-    reference = reference_for(load_path(BUNDLED[name]), _find)
+    reference = bundled(name)
     sizes = small_sets(reference)[0]
     rng = np.random.default_rng(0)
     drawn = reference.sample(sizes, rng)

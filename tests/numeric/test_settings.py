@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
 
-from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.numeric.reference import reference_for
 from gradtool.numeric.settings import Setting
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
+from gradtool.spec.load import load_text
+from tests.layers import bundled
 
 NAMES = ("affine", "conv2d", "max_pool2d", "batch_norm", "svm_hinge", "group_norm", "determinant")
 _STEP = 1e-6
 
 
-@cache
-def layer(name: str) -> DerivedReference:
-    return reference_for(load_path(bundled_specs()[name]))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradient_is_that_of_the_forward_at_every_setting(name: str) -> None:
-    reference = layer(name)
+    reference = bundled(name)
     assert len(reference.settings()) == len({str(s) for s in reference.settings()})
     for setting in reference.settings():
         given = {**setting.sizes, **setting.constants}
@@ -59,27 +52,27 @@ def test_what_is_varied() -> None:
         "N is 1000",
         "D is 1000",
         "C is 1000",
-    } <= varied(layer("affine").settings())
-    assert {"stride is 1", "stride is 3", "size is 3"} <= varied(layer("max_pool2d").settings())
-    assert {"another eps"} <= varied(layer("batch_norm").settings())
+    } <= varied(bundled("affine").settings())
+    assert {"stride is 1", "stride is 3", "size is 3"} <= varied(bundled("max_pool2d").settings())
+    assert {"another eps"} <= varied(bundled("batch_norm").settings())
 
 
 def test_the_work_stays_small_where_it_grows_with_a_cube() -> None:
     for name in NAMES:
-        for setting in layer(name).settings():
+        for setting in bundled(name).settings():
             assert setting.work <= 120_000, (name, setting)
 
 
 def test_a_padding_of_nothing_is_beyond_and_a_stride_or_a_size_of_nothing_is_no_setting() -> None:
-    beyond = [s for s in layer("conv2d").settings() if s.beyond]
+    beyond = [s for s in bundled("conv2d").settings() if s.beyond]
     assert [(s.varies, dict(s.constants)) for s in beyond] == [("pad is 0", {"pad": 0})]
     assert not any(
-        s.beyond for name in ("max_pool2d", "batch_norm") for s in layer(name).settings()
+        s.beyond for name in ("max_pool2d", "batch_norm") for s in bundled(name).settings()
     )
 
 
 def test_windows_of_different_sizes_are_several_where_the_work_is_small() -> None:
-    small = [s.sizes for s in layer("conv2d").settings() if s.work < 2000]
+    small = [s.sizes for s in bundled("conv2d").settings() if s.work < 2000]
     assert any(
         s["R"] > 2 and (s["H"] + 2 - s["R"]) // 2 + 1 > 2 and (s["W"] + 2 - s["S"]) // 2 + 1 > 2
         for s in small
@@ -88,7 +81,7 @@ def test_windows_of_different_sizes_are_several_where_the_work_is_small() -> Non
 
 @pytest.mark.parametrize("name", ["conv2d", "max_pool2d", "avg_pool2d"])
 def test_windows_fit_somewhere_with_more_than_one_along_every_axis(name: str) -> None:
-    reference = layer(name)
+    reference = bundled(name)
     fitting = [s for s in reference.settings() if not s.uneven and not s.constants]
     (output,) = reference.output_shapes.values()
     whole = {n: v for n, v in reference.constants.items() if isinstance(v, int)}

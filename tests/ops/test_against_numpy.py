@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from gradtool.ops.registry import Word, vocabulary
 from gradtool.spec.errors import SpecError
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
+from gradtool.spec.model import Block, Place
 
 SIZES = {"M": 2, "N": 3, "D": 4, "C": 5}
 REAL = {
@@ -60,12 +62,14 @@ DECLARED = "\n".join(
     for name, axes in ALL.items()
 )
 
+LAYER = load_text(f"layer: f\ninputs:\n{DECLARED}\nforward: out = s\n", "f.yaml")
+
 
 def engine(line: str) -> Any:
     """The value of a line, None when it is refused."""
-    text = f"layer: f\ninputs:\n{DECLARED}\nforward: |\n  Y = {line}\n  out = 1.0 * Y + 0.0 * s\n"
+    forward = Block(f"Y = {line}\nout = 1.0 * Y + 0.0 * s\n", (Place(1, 1), Place(2, 1)))
     try:
-        graph = graph_of(load_text(text, "f.yaml"))
+        graph = graph_of(replace(LAYER, forward=forward))
         setting = setting_for(graph, SIZES, Double())
         if any(dim.evaluate(setting.sizes) < 0 for dim in graph.assumptions):
             return None
