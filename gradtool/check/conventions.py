@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.as_made import after_a_first_call, as_made
+from gradtool.check.averaged import averaged
 from gradtool.check.bind import Binding
 from gradtool.check.by_call import one_call
 from gradtool.check.by_class import class_with_methods
@@ -51,7 +52,8 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     last = [other for one in found for other in channels_last(one, names)]
     images = (*found, *wide, *last)
     even = [other for one in images if (other := square(one, names)) is not None]
-    return (*found, *turned, *wide, *last, *even)
+    mean = [other for one in found for other in averaged(one, names)]
+    return (*found, *turned, *wide, *last, *even, *mean)
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:

@@ -236,9 +236,11 @@ def mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
         a for a in _arrays(values, set())
         if a.shape == tuple(shape) and np.unique(a[a != 0]).size <= 1
     ]  # fmt: skip
+    found = [a for a in found if a.any()] or found  # zeros are no mask beside one
     if not found:
         raise LookupError(f"no mask of the shape {tuple(shape)} was kept for the backward pass")
-    if any(not np.array_equal(other, found[0]) for other in found[1:]):
+    # Where few entries are left, a masked array has one value, too, at the same places.
+    if any(not np.array_equal(other != 0, found[0] != 0) for other in found[1:]):
         raise LookupError(f"several masks of the shape {tuple(shape)} were kept")
     return found[0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from gradtool.spec.model import LayerSpec
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
 class PlainForward:
     """A `gradtool.check.reference.Reference` without a backward pass.
 
@@ -81,6 +82,10 @@ class PlainForward:
 
     def settings(self) -> tuple[Setting, ...]:
         """Small sizes."""
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> tuple[Setting, ...]:
         return small_settings(self.graph, self.spec.sizes)
 
 

@@ -161,6 +161,24 @@ class MSE:
     def backward(self):
         return 2 * self.u / self.u.size
 """
+EACH_SAMPLE = """
+class Loss:
+    def forward(self, y_pred, y_true):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+    def backward(self, dvalues, y_true):
+        return -2 * (y_true - dvalues) / dvalues.size
+"""
+DROPPED = """
+class Dropout:
+    def __init__(self, rate):
+        self.rate = 1 - rate
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.mask = np.random.binomial(1, self.rate, size=inputs.shape) / self.rate
+        self.output = inputs * self.mask
+    def backward(self, dvalues):
+        self.dinputs = dvalues * self.mask
+"""
 # name: (code, layer, what makes it wrong)
 READINGS = {
     "weights made in the first call": (LAZY, "affine", ("@ grad", "@ (grad * grad)")),
@@ -169,6 +187,8 @@ READINGS = {
     "an output with axes of one": (AVERAGE, "global_avg_pool", ("/ (h * w)", "/ h")),
     "an activation by its name": (ACTIVATED, "affine_relu", ("(Z > 0)", "(Z < 0)")),
     "a prediction beside the labels": (GIVEN_PREDICTION, "mse", ("-2 *", "-4 *")),
+    "a loss for each sample": (EACH_SAMPLE, "mse", ("-2 *", "-4 *")),
+    "a mask beside what it masks": (DROPPED, "dropout", ("dvalues * self.mask", "dvalues")),
     "one sample as a column": (COLUMN, "softmax", ("- self.output.T", "+ self.output.T")),
     "results in another order": (UNNAMED, "affine", ("dout.sum(0)", "dout.mean(0)")),
     "results in the order of the arguments": (SIGNATURE, "affine", ("dZ.sum", "dZ.mean")),
@@ -224,6 +244,12 @@ def test_what_cannot_be_known_is_no_mistake(tmp_path: Path, text: str, reason: s
     assert only.trouble.stage == "match"
     assert reason in only.trouble.message
     assert exit_code([only]) == 2
+
+
+def test_the_gradient_of_a_sum_of_losses_is_said_to_be_one(tmp_path: Path) -> None:
+    (only,) = verdicts(tmp_path, EACH_SAMPLE.replace("dvalues.size", "dvalues.shape[1]"))
+    assert only.verdict == "pass"
+    assert any("that of the sum over N" in remark.message for remark in only.remarks)
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
