@@ -22,8 +22,9 @@ def codes(text: str = "") -> Codes:
     return frozenset(text.split())
 
 
-# A number in a product: constant factors, and the two constants that have names of their own.
-NUMERIC = codes("scale mean-for-sum sum-for-mean regulariser")
+# A number in a product: constant factors, and those of a count, which have names of their own.
+COUNTED = codes("mean-for-sum sum-for-mean")
+NUMERIC = codes("scale regulariser") | COUNTED
 # A factor on the other side of the division line; x / y is x times y to the power -1.
 INVERTED = codes("inverted-factor power")
 # A summand that is gone: of a gradient a path, of a slope a term, of a penalised loss the penalty.
@@ -45,6 +46,44 @@ TENSOR = codes("wrong-tensor wrong-gradient wrong-point")
 CONSTANT = codes("constant")
 GUARD = codes("guard constant")
 TINY = 1e-3
+
+
+def numeric(site: Site, *nodes: ast.AST) -> Codes:
+    """What a wrong number in a product is; "not averaged" speaks of a count, not of a 2."""
+    return NUMERIC if any(map(site.is_counted, nodes)) else NUMERIC - COUNTED
+
+
+def another(site: Site, new: ast.AST, old: ast.AST | None = None) -> Codes:
+    """What a value is that stands in the place of another one.
+
+    Of two gradients "another gradient" is true, of two values of the forward pass "another value
+    of the forward pass", of one and one each is half true, and of what cannot be told apart both
+    may be.  A derivative is taken at the wrong point where both are values of the forward pass,
+    and an operand of a matrix product is no point.
+    """
+    given, belongs = site.has_gradient(new), old is None or site.has_gradient(old)
+    if given and belongs:
+        return codes("wrong-gradient")
+    if given or belongs:
+        return codes("wrong-gradient wrong-tensor")
+    found = codes("wrong-tensor") if site.in_matrix_product() else codes("wrong-tensor wrong-point")
+    # Errors that are kept (p - y) are gradients, whatever their names.
+    surely = site.is_taken(new) and not site.is_like_gradient(new)
+    return found if surely else found | codes("wrong-gradient")
+
+
+def of_layer(accepted: Codes, text: str, penalised: bool) -> Codes:
+    """Without words that are false of a whole layer.
+
+    Only a loss with a constant can have a penalty with a weight; without windows there is no
+    stride and no padding.
+    """
+    windows = any(word in text for word in _WINDOWS)
+    accepted -= codes() if penalised else codes("regulariser")
+    return accepted - (codes() if windows else codes("padding stride-ignored"))
+
+
+_WINDOWS = ("conv", "pool", "pad", "stride", "upsample", "::")
 
 
 def of_place(site: Site) -> Codes | None:
@@ -80,7 +119,7 @@ def of_place(site: Site) -> Codes | None:
         if site.is_label_array(innermost.slice):
             found |= codes("label-shift")
         return found
-    if site.in_place():
+    if site.in_place() or site.in_call("slice"):
         return PLACE
     if site.in_call("pad"):
         return PLACE
@@ -96,7 +135,7 @@ def of_exponent(site: Site, old: Any, new: Any) -> Codes:
     found = codes("power")
     above = [p for p in site.parents if isinstance(p, ast.BinOp) and isinstance(p.op, ast.Pow)]
     if above and site.is_number(above[-1].left):
-        found |= NUMERIC
+        found |= numeric(site, above[-1].left)
     if not (np.ndim(old) == 0 and np.ndim(new) == 0) or old is None or new is None:
         return found | codes("missing-factor extra-factor inverted-factor")
     if abs(old) == 0.5 or abs(new) == 0.5:
@@ -113,7 +152,7 @@ def of_lost(site: Site, lost: ast.AST, kept: ast.AST | None) -> Codes:
     found = LEFT_OUT
     if site.is_number(lost):
         # "The factor 1/N is missing" says it as well as "not averaged" does.
-        found |= NUMERIC
+        found |= numeric(site, lost)
         if site.value(lost) == -1:
             found |= SIGN
     if site.is_switch(lost):

@@ -15,7 +15,8 @@ from typing import Any
 
 from tests.mutation.changes import OPERATORS
 from tests.mutation.key import Codes, codes
-from tests.mutation.site import Site, Values, gradients_in
+from tests.mutation.site import Site, Values
+from tests.mutation.syntax import gradients_in
 
 HELD_OUT = "heldout"
 OPENED = "opened"

@@ -11,6 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from tests.mutation.syntax import (
+    assignments,
+    callee,
+    changes_of,
+    factors_of,
+    is_label,
+    is_numpy,
+    is_range,
+    is_self,
+    is_shape,
+    label_of,
+    taken_in,
+)
+
 Values = Mapping[str, Any]
 
 # Functions of NumPy whose argument at this place, counted from behind np., is an axis.
@@ -19,6 +33,7 @@ _REDUCING = (
     "expand_dims squeeze concatenate stack flip"
 )
 _AXIS_ARGUMENT = {**dict.fromkeys(_REDUCING.split(" "), 1), "repeat": 2, "take": 2, "norm": 2}
+_SUMMING_PRODUCTS = ("dot", "matmul", "outer", "einsum", "tensordot", "inner", "vdot")
 _PERMUTING = ("transpose", "swapaxes", "moveaxis", "rollaxis")
 
 
@@ -68,13 +83,53 @@ class Site:
         )
 
     def is_switch(self, node: ast.AST) -> bool:
-        """Whether an array holds zeros and ones only, or one of its entries is meant: a mask."""
+        """Whether an array holds zeros and ones only, or one of its entries is meant: a mask.
+
+        A gradient may be zero everywhere, and is none.
+        """
+        if self.has_gradient(node):
+            return False
         value = self.value(node)
         if isinstance(node, ast.Subscript) and value is not None and np.ndim(value) == 0:
             value = self.value(node.value)
         if value is None or isinstance(value, dict | str) or np.ndim(value) == 0:
             return False
         return bool(np.all((np.asarray(value) == 0) | (np.asarray(value) == 1)))
+
+    def is_mask(self) -> bool:
+        """Whether the node is an array of zeros and ones that multiplies something."""
+        return len(self.parents) > 0 and self.in_product() and self.is_switch(self.node)
+
+    def is_counted(self, node: ast.AST) -> bool:
+        """Whether a count goes into a number: N, len(x); a 2 that is written down is none."""
+        return any(
+            isinstance(value, int | np.integer) and not isinstance(value, bool)
+            for value in (
+                self.value(n)
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+            )
+        )
+
+    def is_taken(self, node: ast.AST) -> bool:
+        """Whether an expression is made of what the forward pass kept, or was given, only."""
+        assert isinstance(self.function, ast.FunctionDef)
+        taken = taken_in(self.function)
+        labels = [n for n in ast.walk(node) if is_label(n)]
+        return bool(labels) and all(is_self(n) or label_of(n) in taken for n in labels)
+
+    def is_like_gradient(self, node: ast.AST) -> bool:
+        """Whether a value is a gradient but for a constant factor: an error that was kept."""
+        value = self.value(node)
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.any():
+            return False
+        for name in self.gradients:
+            held = self.values.get(name)
+            if isinstance(held, np.ndarray) and held.shape == value.shape:
+                ratio = np.vdot(value, held) / np.vdot(value, value)
+                if ratio and np.allclose(held, ratio * value):
+                    return True
+        return False
 
     def is_label_array(self, node: ast.AST) -> bool:
         """Whether there is an array of whole numbers in an expression: labels, places."""
@@ -97,7 +152,7 @@ class Site:
     def in_shape(self) -> bool:
         """Whether a number, or the minus before it, chooses an axis of a shape."""
         above = [p for p in self.parents if not isinstance(p, ast.UnaryOp)]
-        return bool(above) and _is_shape(above[-1])
+        return bool(above) and is_shape(above[-1])
 
     def index_of(self) -> ast.expr | None:
         """What is indexed by an expression with the node in it: the innermost."""
@@ -126,7 +181,7 @@ class Site:
             if isinstance(p.func, ast.Name):  # max(0, c) of Python
                 continue
             place = p.args.index(chain[k + 1])  # type: ignore[arg-type]
-            first = 0 if _is_numpy(p.func) else -1
+            first = 0 if is_numpy(p.func) else -1
             name = callee(p)
             if name in _PERMUTING and place > first:
                 return True
@@ -150,6 +205,18 @@ class Site:
     def in_product(self) -> bool:
         parent = self.parent
         return isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div)
+
+    def in_matrix_product(self) -> bool:
+        """Whether the node, or a transpose of it, is an operand of a matrix product."""
+        for p in reversed(self.parents):
+            if isinstance(p, ast.BinOp) and isinstance(p.op, ast.MatMult):
+                return True
+            if isinstance(p, ast.Call) and callee(p) in _SUMMING_PRODUCTS:
+                return True
+            turned = isinstance(p, ast.Call) and callee(p) in (*_PERMUTING, "reshape")
+            if not turned and not isinstance(p, ast.Attribute | ast.Subscript):
+                return False
+        return False
 
     def in_loop(self) -> bool:
         return any(isinstance(p, ast.For) for p in self.parents)
@@ -193,11 +260,11 @@ class Site:
             if name in seen:
                 return None
             seen.add(name)
-            in_place = _changes_of(self.function, name)
-            for made, value in _assignments(self.function):
+            in_place = changes_of(self.function, name)
+            for made, value in assignments(self.function):
                 if made != name:
                     continue
-                factors = _factors(value)
+                factors = factors_of(value)
                 for k, factor in enumerate(factors):
                     below = follow(label_of(factor)) if is_label(factor) else None
                     if below is not None:
@@ -205,144 +272,3 @@ class Site:
             return None
 
         return None if source == target else follow(target)
-
-
-def gradients_in(function: ast.FunctionDef) -> frozenset[str]:
-    """Names that hold a gradient: those that begin with d, and what is made of them.
-
-    What is taken out of the cache (dist, diff) is a value of the forward pass.
-    """
-    kept = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and not _is_computed(node.value):
-            kept |= {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-    names_of = [n.id for n in ast.walk(function) if isinstance(n, ast.Name)]
-    names_of = [n for n in names_of if n not in kept] + [a.arg for a in function.args.args]
-    found, size = {n for n in names_of if n.startswith("d")}, -1
-    while size < len(found):
-        size = len(found)
-        for target, value in _assignments(function):
-            made = {label_of(n) for n in ast.walk(value) if is_label(n)}
-            found |= {target} if made & found else set()
-    return frozenset(found)
-
-
-def _is_computed(node: ast.expr) -> bool:
-    """Whether a value is made here, and not only taken: cache, cache["x"], self.x, x.shape."""
-    match node:
-        case ast.Tuple(elts=parts):
-            return any(_is_computed(p) for p in parts)
-        case ast.Name(id=name):
-            return name.startswith("d")
-        case ast.Subscript(value=inner) | ast.Attribute(value=inner):
-            return _is_computed(inner)
-    return True
-
-
-def _assignments(function: ast.AST) -> list[tuple[str, ast.expr]]:
-    return [
-        (label_of(n.targets[0]), n.value)
-        for n in ast.walk(function)
-        if isinstance(n, ast.Assign) and is_label(n.targets[0])
-    ]
-
-
-def _changes_of(function: ast.AST, name: str) -> list[ast.expr]:
-    """What multiplies a variable in place, and the conditions that set entries of it."""
-    found: list[ast.expr] = []
-    for n in ast.walk(function):
-        match n:
-            case ast.AugAssign(target=target, op=ast.Mult() | ast.Div(), value=value):
-                if is_label(target) and label_of(target) == name:
-                    found.append(value)
-        match n:
-            case (
-                ast.Assign(targets=[ast.Subscript(value=base, slice=ast.Compare() as chosen)])
-                | ast.AugAssign(target=ast.Subscript(value=base, slice=ast.Compare() as chosen))
-            ):
-                if is_label(base) and label_of(base) == name:
-                    found.append(chosen)
-    return found
-
-
-def _factors(node: ast.expr) -> list[ast.expr]:
-    """What is multiplied, by elements or as matrices; a copy or a transpose is the value itself."""
-    match node:
-        case ast.BinOp(op=ast.Mult() | ast.Div() | ast.MatMult()):
-            return [*_factors(node.left), *_factors(node.right)]
-        case ast.Call(func=ast.Attribute(attr="multiply" | "dot" | "matmul", value=owner)):
-            first = [] if isinstance(owner, ast.Name) and owner.id == "np" else [owner]
-            return [f for a in [*first, *node.args] for f in _factors(a)]
-        case (
-            ast.Call(func=ast.Attribute(attr="copy", value=inner))
-            | ast.Attribute(attr="T", value=inner)
-        ):
-            return _factors(inner)
-    return [node]
-
-
-def is_range(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
-    )
-
-
-def is_self(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
-
-
-def is_label(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) or is_self(node)
-
-
-def label_of(node: ast.AST) -> str:
-    if isinstance(node, ast.Attribute):
-        return f"self.{node.attr}"
-    assert isinstance(node, ast.Name)
-    return node.id
-
-
-def labelled(label: str) -> ast.expr:
-    if not label.startswith("self."):
-        return ast.Name(label, ast.Load())
-    return ast.Attribute(ast.Name("self", ast.Load()), label.removeprefix("self."), ast.Load())
-
-
-def is_given_to(node: ast.AST, statement: ast.AST) -> bool:
-    """Whether a statement gives the name or place that a node reads another value."""
-    if not isinstance(statement, ast.Assign):
-        return False
-    return ast.unparse(node) in map(ast.unparse, statement.targets)
-
-
-def callee(node: ast.Call) -> str:
-    match node.func:
-        case ast.Attribute(attr=name) | ast.Name(id=name):
-            return name
-    return ""
-
-
-def _is_numpy(function: ast.expr) -> bool:
-    return ast.unparse(function).startswith("np.")
-
-
-def argument(node: ast.Call) -> ast.expr | None:
-    """What a function is applied to, written np.sum(x) or x.sum()."""
-    match node.func:
-        case ast.Attribute(value=ast.Name(id="np")) | ast.Name():
-            return node.args[0] if node.args else None
-        case ast.Attribute(value=inner):
-            return inner
-    return None
-
-
-def _is_shape(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Attribute)
-        and node.value.attr == "shape"
-    )

@@ -20,6 +20,7 @@ from gradtool.numeric.sample import size_sets
 from gradtool.spec.load import load_path
 from gradtool.spec.model import LayerSpec
 from tests.mutation import oracle
+from tests.mutation.key import of_layer
 from tests.mutation.mutate import HELD_OUT, OPENED, Mutant, chosen, mutants
 
 FOLDER = Path(__file__).parent / "layers"
@@ -94,8 +95,11 @@ def faulty(name: str) -> tuple[Mutant, ...]:
     that is right for one is not wrong for the others; these codes are told apart as `alike`.
     """
     found = layer(name)
+    words = found.spec.forward.text + found.text
+    is_loss = all(np.ndim(u) == 0 for u in found.draws[0].upstream.values())
+    penalised = is_loss and bool(found.spec.constants)
     kept = [
-        replace(m, set_name=found.set_name)
+        replace(m, set_name=found.set_name, accepted=of_layer(m.accepted, words, penalised))
         for m in mutants(name, found.text, _locals(found))
         if not oracle.is_equivalent(found.spec, m.text, found.points)
     ]

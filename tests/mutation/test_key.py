@@ -9,7 +9,9 @@ from tests.mutation.mutate import mutants
 
 _CODE = """
 def backward(dout, cache):
-    x, z, a, w, y, std, n, hs = cache
+    x, z, a, w, y, std, n, hs, on = cache
+    left, right = hs, z
+    off = left - right
     N, D = x.shape
     da = dout @ w.T
     dz = da * (z > 0)
@@ -24,7 +26,14 @@ def backward(dout, cache):
         p = i * 2
         e[i] += hs[i - 1]
     e[z < 0] *= 0.1
+    k = np.cumsum(std)
     f = np.einsum('nd,nd->d', dz, a)
+    live = dz * (1 - on)
+    bound = 3 - a
+    twice = dz * 5
+    part = slice(7, N)
+    g = off.T @ a
+    e[i] = left[i]
     dx = dz * n
     return dx, b
 """
@@ -57,7 +66,18 @@ _CHANGES = {
     "dz -> da": ("missing-factor mask-missing wrong-gradient", "extra-factor sign"),
     "da -> dx": ("wrong-gradient", "missing-term sign"),
     "dz * n -> n": ("upstream-ignored missing-factor", "scale"),
-    "(dx, b) -> (b, dx)": ("order", "transposed"),
+    "(dx, b) -> (b, dx)": ("order wrong-gradient", "transposed wrong-tensor wrong-point"),
+    "(hs, z) -> (z, hs)": ("sign wrong-tensor", "order inverted-factor"),
+    "1 - on -> 1": ("mask mask-missing missing-factor", "scale sign"),
+    "np.cumsum(std) -> std": ("missing-sum missing-path", "mask sign"),
+    "3 -> 4": ("constant", "scale regulariser mean-for-sum sum-for-mean"),
+    "5 -> 6": ("constant scale regulariser", "mean-for-sum sum-for-mean"),
+    "7 -> 8": ("offset skipped", "scale constant"),
+    "n -> dz": ("wrong-gradient wrong-tensor missing-factor", "wrong-point"),
+    "dz * 5 -> dz": ("scale missing-factor wrong-gradient", "wrong-tensor wrong-point"),
+    "a -> x": ("wrong-tensor", "wrong-gradient upstream-ignored"),
+    "off -> x": ("wrong-tensor", "wrong-gradient wrong-point"),
+    "e -> dx": ("zero missing-path accumulated", "upstream-ignored wrong-point"),
 }
 
 
@@ -66,7 +86,9 @@ def found() -> dict[str, frozenset[str]]:
     rng = np.random.default_rng(0)
     N, D, M = 3, 4, 5
     x, z, a, n = (rng.standard_normal((N, D)) for _ in range(4))
-    cache = (x, z, a, rng.standard_normal((D, M)), np.array([1, 3, 2]), 0.5 + a * a, n, x + 1)
+    whole = np.array([1, 3, 2])
+    on = np.array([[1.0, 0, 1, 1]])
+    cache = (x, z, a, rng.standard_normal((D, M)), whole, 0.5 + a * a, n, x + 1, on)
     space: dict[str, object] = {"np": np}
     lines = _CODE.replace("return dx, b", "return locals()")
     exec(lines, space)

@@ -12,16 +12,18 @@ from tests.mutation.key import (
     NUMERIC,
     OPERATOR,
     SIGN,
-    TENSOR,
     TRANSPOSED,
     Codes,
+    another,
     codes,
+    numeric,
     of_exponent,
     of_lost,
     of_place,
     of_summand,
 )
-from tests.mutation.site import Site, callee, is_given_to, is_label
+from tests.mutation.site import Site
+from tests.mutation.syntax import callee, is_given_to, is_label
 
 Found = Iterator[tuple[ast.AST | None, Codes, str]]
 _NOTHING = codes()
@@ -41,7 +43,10 @@ def sums(site: Site) -> Found:
         yield from _elsewhere(site, node, alternatives)
         return
     # Of two numbers another number is made: a constant factor, or the wrong number in a sum.
-    number = NUMERIC | CONSTANT if site.is_number(left) and site.is_number(right) else _NOTHING
+    both = site.is_number(left) and site.is_number(right)
+    number = numeric(site, left, right) | CONSTANT if both else _NOTHING
+    if site.is_mask():  # 1 - mask: the condition is another one
+        number |= MASK
     yield other, SIGN | number | (of_summand(site, right) & codes("guard constant")), "sign"
     yield product, OPERATOR | number, "operator"
     if minus:  # p - y for y - p; of 1 - mask the mask is turned around
@@ -52,7 +57,7 @@ def sums(site: Site) -> Found:
         if site.is_number(kept):  # as a factor the 1 of 1 - a says nothing any more
             accepted |= of_lost(site, lost, kept) - NUMERIC
         if is_label(kept):  # what is left has a name: that value stands where the sum belongs
-            accepted |= TENSOR
+            accepted |= another(site, kept, node)
         if kept is right and minus:  # 1 - a was to be subtracted, a is added
             accepted |= SIGN
             accepted |= MASK if site.is_switch(right) else _NOTHING
@@ -68,7 +73,8 @@ def _elsewhere(site: Site, node: ast.expr, alternatives: tuple[tuple[ast.expr, s
             yield new, of_exponent(site, site.value(node), site.value(new)), kind
         else:
             # p = i + stride for p = i * stride is a wrong operator all the same.
-            wrong = OPERATOR if site.in_place() and kind == "operator" else _NOTHING
+            placed = site.in_place() or site.in_call("slice")
+            wrong = OPERATOR if placed and kind == "operator" else _NOTHING
             yield new, (of_place(site) or _NOTHING) | wrong, kind
 
 
@@ -91,19 +97,21 @@ def products(site: Site) -> Found:
         yield from _elsewhere(site, node, alternatives)
         return
     both = site.is_number(left) and site.is_number(right)
+    numbers = numeric(site, left, right) if both else _NOTHING
     twice = ast.dump(left) == ast.dump(right)
     # A number on the other side of the line is another constant factor.
-    yield other, INVERTED | (NUMERIC if site.is_number(right) else _NOTHING), "inverted"
+    number = numeric(site, right) if site.is_number(right) else _NOTHING
+    yield other, INVERTED | number, "inverted"
     # y + y is 2 y, where y to the power 2 belongs.
     yield (
         added,
-        OPERATOR | (NUMERIC if both else _NOTHING) | (codes("power") if twice else _NOTHING),
+        OPERATOR | numbers | (codes("power") if twice else _NOTHING),
         "operator",
     )
     if divided:
         yield (
             ast.BinOp(right, ast.Div(), left),
-            INVERTED | (NUMERIC if both else _NOTHING),
+            INVERTED | numbers,
             "swapped",
         )
     for kept, lost in ((left, right), (right, left)):
@@ -113,7 +121,7 @@ def products(site: Site) -> Found:
         if twice and not divided:  # of y * y a y is left
             accepted |= codes("power")
         if site.has_name(node) or isinstance(site.parent, ast.Assign):
-            accepted |= TENSOR  # what is left stands where the value of that name belongs
+            accepted |= another(site, kept, node)  # it stands where the value of that name belongs
         yield kept, accepted, "left out"
 
 
@@ -167,7 +175,8 @@ def negations(site: Site) -> Found:
         elif site.in_range():  # a loop that counts up, or never runs
             accepted = codes("skipped some-entries step-order")
         else:
-            number = NUMERIC | CONSTANT if site.is_number(node.operand) else _NOTHING
+            plain = site.is_number(node.operand)
+            number = numeric(site, node.operand) | CONSTANT if plain else _NOTHING
             accepted = of_place(site) or SIGN | number
         yield node.operand, accepted, "sign"
 

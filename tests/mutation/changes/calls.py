@@ -9,18 +9,20 @@ from collections.abc import Iterator
 from tests.mutation.key import (
     ALL_AXES,
     AXIS,
+    COUNTED,
     INVERTED,
     MASK,
     NUMERIC,
     SIGN,
-    TENSOR,
     TRANSPOSED,
     Codes,
+    another,
     codes,
     of_lost,
     of_place,
 )
-from tests.mutation.site import Site, argument, callee, is_label
+from tests.mutation.site import Site
+from tests.mutation.syntax import argument, callee, is_label
 
 Found = Iterator[tuple[ast.AST | None, Codes, str]]
 
@@ -114,7 +116,8 @@ def functions(site: Site) -> Found:
     if name == "reversed":
         yield node.args[0], codes("step-order"), "function"
     elif name in ("dot", "matmul") and len(node.args) == 1 and isinstance(node.func, ast.Attribute):
-        accepted = of_lost(site, node.func.value, node.args[0]) | TENSOR
+        left = node.args[0]
+        accepted = of_lost(site, node.func.value, left) | another(site, left, node)
         yield node.args[0], accepted, "function"
     elif name not in _WITHOUT_DROP and len(node.args) == 1 and not node.keywords:
         inner = argument(node)
@@ -125,6 +128,8 @@ def functions(site: Site) -> Found:
         else:
             accepted = _FUNCTION | _number(site)
             accepted |= MASK if site.is_switch(node) else codes()
+            if name == "cumsum":  # what adds up the parts of all that comes before is no function
+                accepted |= codes("missing-sum missing-path")
             if is_label(inner):  # logvar stands where exp(logvar) belongs
                 accepted |= codes("wrong-tensor")
         yield inner, (of_place(site) or codes()) | accepted, "function"
@@ -183,7 +188,8 @@ def subscripts(site: Site) -> Found:
 
 def _number(site: Site) -> Codes:
     """A function of a number gives another constant factor."""
-    return NUMERIC if isinstance(site.node, ast.expr) and site.is_number(site.node) else codes()
+    number = isinstance(site.node, ast.expr) and site.is_number(site.node)
+    return NUMERIC - COUNTED if number else codes()  # the root of a count averages nothing
 
 
 OPERATORS = (reductions, keywords, functions, copies, choices, subscripts)

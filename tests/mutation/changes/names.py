@@ -9,18 +9,22 @@ import numpy as np
 
 from tests.mutation.key import (
     AXIS,
+    INVERTED,
     LEFT_OUT,
     MASK,
     PLACE,
+    SIGN,
     TENSOR,
     TRANSPOSED,
     Codes,
+    another,
     codes,
     of_exponent,
     of_lost,
     of_place,
 )
-from tests.mutation.site import Site, callee, is_label, is_self, label_of, labelled
+from tests.mutation.site import Site
+from tests.mutation.syntax import callee, is_label, is_self, label_of, labelled
 
 _JOINING = ("concatenate", "hstack", "vstack", "stack", "append")
 
@@ -48,7 +52,11 @@ def names(site: Site) -> Found:
 def _accepted(site: Site, own: str, name: str) -> Codes:
     """Another value; what it lacks, or has in addition, where one is made of the other."""
     new = labelled(name)
-    found = TENSOR
+    parent = site.parent
+    if isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Store):
+        # dx[i] = …, dx[i] += …: nothing arrives in dx, and what does is added to another array.
+        return codes("zero missing-path accumulated wrong-gradient wrong-tensor")
+    found = another(site, new, site.node)
     if site.in_condition():  # the condition looks at another value
         found |= MASK
     elif site.in_exponent():
@@ -68,6 +76,8 @@ def _accepted(site: Site, own: str, name: str) -> Codes:
             found |= codes("extra-factor")
     elif own in site.gradients:  # a value of the forward pass where the gradient belongs
         found |= codes("upstream-ignored")
+        if site.factors_from(name, own) is not None:  # of dz = da * m the m is left
+            found |= LEFT_OUT
     elif site.factors_from(name, own) is not None:
         found |= LEFT_OUT
     elif site.factors_from(own, name) is not None:
@@ -86,7 +96,8 @@ def keys(site: Site) -> Found:
     for key, value in held.items():
         if key != place and isinstance(value, np.ndarray) and value.shape == held[place].shape:
             lost = of_lost(site, node, None) if site.in_product() else codes()
-            yield ast.Subscript(node.value, ast.Constant(key), ast.Load()), TENSOR | lost, "name"
+            new = ast.Subscript(node.value, ast.Constant(key), ast.Load())
+            yield new, another(site, new, node) | lost, "name"
 
 
 def transposes(site: Site) -> Found:
@@ -131,13 +142,29 @@ def results(site: Site) -> Found:
         new = list(parts)
         new[place : place + 2] = new[place + 1], new[place]
         pair = parts[place : place + 2]
-        kept = accepted if any(site.has_gradient(p) for p in pair) else TENSOR
+        given = isinstance(parent, ast.Return) or any(site.has_gradient(p) for p in pair)
+        kept = accepted if given else TENSOR | _exchanged(site, place)
         if all(isinstance(site.value(p), int | np.integer) for p in pair):
             kept = PLACE | AXIS | codes("scale")  # rows and columns, as where a shape is unpacked
         if isinstance(node, ast.Dict):
             yield ast.Dict(node.keys, new), kept, "order"
         else:
             yield type(node)(new, ast.Load()), kept, "order"
+
+
+def _exchanged(site: Site, place: int) -> Codes:
+    """Two values under each other's names: b - a for a - b is a sign, b / a for a / b a factor
+    on the wrong side of the line."""
+    parent, found = site.parent, codes()
+    targets = parent.targets[0] if isinstance(parent, ast.Assign) else None
+    if not isinstance(targets, ast.Tuple):
+        return found
+    pair = {ast.unparse(t) for t in targets.elts[place : place + 2]}
+    for n in ast.walk(site.function):
+        if isinstance(n, ast.BinOp) and {ast.unparse(n.left), ast.unparse(n.right)} == pair:
+            found |= SIGN if isinstance(n.op, ast.Sub) else codes()
+            found |= INVERTED if isinstance(n.op, ast.Div) else codes()
+    return found
 
 
 OPERATORS = (names, keys, transposes, results)

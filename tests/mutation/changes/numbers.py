@@ -12,13 +12,13 @@ from tests.mutation.key import (
     CONSTANT,
     GUARD,
     MASK,
-    NUMERIC,
     PLACE,
     SIGN,
     TINY,
     TRANSPOSED,
     Codes,
     codes,
+    numeric,
     of_exponent,
     of_place,
 )
@@ -55,8 +55,12 @@ def _plain(site: Site, old: float, new: float) -> Codes:
     if isinstance(site.parent, ast.Assign) and isinstance(site.parent.targets[0], ast.Subscript):
         return MASK | CONSTANT  # dz[z <= 0] = 0
     if isinstance(site.parent, ast.Assign | ast.Dict):  # a sum that begins with something
-        return CONSTANT | codes("accumulated") | NUMERIC
-    accepted = NUMERIC | CONSTANT
+        return CONSTANT | codes("accumulated") | numeric(site, site.node)
+    # The 1 of 1 - a is no factor of anything, unless the whole of the sum is a number.
+    accepted = CONSTANT if _is_summand(site) else numeric(site, site.node) | CONSTANT
+    whole = Site(site.parent, site.parents[:-1], site.values, site.gradients)
+    if whole.is_mask():  # 1 - mask: the condition is another one
+        accepted |= MASK
     if 0 < abs(old) < TINY:
         accepted |= GUARD
     if new == 0:
@@ -77,6 +81,17 @@ def _plain(site: Site, old: float, new: float) -> Codes:
     return accepted
 
 
+def _is_summand(site: Site) -> bool:
+    """Whether the node is a part of a sum that is no number."""
+    whole: ast.AST | None = None
+    for p in reversed(site.parents):
+        if isinstance(p, ast.BinOp) and isinstance(p.op, ast.Add | ast.Sub):
+            whole = p
+        elif not isinstance(p, ast.UnaryOp):
+            break
+    return whole is not None and not site.is_number(whole)
+
+
 def counts(site: Site) -> Found:
     """Another count, N for D, W for H; another counter, i for j; another place, left for top."""
     node = site.node
@@ -88,7 +103,8 @@ def counts(site: Site) -> Found:
         return
     # "Counts along another axis"; as a factor a constant one, else another stretch or place.
     placed = of_place(site)
-    accepted = AXIS | (codes("scale") if placed is None else placed - codes("label-shift"))
+    formula = codes("scale constant")  # "a number inside the formula is wrong"
+    accepted = AXIS | (formula if placed is None else placed - codes("label-shift"))
     loops = [n for n in ast.walk(site.function) if isinstance(n, ast.For)]
     counters = {n.id for loop in loops for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
     assigned = {

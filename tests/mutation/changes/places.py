@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from tests.mutation.key import PLACE, TENSOR, Codes, codes, of_place
-from tests.mutation.site import Site, is_range
+from tests.mutation.site import Site
+from tests.mutation.syntax import is_range
 
 Found = Iterator[tuple[ast.AST | None, Codes, str]]
 

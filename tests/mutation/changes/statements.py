@@ -14,14 +14,16 @@ from tests.mutation.key import (
     NUMERIC,
     PLACE,
     SIGN,
-    TENSOR,
     TRANSPOSED,
     Codes,
+    another,
     codes,
+    numeric,
     of_lost,
     of_summand,
 )
-from tests.mutation.site import Site, callee, is_label, label_of
+from tests.mutation.site import Site
+from tests.mutation.syntax import callee, is_label, label_of
 
 _EMPTY = ("zeros", "zeros_like", "empty", "empty_like")
 Found = Iterator[tuple[ast.AST | None, Codes, str]]
@@ -47,15 +49,16 @@ def updates(site: Site) -> Found:
     if _chooses(site, node.target):
         # dz[z < 0] *= slope: without it the condition says nothing, and the slope is missing.
         lost = of_lost(site, node.value, node.target) - NUMERIC
-        yield plain, lost | of_lost(site, node.target, node.value) | TENSOR, "assigned"
+        alone = of_lost(site, node.target, node.value) | another(site, node.value, node.target)
+        yield plain, lost | alone, "assigned"
         yield None, lost | MASK | codes("missing-path missing-term"), "left out"
         opposite = SIGN if isinstance(node.op, ast.Add | ast.Sub) else INVERTED
         yield flipped, opposite, "inverted"
         return
     if isinstance(node.op, ast.Mult | ast.Div):
-        number = NUMERIC if site.is_number(node.value) else codes()
+        number = numeric(site, node.value) if site.is_number(node.value) else codes()
         # Of a *= b the b alone is left: the factor a is missing, and b stands in its place.
-        alone = of_lost(site, node.target, node.value) | TENSOR
+        alone = of_lost(site, node.target, node.value) | another(site, node.value, node.target)
         if isinstance(node.op, ast.Div):
             alone |= INVERTED
         yield plain, alone, "assigned"
@@ -88,7 +91,7 @@ def _overwritten(site: Site, node: ast.AugAssign) -> Codes:
     if not all(_is_empty(n.value) for n in others) or not site.in_loop():
         found |= ADDED
         if is_label(node.value) and is_label(node.target):
-            found |= TENSOR  # that gradient stands where the sum belongs
+            found |= another(site, node.value)  # that gradient stands where the sum belongs
     if isinstance(node.op, ast.Sub):
         found |= SIGN
     return found
