@@ -94,6 +94,7 @@ class Names:
     images: tuple[str, ...] = ()  # the outputs with axes for samples, channels, rows and columns
     chosen: Mapping[str, str] = field(default_factory=dict)  # texts for parameters, as Python
     order: int = 0  # which order of results that have no names is meant, the likeliest first
+    open: bool = False  # nobody said which layer it is, so it may be called in another way, too
 
     @staticmethod
     def of(reference: Reference) -> Names:

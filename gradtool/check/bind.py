@@ -33,7 +33,8 @@ class Binding:
     `one` is a size that is 1 wherever this binding is run: the code takes one sample, with
     `drops_batch` without the axis of that size.  `equal` are sizes that are equal wherever it is
     run: the code takes one number for both.  `unsure` says what of this reading is a guess: with
-    it, code can be right, and wrong only by a factor.
+    it, code can be right, and wrong only by a factor.  `undecided` says why even what is right in
+    this reading may be wrong as it is meant.
     """
 
     convention: str
@@ -51,6 +52,7 @@ class Binding:
     drops_batch: bool = False
     equal: tuple[tuple[str, str], ...] = ()
     unsure: str = ""
+    undecided: str = ""
 
     @property
     def snippets(self) -> dict[str, str | None]:

@@ -44,7 +44,8 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
         NoMatch: there is none, and why.
     """
     found: tuple[Binding, ...] = readings(candidate, names)
-    found += tuple(other for one in found if (other := exchanged(one, candidate, names)))
+    if names.open:
+        found += tuple(other for one in found if (other := exchanged(one, candidate, names)))
     found += tuple(other for one in found if (other := as_made(one, names)) is not None)
     found += tuple(other for one in found if (other := after_a_first_call(one, candidate)))
     turned = [other for one in found if (other := in_columns(one, names)) is not None]
@@ -67,7 +68,9 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
         except NoMatch as reason:
             reasons.append(str(reason))
             continue
-        found += _other_orders(convention, candidate, names, found)
+        # Whoever names the layer expects its gradients in its order.
+        if names.open:
+            found += _other_orders(convention, candidate, names, found)
     found = found or with_drawn_masks(candidate, names, CONVENTIONS)
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")

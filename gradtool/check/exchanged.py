@@ -1,7 +1,8 @@
 """A loss that is the same when prediction and target change places, such as a squared error.
 
-Its forward does not show which argument is which, and neither do names such as ``a`` and ``y``;
-its gradient does, by its sign.
+Its forward does not show which argument is which, and neither do names such as ``a`` and ``b``.
+Its gradient with respect to the second is the one with respect to the first with the sign wrong,
+so nobody but the author can tell which of the two it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from gradtool.ir import syntax
 
 
 def exchanged(binding: Binding, candidate: Candidate, names: Names) -> Binding | None:
-    """The binding with prediction and target the other way round.
+    """The binding with prediction and target the other way round, in which nothing is right for
+    sure.
 
     None for a layer that has no such pair, and where a name tells which is which.
     """
@@ -26,7 +28,9 @@ def exchanged(binding: Binding, candidate: Candidate, names: Names) -> Binding |
         return None
     prediction, target = pair
     params = candidate.forward.params
-    if any(is_prediction(p) or is_true_value(p) or folded(p) == folded(target) for p in params):
+    if len(params) < len(pair) or any(
+        is_prediction(p) or is_true_value(p) or folded(p) == folded(target) for p in params
+    ):
         return None
     other = {prediction: target, target: prediction}
     texts = [_renamed(t, other) for t in (binding.setup, binding.forward, binding.backward)]
@@ -36,8 +40,9 @@ def exchanged(binding: Binding, candidate: Candidate, names: Names) -> Binding |
         forward=texts[1],
         backward=texts[2],
         convention=f"{binding.convention}, exchanged",
-        remark="no name tells which argument is the prediction: taken as the one whose gradient "
-        "this is; of the other one the gradient has the opposite sign",
+        undecided=f"no name tells which argument is the prediction. With {params[0]}, the gradient "
+        f"has the wrong sign; with {params[1]}, it is right. Say which it is in a check: block, or "
+        f"by a name such as {params[0]}_pred",
     )
 
 

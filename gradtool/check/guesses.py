@@ -75,6 +75,8 @@ def unclear(judgement: Judgement) -> str:
     Wrong by a factor and by nothing else confirms it: the derivative was taken of the right thing.
     """
     verdict, binding = judgement.verdict, judgement.binding
+    if verdict.verdict == "pass" and binding is not None and binding.undecided:
+        return binding.undecided
     if verdict.verdict == "pass" or binding is None or not binding.unsure:
         return ""
     outcomes = [

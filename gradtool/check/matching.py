@@ -82,7 +82,7 @@ class Layers:
         self.references = tuple(references)
         self.seed = seed
         self.vary = vary
-        self.names = {r.spec.name: Names.of(r) for r in self.references}
+        self.names = {r.spec.name: replace(Names.of(r), open=True) for r in self.references}
         # By identity; the reference is kept, so that no other gets its place.
         self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
         self._batches: dict[str, Batch | None] = {}

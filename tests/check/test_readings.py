@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.every import check_every
+from gradtool.check.pair import check_pair
 from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING
@@ -252,14 +253,27 @@ def test_the_gradient_of_a_sum_of_losses_is_said_to_be_one(tmp_path: Path) -> No
     assert any("that of the sum over N" in remark.message for remark in only.remarks)
 
 
-@pytest.mark.parametrize("sign", ["", "-"])
-def test_which_argument_is_the_prediction_is_said_where_only_the_sign_tells(
-    tmp_path: Path, sign: str
-) -> None:
-    (only,) = verdicts(tmp_path, SYMMETRIC.format(sign=sign))
-    assert only.verdict == "pass"
-    told = [r.message for r in only.remarks if r.message.startswith("no name tells")]
-    assert bool(told) == (sign == "-")
+def test_a_wrong_sign_does_not_choose_the_prediction(tmp_path: Path) -> None:
+    (right,) = verdicts(tmp_path, SYMMETRIC.format(sign=""))
+    assert (right.verdict, right.remarks) == ("pass", ())
+    (only,) = verdicts(tmp_path, SYMMETRIC.format(sign="-"))
+    assert only.trouble is not None
+    assert only.trouble.message == (
+        "its forward is that of mse, but no name tells which argument is the prediction. With a, "
+        "the gradient has the wrong sign; with y, it is right. Say which it is in a check: block, "
+        "or by a name such as a_pred"
+    )
+
+
+def test_whoever_names_the_layer_has_its_order(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    loss = SYMMETRIC.format(sign="-")
+    for text, layer, cause in ((UNNAMED, "affine", "order"), (loss, "mse", "sign")):
+        file.write_text("import numpy as np\n" + text)
+        (named,) = (r.spec for r in LAYERS.references if r.spec.name == layer)
+        verdict = check_pair(REFERENCE_FOR(named), file, seed=0, version="").verdict
+        assert verdict.verdict == "fail"
+        assert {g.cause.code for g in verdict.gradients if g.cause} == {cause}
 
 
 def test_every_text_that_chooses_is_tried(tmp_path: Path) -> None:
