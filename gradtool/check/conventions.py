@@ -53,7 +53,7 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     last = [other for one in found for other in channels_last(one, names)]
     images = (*found, *wide, *last)
     even = [other for one in images if (other := square(one, names)) is not None]
-    mean = [other for one in found for other in averaged(one, names)]
+    mean = [other for one in found for other in averaged(one, names)] if names.open else []
     return (*found, *turned, *wide, *last, *even, *mean)
 
 

@@ -253,6 +253,12 @@ def test_the_gradient_of_a_sum_of_losses_is_said_to_be_one(tmp_path: Path) -> No
     assert any("that of the sum over N" in remark.message for remark in only.remarks)
 
 
+def test_a_mean_that_is_forgotten_in_the_gradient_alone_is_wrong(tmp_path: Path) -> None:
+    loss = SYMMETRIC.format(sign="").replace("/ self.u.size", "")
+    (only,) = verdicts(tmp_path, loss)
+    assert (only.verdict, only.layer) == ("fail", "mse")
+
+
 def test_a_wrong_sign_does_not_choose_the_prediction(tmp_path: Path) -> None:
     (right,) = verdicts(tmp_path, SYMMETRIC.format(sign=""))
     assert (right.verdict, right.remarks) == ("pass", ())
