@@ -116,7 +116,8 @@ def of_place(site: Site) -> Codes | None:
         elif isinstance(held, np.ndarray) and not site.has_gradient(base):
             found |= codes("wrong-tensor")  # the state of another step, the row of another sample
         innermost = next(p for p in reversed(site.parents) if isinstance(p, ast.Subscript))
-        if site.is_label_array(innermost.slice):
+        window = any(isinstance(p, ast.Slice) for p in site.chain)  # t:t + R is no class
+        if site.is_label_array(innermost.slice) and not window:
             found |= codes("label-shift")
         return found
     if site.in_place() or site.in_call("slice"):

@@ -101,12 +101,18 @@ class Site:
         return len(self.parents) > 0 and self.in_product() and self.is_switch(self.node)
 
     def is_counted(self, node: ast.AST) -> bool:
-        """Whether a count goes into a number: N, len(x); a 2 that is written down is none."""
+        """Whether a number is a count, but for a factor: N, 2 * len(x).
+
+        A 2 that is written down is none, nor is a root of a count.
+        """
+        inner = list(ast.walk(node))
+        if any(isinstance(n, ast.Call) and callee(n) not in ("len", "int", "float") for n in inner):
+            return False
         return any(
             isinstance(value, int | np.integer) and not isinstance(value, bool)
             for value in (
                 self.value(n)
-                for n in ast.walk(node)
+                for n in inner
                 if isinstance(n, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
             )
         )

@@ -13,6 +13,8 @@ def backward(dout, cache):
     left, right = hs, z
     off = left - right
     N, D = x.shape
+    M = a.size
+    every = np.zeros(D)
     da = dout @ w.T
     dz = da * (z > 0)
     dz = dz / N
@@ -33,6 +35,10 @@ def backward(dout, cache):
     twice = dz * 5
     part = slice(7, N)
     g = off.T @ a
+    root = dz / np.sqrt(M)
+    for each in (dz, da):
+        every += each.sum(0)
+    near = x[y[0]:y[0] + 2]
     e[i] = left[i]
     dx = dz * n
     return dx, b
@@ -70,6 +76,10 @@ _CHANGES = {
     "(hs, z) -> (z, hs)": ("sign wrong-tensor", "order inverted-factor"),
     "1 - on -> 1": ("mask mask-missing missing-factor", "scale sign"),
     "np.cumsum(std) -> std": ("missing-sum missing-path", "mask sign"),
+    "dz / np.sqrt(M) -> dz": ("scale missing-factor", "sum-for-mean mean-for-sum"),
+    "every += each.sum(0) -> Assign": ("overwritten missing-path", "sign"),
+    "e[i] += hs[i - 1] -> Assign": ("overwritten", "missing-path sign"),
+    "y[0] + 2 -> y[0]": ("offset skipped", "label-shift missing-term"),
     "3 -> 4": ("constant", "scale regulariser mean-for-sum sum-for-mean"),
     "5 -> 6": ("constant scale regulariser", "mean-for-sum sum-for-mean"),
     "7 -> 8": ("offset skipped", "scale constant"),

@@ -88,7 +88,9 @@ def _overwritten(site: Site, node: ast.AugAssign) -> Codes:
         for t in (n.targets if isinstance(n, ast.Assign) else [n.target])
         if _home(t) == home
     ]
-    if not all(_is_empty(n.value) for n in others) or not site.in_loop():
+    # A loop that is written over (one, other) goes through paths, not through samples.
+    paths = any(isinstance(p, ast.For) and isinstance(p.iter, ast.Tuple) for p in site.parents)
+    if paths or not all(_is_empty(n.value) for n in others) or not site.in_loop():
         found |= ADDED
         if is_label(node.value) and is_label(node.target):
             found |= another(site, node.value)  # that gradient stands where the sum belongs
