@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,21 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gradtool.check.pair import check_pair
-from gradtool.check.process import Worker, WorkerLost
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.numeric.sample import size_sets
 from gradtool.spec.load import load_path
 from gradtool.spec.model import LayerSpec
+from tests.lasting_worker import LastingWorker
 from tests.mutation import oracle
 from tests.mutation.key import of_layer
 from tests.mutation.mutate import HELD_OUT, OPENED, Mutant, chosen, mutants
 
 FOLDER = Path(__file__).parent / "layers"
-_SECONDS = 20.0
 # Mutants of a held-out layer, so that no layer outweighs the others: those that run at every size,
 # and those that raise, which tell of themselves.
 CAP, CAP_RAISING = 40, 6
 _SEED = 27  # which of them
-_FILES = 200  # that one worker loads
 
 
 @dataclass(frozen=True)  # without slots: a cached property needs a __dict__
@@ -149,48 +146,11 @@ def _locals(found: Layer) -> dict[str, Any]:
     return seen
 
 
-@dataclass
-class Bench:
+class Bench(LastingWorker):
     """One worker for many files; a lost one is replaced, and an old one."""
 
-    folder: Path
-    worker: Worker | None = field(default=None)
-    judged: int = 0
-
     def judge(self, found: Layer, text: str, seed: int = 0, explain: bool = True) -> Verdict:
-        file = self.folder / f"{found.name}.py"
-        file.write_text(text)
-        self.judged += 1
-        if self.judged % _FILES == 0:  # what loading a file changes in NumPy is never undone
-            self.end()
-            self.worker = None
-        shared: Any = self
-        judgement = check_pair(
-            found.reference,
-            file,
-            seed=seed,
-            version="suite",
-            seconds=_SECONDS,
-            worker=shared,
-            explain=explain,
-        )
-        return judgement.verdict
-
-    def ask(self, *arguments: Any) -> Any:
-        self.worker = self.worker or Worker(self.folder, _SECONDS)
-        try:
-            return self.worker.ask(*arguments)
-        except WorkerLost:
-            self.worker.close()
-            self.worker = None
-            raise
-
-    def close(self) -> None:
-        """A session closes its worker at its end; this one serves the next."""
-
-    def end(self) -> None:
-        if self.worker is not None:
-            self.worker.close()
+        return self.check(found.reference, text, found.name, seed, explain)
 
 
 def is_found(verdict: Verdict) -> bool:

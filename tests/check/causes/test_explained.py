@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from gradtool.check.causes.catalogue import codes, explanation, title
-from gradtool.check.pair import check_pair
-from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
+from tests.lasting_worker import LastingWorker
 
 EXAMPLES = [code for code in codes() if (e := explanation(code)) is not None and e.wrong]
 
@@ -21,18 +21,19 @@ def reference(text: str) -> DerivedReference:
     return reference_for(load_text(text, "example.yaml"))
 
 
-def checked(folder: Path, spec: str, code: str) -> Verdict:
-    file = folder / "example.py"
-    file.write_text(code)
-    return check_pair(reference(spec), file, seed=0, version="1").verdict
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingWorker]:
+    with LastingWorker(tmp_path_factory.mktemp("examples")) as made:
+        yield made
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_the_wrong_example_has_that_cause(code: str, tmp_path: Path) -> None:
+def test_the_wrong_example_has_that_cause(code: str, worker: LastingWorker) -> None:
     entry = explanation(code)
     assert entry is not None
     assert entry.example.count(entry.right) == 1
-    verdict = checked(tmp_path, entry.spec, entry.example.replace(entry.right, entry.wrong))
+    changed = entry.example.replace(entry.right, entry.wrong)
+    verdict = worker.check(reference(entry.spec), changed, "example")
     told = [*verdict.forward, *verdict.gradients]
     causes = [g.cause.code for g in told if g.cause is not None]
     assert set(causes) == {code}, [g.cause for g in told]
@@ -40,8 +41,9 @@ def test_the_wrong_example_has_that_cause(code: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec_code", sorted({(e.spec, e.example) for c in EXAMPLES
                                               if (e := explanation(c))}))  # fmt: skip
-def test_the_right_example_passes(spec_code: tuple[str, str], tmp_path: Path) -> None:
-    verdict = checked(tmp_path, *spec_code)
+def test_the_right_example_passes(spec_code: tuple[str, str], worker: LastingWorker) -> None:
+    spec, code = spec_code
+    verdict = worker.check(reference(spec), code, "example")
     assert (verdict.verdict, verdict.trouble) == ("pass", None)
 
 

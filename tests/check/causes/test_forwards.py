@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Compared, Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.load import load_path
+from tests.lasting_worker import LastingWorker
 
 BATCH_NORM = """
 import numpy as np
@@ -142,12 +142,16 @@ def reference(layer: str) -> DerivedReference:
     return reference_for(load_path(bundled_specs()[layer]))
 
 
-def verdict(folder: Path, layer: str, right: str = "", wrong: str = "") -> Verdict:
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingWorker]:
+    with LastingWorker(tmp_path_factory.mktemp("forwards")) as made:
+        yield made
+
+
+def verdict(worker: LastingWorker, layer: str, right: str = "", wrong: str = "") -> Verdict:
     text = FILES[layer]
     assert not right or text.count(right) == 1
-    file = folder / f"{layer}.py"
-    file.write_text(text.replace(right, wrong) if right else text)
-    return check_pair(reference(layer), file, seed=0, version="1").verdict
+    return worker.check(reference(layer), text.replace(right, wrong) if right else text, layer)
 
 
 def told(found: Verdict) -> set[str]:
@@ -157,8 +161,8 @@ def told(found: Verdict) -> set[str]:
 
 
 @pytest.mark.parametrize("layer", FILES)
-def test_the_right_file_passes(layer: str, tmp_path: Path) -> None:
-    assert verdict(tmp_path, layer).verdict == "pass"
+def test_the_right_file_passes(layer: str, worker: LastingWorker) -> None:
+    assert verdict(worker, layer).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -191,13 +195,15 @@ def test_the_right_file_passes(layer: str, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_forward_is_told_with_its_mistake(
-    layer: str, right: str, wrong: str, code: str, tmp_path: Path
+    layer: str, right: str, wrong: str, code: str, worker: LastingWorker
 ) -> None:
-    assert told(verdict(tmp_path, layer, right, wrong)) == {code}
+    assert told(verdict(worker, layer, right, wrong)) == {code}
 
 
-def test_a_gradient_that_the_same_change_mends_has_the_same_cause_and_line(tmp_path: Path) -> None:
-    found = verdict(tmp_path, "batch_norm", "np.mean(xc ** 2, axis=0)", "x.var(axis=0, ddof=1)")
+def test_a_gradient_that_the_same_change_mends_has_the_same_cause_and_line(
+    worker: LastingWorker,
+) -> None:
+    found = verdict(worker, "batch_norm", "np.mean(xc ** 2, axis=0)", "x.var(axis=0, ddof=1)")
     (output,) = found.forward
     (gradient,) = [g for g in found.gradients if g.standing == "wrong"]
     assert output.cause is not None
@@ -206,8 +212,8 @@ def test_a_gradient_that_the_same_change_mends_has_the_same_cause_and_line(tmp_p
     assert "mistake that makes Y wrong" in gradient.cause.message
 
 
-def test_a_gradient_beside_a_wrong_forward_is_judged_on_its_own(tmp_path: Path) -> None:
-    found = verdict(tmp_path, "linear_softmax", "y])) / n", "y]))")
+def test_a_gradient_beside_a_wrong_forward_is_judged_on_its_own(worker: LastingWorker) -> None:
+    found = verdict(worker, "linear_softmax", "y])) / n", "y]))")
     assert [g.standing for g in found.gradients] == ["ok"]
 
 
@@ -219,6 +225,6 @@ def test_a_gradient_beside_a_wrong_forward_is_judged_on_its_own(tmp_path: Path) 
     ],
 )
 def test_a_forward_that_is_something_else_is_given_no_cause(
-    right: str, wrong: str, tmp_path: Path
+    right: str, wrong: str, worker: LastingWorker
 ) -> None:
-    assert told(verdict(tmp_path, "linear_softmax", right, wrong)) == {""}
+    assert told(verdict(worker, "linear_softmax", right, wrong)) == {""}

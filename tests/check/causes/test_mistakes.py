@@ -6,6 +6,7 @@ operator, but what somebody believed. A mistake may have more than one right nam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gradtool.check.pair import check_pair
-from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.load import load_path, load_text
+from tests.lasting_worker import LastingWorker
 
 FOLDER = Path(__file__).parent / "mistakes"
 
@@ -58,21 +58,21 @@ def mistakes() -> list[Mistake]:
     return found
 
 
-def verdict(folder: Path, file: str, text: str) -> Verdict:
-    path = folder / f"{file}.py"
-    path.write_text(text)
-    return check_pair(reference(file), path, seed=0, version="1").verdict
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingWorker]:
+    with LastingWorker(tmp_path_factory.mktemp("mistakes")) as made:
+        yield made
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_right_code_passes(file: str, tmp_path: Path) -> None:
-    found = verdict(tmp_path, file, data(file)["code"])
+def test_the_right_code_passes(file: str, worker: LastingWorker) -> None:
+    found = worker.check(reference(file), data(file)["code"], file)
     assert (found.verdict, found.trouble) == ("pass", None)
 
 
 @pytest.mark.parametrize("mistake", mistakes(), ids=lambda m: f"{m.file}: {m.about}")
-def test_the_mistake_is_told(mistake: Mistake, tmp_path: Path) -> None:
-    found = verdict(tmp_path, mistake.file, mistake.text)
+def test_the_mistake_is_told(mistake: Mistake, worker: LastingWorker) -> None:
+    found = worker.check(reference(mistake.file), mistake.text, mistake.file)
     wrong = [g for g in found.gradients if g.standing == "wrong"]
     assert wrong
     told = {g.cause.code if g.cause is not None else "" for g in wrong}
