@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check import diagnose_program
-from gradtool.check.causes import proposers
+from gradtool.check.causes import proposers, terms
 from gradtool.check.causes.catalogue import title
-from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, Budget
+from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, TOLD, Budget
 from gradtool.check.diagnose_choice import PLAIN, Explained, by_code, by_numbers
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_forward import of_outputs
@@ -42,6 +42,7 @@ from gradtool.ir.store import StoreError, classes_of, pack, unpack
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
 _POINTS = 4  # the small ones lead
+_LARGER = 6  # what explains these is tried again at some larger ones
 _TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _APART = 0.2
@@ -51,33 +52,32 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
     """The judgement, with cause and place of what is wrong where they are known."""
     verdict, binding = judgement.verdict, judgement.binding
     repaired = _repairs(reference, session, judgement)
+    found = _with_causes(reference, judgement, repaired).verdict
+    placed = tuple(
+        replace(g, line=at.line, source=at.source, place=at.place)
+        if g.standing == "wrong" and g.line is None and (at := where(session.file, binding, g.name))
+        else g
+        for g in found.gradients
+    )
+    remarks = _needed(verdict.remarks, placed)
+    return replace(judgement, verdict=replace(found, gradients=placed, remarks=remarks))
+
+
+def with_causes_of_numbers(reference: Reference, judgement: Judgement) -> Judgement:
+    """The judgement with the causes that the numbers alone tell."""
+    return _with_causes(reference, judgement, None)
+
+
+def _with_causes(
+    reference: Reference, judgement: Judgement, repaired: Mapping[str, tuple[Repair, ...]] | None
+) -> Judgement:
+    """With the changes of the code that were found; None where only the numbers may be asked."""
+    verdict, points = judgement.verdict, judgement.points
     forward = verdict.forward
     if any(o.standing == "wrong" for o in forward):
-        program = _program(reference)
-        forward = of_outputs(reference, program, judgement.points, forward, repaired)
-    of_gradients = {
-        key.removeprefix("gradient "): found
-        for key, found in repaired.items()
-        if key.startswith("gradient ")
-    }
-    gradients = diagnose(reference, judgement.points, verdict.gradients, of_gradients)
-    placed = tuple(
-        replace(g, line=found.line, source=found.source, place=found.place)
-        if g.standing == "wrong"
-        and g.line is None
-        and (found := where(session.file, binding, g.name))
-        else g
-        for g in gradients
-    )
-    return replace(
-        judgement,
-        verdict=replace(
-            verdict,
-            forward=forward,
-            gradients=placed,
-            remarks=_needed(verdict.remarks, placed),
-        ),
-    )
+        forward = of_outputs(reference, _program(reference), points, forward, repaired)
+    gradients = diagnose(reference, points, verdict.gradients, repaired)
+    return replace(judgement, verdict=replace(verdict, forward=forward, gradients=gradients))
 
 
 def _repairs(
@@ -114,8 +114,8 @@ def diagnose(
 ) -> tuple[Compared, ...]:
     """The gradients, the wrong ones with their cause where it is known.
 
-    `repaired` are changes of the user's code with which a gradient is right; None where only the
-    numbers may be looked at.
+    `repaired` are changes of the user's code with which ``gradient X`` is right; None where only
+    the numbers may be looked at.
     """
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
@@ -123,31 +123,40 @@ def diagnose(
     program = _program(reference) if wrong else None
     loops = program is not None and program.has_loops
     tried = OF_LOOPS if loops else AFTER_CODE
+    if repaired and all(f"gradient {g.name}" in repaired for g in wrong):
+        tried = TOLD
     whole = Budget(BY_NUMBERS if repaired is None else tried)
     repaired = repaired or {}
+    right = frozenset(g.name for g in gradients if g.standing == "ok")
     found: dict[str, tuple[Evidence, list[Explained]]] = {}
     for number, gradient in enumerate(wrong):
         variable = next(v for v in reference.spec.variables if v.name == gradient.name)
         share = Budget(whole.left / (len(wrong) - number))
         telling = _telling(points, gradient.name)
-        evidence = Evidence(reference, variable, telling, program, budget=share)
+        evidence = Evidence(
+            reference,
+            variable,
+            telling,
+            program,
+            larger=_larger(points, telling, gradient.name),
+            calls=tuple(points),
+            right=right,
+            budget=share,
+        )
         # To play every mistake of a loop through takes long: where the code tells it, it is told.
-        mine = repaired.get(gradient.name, ())
+        mine = repaired.get(f"gradient {gradient.name}", ())
         known = bool(mine) and (loops or mine[0].of_forward)
-        kept = [] if known else explanations(evidence)
+        kept = [] if known else explanations(evidence, plainly=bool(mine))
         if not _is_zero(points, gradient.name):
             # Small points may hold zeros only, as a hinge that is inactive does.
             kept = [e for e in kept if e.hypothesis.code != "zero"]
         found[gradient.name] = evidence, kept
-    return tuple(_explained(g, found, repaired.get(g.name, ())) for g in gradients)
+    return tuple(_explained(g, found, repaired.get(f"gradient {g.name}", ())) for g in gradients)
 
 
 def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
-    """Few and small points: every hypothesis is tried at each of them.
-
-    Other constants than the spec's are not what the derivation is evaluated with.
-    """
-    plain = [p for p in points if not p.probe.setting.constants and name in p.gradients]
+    """Few and small points: every hypothesis is tried at each of them."""
+    plain = _plain(points, name)
     if not plain:
         return ()
     most = max(_TIMES * plain[0].probe.setting.work, _SMALL_WORK)
@@ -157,6 +166,18 @@ def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
         smallest = min(wrong, key=lambda p: p.probe.setting.work)
         few = [*few, smallest] if smallest.probe.setting.work <= _MOST_WORK else few
     return tuple(few)
+
+
+def _larger(points: Sequence[Point], telling: Sequence[Point], name: str) -> tuple[Point, ...]:
+    """The next larger points."""
+    rest = [p for p in _plain(points, name) if p not in telling]
+    rest = [p for p in rest if p.probe.setting.work <= _MOST_WORK]
+    return tuple(sorted(rest, key=lambda p: p.probe.setting.work)[:_LARGER])
+
+
+def _plain(points: Sequence[Point], name: str) -> list[Point]:
+    """Other constants than the spec's are not what the derivation is evaluated with."""
+    return [p for p in points if not p.probe.setting.constants and name in p.gradients]
 
 
 def _is_zero(points: Sequence[Point], name: str) -> bool:
@@ -234,16 +255,16 @@ def _kept(nodes: object) -> Derived | None:
         return None
 
 
-def explanations(evidence: Evidence) -> list[Explained]:
-    """The hypotheses that explain a gradient, cheapest first."""
-    if not evidence.telling or evidence.telling[0].is_right:
+def explanations(evidence: Evidence, plainly: bool = False) -> list[Explained]:
+    """The hypotheses that explain a gradient, cheapest first; `plainly` the usual ones alone."""
+    if not evidence.telling or evidence.telling[0].is_right or evidence.is_noise:
         return []
     kept: list[Explained] = []
     usual: list[Hypothesis] = []
     for tier in (0, 1):
         evidence.tier = tier
         with np.errstate(all="ignore"):
-            pool = sorted(_proposed(evidence), key=lambda h: h.cost)
+            pool = sorted(_proposed(evidence, plainly), key=lambda h: h.cost)
         best = min((e.hypothesis.cost for e in kept), default=np.inf)
         for hypothesis in pool:
             if hypothesis.cost > best + _WIDER or evidence.budget.spent():
@@ -256,7 +277,7 @@ def explanations(evidence: Evidence) -> list[Explained]:
             break
         if tier == 0:
             usual = pool
-    if not kept and not evidence.budget.spent():
+    if not kept and not plainly and not evidence.budget.spent():
         evidence.tier = 0
         with np.errstate(all="ignore"):
             for hypothesis in sorted(pairs(evidence, usual), key=lambda h: h.cost):
@@ -276,7 +297,8 @@ def _kind(hypothesis: Hypothesis) -> str:
     return hypothesis.key or hypothesis.what
 
 
-def _proposed(evidence: Evidence) -> Iterable[Hypothesis]:
-    for propose in proposers():
+def _proposed(evidence: Evidence, plainly: bool) -> Iterable[Hypothesis]:
+    """What is proposed in a tier; `plainly`, of the unusual grains the factors of paths alone."""
+    for propose in (terms.propose,) if plainly and evidence.tier else proposers():
         with suppress(TooLargeError):  # what one kind of mistake cannot compute, another may
             yield from propose(evidence)

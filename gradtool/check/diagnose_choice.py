@@ -107,7 +107,9 @@ def by_code(
             break
         if not _alike(best.fix.code, other.fix.code) and not _is_same(best.fix, other.fix):
             return _either(_shown(best), _shown(other)), None
-    if agreeing:
+    # Of an index in the code the code's own words are plainer than those of a formula.
+    moved = isinstance(best.fix.node, ast.Subscript) and best.fix.code == "transposed"
+    if agreeing and not moved:
         return told(evidence, _ranked(agreeing, found)[0][1]), best
     code, what = best.fix.code, best.fix.what
     seen = pattern(evidence) if code == "some-entries" else None
@@ -182,7 +184,7 @@ def told(evidence: Evidence, best: Explained) -> Cause:
     """The mistake that the numbers show."""
     hypothesis = best.hypothesis
     how = "exactly" if best.residual == 0 else f"to {best.residual:.0e}"
-    measure = f"explains all {evidence.entries} entries {how}"
+    measure = f"explains all {evidence.all_entries} entries {how}"
     code, what = hypothesis.code, hypothesis.what
     explains = 0.0 if code == "unknown" else 1.0
     return Cause(code, what, explains, hypothesis.proof(), measure, title(code))

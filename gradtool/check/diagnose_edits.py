@@ -70,6 +70,11 @@ class Surroundings:
     show: Show
     parts: Mapping[str, tuple[str, frozenset[str]]]
 
+    @property
+    def sizes(self) -> frozenset[str]:
+        """The names of what can be counted, as a mean does."""
+        return frozenset(str(size) for tensor in self.tensors.values() for size in tensor.shape)
+
 
 def edits(statement: Statement, around: Surroundings, *, summed: bool = True) -> Iterator[Edit]:
     """Every small change of a statement's body; without `summed`, none that needs a sum."""
@@ -200,6 +205,8 @@ def _of_factor(
         return _made(term, (*others, (new, power)))
 
     code, cost, what = _left_out(base, exponent, shown, around)
+    if _is_gradient(base, around) and not any(_is_gradient(b, around) for b, _ in others):
+        code = "upstream-ignored"
     yield Edit(code, cost, _made(term, others), what)
     if not isinstance(base, Iverson | Compare):
         yield from _powers(base, exponent, shown, with_factor)
@@ -220,21 +227,32 @@ def _of_factor(
             pass
 
 
+def _is_gradient(base: Atom, around: Surroundings) -> bool:
+    return isinstance(base, Access) and base.tensor.name in around.cotangents
+
+
 def _left_out(
     base: Atom, exponent: Fraction, shown: str, around: Surroundings
 ) -> tuple[str, float, str]:
     if isinstance(base, Compare) or (isinstance(base, Access) and base.tensor.kind == "bool"):
         return "mask-missing", 1, f"the mask {shown} is missing"
+    shown = _powered(shown, abs(exponent))
     if isinstance(base, Symbol | Size | Number):
         word = "division by" if exponent < 0 else "factor"
-        code = "sum-for-mean" if exponent < 0 and isinstance(base, Size | Symbol) else "scale"
-        return code, 1, f"the {word} {shown} is missing"
+        mean = exponent == -1 and (isinstance(base, Size) or shown in around.sizes)
+        return "sum-for-mean" if mean else "scale", 1, f"the {word} {shown} is missing"
     if isinstance(base, Access) and base.tensor.name in around.upstream:
         return "upstream-ignored", 1, f"the upstream gradient {shown} is not used"
     if isinstance(base, Iverson):
         return "mask-missing", 1.5, f"the selection {shown} is missing"
     word = "division by" if exponent < 0 else "factor"
     return "missing-factor", 1, f"the {word} {shown} is missing"
+
+
+def _powered(shown: str, exponent: Fraction) -> str:
+    if exponent == Fraction(1, 2):
+        return f"sqrt({shown})"
+    return shown if exponent == 1 else f"{shown}**{exponent}"
 
 
 def _powers(

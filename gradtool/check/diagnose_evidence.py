@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,14 +58,21 @@ class Seen:
 class Evidence:
     """One wrong gradient.
 
-    `tier` chooses the grains that are looked at: 0 the usual two, 1 the others, for mistakes
-    that these do not explain.  `budget` is how long they may be looked for.
+    Every hypothesis is tried at `points`, which are few and small; what explains these has to
+    explain the `larger` ones, too, since much comes out alike by chance at small sizes.  `calls`
+    are all points at which the user's code was run, in their order.  `right` are the variables
+    whose gradients are right.  `tier` chooses the grains that are looked at: 0 the usual two, 1
+    the others, for mistakes that these do not explain.  `budget` is how long they may be looked
+    for.
     """
 
     reference: Reference
     variable: Variable
     points: tuple[Point, ...]
     derived: Derived | None
+    larger: tuple[Point, ...] = ()
+    calls: tuple[Point, ...] = ()
+    right: frozenset[str] = frozenset()
     tier: int = 0
     budget: Budget = field(default_factory=Budget)
 
@@ -77,21 +85,38 @@ class Evidence:
         return f"d{self.variable.name}"
 
     @cached_property
+    def is_noise(self) -> bool:
+        """Whether all that the user's code gives where it is wrong is zero but for rounding."""
+        return all(_is_noise(seen) for seen in self.seen if not seen.is_right)
+
+    @cached_property
     def seen(self) -> tuple[Seen, ...]:
         """Every finite array that the user's code gave, wrong shapes included."""
-        found = []
-        for number, point in enumerate(self.points):
-            outcome, value = point.gradients.get(self.name), point.run.gradients.get(self.name)
-            right = point.expected.gradients[self.name]
-            bound = point.expected.gradient_bounds[self.name]
-            if outcome is None or value is None or value.array is None:
-                continue
-            got = outcome.array if outcome.array is not None else value.array
-            if outcome.bound is not None:
-                bound = outcome.bound
-            if np.all(np.isfinite(got)):
-                found.append(Seen(number, point, got, right, bound, value.dtype))
-        return tuple(found)
+        return tuple(s for number, p in enumerate(self.points) if (s := self._seen(number, p)))
+
+    @cached_property
+    def beyond(self) -> tuple[Seen, ...]:
+        """The same at the larger points."""
+        numbered = enumerate(self.larger, len(self.points))
+        return tuple(s for number, p in numbered if (s := self._seen(number, p)))
+
+    def before(self, seen: Seen) -> Seen | None:
+        """What the call before gave; None at the first."""
+        for earlier, point in pairwise(self.calls):
+            if point is seen.point:
+                return self._seen(seen.number, earlier)
+        return None
+
+    def _seen(self, number: int, point: Point) -> Seen | None:
+        outcome, value = point.gradients.get(self.name), point.run.gradients.get(self.name)
+        if outcome is None or value is None or value.array is None:
+            return None
+        right = point.expected.gradients[self.name]
+        bound = point.expected.gradient_bounds[self.name]
+        got = outcome.array if outcome.array is not None else value.array
+        if outcome.bound is not None:
+            bound = outcome.bound
+        return Seen(number, point, got, right, bound, value.dtype) if _is_finite(got) else None
 
     @cached_property
     def telling(self) -> tuple[Seen, ...]:
@@ -107,6 +132,14 @@ class Evidence:
             f"grains {self.tier}", self.name, self._valid
         )
         return found
+
+    def spared(self, grain: Grain, place: int) -> bool:
+        """Whether a gradient that is right comes out of this line of the pass, too.
+
+        A mistake there would make it wrong: the code has none in that line, or has it twice.
+        """
+        tensors = [grain.gradients[name] for name in self.right if name in grain.gradients]
+        return any(place in grain.leads_to(tensor) for tensor in tensors)
 
     def _valid(self) -> tuple[Grain, ...]:
         assert self.derived is not None
@@ -157,6 +190,11 @@ class Evidence:
         return sum(s.got.size for s in self.seen)
 
     @cached_property
+    def all_entries(self) -> int:
+        """With those of the larger points."""
+        return self.entries + sum(s.got.size for s in self.beyond)
+
+    @cached_property
     def shape_fits(self) -> bool:
         return all(s.fits_shape for s in self.seen)
 
@@ -168,15 +206,17 @@ class Evidence:
         key = (grain.name, number)
         if key not in self.benches:
             assert self.derived is not None
-            self.benches[key] = Bench.at(grain, self.derived.graph, self.points[number])
+            point = (*self.points, *self.larger)[number]
+            self.benches[key] = Bench.at(grain, self.derived.graph, point)
         return self.benches[key]
 
     def residual(self, candidate: Callable[[Seen], Array | None]) -> float | None:
-        """The largest relative difference when a candidate explains every array; else None."""
-        worst: float | None = None
+        """The largest difference, relative to the largest entry, when a candidate explains every
+        array; else None."""
+        worst = largest = 0.0
         if not self.telling or self.telling[0].is_right:
             return None
-        for seen in self.telling:
+        for seen in (*self.telling, *self.beyond):
             try:
                 with np.errstate(all="ignore"):
                     predicted = candidate(seen)
@@ -185,11 +225,17 @@ class Evidence:
             found = _difference(seen, predicted)
             if found is None:
                 return None
-            worst = found if worst is None else max(worst, found)
-        return worst
+            error, scale = found
+            worst, largest = max(worst, error), max(largest, scale)
+        return worst / largest if largest else worst
 
 
-def _difference(seen: Seen, predicted: Array | None) -> float | None:
+def _is_finite(array: Array) -> bool:
+    return bool(np.all(np.isfinite(array)))
+
+
+def _difference(seen: Seen, predicted: Array | None) -> tuple[float, float] | None:
+    """The largest error and the largest entry; None where it is no rounding."""
     if predicted is None:
         return None
     got = seen.got
@@ -200,7 +246,7 @@ def _difference(seen: Seen, predicted: Array | None) -> float | None:
     if not np.all(np.isfinite(predicted)):
         return None
     scale = float(np.max(np.abs(predicted), initial=0.0))
-    slack = float(np.max(seen.bound, initial=0.0)) * _SLACK
+    slack = _slack(seen)
     single = unit(seen.dtype) / EPS
     error = float(np.max(np.abs(got - predicted), initial=0.0))
     if error > slack + _RELATIVE * single * scale:
@@ -208,7 +254,19 @@ def _difference(seen: Seen, predicted: Array | None) -> float | None:
     # What is as far off as the right one explains nothing: an error of 1e-13 is none of these.
     if not seen.is_right and seen.fits_shape and _distance(seen) * _TELLS < error:
         return None
-    return error / scale if scale else 0.0
+    return error, scale
+
+
+def _slack(seen: Seen) -> float:
+    return float(np.max(seen.bound, initial=0.0)) * _SLACK
+
+
+def _is_noise(seen: Seen) -> bool:
+    """Whether nothing is left of a gradient but rounding.
+
+    Everything that cancels explains that; exact zeros are another matter.
+    """
+    return bool(np.any(seen.got)) and bool(np.all(np.abs(seen.got) <= _slack(seen)))
 
 
 def _distance(seen: Seen) -> float:

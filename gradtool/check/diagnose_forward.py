@@ -16,7 +16,7 @@ import numpy as np
 
 from gradtool.check.causes import lines, trees
 from gradtool.check.causes.terms import numbers_at
-from gradtool.check.diagnose_budget import AFTER_CODE, OF_LOOPS, Budget
+from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, Budget
 from gradtool.check.diagnose_choice import Explained, proved, told
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, named
@@ -30,7 +30,7 @@ from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Poly, Term
 from gradtool.ir.walk import accesses
 
-_MOST_POINTS, _MOST_TERMS = 6, 6
+_MOST_POINTS, _MORE_POINTS, _MOST_TERMS = 6, 4, 6
 _FIT = 1e-9
 _OF_A_TERM = frozenset({"regulariser", "missing-term", "missing-path", "scale"})
 _SCALES = frozenset(
@@ -61,18 +61,15 @@ class OutputEvidence(Evidence):
     def output(self) -> str:
         return self.variable.name.removeprefix("output ")
 
-    @cached_property
-    def seen(self) -> tuple[Seen, ...]:
-        found = []
-        for number, point in enumerate(self.points):
-            outcome, value = point.outputs.get(self.output), point.run.outputs.get(self.output)
-            if outcome is None or value is None or outcome.array is None:
-                continue
-            got, right = outcome.array, point.expected.outputs[self.output]
-            bound = point.expected.output_bounds[self.output]
-            if np.all(np.isfinite(got)) and got.shape == right.shape:
-                found.append(Seen(number, point, got, right, bound, value.dtype))
-        return tuple(found)
+    def _seen(self, number: int, point: Point) -> Seen | None:
+        outcome, value = point.outputs.get(self.output), point.run.outputs.get(self.output)
+        if outcome is None or value is None or outcome.array is None:
+            return None
+        got, right = outcome.array, point.expected.outputs[self.output]
+        bound = point.expected.output_bounds[self.output]
+        if not np.all(np.isfinite(got)) or got.shape != right.shape:
+            return None
+        return Seen(number, point, got, right, bound, value.dtype)
 
     @property
     def grains(self) -> tuple[Grain, ...]:
@@ -96,11 +93,18 @@ def of_outputs(
     program: Derived | None,
     points: Sequence[Point],
     outputs: Sequence[Compared],
-    repaired: Mapping[str, tuple[Repair, ...]],
+    repaired: Mapping[str, tuple[Repair, ...]] | None,
 ) -> tuple[Compared, ...]:
-    """The outputs, the wrong ones with their cause where it is known."""
+    """The outputs, the wrong ones with their cause where it is known.
+
+    `repaired` are changes of the user's code with which ``output Y`` is right; None where only
+    the numbers may be looked at, until they tell.
+    """
+    loops = program is not None and program.has_loops
+    seconds = BY_NUMBERS if repaired is None else OF_LOOPS if loops else AFTER_CODE / 2
+    repaired = repaired or {}
     return tuple(
-        _explained(reference, program, points, o, repaired.get(f"output {o.name}", ()))
+        _explained(reference, program, points, o, repaired.get(f"output {o.name}", ()), seconds)
         if o.standing == "wrong" and o.cause is None
         else o
         for o in outputs
@@ -113,6 +117,7 @@ def _explained(
     points: Sequence[Point],
     output: Compared,
     repaired: Sequence[Repair],
+    seconds: float,
 ) -> Compared:
     factor = _up_to_a_factor(reference, points, output.name)
     # Right up to a factor is a mistake of scale, whatever else would mend it.
@@ -123,15 +128,18 @@ def _explained(
         best = own[0]
         cause = proved(best, best.fix.what)
         return replace(output, cause=cause, line=best.line, source=best.source, place=best.place)
-    found = by_numbers(reference, program, points, output.name)
+    found = by_numbers(reference, program, points, output.name, Budget(seconds))
     return output if found is None else replace(output, cause=found)
 
 
 def by_numbers(
-    reference: Reference, program: Derived | None, points: Sequence[Point], output: str
+    reference: Reference,
+    program: Derived | None,
+    points: Sequence[Point],
+    output: str,
+    budget: Budget,
 ) -> Cause | None:
     """What the numbers of an output tell; None where that is nothing, or more than one thing."""
-    budget = Budget(OF_LOOPS if program is not None and program.has_loops else AFTER_CODE / 2)
     evidence = _evidence(reference, program, points, output, budget)
     if sum(not s.is_right for s in evidence.seen) < _POINTS:
         return None
@@ -161,8 +169,9 @@ def _evidence(
     shape = reference.output_shapes[output]
     variable = replace(reference.spec.variables[0], name=f"output {output}", shape=shape)
     plain = [p for p in points if not p.probe.setting.constants]
-    few = tuple(sorted(plain, key=lambda p: p.probe.setting.work)[:_MOST_POINTS])
-    return OutputEvidence(reference, variable, few, program, budget=budget)
+    ordered = sorted(plain, key=lambda p: p.probe.setting.work)
+    few, more = tuple(ordered[:_MOST_POINTS]), tuple(ordered[_MOST_POINTS:][:_MORE_POINTS])
+    return OutputEvidence(reference, variable, few, program, larger=more, budget=budget)
 
 
 def _up_to_a_factor(reference: Reference, points: Sequence[Point], output: str) -> Cause | None:

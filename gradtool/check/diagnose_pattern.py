@@ -26,6 +26,8 @@ def pattern(evidence: Evidence) -> tuple[str, str] | None:
         zero = all(not np.any(s.got[m]) for s, m in zip(wrong, masks, strict=True))
         more = ", where it is zero" if zero else ""
         return "some-entries", f"only the entries {described} are wrong{more}"
+    if evidence.is_noise:
+        return "unknown", "it is zero but for rounding: its terms cancel"
     share = sum(int(m.sum()) for m in masks) / sum(m.size for m in masks)
     constant = [_constant(s) for s in wrong]
     if all(c is not None for c in constant):

@@ -23,7 +23,7 @@ from gradtool.ir.dims import ONE
 from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement, operands
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, poly_of, product
-from gradtool.ir.tree import Call, Name, Tree, call, children, rebuild, replace_names
+from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import Setting, evaluate
@@ -540,4 +540,9 @@ def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
         return ""
     for _ in range(8):
         tree = replace_names(tree, grain.shown)
-    return text(tree)
+    return "" if has_hidden(tree) else text(tree)
+
+
+def has_hidden(tree: Tree) -> bool:
+    """Whether a tree reads a value that has no name in any text: ``_3``, ``d_3``."""
+    return any(name.lstrip("d").startswith("_") for name in names(tree))

@@ -229,18 +229,23 @@ class Known:
     parts: Mapping[str, tuple[str, frozenset[str]]]
 
 
-def changes(tree: Tree, known: Known) -> Iterator[Change]:
-    """Every small change of a tree, at any depth."""
-    yield from _here(tree, known)
+def changes(tree: Tree, known: Known, below: bool = False) -> Iterator[Change]:
+    """Every small change of a tree, at any depth; `below` the line of a division, or not.
+
+    What is a factor there is what the whole is divided by.
+    """
+    yield from _here(tree, known, below)
     match tree:
         case Call(op="pow", args=(base, exponent)):
             for change in changes(base, known):
                 yield replace(change, tree=replace(tree, args=(change.tree, exponent)))
         case Call(args=args):
+            product = tree.op in ("mul", "div", "neg")
             for k, child in enumerate(args):
+                under = product and below is not (tree.op == "div" and k == 1)
                 if isinstance(child, Slice | Literal | Items) and tree.op != "getitem":
                     continue
-                for change in _numbers(child, tree.op) or changes(child, known):
+                for change in _numbers(child, tree.op) or changes(child, known, under):
                     whole = replace(tree, args=(*args[:k], change.tree, *args[k + 1 :]))
                     yield replace(change, tree=whole)
             if tree.op in _REDUCTIONS:
@@ -270,7 +275,7 @@ _FLIPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul"}
 _COMPARED = ("gt", "ge", "lt", "le", "eq", "ne")
 
 
-def _here(tree: Tree, known: Known) -> Iterator[Change]:
+def _here(tree: Tree, known: Known, below: bool) -> Iterator[Change]:
     match tree:
         case Name(id=name):
             yield from _names(name, known)
@@ -285,7 +290,7 @@ def _here(tree: Tree, known: Known) -> Iterator[Change]:
                 turned = replace(tree, args=(right, left))
                 yield Change("sign", 1.1, turned, f"{second} - {first} is turned around")
         case Call(op="mul" | "div" as op, args=(left, right)):
-            yield from _products(tree, op, left, right, known)
+            yield from _products(tree, op, left, right, known, below)
         case Call(op="neg", args=(inner,)):
             yield Change("sign", 1.0, inner, f"the minus of {known.show(tree)} is missing")
         case Call(op="sqrt", args=(inner,)):
@@ -390,33 +395,34 @@ def _names(name: str, known: Known) -> Iterator[Change]:
         yield Change(code, cost, Name(other), f"{shown} stands where {was} belongs")
 
 
-def _products(tree: Call, op: str, left: Tree, right: Tree, known: Known) -> Iterator[Change]:
+def _products(
+    tree: Call, op: str, left: Tree, right: Tree, known: Known, below: bool
+) -> Iterator[Change]:
     first, second = known.show(left), known.show(right)
-    word = "divided by" if op == "mul" else "multiplied by"
+    divides = (op == "div") is not below  # by what stands on the right
+    word = "multiplied by" if divides else "divided by"
     code = "scale" if _is_scalar(right, known) else "inverted-factor"
     yield Change(code, 1.2, replace(tree, op=_FLIPPED[op]), f"{word} {second}")
     if op == "mul":
         turned = Call("div", (right, left))
-        yield Change(code, 1.3, turned, f"divided by {first}")
+        yield Change(code, 1.3, turned, f"{word} {first}")
     sign = "×" if op == "mul" else "/"
     yield Change("operator", 1.6, replace(tree, op="add"), f"+ {second} stands for {sign} {second}")
     yield Change(
         "operator", 1.65, replace(tree, op="sub"), f"- {second} stands for {sign} {second}"
     )
-    by = "factor" if op == "mul" else "division by"
+    by, other = ("division by" if d else "factor" for d in (divides, below))
     yield Change(
-        _lost(right, op == "div", known, left), 1.0 + _bulk(right), left,
+        _lost(right, divides, known, left), 1.0 + _bulk(right), left,
         f"the {by} {second} is missing",
     )  # fmt: skip
+    code, text = _lost(left, below, known, right), f"the {other} {first} is missing"
     if op == "mul":
-        yield Change(
-            _lost(left, False, known, right), 1.0 + _bulk(left), right,
-            f"the factor {first} is missing",
-        )  # fmt: skip
+        yield Change(code, 1.0 + _bulk(left), right, text)
     else:
-        yield Change(_lost(left, False, known, right), 1.5, right, f"{first} / is missing")
+        yield Change(code, 1.5, right, f"{first} / is missing")
         one = Call("div", (_number(Fraction(1)), right))
-        yield Change(_lost(left, False, known, right), 1.1, one, f"the factor {first} is missing")
+        yield Change(code, 1.1, one, text)
 
 
 def _bulk(tree: Tree) -> float:
@@ -439,7 +445,9 @@ def _lost(tree: Tree, divided: bool, known: Known, rest: Tree) -> str:
     if names(tree) & known.cotangents and not names(rest) & known.cotangents:
         return "upstream-ignored"
     if _is_scalar(tree, known):
-        return "sum-for-mean" if divided else "scale"
+        sizes = {str(size) for shape in known.shapes.values() for size in shape}
+        mean = divided and isinstance(tree, Name) and tree.id in sizes
+        return "sum-for-mean" if mean else "scale"
     if isinstance(tree, Call) and tree.op in _COMPARED:
         return "mask-missing"
     return "missing-factor"

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
-from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_hypothesis import SPARED, Hypothesis
 from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.atoms import Symbol
 from gradtool.ir.graph import Statement, operands
@@ -65,17 +65,19 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     real = [name for name, value in constants.items() if not isinstance(value, int)]
     for rank, grain in enumerate(evidence.grains):
         read = _read(grain, grain.gradients[evidence.name])
+        spared = {n for v in evidence.right for n in _read(grain, grain.gradients.get(v, ""))}
         for constant in real:
             for chain in _chains(grain, constant):
                 if read.isdisjoint(s.out.name for s in chain):
                     continue
                 last = chain[-1]
                 where = "" if last.hidden else f", in {last.out.name}"
+                further = SPARED * any(s.out.name in spared for s in chain)
                 for times, said in _TAKEN:
                     made = _Retaken(evidence, grain, chain, constant, times)
                     yield Hypothesis(
                         "constant",
-                        1.2 + 0.02 * rank,
+                        1.2 + 0.02 * rank + further,
                         said.format(c=constant, where=where),
                         made.predict,
                         key=f"{times} times {constant} in {last.out.name}",

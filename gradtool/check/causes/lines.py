@@ -9,12 +9,13 @@ from functools import cache
 
 from gradtool.check.diagnose_edits import Edit, Surroundings, edits
 from gradtool.check.diagnose_evidence import Evidence, Seen
-from gradtool.check.diagnose_hypothesis import Hypothesis
-from gradtool.check.diagnose_program import Array, Grain, written
+from gradtool.check.diagnose_hypothesis import SPARED, Hypothesis
+from gradtool.check.diagnose_program import Array, Grain, has_hidden, written
 from gradtool.check.diagnose_shares import parts
 from gradtool.emit.text import text
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Atom, poly_of, product
+from gradtool.ir.tree import Name
 
 _FORWARD = 0.6  # a mistake in a recomputed forward value is rarer than one in the backward pass
 _MOST = 6000
@@ -48,7 +49,7 @@ class _Changed:
     def proof(self) -> str:
         name = self.statement.out.name
         shown = written(self.grain, self.edit.body, self.statement.free)
-        if not shown:
+        if not shown or not written_name(self.grain, name):
             return ""
         label = self.evidence.label
         if name == self.grain.gradients[self.evidence.name]:
@@ -58,19 +59,21 @@ class _Changed:
 
 
 def written_name(grain: Grain, name: str) -> str:
-    return text(grain.shown[name]) if name in grain.shown else name
+    """A tensor as it is shown; "" where it has no name that means anything to anybody."""
+    shown = grain.shown[name] if name in grain.shown else Name(name)
+    return "" if has_hidden(shown) else text(shown)
 
 
 @dataclass(frozen=True, slots=True)
 class _Possible:
-    """An edit of a statement, with its words and its price, whatever the file."""
+    """An edit of a statement, where it is in words, and its price, whatever the file."""
 
     grain: Grain
     place: int
     statement: Statement
     edit: Edit
     cost: float
-    what: str
+    where: str
     key: str
 
 
@@ -83,7 +86,10 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     for number, one in enumerate(possible):
         changed = _Changed(evidence, one.grain, one.place, one.statement, one.edit)
         predict = evidence.kept("lines", number, changed.predict)
-        yield Hypothesis(one.edit.code, one.cost, one.what, predict, changed.proof, one.key)
+        what, cost = one.edit.what + one.where, one.cost
+        if one.where and evidence.spared(one.grain, one.place):
+            what, cost = one.edit.what, cost + SPARED
+        yield Hypothesis(one.edit.code, cost, what, predict, changed.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> Iterator[_Possible]:
@@ -102,7 +108,8 @@ def _possible(evidence: Evidence) -> Iterator[_Possible]:
                 continue
             done.add(key)
             own = statement.out.name == tensor
-            where = "" if own else f", in {written_name(grain, statement.out.name)}"
+            inner = written_name(grain, statement.out.name)
+            where = "" if own else f", in {inner}" if inner else ", on the way to it"
             extra = (
                 0.02 * (rank + 2 * evidence.tier)
                 + (_FORWARD if forward else 0.0)
@@ -118,7 +125,7 @@ def _possible(evidence: Evidence) -> Iterator[_Possible]:
                     statement,
                     edit,
                     edit.cost + extra,
-                    edit.what + where,
+                    where,
                     f"{statement.out.name}: {edit.code} {edit.body.key}",
                 )
 
@@ -136,6 +143,6 @@ def show(grain: Grain) -> Callable[[Atom], str]:
     def shown(base: Atom) -> str:
         body = poly_of((product(Fraction(1), ((base, Fraction(1)),)),))
         free = sorted(base.indices, key=lambda i: i.name)
-        return written(grain, body, free) or "a factor"
+        return written(grain, body, free) or "a value"
 
     return shown

@@ -17,7 +17,7 @@ from gradtool.check.causes.terms import numbers_at
 from gradtool.check.diagnose_edits import Edit, edits
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import named
-from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_hypothesis import SPARED, Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
 from gradtool.emit.text import text
 from gradtool.ir.errors import UnsupportedError
@@ -131,7 +131,9 @@ def _of_a_step(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
         f"runs of {name_of}", "", dict
     )
     handed = {c.name for c in turned.loop.carried}
-    leading = _leading(evidence, turned)
+    leading = _leading(turned, evidence.name)
+    right = [n for n in evidence.right if n in turned.grain.gradients]
+    spared = {place for name in right for place in _leading(turned, name)}
     for number, one in enumerate(every):
         if one.place not in leading:
             continue
@@ -159,10 +161,11 @@ def _of_a_step(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
             label = evidence.label
             return f"your {label} is what comes out with {owner} = {formula}" if formula else ""
 
+        where = "" if one.place in spared else f", in {shown} of every step"
         yield Hypothesis(
             edit.code,
-            edit.cost + 0.05,
-            f"{what}, in {shown} of every step",
+            edit.cost + 0.05 + SPARED * (one.place in spared),
+            f"{what}{where}",
             play,
             proof,
             f"step {name}: {edit.code} {edit.body.key}",
@@ -243,9 +246,9 @@ def _gradient(
     return bench.changed(tensor, values=outs, after=turned.grain.first)
 
 
-def _leading(evidence: Evidence, turned: _Turned) -> set[int]:
-    """The lines of a step that take part in the gradient, by the steps before as well."""
-    tensor = turned.grain.gradients[evidence.name]
+def _leading(turned: _Turned, variable: str) -> set[int]:
+    """The lines of a step that take part in a gradient, by the steps before as well."""
+    tensor = turned.grain.gradients[variable]
     used = {turned.grain.statements[p].out.name for p in turned.grain.leads_to(tensor)}
     wanted = {s.source for s in turned.scans if s.out.name in used}
     results = {c.name: c.result for c in turned.loop.carried}
@@ -264,10 +267,13 @@ def _leading(evidence: Evidence, turned: _Turned) -> set[int]:
 def _of_the_loop(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
     tensor = turned.grain.gradients[evidence.name]
     loop, label = turned.loop, evidence.label
+    places = [turned.grain.place(scan.out.name) for scan in turned.scans]
+    spared = any(p is not None and evidence.spared(turned.grain, p) for p in places)
 
     def told(code: str, cost: float, what: str, scans: tuple[Scan, ...], key: str) -> Hypothesis:
         return Hypothesis(code, cost, what, _player(evidence, turned, scans), key=key)
 
+    further = SPARED * spared  # one loop gives them all
     if any(s.out.name == tensor and s.what == "sum" for s in turned.scans):
         last = tuple(replace(s, what="last") if s.out.name == tensor else s for s in turned.scans)
         text = "every step overwrites what the one before has left: = in place of +="
@@ -278,11 +284,11 @@ def _of_the_loop(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
 
     text = "the loop runs over the steps in the order of the forward pass"
     turning = replace(loop, backwards=not loop.backwards)
-    yield told("step-order", 1.0, text, other(turning), "order of the steps")
+    yield told("step-order", 1.0 + further, text, other(turning), "order of the steps")
     for first, word in ((loop.first, "last"), (loop.first + 1, "first")):
         fewer = replace(loop, first=first, size=loop.size - 1)
         text = f"the loop leaves out the {word} step"
-        yield told("skipped", 1.1, text, other(fewer), f"without the {word} step")
+        yield told("skipped", 1.1 + further, text, other(fewer), f"without the {word} step")
 
 
 def _player(

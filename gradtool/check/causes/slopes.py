@@ -40,6 +40,13 @@ class _Slope:
         return upstream * self.form(value) if upstream.shape == value.shape else None
 
 
+def _is_switch(evidence: Evidence, grain: Grain, name: str) -> bool:
+    """Whether a value is a mask: zeros and ones."""
+    benches = [evidence.bench(grain, seen.number) for seen in evidence.telling[:2]]
+    values = [np.asarray(bench.known[name]) for bench in benches]
+    return all(bool(np.all((value == 0) | (value == 1))) for value in values)
+
+
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.derived is None or not evidence.shape_fits or evidence.tier or not evidence.grains:
         return
@@ -51,6 +58,8 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         plain = tensor.kind == "real" and not name.startswith("_")
         if not plain or name in grain.cotangents or tensor.shape != evidence.variable.shape:
             continue
+        if _is_switch(evidence, grain, name):
+            continue  # 1 - m**2 is what is not chosen
         for code, formula, cost, what, form in _FORMS:
             yield Hypothesis(
                 code,

@@ -13,18 +13,16 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.tier or not evidence.shape_fits or len(evidence.seen) < 2:
         return
     label = evidence.label
-    first, before = evidence.seen[0], {}
-    for earlier, seen in zip(evidence.seen, evidence.seen[1:], strict=False):
-        before[seen.number] = earlier
+    first = evidence.seen[0]
 
     def added(seen: Seen) -> Array | None:
-        last = before.get(seen.number)
+        last = evidence.before(seen)
         if last is None:
             return seen.right
         return seen.right + last.got if last.got.shape == seen.right.shape else None
 
     def stale(seen: Seen) -> Array | None:
-        last = before.get(seen.number)
+        last = evidence.before(seen)
         if last is None:
             return seen.right
         return last.right if last.right.shape == seen.right.shape else None

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
-from gradtool.check.diagnose_hypothesis import Hypothesis
-from gradtool.check.diagnose_program import Array, Grain, Written
+from gradtool.check.diagnose_hypothesis import SPARED, Hypothesis
+from gradtool.check.diagnose_program import Array, Grain, Written, has_hidden
 from gradtool.check.diagnose_shares import parts
 from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
 from gradtool.emit.text import text
@@ -81,12 +81,14 @@ class _Told:
 
     def proof(self) -> str:
         writing, label = self.program.writing, self.program.evidence.label
-        shown = text(_spelled(self.program.grain, self.change.tree))
+        tree = _spelled(self.program.grain, self.change.tree)
         name = writing.lines[self.place][0]
+        owner = _spelled(self.program.grain, Name(name))
+        if has_hidden(tree) or has_hidden(owner):
+            return ""
         if name == writing.gradient:
-            return f"your {label} equals {shown}"
-        owner = text(_spelled(self.program.grain, Name(name)))
-        return f"your {label} is what comes out with {owner} = {shown}"
+            return f"your {label} equals {text(tree)}"
+        return f"your {label} is what comes out with {text(owner)} = {text(tree)}"
 
 
 def _numbers(seen: Seen, evidence: Evidence) -> dict[str, float]:
@@ -105,13 +107,13 @@ def _spelled(grain: Grain, tree: Tree) -> Tree:
 
 @dataclass(frozen=True, slots=True)
 class _Possible:
-    """A change of a line of one writing, with its words and its price, whatever the file."""
+    """A change of a line of one writing, where it is in words, and its price, whatever the file."""
 
     writing: int
     place: int
     change: Change
     cost: float
-    what: str
+    where: str
     key: str
 
 
@@ -127,7 +129,12 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     for number, one in enumerate(possible):
         told = _Told(programs[one.writing], one.place, one.change)
         predict = evidence.kept("trees", number, told.predict)
-        yield Hypothesis(one.change.code, one.cost, one.what, predict, told.proof, one.key)
+        grain, writing = writings[one.writing]
+        what, cost = one.change.what + one.where, one.cost
+        place = grain.place(writing.lines[one.place][0]) if one.where else None
+        if place is not None and evidence.spared(grain, place):
+            what, cost = one.change.what, cost + SPARED
+        yield Hypothesis(one.change.code, cost, what, predict, told.proof, one.key)
 
 
 def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Possible]]:
@@ -146,14 +153,16 @@ def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Po
                     continue
                 done.add(line)
                 own = name == writing.gradient
-                where = "" if own else f", in {text(_spelled(grain, Name(name)))}"
+                inner = _spelled(grain, Name(name))
+                named = ", on the way to it" if has_hidden(inner) else f", in {text(inner)}"
+                where = "" if own else named
                 extra = 0.03 * (rank + 2 * evidence.tier) + (0.0 if own else 0.05) + writing.cost
                 for change in changes(tree, known):
                     key = f"{name}: {change.code} {text(change.tree)}"
                     found.append(
                         _Possible(
                             len(writings) - 1, place, change, change.cost + extra,
-                            change.what + where, key,
+                            where, key,
                         )
                     )  # fmt: skip
     return writings, found
@@ -166,7 +175,8 @@ def _known(grain: Grain) -> Known:
 
     @cache
     def show(tree: Tree) -> str:
-        return text(_spelled(grain, tree))
+        spelled = _spelled(grain, tree)
+        return "a value" if has_hidden(spelled) else text(spelled)
 
     arguments = {
         s.out.name: (s.tree.op, s.tree.args[0].id)

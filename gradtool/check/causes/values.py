@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradtool.check.diagnose_evidence import Evidence, Seen
-from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_hypothesis import SPARED, Hypothesis
 from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.graph import Statement, operands
 from gradtool.ir.poly import Function
@@ -50,6 +50,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
             if t.kind == "real" and not n.startswith("_") and n not in grain.cotangents
         }
         applied = _applied(grain)
+        spared = {n for v in evidence.right for n in _read(grain, grain.gradients.get(v, ""))}
         count = 0
         for name in read & named.keys():
             for other, tensor in named.items():
@@ -60,10 +61,11 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                 argument = applied.get(name, ("", ""))[1] == other
                 result = applied.get(other, ("", ""))[1] == name
                 point = argument or result
+                where = "" if name in spared else ", everywhere in the backward pass"
                 yield Hypothesis(
                     "wrong-point" if point else "wrong-tensor",
-                    1.3 + 0.02 * rank,
-                    f"{other} stands where {name} belongs, everywhere in the backward pass",
+                    1.3 + 0.02 * rank + SPARED * (name in spared),
+                    f"{other} stands where {name} belongs{where}",
                     made.predict,
                     key=f"{other} for {name}",
                 )
@@ -72,7 +74,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                 made = _Replaced(evidence, grain, name, name, function)
                 yield Hypothesis(
                     "wrong-point",
-                    1.1 + 0.02 * rank,
+                    1.1 + 0.02 * rank + SPARED * (name in spared),
                     f"the derivative of {function} is taken at {name}, not at {inner}",
                     made.predict,
                     key=f"{function} of {name}",

@@ -237,6 +237,8 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
         others: list[int | float | None] = [0, 1, 2, -1, -2, None]
     else:
         others = [value + 1, value - 1, value * 2, value / 2, -value]
+    if isinstance(around.parent(node)[0], ast.AugAssign):
+        others.append(0)  # dz[z <= 0] *= 0.01
     parent = direct = around.parent(node)[0]
     if isinstance(direct, ast.UnaryOp):
         parent = around.parent(direct)[0]

@@ -123,6 +123,19 @@ def _entries(node: ast.Dict, returned: bool) -> Iterator[Fix]:
         yield Fix(node, ast.Dict(node.keys, new), code, 0.9, text)
 
 
+def rearranged(node: ast.expr | ast.stmt) -> Iterator[Fix]:
+    """Indices that change places, ``dout[n, f, j, i]``: its sum is the same."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+        return
+    for first, second, new in exchanged(node.slice.elts):
+        one, other = node.slice.elts[first], node.slice.elts[second]
+        if type(one) is not type(other) or ast.dump(one) == ast.dump(other):
+            continue
+        text = f"{shown(one)} and {shown(other)} have changed places in {shown(node)}"
+        turned = ast.Subscript(node.value, ast.Tuple(new, ast.Load()), node.ctx)
+        yield Fix(node, turned, "transposed", 1.1, text)
+
+
 def exchanged(values: Sequence[ast.expr]) -> Iterator[tuple[int, int, list[ast.expr]]]:
     """Any two of several values exchanged."""
     for first, second in combinations(range(len(values)), 2):

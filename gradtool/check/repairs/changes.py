@@ -30,11 +30,12 @@ def changes(
 ) -> Iterator[Fix]:
     """Every small change of a function, those of one node together.
 
-    `further` tells whether the far-fetched ones are among them; `harmful` are nodes that stay as
-    they are, with all that they are made of.
+    `further` tells whether the far-fetched ones are among them; `harmful` are nodes that keep the
+    values that they have, and so does all that they are made of.
     """
     around = Surroundings(function)
     for node in _nodes(function.body):
+        yield from calls.rearranged(node)
         inside = node.value if isinstance(node, ast.Assign | ast.AugAssign) else node
         if id(inside) in harmful or any(id(above) in harmful for above, _ in around.above(inside)):
             continue

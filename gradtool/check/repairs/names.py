@@ -27,7 +27,8 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             continue
         new = named(other)
         said = "{} than {} in {}"
-        if role in MEANING and own.kind in _NUMBERS:
+        sized = role == "shape"  # of an array only the size counts there
+        if sized or (role in MEANING and own.kind in _NUMBERS):
             (code, what), said = MEANING[role], "{}: {} in {}"
         elif own.kind in _NUMBERS:
             code, what = "scale", "another number belongs there"
@@ -40,7 +41,9 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         parent, _ = around.parent(node)
         place = shown(parent) if isinstance(parent, ast.expr) else shown(node)
         cost = (1.2 if same else 1.4) - likely
-        if role == "shape":  # a size is another one; a sum over what it makes too large is far off
+        if (
+            sized and own.kind in _NUMBERS
+        ):  # a size is another one; a sum over what it makes too large is far off
             cost = 1.1
         yield Fix(node, new, code, cost, said.format(what, label, place))
 
@@ -63,7 +66,7 @@ def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
             continue
         likely = _UNREAD if label in around.unread else 0.0
         if term:
-            found = _beside(node, named(label), value, scope)
+            found = _beside(node, named(label), value, scope, around)
         elif likely and _is_operand(node, scope, around):
             found = _added(node, named(label), scope)
         else:
@@ -224,7 +227,9 @@ def is_term(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
     return False
 
 
-def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iterator[Fix]:
+def _beside(
+    node: ast.expr, other: ast.expr, value: Value, scope: Scope, around: Surroundings
+) -> Iterator[Fix]:
     text = f"a factor is missing beside {shown(node)}"
     code = _lost(other, node, scope)
     if value.kind in _NUMBERS:
@@ -235,8 +240,10 @@ def _beside(node: ast.expr, other: ast.expr, value: Value, scope: Scope) -> Iter
             yield Fix(node, ast.BinOp(other, ast.Div(), node), "scale", 1.34, text)
     elif not scope.is_number(node):
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), code, 1.25, text)
-        yield Fix(node, ast.BinOp(node, ast.Div(), other), "missing-factor", 1.28,
-                  f"a division is missing: {shown(node)}")  # fmt: skip
+        lost, said = "missing-factor", f"a division is missing: {shown(node)}"
+        if scope.label(other) in around.factors_of(scope.label(node)):
+            lost, said = "extra-factor", f"{shown(other)} does not belong in {shown(node)}"
+        yield Fix(node, ast.BinOp(node, ast.Div(), other), lost, 1.28, said)
         yield Fix(node, ast.BinOp(other, ast.Div(), node), code, 1.45, text)
     if scope.is_number(node) and value.kind in _NUMBERS:
         return

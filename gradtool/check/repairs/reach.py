@@ -40,6 +40,19 @@ def upstream_of(texts: Iterable[str | None], functions: Mapping[str, Named]) -> 
     return frozenset(found)
 
 
+def gradients_by_name(functions: Mapping[str, Named]) -> frozenset[str]:
+    """What is called a gradient, as ``dscores`` beside ``scores``: a loss is given none."""
+    known = {
+        getattr(node, field)
+        for _, _, function in functions.values()
+        for node in ast.walk(function)
+        for kind, field in ((ast.Name, "id"), (ast.Attribute, "attr"), (ast.arg, "arg"))
+        if isinstance(node, kind)
+    }
+    found = {name for name in known if name[:1] == "d" and name[1:].lstrip("_") in known}
+    return frozenset(found | {f"self.{name}" for name in found})
+
+
 def helpers_of(functions: Mapping[str, Named]) -> tuple[str, ...]:
     """Functions of one argument that are no methods."""
     found = []

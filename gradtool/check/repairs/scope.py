@@ -103,6 +103,7 @@ class Surroundings:
             if isinstance(node, ast.AugAssign)
             for name in _bound(node.target)
         }
+        self._products = _products(function)
         self._looped = {
             name
             for loop in ast.walk(function)
@@ -133,6 +134,10 @@ class Surroundings:
             yield parent, name
             node = parent
 
+    def factors_of(self, label: str) -> frozenset[str]:
+        """The names that a name is a product of."""
+        return self._products.get(label, frozenset())
+
     def is_begun(self, node: ast.AST) -> bool:
         """Whether a node is what a sum or a loop begins with."""
         parent, _ = self.parent(node)
@@ -158,6 +163,8 @@ class Surroundings:
                     return "condition"
                 case ast.Call(func=ast.Name(id="range")) if name == "args":
                     return "range"
+                case ast.Call(func=ast.Name(id="len")) | ast.Attribute(attr="shape" | "size"):
+                    return "shape"  # of the value only its size counts
                 case ast.Call(func=function, args=[_, exponent]) if (
                     callee(function) == "power" and name == "args" and _contains(exponent, node)
                 ):
@@ -173,7 +180,8 @@ class Surroundings:
                         return "axis"
                     if called in _REDUCTIONS and _is_method(function):
                         return "axis"
-                    if called in _MAKERS and (called not in _AFTER or not _contains(first, node)):
+                    of_value = called in _AFTER and not _is_method(function)
+                    if called in _MAKERS and not (of_value and _contains(first, node)):
                         return "shape"
                 case ast.Assign(targets=[target], value=value):
                     return "index" if _holder(target, value, node) in self._indices else "value"
@@ -182,7 +190,7 @@ class Surroundings:
         return "value"
 
 
-_AFTER = frozenset({"broadcast_to"})
+_AFTER = frozenset({"broadcast_to", "reshape"})  # np.reshape(x, shape): x is a value
 
 
 def callee(node: ast.AST) -> str:
@@ -260,6 +268,22 @@ def _keys(function: ast.FunctionDef) -> tuple[str, ...]:
             case ast.Subscript(slice=ast.Constant(value=str(key))):
                 found.setdefault(key)
     return tuple(found)
+
+
+def _products(function: ast.FunctionDef) -> dict[str, frozenset[str]]:
+    """Names that are given a product, and its factors that are names."""
+    return {
+        _label(node.targets[0]): frozenset(_factors(node.value))
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1
+    }
+
+
+def _factors(node: ast.expr) -> Iterator[str]:
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            for side in (left, right):
+                yield from ([_label(side)] if _label(side) else _factors(side))
 
 
 def gradients_in(function: ast.FunctionDef, upstream: frozenset[str]) -> frozenset[str]:

@@ -15,7 +15,12 @@ from gradtool.check.diagnose_where import Named, called_in, functions_of
 from gradtool.check.measure import Point
 from gradtool.check.repairs.asked import Where, attempted, locals_of
 from gradtool.check.repairs.changes import changes, moves
-from gradtool.check.repairs.reach import helpers_of, reached, upstream_of
+from gradtool.check.repairs.reach import (
+    gradients_by_name,
+    helpers_of,
+    reached,
+    upstream_of,
+)
 from gradtool.check.repairs.scope import Scope, Value, gradients_in
 from gradtool.check.repairs.targets import Repair, Target, numbered, only, repair_of, texts_of
 from gradtool.check.scale import stated
@@ -34,6 +39,7 @@ _ENOUGH = 1.25
 _MOST_FIXES = 5000
 _MOVED = 1e-9
 _NONE = -1
+_STILL = 0.5  # with the mistake of which the code raises somewhere, it does not
 _ALL = 0.2  # what makes a wrong forward right and every gradient with it is likely the mistake
 _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
 _FUNCTIONS = 6
@@ -52,6 +58,7 @@ def repairs(
     helper modules.  The binding must be the session's.
     """
     usable = [p for p in points if p.run.trouble is None and not p.probe.is_huge]
+    raising = [p for p in points if p.run.trouble is not None]
     if not session.varies or not usable or not wrong:
         return {}
     keys, found = frozenset(wrong), dict[str, list[Repair]]()
@@ -61,7 +68,7 @@ def repairs(
             if goal - found.keys():
                 beside = bool(outputs) and goal != outputs
                 wanted = keys - found.keys()
-                search = _Search(session, binding, usable, wanted, goal, seed, beside)
+                search = _Search(session, binding, usable, raising, wanted, goal, seed, beside)
                 found |= _whole(search.found(), goal)
     except CheckTrouble:
         return {}
@@ -82,12 +89,14 @@ class _Search:
     """`goal` is what has to become right, `wrong` what may become so beside it.
 
     `beside` a forward pass that is wrong, a gradient is right by the spec for little that its
-    function can do: only the likely changes of that are tried.
+    function can do: only the likely changes of that are tried.  At the points where the code is
+    `raising`, a change that makes everything right gives what is right, too.
     """
 
     session: Session
     binding: Binding
     points: Sequence[Point]
+    raising: Sequence[Point]
     wrong: frozenset[str]
     goal: frozenset[str]
     seed: int
@@ -127,6 +136,7 @@ class _Search:
         scopes = self._scopes(named, upstream, first)
         harmful = self._harmful(scopes, first)
         plain = [(one, list(changes(one[2], scope, False, harmful))) for one, scope in scopes]
+        settled = False
         for low, high in pairwise(_BANDS[:_LIKELY] if self.beside else _BANDS):
             fixes = plain
             if high == _BANDS[-1]:
@@ -156,15 +166,18 @@ class _Search:
                         if k in kept and (both := kept[k] & there.get(n, frozenset()))
                     }
             kept = self._confirmed(targets, kept, chosen, few)
+            raising = self._raising(targets, kept, chosen)
             for k in chosen:
                 if k in kept:
                     target, fix = every[k]
                     whole = kept[k] >= self.goal
                     further = more - _ALL * (whole and self.goal < self.wrong <= kept[k])
+                    further += _STILL * (k in raising)
+                    settled |= whole and k not in raising
                     repair = repair_of(target, fix, further, whole, kept[k], len(few))
                     for key in kept[k]:
                         found.setdefault(key, []).append(repair)
-            if any(r.whole for rs in found.values() for r in rs):
+            if settled:
                 return
             if self.goal <= found.keys() and high >= _ENOUGH:
                 return  # each by a change of its own
@@ -197,6 +210,19 @@ class _Search:
                 break
         return left
 
+    def _raising(
+        self,
+        targets: Sequence[Target],
+        kept: Mapping[int, frozenset[str]],
+        chosen: Sequence[int],
+    ) -> set[int]:
+        """The changes with which the code is not right where it raises."""
+        choices = [n for n, k in enumerate(chosen) if k in kept][:_CONFIRMED]
+        for point in self.raising[:1] if choices else ():
+            there = self._tried(texts_of(targets), [_NONE, *choices], point)
+            return {chosen[n] for n in choices if not kept[chosen[n]] <= there.get(n, frozenset())}
+        return set()
+
     def _few(self) -> list[Point]:
         """Small points, and one where each gradient is wrong."""
         small = sorted(self.points, key=lambda p: p.probe.setting.work)
@@ -225,12 +251,13 @@ class _Search:
         """The functions that run, with what their names hold."""
         keys = [Target(one, ()).key for one in named]
         told = locals_of(self.session, keys, point.probe, self.seed)
-        helpers = helpers_of(functions_of(self.session.file, self.binding))
+        functions = functions_of(self.session.file, self.binding)
+        helpers, named_so = helpers_of(functions), gradients_by_name(functions)
         found = []
         for one, values in zip(named, told, strict=True):
             scope = Scope(
                 {n: Value(kind, shape) for n, (kind, shape) in values.items()},  # type: ignore[arg-type]
-                gradients_in(one[2], upstream),
+                gradients_in(one[2], upstream | named_so),
                 tuple(h for h in helpers if h != one[2].name),
                 any(key.startswith("output ") for key in self.goal),
             )
@@ -278,7 +305,8 @@ class _Search:
     ) -> tuple[int, Mapping[str, np.ndarray]]:
         right = point.expected
         shapes = {f"output {n}": a.shape for n, a in right.outputs.items()}
-        shapes |= {f"gradient {n}": right.gradients[n].shape for n in point.gradients}
+        named = {*point.gradients, *_gradients(self.wrong)}  # where the code raises there is none
+        shapes |= {f"gradient {n}": right.gradients[n].shape for n in sorted(named)}
         return attempted(
             self.session, texts, choices, shapes, point.probe, seed=self.seed, seconds=_SECONDS
         )
@@ -293,19 +321,20 @@ class _Search:
         probe, doubles = point.probe, point.expected.double
         harmless = np.ones(len(choices), dtype=bool)
         fits: dict[str, np.ndarray] = {}
-        for key, outcome in _outcomes(point):
-            got, (role, _, name) = results.get(key), key.partition(" ")
-            if got is None:
-                continue
+        outcomes = dict(_outcomes(point))
+        for key, got in results.items():
+            outcome, (role, _, name) = outcomes.get(key), key.partition(" ")
+            was_right = outcome is not None and outcome.right
             if role == "output":
                 bound = doubles.output_bounds[name]
             else:
-                bound = doubles.gradient_bounds[name] if outcome.bound is None else outcome.bound
+                own = None if outcome is None else outcome.bound
+                bound = doubles.gradient_bounds[name] if own is None else own
                 if name in self.binding.scale:
                     got = got * stated(self.binding.scale[name], probe.scalars)
-            if outcome.right or key in self.wrong:
+            if was_right or key in self.wrong:
                 fits[key] = _fits(got, _right(point, key), bound)
-            if outcome.right and key not in self.wrong:
+            if was_right and key not in self.wrong:
                 harmless &= fits[key]
         off = [key for key in self.wrong if key in fits]
         return {
@@ -330,6 +359,10 @@ def _right(point: Point, key: str) -> np.ndarray:
     role, _, name = key.partition(" ")
     every = point.expected.outputs if role == "output" else point.expected.gradients
     return every[name]
+
+
+def _gradients(keys: Collection[str]) -> set[str]:
+    return {key.removeprefix("gradient ") for key in keys if key.startswith("gradient ")}
 
 
 def _is_off(point: Point, key: str) -> bool:

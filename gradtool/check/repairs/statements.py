@@ -24,8 +24,12 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 return  # nothing is added
             if ast.unparse(target) in {ast.unparse(part) for part in ast.walk(node.value)}:
                 return  # what was there is in it already
-            text = f"= stands where += belongs: {shown(node)}"
-            for op, cost in ((ast.Add(), 1.0), (ast.Sub(), 1.15)):
+            sums: tuple[tuple[ast.operator, str, float], ...] = (
+                (ast.Add(), "+=", 1.0),
+                (ast.Sub(), "-=", 1.15),
+            )
+            for op, word, cost in sums:
+                text = f"= stands where {word} belongs: {shown(node)}"
                 added = ast.AugAssign(target, op, node.value)
                 yield Fix(node, (added,), "overwritten", cost, text)
             likely = 1.15 if scope.is_number(node.value) else 1.4
@@ -33,19 +37,16 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 (ast.Mult(), "*=", likely),
                 (ast.Div(), "/=", likely),
             )
-            for (
-                times,
-                word,
-                cost,
-            ) in factors:  # what was there is lost, a factor of what belongs there
+            for times, word, cost in factors:  # what was there is lost, and was a factor
                 text = f"= stands where {word} belongs: {shown(node)}"
                 grown = ast.AugAssign(target, times, node.value)
                 yield Fix(node, (grown,), "missing-factor", cost, text)
         case ast.AugAssign(target=target, op=op, value=value):
             code = "accumulated" if isinstance(op, ast.Add | ast.Sub) else "extra-factor"
             yield Fix(node, (ast.Pass(),), code, 1.2, f"{shown(node)} does not belong there")
-            text = f"it is added to what was there: {shown(node)}"
-            yield Fix(node, (ast.Assign([target], value),), "accumulated", 1.1, text)
+            how = "added to" if code == "accumulated" else "combined with"
+            text = f"it is {how} what was there: {shown(node)}"
+            yield Fix(node, (ast.Assign([target], value),), code, 1.1, text)
             opposite = _OPPOSITE.get(type(op))
             if opposite is not None:
                 adds = isinstance(op, ast.Add | ast.Sub)
@@ -62,10 +63,19 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 text = f"{shown(values[first])} and {shown(values[second])} have changed places"
                 turned = ast.Assign(targets, ast.Tuple(others, ast.Load()))
                 yield Fix(node, (turned,), "wrong-tensor", 1.0, text)
+        case ast.Assign(targets=[ast.Tuple(elts=names)], value=value) if not _is_shape(value):
+            for first, second, others in exchanged(names):
+                text = f"{shown(names[first])} and {shown(names[second])} have changed places"
+                turned = ast.Assign([ast.Tuple(others, ast.Store())], value)
+                yield Fix(node, (turned,), "wrong-tensor", 1.05, f"{text}: {shown(node)}")
         case ast.Return(value=ast.Tuple(elts=results)):
             for first, second, others in exchanged(results):
                 text = f"{shown(results[first])} and {shown(results[second])} have changed places"
                 yield Fix(node, (ast.Return(ast.Tuple(others, ast.Load())),), "order", 0.9, text)
+
+
+def _is_shape(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "shape"
 
 
 def loops(steps: ast.expr, around: Surroundings) -> Iterator[Fix]:
