@@ -158,8 +158,14 @@ def _judged(
     judgement = judge(reference, session, found.bindings, file=file, seed=seed, version=version)
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
-        # It was like the layer's, but not the same: what is wrong with it is unknown.
-        return Tried(found.layer.name, "its forward is nearly the layer's, but not the same")
+        # It was like the layer's, but not the same.
+        reason = "its forward is nearly the layer's, but not the same"
+        if explain:
+            from gradtool.check.diagnose import with_causes
+
+            causes = [o.cause for o in with_causes(reference, session, judgement).verdict.forward]
+            reason += "".join(f": {cause.message}" for cause in causes if cause is not None)
+        return Tried(found.layer.name, reason)
     hidden = [g.name for g in verdict.gradients if g.standing == "not offered"]
     rest = [g for g in verdict.gradients if g.name not in hidden]
     if found.candidate.owner and hidden and all(g.standing == "ok" for g in rest):

@@ -1,4 +1,4 @@
-"""Causes of wrong gradients, each looked for once: a class makes the same mistakes many times.
+"""Causes of what is wrong, each looked for once: a class makes the same mistakes many times.
 
 All submissions of a run are asked at the same points, so two that make the same mistake return
 the same numbers but for their rounding.
@@ -10,12 +10,15 @@ import gc
 import hashlib
 import threading
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
 from gradtool.check.judge import Judgement
 from gradtool.check.reference import Reference
 from gradtool.check.result import Cause, Heat
+
+_Found: TypeAlias = tuple[Cause | None, Heat | None]
 
 _DIGITS = 8
 _MOST = 2000
@@ -26,27 +29,28 @@ class Causes:
     """What was found so far.  It may be used by several threads."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[tuple[Cause | None, Heat | None], ...]] = {}
+        self._kept: dict[bytes, tuple[_Found, ...]] = {}
         self._looked = 0
         self._lock = threading.Lock()
 
     def told(self, question: str, reference: Reference, judgement: Judgement) -> Judgement:
-        """The judgement with the cause of each wrong gradient where it is known.
+        """The judgement with the cause of each wrong output and gradient where it is known.
 
         Only numbers are looked at: the judge never parses what a student wrote.
         """
-        gradients = judgement.verdict.gradients
-        if not any(gradient.standing in ("wrong", "follows") for gradient in gradients):
+        verdict = judgement.verdict
+        every = (*verdict.forward, *verdict.gradients)
+        if not any(one.standing in ("wrong", "follows") for one in every):
             return judgement
         key = _key(question, judgement)
         with self._lock:
             known = self._kept.get(key)
         if known is None:
             # Only here: a class that is right must not wait for the derivation.
-            from gradtool.check.diagnose import diagnose
+            from gradtool.check.diagnose import with_causes_of_numbers
 
-            found = diagnose(reference, judgement.points, gradients)
-            known = tuple((gradient.cause, gradient.heat) for gradient in found)
+            found = with_causes_of_numbers(reference, judgement).verdict
+            known = tuple((one.cause, one.heat) for one in (*found.forward, *found.gradients))
             with self._lock:
                 if len(self._kept) >= _MOST:
                     self._kept.clear()
@@ -56,26 +60,31 @@ class Causes:
                     gc.collect()  # hypotheses hold each other, and each some array
                 if self._looked == _SWEEP:
                     gc.freeze()  # what there is now stays, and need not be looked at again
-        explained = tuple(
-            replace(gradient, cause=cause, heat=heat)
-            for gradient, (cause, heat) in zip(gradients, known, strict=True)
+        told = tuple(
+            replace(one, cause=cause, heat=heat)
+            for one, (cause, heat) in zip(every, known, strict=True)
         )
-        return replace(judgement, verdict=replace(judgement.verdict, gradients=explained))
+        outputs = len(verdict.forward)
+        explained = replace(verdict, forward=told[:outputs], gradients=told[outputs:])
+        return replace(judgement, verdict=explained)
 
 
 def _key(question: str, judgement: Judgement) -> bytes:
-    digest = hashlib.blake2b(question.encode(), digest_size=16)
-    for gradient in judgement.verdict.gradients:
-        digest.update(f";{gradient.name} {gradient.standing}".encode())
-        for point in judgement.points:
-            outcome = point.gradients.get(gradient.name)
-            if outcome is None:
-                continue
-            # The arrays as they were returned: a wrong shape is evidence, too.
-            array = point.run.gradients[gradient.name].array
-            digest.update(f" {point.probe.number} {outcome.right} {outcome.kind}".encode())
-            if array is not None:
-                digest.update(f"{array.shape}".encode() + _rounded(array).tobytes())
+    digest, verdict = hashlib.blake2b(question.encode(), digest_size=16), judgement.verdict
+    for role, rows in (("output", verdict.forward), ("gradient", verdict.gradients)):
+        # Right outputs are the same in every file.
+        for row in rows if role == "gradient" else [o for o in rows if o.standing == "wrong"]:
+            digest.update(f";{role} {row.name} {row.standing}".encode())
+            for point in judgement.points:
+                outputs = role == "output"
+                outcome = (point.outputs if outputs else point.gradients).get(row.name)
+                if outcome is None:
+                    continue
+                # The arrays as they were returned: a wrong shape is evidence, too.
+                array = (point.run.outputs if outputs else point.run.gradients)[row.name].array
+                digest.update(f" {point.probe.number} {outcome.right} {outcome.kind}".encode())
+                if array is not None:
+                    digest.update(f"{array.shape}".encode() + _rounded(array).tobytes())
     return digest.digest()
 
 

@@ -56,7 +56,11 @@ KNOWN = {"affine": references.affine, "sigmoid": references.sigmoid}
 
 
 def verdicts(
-    folder: Path, text: str = FILE, wanted: Wanted = EVERYTHING, name: str = "layers.py"
+    folder: Path,
+    text: str = FILE,
+    wanted: Wanted = EVERYTHING,
+    name: str = "layers.py",
+    explain: bool = False,
 ) -> list[Verdict]:
     file = folder / name
     file.write_text(text)
@@ -72,7 +76,7 @@ def verdicts(
             version="",
             seconds=10,
             worker=worker,
-            explain=False,
+            explain=explain,
         )
     )
 
@@ -95,9 +99,10 @@ def test_each_pair_is_what_its_forward_computes(tmp_path: Path) -> None:
 
 def test_a_forward_that_is_nearly_the_layers_is_not_matched(tmp_path: Path) -> None:
     text = FILE.replace("return x @ w + b, (x, w)", "return x @ w + b + 1e-7, (x, w)")
-    first, *_ = verdicts(tmp_path, text, Wanted("affine_forward"))
+    first, *_ = verdicts(tmp_path, text, Wanted("affine_forward"), explain=True)
     assert first.trouble is not None
     assert (first.trouble.stage, first.gradients) == ("match", ())
+    assert "not the same: 1e-07 does not belong in x @ w + b + 1e-07" in first.trouble.message
 
 
 def test_a_candidate_that_ends_the_process_spoils_no_other(tmp_path: Path) -> None:

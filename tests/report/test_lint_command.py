@@ -80,6 +80,17 @@ def test_a_class_is_graded_and_its_mistakes_are_counted(course: Path, capsys: Ca
     assert "should be" not in out  # right values are hidden
 
 
+def test_a_wrong_forward_has_a_cause_that_gives_nothing_away(
+    course: Path, capsys: Captured
+) -> None:
+    (course / "fay.py").write_text(RIGHT.replace("X @ W + b", "2 * (X @ W + b)"))
+    report = graded(capsys, "course", "--assignment", "hw1.yaml")
+    (fay,) = [one for one in report["submissions"] if one["name"] == "fay.py"]
+    (finding,) = [f for f in fay["questions"][0]["findings"] if f["code"] == "GT201"]
+    assert finding["cause"] == "scale"
+    assert "2" not in finding["why"]
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
