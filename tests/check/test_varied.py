@@ -46,10 +46,10 @@ def softmax_loss(x, y):
 """
 
 
-def checked(folder: Path, name: str, text: str) -> Verdict:
+def checked(folder: Path, name: str, text: str, *, explain: bool = False) -> Verdict:
     file = folder / "hw.py"
     file.write_text(text)
-    return check_pair(bundled(name), file, seed=0, version="1").verdict
+    return check_pair(bundled(name), file, seed=0, version="1", explain=explain).verdict
 
 
 def norm(folder: Path, **changes: str) -> Verdict:
@@ -124,7 +124,9 @@ def test_a_gradient_may_be_that_of_the_guarded_forward(tmp_path: Path) -> None:
     assert verdict.verdict == "pass", verdict
     assert [r.code for r in verdict.remarks] == ["guard", "guard"]
     other = "d *= (hit / (hit + 5e-5))[:, None]"
-    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", other))
+    verdict = checked(
+        tmp_path, "softmax_cross_entropy", text.replace("CHANGE", other), explain=True
+    )
     assert verdict.gradients[0].standing == "wrong"
     assert verdict.gradients[0].cause is not None
     assert verdict.gradients[0].cause.code == "guard"
@@ -144,7 +146,9 @@ def test_a_gradient_follows_a_wrong_forward_but_for_its_guard(tmp_path: Path) ->
     assert [f.standing for f in verdict.forward] == ["wrong"]
     assert [g.standing for g in verdict.gradients] == ["follows"]
     assert verdict.gradients[0].message == "but for 0.0001 in line 8"
-    verdict = checked(tmp_path, "softmax_cross_entropy", text.replace("CHANGE", "d *= 1.01"))
+    verdict = checked(
+        tmp_path, "softmax_cross_entropy", text.replace("CHANGE", "d *= 1.01"), explain=True
+    )
     assert [g.standing for g in verdict.gradients] == ["wrong"]
     assert verdict.gradients[0].cause is None or verdict.gradients[0].cause.code != "differences"
 
@@ -315,7 +319,9 @@ def test_a_clip_at_one_is_a_guard(tmp_path: Path, low: str, high: str, told: str
 
 
 def test_a_clip_that_no_text_shows_to_be_a_guard_is_named(tmp_path: Path) -> None:
-    verdict = checked(tmp_path, "softmax_cross_entropy", _clipped("1e-7", "0.9999999"))
+    verdict = checked(
+        tmp_path, "softmax_cross_entropy", _clipped("1e-7", "0.9999999"), explain=True
+    )
     cause = verdict.gradients[0].cause
     assert cause is not None
     assert (cause.code, verdict.gradients[0].line) == ("guard", 5)
