@@ -12,9 +12,7 @@ from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING
 from gradtool.report.check_command import exit_code
-from gradtool.report.every_layer import bundled_layers
-
-LAYERS, REFERENCE_FOR = bundled_layers(0)
+from tests.layers import every_layer
 
 
 def verdicts(folder: Path, text: str) -> list[Verdict]:
@@ -23,8 +21,7 @@ def verdicts(folder: Path, text: str) -> list[Verdict]:
     worker = Worker(folder, 20)
     found = check_every(
         file,
-        LAYERS,
-        REFERENCE_FOR,
+        *every_layer(),
         EVERYTHING,
         seed=0,
         version="",
@@ -173,7 +170,8 @@ def squared_loss(y, t):
 
 
 def test_what_counts_samples() -> None:
-    known = {reference.spec.name: reference for reference in LAYERS.references}
+    layers, _ = every_layer()
+    known = {reference.spec.name: reference for reference in layers.references}
     found = {name: batch_of(reference) for name, reference in known.items()}
     assert found["affine"] == found["conv2d"] == found["lstm"] == Batch("N", 0)
     assert found["affine_column"] == Batch("N", -1)

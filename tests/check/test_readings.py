@@ -12,9 +12,7 @@ from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING
 from gradtool.report.check_command import exit_code
-from gradtool.report.every_layer import bundled_layers
-
-LAYERS, REFERENCE_FOR = bundled_layers(0)
+from tests.layers import every_layer
 
 
 def verdicts(folder: Path, text: str) -> list[Verdict]:
@@ -23,8 +21,7 @@ def verdicts(folder: Path, text: str) -> list[Verdict]:
     worker = Worker(folder, 20)
     found = check_every(
         file,
-        LAYERS,
-        REFERENCE_FOR,
+        *every_layer(),
         EVERYTHING,
         seed=0,
         version="",
@@ -276,8 +273,9 @@ def test_whoever_names_the_layer_has_its_order(tmp_path: Path) -> None:
     loss = SYMMETRIC.format(sign="-")
     for text, layer, cause in ((UNNAMED, "affine", "order"), (loss, "mse", "sign")):
         file.write_text("import numpy as np\n" + text)
-        (named,) = (r.spec for r in LAYERS.references if r.spec.name == layer)
-        verdict = check_pair(REFERENCE_FOR(named), file, seed=0, version="").verdict
+        layers, reference_for = every_layer()
+        (named,) = (r.spec for r in layers.references if r.spec.name == layer)
+        verdict = check_pair(reference_for(named), file, seed=0, version="").verdict
         assert verdict.verdict == "fail"
         assert {g.cause.code for g in verdict.gradients if g.cause} == {cause}
 

@@ -12,10 +12,7 @@ from gradtool.check.filters import filters_of
 from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING
-from gradtool.report.every_layer import bundled_layers
-
-LAYERS, REFERENCE_FOR = bundled_layers(0)
-KNOWN = {reference.spec.name: reference for reference in LAYERS.references}
+from tests.layers import every_layer
 
 
 def only(folder: Path, text: str) -> Verdict:
@@ -24,8 +21,7 @@ def only(folder: Path, text: str) -> Verdict:
     worker = Worker(folder, 20)
     (found,) = check_every(
         file,
-        LAYERS,
-        REFERENCE_FOR,
+        *every_layer(),
         EVERYTHING,
         seed=0,
         version="",
@@ -160,7 +156,8 @@ def test_methods_are_found_by_the_words_of_their_names(
 
 
 def test_what_the_sizes_of_filters_count() -> None:
-    found = {name: filters_of(Names.of(KNOWN[name])) for name in KNOWN}
+    layers, _ = every_layer()
+    found = {layer.spec.name: filters_of(Names.of(layer)) for layer in layers.references}
     conv, turned = found["conv2d"], found["conv_transpose2d"]
     assert conv is not None
     assert (conv.channels, conv.filters, conv.window) == ("C", "K", ("R", "S"))
