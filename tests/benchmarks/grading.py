@@ -304,6 +304,7 @@ def main() -> None:
     parser.add_argument("--python", help="of an environment with the graders that are not here")
     given = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the others were compiled by pip
     costs(given.runs, given.count, given.only, given.python)
     hostile(given.only, given.python)
 

@@ -46,7 +46,8 @@ def once(command: Command) -> Cost:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=command.folder,
-        env={**os.environ, **command.env},
+        # With byte code, which pip has made of what the others import.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **command.env},
     )
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started

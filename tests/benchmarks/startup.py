@@ -63,7 +63,7 @@ def _names(text: str) -> list[str]:
 
 def _python(folder: Path, *arguments: str, cache: str = _OFF) -> Command:
     # From an empty folder, so that nothing that lies there is imported by accident.
-    env = {"PYTHONPATH": str(ROOT), "GRADTOOL_CACHE": cache, "PYTHONDONTWRITEBYTECODE": ""}
+    env = {"PYTHONPATH": str(ROOT), "GRADTOOL_CACHE": cache}
     return Command((sys.executable, *arguments), env, folder)
 
 

@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("submissions", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
         question = QUESTIONS[0]
