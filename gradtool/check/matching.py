@@ -70,7 +70,7 @@ class Layers:
     """Layers to choose from; the numbers of each are computed once.
 
     `vary` gives variants of a layer with other values of the constants of these names, which code
-    may write out itself, such as eps or a stride.
+    may write out itself, such as eps or a stride.  `open`: nobody has named a layer.
     """
 
     def __init__(
@@ -78,11 +78,12 @@ class Layers:
         references: Iterable[Reference],
         seed: int,
         vary: Callable[[Reference, Collection[str]], Iterable[Reference]] = lambda *_: (),
+        open: bool = True,
     ) -> None:
         self.references = tuple(references)
         self.seed = seed
         self.vary = vary
-        self.names = {r.spec.name: replace(Names.of(r), open=True) for r in self.references}
+        self.names = {r.spec.name: replace(Names.of(r), open=open) for r in self.references}
         # By identity; the reference is kept, so that no other gets its place.
         self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
         self._batches: dict[str, Batch | None] = {}

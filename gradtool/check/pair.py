@@ -169,7 +169,7 @@ def _by_running(
     """The bindings of the only candidate whose forward gives the layer's numbers."""
     from gradtool.check.matching import Layers, match
 
-    layers = Layers([reference], seed)
+    layers = Layers([reference], seed, open=False)
     chosen = [c for c in candidates(session.inventory) if wanted.keeps(c)]
     found = [one for c in chosen[:_RUN] if (one := match(session, c, layers)).layer]
     if len(found) != 1:

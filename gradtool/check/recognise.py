@@ -54,7 +54,8 @@ def recognise(
     top = [c for s, c in scored if s == best]
     if not top:
         raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
-    if best[0] == 0 and len(chosen) > 1:
+    others = [name for name in wanted.elsewhere if any(score(c, name)[0] for c in chosen)]
+    if best[0] == 0 and (len(chosen) > 1 or (others and wanted.everything)):
         raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
     fitting, reasons = [], []
     for candidate in top:

@@ -15,11 +15,14 @@ class Wanted:
         function: the name of a forward, a backward or a class, or ``Class.method``.
         cell: the number of a notebook's code cell, from 1.
         line: a line of the file, or of the cell.
+        elsewhere: layers that other questions ask for: what is called after one of them is meant
+            for that, though it be all that there is.
     """
 
     function: str | None = None
     cell: int | None = None
     line: int | None = None
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def everything(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -97,9 +97,11 @@ class Desk:
         causes: Causes,
         answers: Recall,
         foresight: Foresight,
+        layers: Collection[str] = (),
     ) -> None:
         """`questions` will be asked: the worker as a whole gets the time of all of them.
 
+        `layers` are those of the whole assignment.
         `room` holds `folder` and nothing else, and is what the worker may read.
         """
         self.cpu_seconds = 0.0
@@ -115,6 +117,7 @@ class Desk:
         self._causes = causes
         self._answers = answers
         self._foresight = foresight
+        self._layers = layers
         self._ahead: Foreseeing | None = None
         self._plainly = False
         limits = loading.limits
@@ -183,10 +186,11 @@ class Desk:
         session = self._loaded()
         if self._ahead is not None:
             self._ahead.patient = False
+        others = tuple(layer for layer in self._layers if layer != reference.spec.name)
         bindings = bindings_of(
             reference,
             session,
-            Wanted(question.function),
+            Wanted(question.function, elsewhere=others),
             Path(self._file).name,
             self._seed,
         )

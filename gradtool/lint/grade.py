@@ -105,6 +105,7 @@ class Case:
                 causes=bench.causes,
                 answers=bench.answers,
                 foresight=bench.foresight,
+                layers=[reference.spec.name for reference in bench.references.values()],
             )
             with desk:
                 for question in questions:

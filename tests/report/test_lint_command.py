@@ -341,6 +341,17 @@ def test_libraries_that_are_not_granted_are_not_there(course: Path, capsys: Capt
     assert codes in (["GT106"], ["GT105"])
 
 
+def test_what_answers_one_question_is_not_taken_for_another(course: Path, capsys: Captured) -> None:
+    two = ASSIGNMENT.replace("    points: 4\n", "    points: 4\n  - spec: batch_norm\n")
+    Path("hw2.yaml").write_text(two)
+    report = graded(capsys, "course/ann.py", "--assignment", "hw2.yaml")
+    affine, norm = report["submissions"][0]["questions"]
+    assert affine["passed"]
+    (finding,) = norm["findings"]
+    assert finding["code"] == "GT105"
+    assert "ann.py has no function for the layer batch_norm" in finding["message"]
+
+
 def notebook(*cells: tuple[str, list[str]]) -> str:
     """A notebook with code cells and their tags."""
     listed = [
