@@ -8,7 +8,7 @@ neither speaks for the other, both are said and none is told: a guess would be w
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradtool.check.causes.catalogue import title
@@ -102,11 +102,10 @@ def by_code(
         or (best.fix.code != "mask" and e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0))
     ]
     special = any(e.hypothesis.code in _SPECIAL for e in agreeing)
-    for other in ranked[1:]:
-        if special or rank(other)[0] >= rank(best)[0] + (_DOUBT if best.whole else _GUESS):
-            break
-        if not _alike(best.fix.code, other.fix.code) and not _is_same(best.fix, other.fix):
-            return _either(_shown(best), _shown(other)), None
+    most = rank(best)[0] + (_DOUBT if best.whole else _GUESS)
+    rival = _rival(best, () if special else (r for r in ranked[1:] if rank(r)[0] < most))
+    if rival is not None:
+        return _either(_shown(best), _shown(rival)), None
     # Of an index in the code the code's own words are plainer than those of a formula.
     moved = isinstance(best.fix.node, ast.Subscript) and best.fix.code == "transposed"
     if agreeing and not moved:
@@ -116,6 +115,23 @@ def by_code(
     if seen is not None and seen[0] == code:
         what = seen[1]
     return proved(best, what), best
+
+
+def of_output(repaired: Sequence[Repair]) -> tuple[Cause, Repair | None]:
+    """The mistake that makes an output wrong, and the change that tells it; None where two do."""
+    best, *others = repaired
+    rival = _rival(best, (r for r in others if r.cost < best.cost + _DOUBT))
+    if rival is not None:
+        return _either(_shown(best), _shown(rival)), None
+    return proved(best, best.fix.what), best
+
+
+def _rival(best: Repair, others: Iterable[Repair]) -> Repair | None:
+    """The first change that is another mistake than the best, not the same in other words."""
+    for other in others:
+        if not _alike(best.fix.code, other.fix.code) and not _is_same(best.fix, other.fix):
+            return other
+    return None
 
 
 def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explained]]:

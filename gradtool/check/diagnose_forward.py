@@ -17,7 +17,7 @@ import numpy as np
 from gradtool.check.causes import lines, trees
 from gradtool.check.causes.terms import numbers_at
 from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, Budget
-from gradtool.check.diagnose_choice import Explained, proved, told
+from gradtool.check.diagnose_choice import Explained, of_output, told
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
@@ -125,9 +125,10 @@ def _explained(
     if factor is not None and not own:
         return replace(output, cause=factor)
     if own:
-        best = own[0]
-        cause = proved(best, best.fix.what)
-        return replace(output, cause=cause, line=best.line, source=best.source, place=best.place)
+        cause, at = of_output(own)
+        if at is None:
+            return replace(output, cause=cause)
+        return replace(output, cause=cause, line=at.line, source=at.source, place=at.place)
     found = by_numbers(reference, program, points, output.name, Budget(seconds))
     return output if found is None else replace(output, cause=found)
 

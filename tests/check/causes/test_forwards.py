@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
+from gradtool.check.diagnose_choice import of_output
+from gradtool.check.repairs.fix import Fix
+from gradtool.check.repairs.targets import Repair
 from gradtool.check.result import Compared, Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.bundled import bundled_specs
@@ -228,3 +232,24 @@ def test_a_forward_that_is_something_else_is_given_no_cause(
     right: str, wrong: str, worker: LastingWorker
 ) -> None:
     assert told(verdict(worker, "linear_softmax", right, wrong)) == {""}
+
+
+def _change(code: str, cost: float, name: str) -> Repair:
+    left, right = ast.parse(f"{name} + y", mode="eval").body, ast.parse(f"{name} - y").body[0]
+    assert isinstance(left, ast.expr)
+    assert isinstance(right, ast.Expr)
+    fix = Fix(left, right.value, code, cost, f"a mistake with {name}")
+    return Repair(fix, cost, "", 1, f"{name} + y", True, frozenset({"output Y"}), 5)
+
+
+@pytest.mark.parametrize(
+    ("other", "cost", "code"),
+    [("sign", 1.0, "unknown"), ("sign", 1.2, "scale"), ("sum-for-mean", 1.0, "scale")],
+)
+def test_two_mistakes_that_explain_a_forward_equally_well_are_both_said(
+    other: str, cost: float, code: str
+) -> None:
+    cause, at = of_output([_change("scale", 1.0, "a"), _change(other, cost, "b")])
+    assert cause.code == code
+    assert (at is None) == (code == "unknown")
+    assert ("a mistake with b" in cause.message) == (code == "unknown")
