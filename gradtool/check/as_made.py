@@ -1,8 +1,8 @@
 """Objects that decide the shape of their weights themselves, or make them in their first call.
 
 A constructor may make its bias as a row ``(1, C)``, and a layer that is not told its input size
-makes its weights when it sees an input.  Then the spec's values are put in afterwards, in the
-shape that is there.
+makes its weights when it sees an input, or is told its shape.  Then the spec's values are put in
+afterwards, in the shape that is there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import replace
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
+from gradtool.check.inventory import Class
+from gradtool.check.words import folded
 from gradtool.ir import syntax
 
 
@@ -68,6 +70,26 @@ def after_a_first_call(binding: Binding, candidate: Candidate) -> Binding | None
         return None
     how = f"{binding.convention}, weights set after a first call"
     return replace(binding, convention=how, setup="\n".join(lines))
+
+
+def builds(owner: Class, names: Names) -> list[list[str]]:
+    """The lines that tell an object the shape of its input, where a method asks for that.
+
+    It may want the shape with the samples, or without.
+    """
+    inputs = [v.name for v in names.variables if v.role == "input" and v.shape]
+    asked = [
+        m.name
+        for m in owner.methods
+        if not m.name.startswith("_")
+        and len(m.params) == m.required == 1
+        and folded(m.params[0]).endswith("shape")
+        and (m.sets or m.keys)
+    ]
+    if not asked or not inputs:
+        return [[]]
+    shape = f"np.shape({inputs[0]})"
+    return [[f"layer.{name}({given})" for name in asked] for given in (shape, f"{shape}[1:]")]
 
 
 def _statements(binding: Binding) -> list[ast.stmt]:

@@ -16,6 +16,7 @@ from gradtool.check.arguments import (
     sizes_for,
     weights_of,
 )
+from gradtool.check.as_made import builds
 from gradtool.check.bind import Binding
 from gradtool.check.by_derivative import method_alone
 from gradtool.check.candidate import Candidate, is_torch_function
@@ -38,15 +39,18 @@ def class_with_methods(candidate: Candidate, names: Names) -> list[Binding]:
     return [
         reading
         for window in windows(owner, names)
-        for reading in _readings(candidate, owner, names, window)
+        for built in builds(owner, names)
+        for reading in _readings(candidate, owner, names, window, built)
     ]
 
 
-def _readings(candidate: Candidate, owner: Class, names: Names, window: Window) -> list[Binding]:
+def _readings(
+    candidate: Candidate, owner: Class, names: Names, window: Window, built: Sequence[str]
+) -> list[Binding]:
     forward, backward = candidate.forward, candidate.backward
     assert forward is not None
     assert backward is not None
-    setup, passed = construction(owner, names, window)
+    setup, passed = construction(owner, names, window, built)
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
@@ -153,9 +157,9 @@ def _at_window(binding: Binding, window: Window) -> Binding:
 
 
 def construction(
-    owner: Class, names: Names, window: Window = NO_WINDOW
+    owner: Class, names: Names, window: Window = NO_WINDOW, built: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """The lines that make the object, and the variables that it got by them."""
+    """The lines that make the object, with those of `built`, and the variables that it got."""
     init, filters = owner.method("__init__"), filters_of(names)
     texts: dict[str, str] = {}
     passed: list[str] = []
@@ -188,7 +192,7 @@ def construction(
             made = f"{owner.name} is made with {', '.join(missing)}"
             raise NoMatch(f"{made}: no size, parameter or constant is called that")
     arguments = ", ".join(f"{p}={texts[p]}" for p in (init.params if init else ()) if p in texts)
-    lines = [f"layer = {owner.name}({arguments})"]
+    lines = [f"layer = {owner.name}({arguments})", *built]
     attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))
     keyed = {name: keys for m in owner.methods for name, keys in m.keys.items()}
     for name in names.parameters:

@@ -1,4 +1,6 @@
-"""The other layout: one sample per column (features × samples), as some large courses teach."""
+"""Other layouts: one sample per column (features × samples), as some large courses teach; or one
+per row, with the weights of an output in a row, as PyTorch has them.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +45,31 @@ def in_columns(binding: Binding, names: Names) -> Binding | None:
         forward="\n".join(filter(None, forward)),
         backward="\n".join(backward) or None,
     )
+
+
+def with_turned_weights(binding: Binding, names: Names) -> Binding | None:
+    """A binding for code that keeps its matrices of parameters the other way round.
+
+    None where the layer has none.
+    """
+    turned = [v.name for v in names.variables if v.role == "parameter" and len(v.shape) == 2]
+    if not turned:
+        return None
+    steps = {n: _turned_step(text) if n in turned else text for n, text in binding.grads.items()}
+    given = [f"{name} = {name}.T" for name in turned]
+    back = [f"d{n} = np.transpose(d{n})" for n in turned if binding.mentions(f"d{n}")]
+    forward, backward = [binding.forward or ""], [binding.backward or ""]
+    (backward if binding.backward else forward).extend(back)
+    return replace(
+        binding,
+        convention=f"{binding.convention}, {' and '.join(turned)} transposed",
+        setup="\n".join(filter(None, [*given, binding.setup])),
+        forward="\n".join(filter(None, forward)),
+        backward="\n".join(filter(None, backward)) or None,
+        grads=steps,
+    )
+
+
+def _turned_step(text: str) -> str:
+    """``step(layer.W)`` of the transposed."""
+    return f"{text.removesuffix(')')}.T)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -16,10 +16,10 @@ _OTHER_SEED = 1
 _NEAR = 2**29 * EPS  # a few units of float32
 
 
-def of_runs(runs: Iterable[Run]) -> list[Remark]:
-    """Mutations and aliases seen while the numbers were computed."""
+def of_runs(runs: Iterable[Run], updated: Collection[str] = ()) -> list[Remark]:
+    """Mutations and aliases seen while the numbers were computed; `updated` may change."""
     runs = list(runs)
-    mutated = dict.fromkeys(name for run in runs for name in run.mutated)
+    mutated = dict.fromkeys(n for run in runs for n in run.mutated if n not in updated)
     aliased = dict.fromkeys(pair for run in runs for pair in run.aliased)
     found = [Remark("mutates", f"{name} is changed in place") for name in mutated]
     return found + [Remark("aliases", f"{a} shares memory with {b}") for a, b in aliased]

@@ -18,7 +18,7 @@ from gradtool.check.by_mask import with_drawn_masks
 from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
 from gradtool.check.channels_last import channels_last, square
-from gradtool.check.columns import in_columns
+from gradtool.check.columns import in_columns, with_turned_weights
 from gradtool.check.exchanged import exchanged
 from gradtool.check.targets import MOST_ORDERS
 from gradtool.check.wide import with_wide_parameters
@@ -49,12 +49,13 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     found += tuple(other for one in found if (other := as_made(one, names)) is not None)
     found += tuple(other for one in found if (other := after_a_first_call(one, candidate)))
     turned = [other for one in found if (other := in_columns(one, names)) is not None]
+    across = [other for one in found if (other := with_turned_weights(one, names)) is not None]
     wide = [other for one in found if (other := with_wide_parameters(one, names)) is not None]
     last = [other for one in found for other in channels_last(one, names)]
     images = (*found, *wide, *last)
     even = [other for one in images if (other := square(one, names)) is not None]
     mean = [other for one in found for other in averaged(one, names)] if names.open else []
-    return (*found, *turned, *wide, *last, *even, *mean)
+    return (*found, *turned, *across, *wide, *last, *even, *mean)
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:

@@ -251,7 +251,8 @@ def _unfinished(case: Case) -> list[Remark]:
 
 def _conduct(case: Case) -> list[Remark]:
     points = case.measured.points
-    found = conduct.of_runs(p.run for p in points)
+    # Gradients that are read from an update are those of parameters that change.
+    found = conduct.of_runs((p.run for p in points), case.binding.grads)
     if len(points) > 1 and case.measured.trouble is None:
         first, other = points[:2]
         draws = any(v.read for v in case.reference.spec.variables)

@@ -16,6 +16,7 @@ from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
 from gradtool.check.result import Called, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import of_gradient, split
 from gradtool.spec.model import LayerSpec
@@ -72,7 +73,7 @@ def _no_pair(file: str, found: Inventory, wanted: Wanted) -> str:
     return (
         f"{file} has no {what} that could be a layer; it defines {listed}. What is looked for: two "
         "functions such as conv_forward and conv_backward, a class with both, or a loss that "
-        "returns its gradients, too. Name yours with --forward and --backward"
+        "returns its gradients, too. Name yours with --forward, --backward and --inputs"
     )
 
 
@@ -123,8 +124,8 @@ def _best(
             tried.append(verdict)
         elif verdict.verdict == "pass" or _is_lost(verdict):
             return verdict
-        else:
-            first = first or verdict
+        elif not any(one.same for one in tried):
+            first = first or verdict  # as another layer it can be right, but not wrong
         without.append(found.layer.name)
 
 
@@ -166,17 +167,12 @@ def _judged(
             causes = [o.cause for o in with_causes(reference, session, judgement).verdict.forward]
             reason += "".join(f": {cause.message}" for cause in causes if cause is not None)
         return Tried(found.layer.name, reason)
-    hidden = [g.name for g in verdict.gradients if g.standing == "not offered"]
-    rest = [g for g in verdict.gradients if g.name not in hidden]
-    if found.candidate.owner and hidden and all(g.standing == "ok" for g in rest):
-        # An object may leave it anywhere: that it was not found is no mistake of the code.
-        names = " and ".join(f"d{name}" for name in hidden)
-        reason = f"where the object leaves {names} was not recognised; say it in a check: block"
-        return Tried(found.layer.name, reason, same=True)
     alone = _at_one_sample(session, found, layers, reference, judgement)
     if alone is not None:
         return replace(alone, called=alone.called or called(found.candidate))
-    if reason := unclear(judgement):
+    if found.candidate.owner and (reason := not_seen(verdict)):
+        return Tried(found.layer.name, reason, same=True)
+    if reason := passes_on(judgement, found.layer.name) or unclear(judgement):
         return Tried(found.layer.name, reason, same=True)
     if explain and any(g.standing != "ok" for g in verdict.gradients):
         # Only here: code that is right must not wait for the derivation.

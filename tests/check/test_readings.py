@@ -177,14 +177,43 @@ class Dropout:
     def backward(self, dvalues):
         self.dinputs = dvalues * self.mask
 """
+BUILT = """
+class Dense:
+    def __init__(self, units):
+        self.units, self.params, self.optimizer = units, {}, None
+    def build(self, input_shape):
+        samples, size = input_shape
+        self.params["W"] = np.random.randn(size, self.units)
+        self.params["b"] = np.zeros((1, self.units))
+        self.counts = np.ones(samples)
+    def forward(self, inputs):
+        self.inputs = inputs
+        return inputs @ self.params["W"] + self.params["b"] * self.counts[:, None]
+    def backward(self, grads):
+        self.dW, self.db = self.inputs.T @ grads, grads.sum(0)
+        return grads @ self.params["W"].T
+"""
+TURNED = """
+class Linear:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = np.random.randn(n_out, n_in), np.random.randn(n_out)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W.T + self.b
+    def backward(self, dout):
+        self.dW, self.db = dout.T @ self.x, dout.sum(0)
+        return dout @ self.W
+"""
 # name: (code, layer, what makes it wrong)
 READINGS = {
     "weights made in the first call": (LAZY, "affine", ("@ grad", "@ (grad * grad)")),
+    "weights made for a shape": (BUILT, "affine", ("grads.sum(0)", "grads.mean(0)")),
     "a bias of the shape it makes": (ROW, "affine", ("self.input.T @", "2 * self.input.T @")),
     "channels last": (CONV, "conv2d", ("dW += ", "dW[:] = ")),
     "an output with axes of one": (AVERAGE, "global_avg_pool", ("/ (h * w)", "/ h")),
     "an activation by its name": (ACTIVATED, "affine_relu", ("(Z > 0)", "(Z < 0)")),
     "a prediction beside the labels": (GIVEN_PREDICTION, "mse", ("-2 *", "-4 *")),
+    "the weights of an output in a row": (TURNED, "affine", ("dout.sum(0)", "dout.mean(0)")),
     "a loss for each sample": (EACH_SAMPLE, "mse", ("-2 *", "-4 *")),
     "a mask beside what it masks": (DROPPED, "dropout", ("dvalues * self.mask", "dvalues")),
     "one sample as a column": (COLUMN, "softmax", ("- self.output.T", "+ self.output.T")),
@@ -230,9 +259,23 @@ def test_what_a_loss_is_given_is_what_its_forward_left(tmp_path: Path) -> None:
             id="labels behind a softmax",
         ),
         pytest.param(
-            COLUMN.replace("return ((", "pass; ((").replace("np.sum(e)", "e.sum(1, keepdims=True)"),
+            COLUMN.replace("return ((", "return; ((").replace(
+                "np.sum(e)", "e.sum(1, keepdims=True)"
+            ),
             "where the object leaves dZ was not recognised",
             id="no gradient",
+        ),
+        pytest.param(
+            COLUMN.replace("return ((", "return output_gradient; ((").replace(
+                "np.sum(e)", "e.sum(1, keepdims=True)"
+            ),
+            "its backward passes on what it is given: that is right only before a loss",
+            id="a softmax whose loss has its derivative",
+        ),
+        pytest.param(
+            BUILT.replace("return grads @", "self.optimizer.step(self.dW); return grads @"),
+            "AttributeError: 'NoneType' object has no attribute 'step' in line 16; if the object",
+            id="an optimizer that nobody gave it",
         ),
     ],
 )
