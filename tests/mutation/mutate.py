@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
 
 from tests.mutation.changes import OPERATORS
 from tests.mutation.key import Codes, codes
@@ -80,7 +80,7 @@ def mutants(layer: str, text: str, values: Values) -> list[Mutant]:
         site = Site(target, _parents(function, target), values, gradients)
         for operator in OPERATORS:
             for new, accepted, kind in operator(site):
-                changed = _replaced(tree, target, new)
+                changed = _replaced(tree, site.parent, target, new)
                 if changed is None or changed == whole:
                     continue
                 if changed in found:  # two operators make one change: either's words are right
@@ -136,26 +136,32 @@ def _parents(root: ast.AST, target: ast.AST) -> list[ast.AST]:
     return search(root, []) or [root]
 
 
-class _Swap(ast.NodeTransformer):
-    def __init__(self, old: ast.AST, new: ast.AST | None) -> None:
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> Any:
-        if node is self.old:
-            if self.new is None:
-                return ast.Pass()
-            return self.new
-        return self.generic_visit(node)
-
-
-def _replaced(tree: ast.Module, old: ast.AST, new: ast.AST | None) -> str | None:
-    memo: dict[int, Any] = {}
-    whole = copy.deepcopy(tree, memo)
-    twin = memo[id(old)]
-    fresh = None if new is None else copy.deepcopy(new)
-    try:
-        text = ast.unparse(ast.fix_missing_locations(_Swap(twin, fresh).visit(whole)))
-        ast.parse(text)
-    except (SyntaxError, AttributeError, TypeError, ValueError):
-        return None
+def _replaced(tree: ast.Module, parent: ast.AST, old: ast.AST, new: ast.AST | None) -> str | None:
+    """The text of a tree with another node in a place; the tree is left as it was."""
+    put = ast.fix_missing_locations(ast.Pass() if new is None else copy.deepcopy(new))
+    with _swapped(parent, old, put):
+        try:
+            text = ast.unparse(tree)
+            ast.parse(text)
+        except (SyntaxError, AttributeError, TypeError, ValueError):
+            return None
     return text
+
+
+@contextmanager
+def _swapped(parent: ast.AST, old: ast.AST, new: ast.AST) -> Iterator[None]:
+    """For a while another node in the place of a child; a copy of the tree for each takes long."""
+    for name, held in ast.iter_fields(parent):
+        siblings = held if isinstance(held, list) else []
+        places = [k for k, each in enumerate(siblings) if each is old]
+        if held is old:
+            setattr(parent, name, new)
+            yield
+            setattr(parent, name, old)
+            return
+        if places:
+            siblings[places[0]] = new
+            yield
+            siblings[places[0]] = old
+            return
+    raise ValueError("no child of this node")
