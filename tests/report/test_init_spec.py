@@ -83,7 +83,7 @@ def test_what_no_docstring_says_is_asked_for(tmp_path: Path) -> None:
         (FILE, None, "has 2 pairs: affine_forward / affine_backward; hinge_loss"),
         (FILE, "gone", "has no function called gone"),
         ("x = 1\n", None, "has no pair"),
-        ("def f(:\n", None, "line 1: invalid syntax"),
+        ("def f(:\n", None, "line 1: Python cannot read this file: invalid syntax"),
     ],
 )
 def test_no_pair_or_several(tmp_path: Path, text: str, function: str | None, expected: str) -> None:
