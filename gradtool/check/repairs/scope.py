@@ -138,6 +138,10 @@ class Surroundings:
         """The names that a name is a product of."""
         return self._products.get(label, frozenset())
 
+    def is_place(self, node: ast.AST) -> bool:
+        """Whether a name is a place in an array, and nothing else."""
+        return isinstance(node, ast.Name) and node.id in self._indices
+
     def is_begun(self, node: ast.AST) -> bool:
         """Whether a node is what a sum or a loop begins with."""
         parent, _ = self.parent(node)

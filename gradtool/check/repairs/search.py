@@ -33,6 +33,8 @@ _TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smalle
 _FEWEST = 4  # entries of a gradient that tell one change from another
 _MOST = 40  # changes that are looked at again at other points
 _CONFIRMED, _LARGE_WORK = 8, 500_000  # changes that are held to points of so much work
+# For all of these; by the clock only where code is slow: a busy machine is not to change a cause.
+_ALL_WORK, _PATIENCE = 1_500_000, 4.0
 _BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
 _LIKELY = 3  # of these bounds
 _ENOUGH = 1.25
@@ -189,25 +191,26 @@ class _Search:
         chosen: Sequence[int],
         few: Sequence[Point],
     ) -> dict[int, frozenset[str]]:
-        """What is left of a few changes at larger points, too, as far as there is time.
+        """What is left of a few changes at larger points, too, as far as that is no long work.
 
         What small points hold may be zero in all of them: the inactive side of a hinge.
         """
         if not kept:
             return {}
-        left, started, texts = dict(kept), perf_counter(), texts_of(targets)
+        left, started, texts, work = dict(kept), perf_counter(), texts_of(targets), 0
         for point in sorted(self.points, key=lambda p: p.probe.setting.work):
             choices = [n for n, k in enumerate(chosen) if k in left][:_CONFIRMED]
             if point in few or not choices or point.probe.setting.work > _LARGE_WORK:
                 continue
+            work += len(choices) * point.probe.setting.work
+            if work > _ALL_WORK or perf_counter() - started > _PATIENCE:
+                break
             there = self._tried(texts, [_NONE, *choices], point)
             for n in choices:
                 k = chosen[n]
                 if n in there:  # else there was no time for it
                     left[k] = left[k] & there[n]
             left = {k: right for k, right in left.items() if right & self.goal}
-            if perf_counter() - started > _SECONDS:
-                break
         return left
 
     def _raising(

@@ -62,12 +62,15 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             for first, second, others in exchanged(values):
                 text = f"{shown(values[first])} and {shown(values[second])} have changed places"
                 turned = ast.Assign(targets, ast.Tuple(others, ast.Load()))
-                yield Fix(node, (turned,), "wrong-tensor", 1.0, text)
+                place = {around.role(values[first]), around.role(values[second])} == {"index"}
+                yield Fix(node, (turned,), "offset" if place else "wrong-tensor", 1.0, text)
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=value) if not _is_shape(value):
             for first, second, others in exchanged(names):
                 text = f"{shown(names[first])} and {shown(names[second])} have changed places"
                 turned = ast.Assign([ast.Tuple(others, ast.Store())], value)
-                yield Fix(node, (turned,), "wrong-tensor", 1.05, f"{text}: {shown(node)}")
+                place = around.is_place(names[first]) and around.is_place(names[second])
+                code = "offset" if place else "wrong-tensor"
+                yield Fix(node, (turned,), code, 1.05, f"{text}: {shown(node)}")
         case ast.Return(value=ast.Tuple(elts=results)):
             for first, second, others in exchanged(results):
                 text = f"{shown(results[first])} and {shown(results[second])} have changed places"
