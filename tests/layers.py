@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from gradtool.check.matching import Layers
 from gradtool.check.reference import Reference
+from gradtool.check.trying import Layers
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.report.every_layer import bundled_layers
 from gradtool.spec.bundled import bundled_specs

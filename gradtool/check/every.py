@@ -10,12 +10,13 @@ from gradtool.check.candidate import Candidate, with_choices
 from gradtool.check.guesses import unclear
 from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
-from gradtool.check.matching import MOST_TOLD, Layers, Match, Tried, for_one_sample, match
+from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
 from gradtool.check.result import Called, Trouble, Verdict
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.trying import Layers
 from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import of_gradient, split

@@ -7,41 +7,32 @@ never called wrong because it was taken for something that it is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from gradtool.check.arguments import Names, NoMatch
+from gradtool.check.arguments import NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
 from gradtool.check.one_sample import (
-    Batch,
-    batch_of,
     batches_of_one,
     columns_of_one,
     is_apart,
     vectors,
 )
-from gradtool.check.probes import Probe, make_probe, unusual
 from gradtool.check.recognise import score
-from gradtool.check.reference import Reference, Restricted
+from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.trying import OTHER, SHAPE, Layers, fitting
 from gradtool.ir.dims import shape_text
 from gradtool.spec.model import LayerSpec
 
 # Of the largest entry.  The judge asks for more, and knows float32; a forward that is only near
 # may be the layer with another eps.
 _SAME, _NEAR = 1e-9, 1e-3
-_SINGLE = 1e-4
 MOST_TOLD = 4  # reasons for one candidate
 _LOSSES = 2  # lost workers before a candidate is given up
-_NOTHING = Binding("", None)
-_NUMBERS = "other numbers"
-_OTHER = f"its forward gives {_NUMBERS}"
-_SHAPE = "its forward gives the shape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,56 +55,6 @@ class Match:
     layer: LayerSpec | None
     bindings: tuple[Binding, ...]
     tried: tuple[Tried, ...]
-
-
-class Layers:
-    """Layers to choose from; the numbers of each are computed once.
-
-    `vary` gives variants of a layer with other values of the constants of these names, which code
-    may write out itself, such as eps or a stride.  `open`: nobody has named a layer.
-    """
-
-    def __init__(
-        self,
-        references: Iterable[Reference],
-        seed: int,
-        vary: Callable[[Reference, Collection[str]], Iterable[Reference]] = lambda *_: (),
-        open: bool = True,
-    ) -> None:
-        self.references = tuple(references)
-        self.seed = seed
-        self.vary = vary
-        self.names = {r.spec.name: replace(Names.of(r), open=open) for r in self.references}
-        # By identity; the reference is kept, so that no other gets its place.
-        self._points: dict[int, tuple[Reference, list[tuple[Probe, dict[str, np.ndarray]]]]] = {}
-        self._batches: dict[str, Batch | None] = {}
-        self._restricted: dict[tuple[object, ...], Restricted] = {}
-
-    def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
-        """Every size set with the right outputs there."""
-        _, known = self._points.setdefault(id(reference), (reference, []))
-        usual = [setting for setting in reference.settings() if not setting.beyond]
-        for number, setting in enumerate(usual):
-            if number == len(known):
-                probe = make_probe(reference, _NOTHING, setting, number, self.seed)
-                known.append((probe, reference.forward(probe.values, probe.sizes)))
-            yield known[number]
-
-    def batch(self, reference: Reference) -> Batch | None:
-        """What counts the samples of a layer."""
-        name = reference.spec.name
-        if name not in self._batches:
-            self._batches[name] = batch_of(reference)
-        return self._batches[name]
-
-    def at(self, reference: Reference, way: Binding) -> Reference:
-        """The layer at the sizes that a binding is made for."""
-        if not way.one and not way.equal:
-            return reference
-        key = (id(reference), way.one, way.equal)
-        if key not in self._restricted:
-            self._restricted[key] = Restricted(reference, (), way.one, way.equal)
-        return self._restricted[key]
 
 
 def match(
@@ -154,7 +95,7 @@ def match(
     for reference in ranked:
         if _has_other_numbers(reasons.get(reference.spec.name, ())):
             ways = bindings(candidate, layers.names[reference.spec.name])
-            nearly, _ = _fitting(session, reference, ways, layers, _NEAR)
+            nearly, _ = fitting(session, reference, ways, layers, _NEAR)
             if nearly:
                 return Match(candidate, reference.spec, nearly, ())
     for reference in ranked:
@@ -180,7 +121,7 @@ def for_one_sample(
         CheckTrouble: the worker was lost.
     """
     batch = layers.batch(reference)
-    numbers = refused.startswith(_OTHER)
+    numbers = refused.startswith(OTHER)
     if batch is None or (numbers and layers.names[reference.spec.name].is_loss):
         return ()
     ways: list[Binding] = []
@@ -192,9 +133,9 @@ def for_one_sample(
     said = f"takes one sample only; with a batch, {what}: {refused}"
     # At one size alone too much is equal by chance.
     several = [way for way in ways if len(layers.at(reference, way).settings()) > 1]
-    found, _ = _fitting(session, reference, several, layers, _SAME)
-    fitting = tuple(replace(w, remark="; ".join(filter(None, (w.remark, said)))) for w in found)
-    return fitting if fitting and is_apart(reference, batch) else ()
+    found, _ = fitting(session, reference, several, layers, _SAME)
+    told = tuple(replace(w, remark="; ".join(filter(None, (w.remark, said)))) for w in found)
+    return told if told and is_apart(reference, batch) else ()
 
 
 def _as_layer(
@@ -209,11 +150,11 @@ def _as_layer(
 
     One that is called like the layer and gives another shape may have another stride.
     """
-    same, reasons = _fitting(session, reference, ways, layers, _SAME)
+    same, reasons = fitting(session, reference, ways, layers, _SAME)
     if same:
         return Match(candidate, reference.spec, same, ())
     if _has_other_numbers(reasons) or (
-        related and any(reason.startswith(_SHAPE) for reason in reasons)
+        related and any(reason.startswith(SHAPE) for reason in reasons)
     ):
         found = _variant(session, candidate, reference, ways, layers, related)
         if found is not None:
@@ -222,27 +163,7 @@ def _as_layer(
 
 
 def _has_other_numbers(reasons: Iterable[str]) -> bool:
-    return any(reason.startswith(_OTHER) for reason in reasons)
-
-
-def _fitting(
-    session: Session, reference: Reference, ways: Sequence[Binding], layers: Layers, near: float
-) -> tuple[tuple[Binding, ...], list[str]]:
-    """The ways whose forward is the layer's, and why the others are not."""
-    known: dict[tuple[object, ...], Probed] = {}
-    for way in ways:
-        if (key := _forward_of(way)) not in known:
-            known[key] = probed(session, reference, way, layers, near)
-    fitting: list[Binding] = []
-    for way in ways:
-        found = known[_forward_of(way)]
-        if not found.reason:
-            fitting += [_as_returned(way, found.reshaped), way] if found.reshaped else [way]
-    return tuple(fitting), [found.reason for found in known.values() if found.reason]
-
-
-def _forward_of(way: Binding) -> tuple[object, ...]:
-    return way.setup, way.forward, way.one, way.drops_batch, way.equal, way.reads
+    return any(reason.startswith(OTHER) for reason in reasons)
 
 
 def _variant(
@@ -267,87 +188,12 @@ def _variant(
             n: v for n, v in variant.spec.constants.items() if v != reference.spec.constants[n]
         }
         silent = [way for way in ways if not any(way.mentions(name) for name in changed)]
-        fitting, _ = _fitting(session, variant, silent, layers, _SAME)
-        if fitting:
+        found, _ = fitting(session, variant, silent, layers, _SAME)
+        if found:
             said = ", ".join(f"{n} is {float(v):g}" for n, v in changed.items())
             remark = f"{said} in your code, another number than in the layer of that name"
             told = tuple(
-                replace(w, remark="; ".join(filter(None, (w.remark, remark)))) for w in fitting
+                replace(w, remark="; ".join(filter(None, (w.remark, remark)))) for w in found
             )
             return Match(candidate, variant.spec, told, ())
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """Why a forward is not the layer's, "" when it is; `reshaped` are outputs of another shape."""
-
-    reason: str
-    reshaped: tuple[str, ...] = ()
-
-
-def _as_returned(way: Binding, reshaped: Sequence[str]) -> Binding:
-    """The binding with upstream gradients in the shape in which the code returns its outputs."""
-    lines = [f"d{name} = np.reshape(d{name}, np.shape({name}))" for name in reshaped]
-    backward = "\n".join((*lines, way.backward)) if way.backward else None
-    return replace(way, backward=backward)
-
-
-def probed(
-    session: Session, reference: Reference, way: Binding, layers: Layers, near: float
-) -> Probed:
-    """Whether a binding's forward is the layer's, at every size set.
-
-    `near` is what counts as the same, as a share of the largest entry.
-
-    Raises:
-        CheckTrouble: the worker was lost.
-    """
-    reference = layers.at(reference, way)
-    read = [v.name for v in reference.spec.variables if v.read or v.name in way.reads]
-    session.bind(way, reference.outputs, (), read)
-    refused, count, reshaped = "", 0, set[str]()
-    for probe, right in layers.points(reference):
-        run = session.evaluate(
-            probe.arrays,
-            probe.scalars,
-            seed=layers.seed,
-            max_bytes=probe.max_bytes,
-            forward_only=True,
-        )
-        if run.trouble is not None:
-            if not unusual(reference, probe):
-                return Probed(run.trouble.message)
-            refused = run.trouble.message  # the judge tells
-            continue
-        count += 1
-        drawn = {n: value.array for n in read if (value := run.outputs.get(n))}
-        known = {n: array for n, array in drawn.items() if array is not None}
-        if known:
-            right = reference.forward({**probe.values, **known}, probe.given)
-        for name in reference.outputs:
-            value = run.outputs.get(name)
-            if value is None or value.array is None:
-                return Probed(f"its forward gives no array for {name}")
-            close = near if value.dtype == "float64" else max(near, _SINGLE)
-            if reason := _unlike(value.array, right[name], close):
-                return Probed(f"its forward gives {reason}")
-            if value.array.shape != right[name].shape:
-                reshaped.add(name)
-    named = tuple(name for name in reference.outputs if name in reshaped)
-    return Probed("" if count else refused, named)
-
-
-def _unlike(got: np.ndarray, right: np.ndarray, near: float) -> str:
-    if got.size != right.size or _squeezed(got.shape) != _squeezed(right.shape):
-        return f"the shape {got.shape} where the layer has {right.shape}"
-    got = got.reshape(right.shape)
-    if not np.all(np.isfinite(got)):
-        return "numbers that are not finite"
-    largest = float(np.max(np.abs(right), initial=0.0)) or 1.0
-    error = float(np.max(np.abs(got - right), initial=0.0)) / largest
-    return "" if error <= near else f"{_NUMBERS} (off by {error:.0e} of the largest)"
-
-
-def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)

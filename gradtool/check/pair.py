@@ -167,7 +167,8 @@ def _by_running(
     reference: Reference, session: Session, wanted: Wanted, seed: int
 ) -> tuple[Binding, ...]:
     """The bindings of the only candidate whose forward gives the layer's numbers."""
-    from gradtool.check.matching import Layers, match
+    from gradtool.check.matching import match
+    from gradtool.check.trying import Layers
 
     layers = Layers([reference], seed, open=False)
     chosen = [c for c in candidates(session.inventory) if wanted.keeps(c)]

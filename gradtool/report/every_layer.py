@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 
-from gradtool.check.matching import Layers
 from gradtool.check.reference import Reference
+from gradtool.check.trying import Layers
 from gradtool.check.words import canonical
 from gradtool.ir.errors import UnsupportedError
 from gradtool.numeric.plain import plain_forward

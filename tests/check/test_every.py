@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.every import check_every
-from gradtool.check.matching import Layers
 from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
+from gradtool.check.trying import Layers
 from gradtool.check.wanted import EVERYTHING, Wanted
 from gradtool.report import check_text
 from gradtool.report.check_command import Request, run
