@@ -24,6 +24,7 @@ from gradtool.check.scale import ratio
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
 _STEPS = 8
 _HALVINGS = 36  # what is continuous there, such as a limit, has no error left
+_BEYOND = 1.001  # what is cut off by less was lost in rounding
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
@@ -79,7 +80,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
                 remarks.append(Remark("overflow", text))
             elif name in wrong:
                 continue
-            elif limit := clipped(point, name):
+            elif limit := clipped(point, name, _BEYOND):
                 clips[name] = f"d{name} is cut off at {limit:g}"
             elif (place := _switches(case, probe, name)) is not None:
                 text = f"right until {place}, wrong from there on"
@@ -98,15 +99,19 @@ def _raises(probe: Probe, message: str) -> Remark:
     return Remark("overflow", f"at {probe.varies} the code raises {message}")
 
 
-def clipped(point: Point, name: str) -> float | None:
-    """The limit at which the wrong entries stand still, when that is all that is wrong."""
+def clipped(point: Point, name: str, least: float = 1.0) -> float | None:
+    """The limit at which the wrong entries stand still, when that is all that is wrong.
+
+    The largest right one has to be more than `least` times as large.
+    """
     outcome, right = point.gradients[name], point.expected.gradients[name]
     if outcome.array is None or outcome.bound is None:
         return None
     off = np.abs(outcome.array - right) > outcome.bound
-    limits = np.unique(np.abs(outcome.array[off]))
-    beyond = np.abs(right[off]) > limits[0] if limits.size == 1 else np.zeros(1, dtype=bool)
-    return float(limits[0]) if limits.size == 1 and bool(np.all(beyond)) else None
+    limits, sizes = np.unique(np.abs(outcome.array[off])), np.abs(right[off])
+    if limits.size != 1 or np.any(sizes <= limits[0]) or np.max(sizes) <= least * limits[0]:
+        return None
+    return float(limits[0])
 
 
 def is_scaled_down(point: Point, name: str) -> bool:

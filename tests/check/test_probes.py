@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
 
+from gradtool.check.measure import Point
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
+from gradtool.check.stress import _BEYOND, clipped
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
 
@@ -257,6 +262,14 @@ def softmax_backward(dout, p):
     verdict = checked(tmp_path, "softmax", text)
     assert verdict.verdict == "pass"
     assert remarks(verdict) == {"overflow"}
+
+
+@pytest.mark.parametrize(("right", "limit"), [(1.0000001, None), (1.5, 1.0)])
+def test_a_last_digit_is_no_limit(right: float, limit: float | None) -> None:
+    found = SimpleNamespace(array=np.array([1.0, -1.0, 0.5]), bound=np.full(3, 1e-15))
+    expected = SimpleNamespace(gradients={"x": np.array([right, -right, 0.5])})
+    point = SimpleNamespace(gradients={"x": found}, expected=expected)
+    assert clipped(cast(Point, point), "x", _BEYOND) == limit
 
 
 @pytest.mark.parametrize(
