@@ -141,7 +141,13 @@ def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explai
         shared = sum(explained.hypothesis.key in k for k in keys) - 1
         return explained.hypothesis.cost - _SHARED * min(shared, 1)
 
-    return sorted(((cost(e), e) for e in kept), key=lambda pair: (pair[0], pair[1].residual))
+    def rank(pair: tuple[float, Explained]) -> tuple[float, str, int]:
+        # Not by how well it rounds: of several gradients each would be told another mistake.
+        # Of equals the one that says more.
+        hypothesis = pair[1].hypothesis
+        return round(pair[0], 9), hypothesis.code, -len(hypothesis.what)
+
+    return sorted(((cost(e), e) for e in kept), key=rank)
 
 
 def _spoken_for(kept: Sequence[Explained]) -> frozenset[str]:

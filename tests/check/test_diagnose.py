@@ -502,3 +502,42 @@ def test_mistakes_that_show_where_windows_are_several(
     cause = found[name].cause
     assert cause is not None
     assert cause.code == code
+
+
+LEAKY = """\
+import numpy as np
+
+
+def leaky_forward(x, w, alpha=0.1):
+    z = x @ w
+    return np.where(z > 0, z, alpha * z), (x, w, z)
+
+
+def leaky_backward(dout, cache):
+    x, w, z = cache
+    dz = dout.copy()
+    dz[z < 0] *= 0.1
+    return dz @ w.T, x.T @ dz
+"""
+LEAKY_SPEC = """\
+layer: leaky
+inputs:
+  X: [N, D]
+parameters:
+  W: [D, H]
+constants: {alpha: 0.1}
+forward: |
+  Z = X @ W
+  Y = where(Z > 0, Z, alpha * Z)
+"""
+
+
+def test_of_two_names_for_a_mistake_every_gradient_is_told_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "leaky.py"
+    file.write_text(LEAKY.replace("    dz[z < 0] *= 0.1\n", ""))
+    layer = reference_for(load_text(LEAKY_SPEC, "leaky.yaml"))
+    for seed in range(3):
+        found = wrong(check_pair(layer, file, seed=seed, version="1").verdict)
+        assert set(found) == {"X", "W"}
+        told = {(g.cause.code, g.cause.message) for g in found.values() if g.cause is not None}
+        assert len(told) == 1, told
