@@ -14,6 +14,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.bounds import rms
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
+from gradtool.check.glance import glance
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
@@ -47,22 +48,45 @@ def judge(
 
     `bindings` are the ways in which the file may be meant, best first.  The first that is right
     counts; otherwise the one whose forward is right, since that shows how it is meant; then one
-    that could be compared.  Of several, that with the most gradients that are right.
+    that could be compared.  Of several, that with the most gradients that are right.  Ways after
+    the first are looked at in full only where two points do not show that they are wrong.
     """
-    tried: list[Judgement] = []
-    for binding in bindings:
-        judgement = _judge_one(reference, session, binding, file, seed, version)
-        if judgement.verdict.verdict == "pass":
-            return judgement
-        tried.append(judgement)
-        lost = judgement.verdict.trouble
-        if lost is not None and lost.stage == "worker":
+    first, *others = bindings
+    tried = [_judge_one(reference, session, first, file, seed, version)]
+    doubtful: list[tuple[tuple[int, int], Binding]] = []
+    for binding in others:
+        if tried[-1].verdict.verdict == "pass" or _is_lost(tried[-1]):
             break
-    return max(tried, key=lambda judgement: _understood(judgement.verdict))
+        seen = glance(_read(reference, binding), session, binding, seed)
+        if seen.near or seen.lost:  # who lost the worker, and how, is told
+            tried.append(_judge_one(reference, session, binding, file, seed, version))
+        else:
+            doubtful.append((seen.understood, binding))
+    best = max(tried, key=_understood)
+    better = [one for one in doubtful if one[0] > _understood(best)]
+    if best.verdict.verdict != "pass" and better and not _is_lost(tried[-1]):
+        _, binding = max(better, key=lambda one: one[0])
+        tried.append(_judge_one(reference, session, binding, file, seed, version))
+    return max(tried, key=_understood)
 
 
-def _understood(verdict: Verdict) -> tuple[int, int]:
+def _is_lost(judgement: Judgement) -> bool:
+    lost = judgement.verdict.trouble
+    return lost is not None and lost.stage == "worker"
+
+
+def _read(reference: Reference, binding: Binding) -> Reference:
+    """The layer as a binding reads it."""
+    if binding.one or binding.equal:
+        return Restricted(reference, binding.reads, binding.one, binding.equal)
+    return Reading(reference, binding.reads) if binding.reads else reference
+
+
+def _understood(judgement: Judgement) -> tuple[int, int]:
     """How sure it is that a binding reads the file as it is meant."""
+    verdict = judgement.verdict
+    if verdict.verdict == "pass":
+        return 3, 0
     right = sum(gradient.standing == "ok" for gradient in verdict.gradients)
     if verdict.forward and all(output.standing == "ok" for output in verdict.forward):
         return 2, right
@@ -105,10 +129,7 @@ def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
     layer, about = reference.spec.name, (reference, binding, seed, version)
-    if binding.one or binding.equal:
-        reference = Restricted(reference, binding.reads, binding.one, binding.equal)
-    elif binding.reads:
-        reference = Reading(reference, binding.reads)
+    reference = _read(reference, binding)
     try:
         bind(session, reference, binding)
     except CheckTrouble as problem:
