@@ -95,6 +95,8 @@ def by_code(
     ranked = sorted(repaired, key=rank)
     best = ranked[0]
     own = _family(best.fix.code)
+    if best.fix.code == "sign":  # the code says it better than a penalty that comes out alike
+        kept = [e for e in kept if e.hypothesis.code != "regulariser"]
     agreeing = [
         e
         for e in kept

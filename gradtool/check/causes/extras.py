@@ -37,10 +37,11 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
             continue
         made = _Added(basis, factor)
         times = {"1": "+ ", "-1": "- "}.get(factor.text, f"+ {factor.text} * ")
-        what = {
-            "regulariser": f"a penalty on {evidence.name} that the loss has not",
-            "accumulated": f"{shown} is added: the buffer was not empty",
-        }[code]
+        what = f"{shown} is added: the buffer was not empty"
+        if code == "regulariser" and factor.text == "1":  # no penalty has just this weight
+            code, what = "accumulated", f"{shown} itself is added: the buffer began with it"
+        elif code == "regulariser":
+            what = f"a penalty on {evidence.name} that the loss has not"
         yield Hypothesis(
             code, cost, what, made.predict,
             lambda s=shown, t=times: f"your {label} equals the right one {t}{s}",  # type: ignore[misc]

@@ -27,6 +27,7 @@ from gradtool.check.scale import stated
 from gradtool.check.session import CheckTrouble, Session
 
 _SLACK = 16.0  # times the bound: what is right but for rounding
+_MUCH = 1e4  # the same at large points, where long sums round by more than a first bound
 _SECONDS = 0.8  # for all changes of one kind at one point
 _POINTS = 5
 _TIMES, _SMALL_WORK = 8, 2000  # scalar operations of a point, beside the smallest
@@ -205,7 +206,7 @@ class _Search:
             work += len(choices) * point.probe.setting.work
             if work > _ALL_WORK or perf_counter() - started > _PATIENCE:
                 break
-            there = self._tried(texts, [_NONE, *choices], point)
+            there = self._tried(texts, [_NONE, *choices], point, _MUCH)
             for n in choices:
                 k = chosen[n]
                 if n in there:  # else there was no time for it
@@ -315,9 +316,16 @@ class _Search:
         )
 
     def _tried(
-        self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
+        self,
+        texts: Mapping[Where, str],
+        choices: Sequence[int],
+        point: Point,
+        slack: float = _SLACK,
     ) -> dict[int, frozenset[str]]:
-        """What is wrong that each choice makes right; none where it makes another array wrong."""
+        """What is wrong that each choice makes right; none where it makes another array wrong.
+
+        An array is right within so many bounds.
+        """
         done, results = self._results(texts, choices, point)
         if not results:
             return {}
@@ -336,7 +344,7 @@ class _Search:
                 if name in self.binding.scale:
                     got = got * stated(self.binding.scale[name], probe.scalars)
             if was_right or key in self.wrong:
-                fits[key] = _fits(got, _right(point, key), bound)
+                fits[key] = _fits(got, _right(point, key), slack * bound)
             if was_right and key not in self.wrong:
                 harmless &= fits[key]
         off = [key for key in self.wrong if key in fits]
@@ -349,7 +357,7 @@ class _Search:
 def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
     """Along the first axis: whether an array is right but for rounding."""
     with np.errstate(all="ignore"):
-        close = np.abs(got - right) <= _SLACK * np.broadcast_to(bound, right.shape)
+        close = np.abs(got - right) <= np.broadcast_to(bound, right.shape)
     return np.asarray(close.reshape(len(got), -1).all(axis=1))
 
 
@@ -369,5 +377,10 @@ def _gradients(keys: Collection[str]) -> set[str]:
 
 
 def _is_off(point: Point, key: str) -> bool:
+    """Whether an array is wrong by more than a change is forgiven."""
     outcome = dict(_outcomes(point)).get(key)
-    return outcome is not None and not outcome.right
+    if outcome is None or outcome.right:
+        return False
+    if outcome.array is None or outcome.bound is None:
+        return True
+    return not _fits(outcome.array[None], _right(point, key), _SLACK * outcome.bound)[0]

@@ -55,6 +55,7 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 new = ast.AugAssign(target, opposite(), value)
                 yield Fix(node, (new,), code, 1.0, f"{said} of {shown(node)} is wrong")
             if isinstance(op, ast.Add | ast.Sub):
+                yield from _repeated(node, target, op, value)
                 scaled = ast.AugAssign(target, ast.Mult(), value)
                 text = f"a sum stands where a product belongs: {shown(node)}"
                 yield Fix(node, (scaled,), "operator", 1.35, text)
@@ -69,8 +70,8 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 text = f"{shown(names[first])} and {shown(names[second])} have changed places"
                 turned = ast.Assign([ast.Tuple(others, ast.Store())], value)
                 place = around.is_place(names[first]) and around.is_place(names[second])
-                code = "offset" if place else "wrong-tensor"
-                yield Fix(node, (turned,), code, 1.05, f"{text}: {shown(node)}")
+                code, cost = ("offset", 1.05) if place else ("wrong-tensor", 1.2)
+                yield Fix(node, (turned,), code, cost, f"{text}: {shown(node)}")
         case ast.Return(value=ast.Tuple(elts=results)):
             for first, second, others in exchanged(results):
                 text = f"{shown(results[first])} and {shown(results[second])} have changed places"
@@ -101,3 +102,21 @@ def loops(steps: ast.expr, around: Surroundings) -> Iterator[Fix]:
                 yield Fix(steps, ast.Call(name_of, list(arguments), []), "skipped", 1.2, text)
         case ast.Call(func=ast.Name(id="range") as name_of, args=[ast.expr(), stop]):
             yield Fix(steps, ast.Call(name_of, [stop], []), "skipped", 1.15, text)
+
+
+def _repeated(
+    node: ast.AugAssign, target: ast.expr, op: ast.operator, value: ast.expr
+) -> Iterator[Fix]:
+    """``x[i] += v`` adds once to an entry that the array ``i`` names several times."""
+    if not isinstance(target, ast.Subscript) or isinstance(target.slice, ast.Constant):
+        return
+    if any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
+        return  # it cannot be written as an argument
+    name = "add" if isinstance(op, ast.Add) else "subtract"
+    at = ast.Attribute(
+        ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load()), "at", ast.Load()
+    )
+    held = ast.Subscript(target.value, target.slice, ast.Load())
+    call = ast.Call(at, [held.value, held.slice, value], [])
+    text = f"an entry that is named several times is changed once: {shown(node)}"
+    yield Fix(node, (ast.Expr(call),), "overwritten", 1.0, text)
