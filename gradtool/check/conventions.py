@@ -78,6 +78,13 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     return tuple(found)
 
 
+# Gradients in each other's place are a mistake, too, and the numbers are those.
+_ORDER = (
+    "the gradients that it returns have no names, and are right in another order than that of its "
+    "arguments: give them names, or say the order in a check: block"
+)
+
+
 def _other_orders(
     convention: Convention, candidate: Candidate, names: Names, known: Sequence[Binding]
 ) -> list[Binding]:
@@ -89,5 +96,5 @@ def _other_orders(
             if (one.forward, one.backward) not in texts:
                 texts.add((one.forward, one.backward))
                 remark = "the returned gradients have no names: taken in the order that fits best"
-                found.append(replace(one, remark=one.remark or remark))
+                found.append(replace(one, remark=one.remark or remark, undecided=_ORDER))
     return found

@@ -10,7 +10,7 @@ from gradtool.lint.result import Course, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary, summary
 from gradtool.report.findings_text import detail
-from gradtool.report.fold import folded, width_of
+from gradtool.report.fold import folded, is_styled, width_of
 from gradtool.report.safe import one_line
 
 Line = tuple[str, str]
@@ -29,16 +29,21 @@ def write(course: Course, choice: Choice, out: TextIO, *, statistics: bool) -> N
         for _, text in found:
             out.write(text + "\n")
         return
-    from rich.console import Console
-    from rich.text import Text
+    console = None
+    if is_styled(out):
+        from rich.console import Console
+        from rich.text import Text
 
-    console = Console(file=out, highlight=False)
+        console = Console(file=out, highlight=False)
     for style, text in found:
         under = len(text) - len(text.lstrip()) + _HANGING
         for line in folded(text, under, width):
             # What is foreign must not begin a line as a command to a CI system does.
             safe = line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
-            console.print(Text(safe, style=style), soft_wrap=True)
+            if console is None:
+                out.write(safe + "\n")
+            else:
+                console.print(Text(safe, style=style), soft_wrap=True)
 
 
 def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterator[Line]:

@@ -79,6 +79,7 @@ def test_a_terminal_gets_lines_of_its_width(monkeypatch: pytest.MonkeyPatch) -> 
         lint_text.write(HOSTILE_COURSE, ALL, out, statistics=False)
     piped, lines = wide.getvalue().splitlines(), narrow.getvalue().splitlines()
     assert max(map(len, piped)) > 100
+    assert "\x1b" not in narrow.getvalue()
     assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
     assert not any(line.lstrip().startswith("::") for line in lines)
     assert "".join(narrow.getvalue().split()) == "".join(wide.getvalue().split())
