@@ -114,8 +114,18 @@ def _compared(
     wrong = [(p, o) for p, o in there if not o.right]
     if wrong:
         # Right code does not wait for these.
-        from gradtool.check.excused import as_clipped, as_guarded, as_shortened, as_single
+        from gradtool.check.excused import (
+            as_clipped,
+            as_guarded,
+            as_overflow,
+            as_shortened,
+            as_single,
+        )
 
+        if overflow := as_overflow(role, name, there):
+            remarks.append(overflow)
+            error = max((o.error for _, o in there if o.right and o.error), default=None)
+            return Compared(name, shape, "ok", error, worst)
         single = as_single(case, role, name, [p for p, _ in wrong])
         guards = None if single else as_guarded(case, role, name, wrong, outputs_guarded)
         clips = None

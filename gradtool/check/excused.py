@@ -24,6 +24,7 @@ TITLE = "a guard that moves the gradient"
 _INSIDE = 0.5  # of the entries, of all points alike
 _FURTHER, _STILL = 4.0, 1e-5  # a norm that is held may be guarded: 5 / (norm + 1e-6)
 _FAINT = 2.0**-20
+_LONG = 200  # entries of the longest axis that is tried, which may be 1000
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
 
 
@@ -64,6 +65,24 @@ def as_guarded(
     where = "is not that of your own forward" if outputs else "has it alone"
     text = f"a guard moves it: {guards}; the backward pass {where}, without it every entry is right"
     return Cause(GUARD, text, 1.0, title=TITLE)
+
+
+def as_overflow(role: Role, name: str, there: Sequence[tuple[Point, Outcome]]) -> Remark | None:
+    """The remark on what is right but for not being finite where an axis is long.
+
+    A product of many probabilities is zero in floating point, and its logarithm no number: as
+    for large values, that is told, and no mistake of the derivation.
+    """
+    lost = [p for p, o in there if not o.right]
+    if any(o.finite or not _is_long(p) for p, o in there if not o.right) or len(lost) == len(there):
+        return None
+    label = name if role == "output" else f"d{name}"
+    text = f"{label} is not finite where {lost[0].probe.varies}: it overflows"
+    return Remark("overflow", text)
+
+
+def _is_long(point: Point) -> bool:
+    return max(point.probe.sizes.values(), default=0) >= _LONG
 
 
 def as_clipped(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) -> Remark | None:

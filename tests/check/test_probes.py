@@ -487,3 +487,27 @@ check:
         verdict = check_pair(layer, file, seed=0, version="1", explain=False).verdict
         expected = "pass" if rows == columns else "fail"
         assert verdict.verdict == expected, (rows, columns, verdict)
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [("", "pass"), ("2 * ", "fail")])
+def test_what_overflows_only_along_a_long_axis_is_a_remark(
+    tmp_path: Path, wrong: str, verdict: str
+) -> None:
+    spec = """
+layer: none_of_them
+inputs: {z: [N]}
+forward: L = -sum(log(1 - sigmoid(z)))
+"""
+    file = tmp_path / "layer.py"
+    file.write_text(f"""
+import numpy as np
+def none_of_them(z):
+    p = 1 / (1 + np.exp(-z))
+    none = np.prod(1 - p)
+    return -np.log(none), {wrong}none / none * p
+""")
+    layer = reference_for(load_text(spec, "none_of_them.yaml"))
+    found = check_pair(layer, file, seed=0, version="", explain=False).verdict
+    assert found.verdict == verdict
+    told = [r.message for r in found.remarks if r.code == "overflow"]
+    assert "dz is not finite where N is 1000: it overflows" in told or verdict == "fail"
