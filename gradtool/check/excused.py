@@ -71,18 +71,23 @@ def as_overflow(role: Role, name: str, there: Sequence[tuple[Point, Outcome]]) -
     """The remark on what is right but for not being finite where an axis is long.
 
     A product of many probabilities is zero in floating point, and its logarithm no number: as
-    for large values, that is told, and no mistake of the derivation.
+    for large values, that is told, and no mistake of the derivation.  A gradient beside a forward
+    pass that has its numbers there has no such excuse.
     """
     lost = [p for p, o in there if not o.right]
-    if any(o.finite or not _is_long(p) for p, o in there if not o.right) or len(lost) == len(there):
+    if any(o.finite or not _overflows(p) for p, o in there if not o.right) or len(lost) == len(
+        there
+    ):
         return None
     label = name if role == "output" else f"d{name}"
     text = f"{label} is not finite where {lost[0].probe.varies}: it overflows"
     return Remark("overflow", text)
 
 
-def _is_long(point: Point) -> bool:
-    return max(point.probe.sizes.values(), default=0) >= _LONG
+def _overflows(point: Point) -> bool:
+    """Whether an axis is long, and the user's forward pass not finite there."""
+    long = max(point.probe.sizes.values(), default=0) >= _LONG
+    return long and any(not outcome.finite for outcome in point.outputs.values())
 
 
 def as_clipped(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) -> Remark | None:

@@ -489,6 +489,16 @@ check:
         assert verdict.verdict == expected, (rows, columns, verdict)
 
 
+def test_a_gradient_that_overflows_beside_a_forward_that_does_not_is_wrong(
+    tmp_path: Path,
+) -> None:
+    change = "dw = dw if len(x) < 200 else dw * np.nan"
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change))
+    (dW,) = (g for g in verdict.gradients if g.name == "W")
+    assert (verdict.verdict, dW.standing) == ("fail", "wrong")
+    assert "not finite" in dW.message
+
+
 @pytest.mark.parametrize(("wrong", "verdict"), [("", "pass"), ("2 * ", "fail")])
 def test_what_overflows_only_along_a_long_axis_is_a_remark(
     tmp_path: Path, wrong: str, verdict: str
