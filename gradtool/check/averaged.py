@@ -36,4 +36,4 @@ def averaged(binding: Binding, names: Names) -> Iterator[Binding]:
     if given:
         remark = f"the gradient is that of the sum over {size}, not of the mean"
         scale = dict.fromkeys(given, f"1/{size}")
-        yield replace(mean, scale=scale, remark="; ".join(filter(None, (mean.remark, remark))))
+        yield replace(mean, scale=scale).remarked(remark)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -53,6 +53,10 @@ class Binding:
     equal: tuple[tuple[str, str], ...] = ()
     unsure: str = ""
     undecided: str = ""
+
+    def remarked(self, text: str) -> Binding:
+        """This one with a further remark."""
+        return replace(self, remark="; ".join(filter(None, (self.remark, text))))
 
     @property
     def snippets(self) -> dict[str, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradtool.check.candidate import Candidate, with_choices
@@ -14,7 +14,7 @@ from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, mat
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
-from gradtool.check.result import Called, Trouble, Verdict
+from gradtool.check.result import Called, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import Layers
 from gradtool.check.unsettled import not_seen, passes_on
@@ -23,6 +23,23 @@ from gradtool.check.words import of_gradient, split
 from gradtool.spec.model import LayerSpec
 
 _LOSS_WORDS = frozenset({"loss", "cost", "objective", "entropy", "grad", "gradient", "grads"})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A loaded file, and what its pairs are judged with."""
+
+    name: str
+    session: Session
+    layers: Layers
+    reference_for: Callable[[LayerSpec], Reference]
+    seed: int
+    version: str
+
+    def failed(self, trouble: Trouble) -> Verdict:
+        """The verdict where there is nothing to compare."""
+        notes = self.session.notes
+        return failed(self.name, "", trouble, seed=self.seed, version=self.version, notes=notes)
 
 
 def check_every(
@@ -43,24 +60,22 @@ def check_every(
     "match", which says what was tried.  `reference_for` gives a layer with its backward
     pass; `worker` is closed at the end.
     """
-    name = str(file)
     with Session(file, seconds=seconds, worker=worker) as session:
+        loaded = _File(str(file), session, layers, reference_for, seed, version)
         try:
             session.load()
         except CheckTrouble as problem:
-            yield failed(name, "", problem.trouble, seed=seed, version=version, notes=session.notes)
+            yield loaded.failed(problem.trouble)
             return
         chosen = [c for c in candidates(session.inventory) if wanted.keeps(c) and plausible(c)]
         if not chosen:
             text = _no_pair(file.name, session.inventory, wanted)
-            trouble = Trouble("binding", text)
-            yield failed(name, "", trouble, seed=seed, version=version, notes=session.notes)
+            yield loaded.failed(Trouble("binding", text))
         for candidate in chosen:
             told: list[object] = []
             for variant in with_choices(candidate, session.inventory.choices):
-                about = (layers, reference_for, name, seed, version, explain)
-                verdict = _best(session, variant, *about)
-                if _is_lost(verdict):
+                verdict = _best(loaded, variant, explain)
+                if is_lost(verdict.trouble):
                     session.again()
                 result = (verdict.verdict, verdict.layer, [g.standing for g in verdict.gradients])
                 if result not in told:  # a text may choose what no number shows
@@ -96,16 +111,7 @@ def _is_gradient(name: str) -> bool:
     return bool(name) and any(bare != name for bare in of_gradient(name))
 
 
-def _best(
-    session: Session,
-    candidate: Candidate,
-    layers: Layers,
-    reference_for: Callable[[LayerSpec], Reference],
-    file: str,
-    seed: int,
-    version: str,
-    explain: bool,
-) -> Verdict:
+def _best(file: _File, candidate: Candidate, explain: bool) -> Verdict:
     """The verdict on a candidate as the layer that it is right as; else as the likeliest.
 
     Layers may have the same forward and differ in the shape of a bias, say.
@@ -114,50 +120,41 @@ def _best(
     tried: list[Tried] = []
     without: list[str] = []
     while True:
-        found = _matched(session, candidate, layers, without)
+        found = _matched(file, candidate, without)
         if found.layer is None:
             told = tuple(dict.fromkeys((*tried, *found.tried)))[:MOST_TOLD]
             found = replace(found, tried=told)
-            return first or _unmatched(session, found, file, seed, version)
-        plain = explain and first is None
-        verdict = _judged(session, found, layers, reference_for, file, seed, version, plain)
+            return first or _unmatched(file, found)
+        verdict = _judged(file, found, explain and first is None)
         if isinstance(verdict, Tried):
             tried.append(verdict)
-        elif verdict.verdict == "pass" or _is_lost(verdict):
+        elif verdict.verdict == "pass" or is_lost(verdict.trouble):
             return verdict
         elif not any(one.same for one in tried):
             first = first or verdict  # as another layer it can be right, but not wrong
         without.append(found.layer.name)
 
 
-def _is_lost(verdict: Verdict) -> bool:
-    return verdict.trouble is not None and verdict.trouble.stage == "worker"
-
-
-def _matched(
-    session: Session, candidate: Candidate, layers: Layers, without: Collection[str]
-) -> Match:
+def _matched(file: _File, candidate: Candidate, without: Collection[str]) -> Match:
     try:
-        return match(session, candidate, layers, without)
+        return match(file.session, candidate, file.layers, without)
     except CheckTrouble as trouble:
-        session.again()
+        file.session.again()
         return Match(candidate, None, (), (Tried("", trouble.trouble.message),))
 
 
-def _judged(
-    session: Session,
-    found: Match,
-    layers: Layers,
-    reference_for: Callable[[LayerSpec], Reference],
-    file: str,
-    seed: int,
-    version: str,
-    explain: bool,
-) -> Verdict | Tried:
+def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
     """The verdict on a candidate as a layer, or why it is none after all."""
     assert found.layer is not None
-    reference = reference_for(found.layer)
-    judgement = judge(reference, session, found.bindings, file=file, seed=seed, version=version)
+    session, reference = file.session, file.reference_for(found.layer)
+    judgement = judge(
+        reference,
+        session,
+        found.bindings,
+        file=file.name,
+        seed=file.seed,
+        version=file.version,
+    )
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same.
@@ -168,7 +165,7 @@ def _judged(
             causes = [o.cause for o in with_causes(reference, session, judgement).verdict.forward]
             reason += "".join(f": {cause.message}" for cause in causes if cause is not None)
         return Tried(found.layer.name, reason)
-    alone = _at_one_sample(session, found, layers, reference, judgement)
+    alone = _at_one_sample(session, found, file.layers, reference, judgement)
     if alone is not None:
         return replace(alone, called=alone.called or called(found.candidate))
     if found.candidate.owner and (reason := not_seen(verdict)):
@@ -240,7 +237,7 @@ def _has_wrong_numbers(judgement: Judgement) -> bool:
     )
 
 
-def _unmatched(session: Session, found: Match, file: str, seed: int, version: str) -> Verdict:
+def _unmatched(file: _File, found: Match) -> Verdict:
     tried = "; ".join(f"{t.layer}: {t.reason}" if t.layer else t.reason for t in found.tried)
     same = next((t for t in found.tried if t.same), None)
     if same is not None:
@@ -251,8 +248,7 @@ def _unmatched(session: Session, found: Match, file: str, seed: int, version: st
         )
     chosen = [f"{name}={text!r}" for name, text in found.candidate.chosen]
     trouble = Trouble("match", f"with {', '.join(chosen)}: {text}" if chosen else text)
-    verdict = failed(file, "", trouble, seed=seed, version=version, notes=session.notes)
-    return replace(verdict, called=called(found.candidate))
+    return replace(file.failed(trouble), called=called(found.candidate))
 
 
 def called(candidate: Candidate) -> tuple[Called, ...]:

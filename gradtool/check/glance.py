@@ -10,6 +10,7 @@ from gradtool.check.compare import Outcome
 from gradtool.check.measure import bind, measure, offered
 from gradtool.check.probes import probes
 from gradtool.check.reference import Reference
+from gradtool.check.result import is_lost
 from gradtool.check.session import CheckTrouble, Session
 
 _POINTS = 2  # sizes that differ, then a square
@@ -36,10 +37,10 @@ def glance(reference: Reference, session: Session, binding: Binding, seed: int) 
     try:
         bind(session, reference, binding)
     except CheckTrouble as problem:
-        return Glance(False, (0, 0), problem.trouble.stage == "worker")
+        return Glance(False, (0, 0), is_lost(problem.trouble))
     few = islice(probes(reference, binding, seed), _POINTS)
     measured = measure(session, reference, binding, few, seed)
-    lost = measured.trouble is not None and measured.trouble.stage == "worker"
+    lost = is_lost(measured.trouble)
     points = measured.points
     if not points:
         return Glance(False, (0, 0), lost)

@@ -18,7 +18,7 @@ from gradtool.check.glance import glance
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
-from gradtool.check.result import Remark, Trouble, Verdict
+from gradtool.check.result import Remark, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
@@ -55,7 +55,7 @@ def judge(
     tried = [_judge_one(reference, session, first, file, seed, version)]
     doubtful: list[tuple[tuple[int, int], Binding]] = []
     for binding in others:
-        if tried[-1].verdict.verdict == "pass" or _is_lost(tried[-1]):
+        if tried[-1].verdict.verdict == "pass" or is_lost(tried[-1].verdict.trouble):
             break
         seen = glance(_read(reference, binding), session, binding, seed)
         if seen.near or seen.lost:  # who lost the worker, and how, is told
@@ -64,15 +64,10 @@ def judge(
             doubtful.append((seen.understood, binding))
     best = max(tried, key=_understood)
     better = [one for one in doubtful if one[0] > _understood(best)]
-    if best.verdict.verdict != "pass" and better and not _is_lost(tried[-1]):
+    if best.verdict.verdict != "pass" and better and not is_lost(tried[-1].verdict.trouble):
         _, binding = max(better, key=lambda one: one[0])
         tried.append(_judge_one(reference, session, binding, file, seed, version))
     return max(tried, key=_understood)
-
-
-def _is_lost(judgement: Judgement) -> bool:
-    lost = judgement.verdict.trouble
-    return lost is not None and lost.stage == "worker"
 
 
 def _read(reference: Reference, binding: Binding) -> Reference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gradtool.check.arguments import NoMatch
 from gradtool.check.bind import Binding
@@ -134,7 +134,7 @@ def for_one_sample(
     # At one size alone too much is equal by chance.
     several = [way for way in ways if len(layers.at(reference, way).settings()) > 1]
     found, _ = fitting(session, reference, several, layers, _SAME)
-    told = tuple(replace(w, remark="; ".join(filter(None, (w.remark, said)))) for w in found)
+    told = tuple(way.remarked(said) for way in found)
     return told if told and is_apart(reference, batch) else ()
 
 
@@ -192,8 +192,6 @@ def _variant(
         if found:
             said = ", ".join(f"{n} is {float(v):g}" for n, v in changed.items())
             remark = f"{said} in your code, another number than in the layer of that name"
-            told = tuple(
-                replace(w, remark="; ".join(filter(None, (w.remark, remark)))) for w in found
-            )
+            told = tuple(way.remarked(remark) for way in found)
             return Match(candidate, variant.spec, told, ())
     return None

@@ -106,6 +106,11 @@ class Trouble:
     source: str = ""
 
 
+def is_lost(trouble: Trouble | None) -> bool:
+    """Whether it is that the worker hung, ended or crashed."""
+    return trouble is not None and trouble.stage == "worker"
+
+
 @dataclass(frozen=True, slots=True)
 class Called:
     """A function of the user's that was checked."""

@@ -6,31 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.every import check_every
 from gradtool.check.pair import check_pair
-from gradtool.check.process import Worker
-from gradtool.check.result import Verdict
-from gradtool.check.wanted import EVERYTHING
 from gradtool.report.check_command import exit_code
-from tests.layers import every_layer
-
-
-def verdicts(folder: Path, text: str) -> list[Verdict]:
-    file = folder / "layers.py"
-    file.write_text("import numpy as np\n" + text)
-    worker = Worker(folder, 20)
-    found = check_every(
-        file,
-        *every_layer(),
-        EVERYTHING,
-        seed=0,
-        version="",
-        seconds=20,
-        worker=worker,
-        explain=False,
-    )
-    return list(found)
-
+from tests.layers import every_layer, verdicts
 
 LAZY = """
 class Dense:

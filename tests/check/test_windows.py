@@ -7,28 +7,13 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.arguments import Names
-from gradtool.check.every import check_every
 from gradtool.check.filters import filters_of
-from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
-from gradtool.check.wanted import EVERYTHING
-from tests.layers import every_layer
+from tests.layers import every_layer, verdicts
 
 
 def only(folder: Path, text: str) -> Verdict:
-    file = folder / "layers.py"
-    file.write_text("import numpy as np\n" + text)
-    worker = Worker(folder, 20)
-    (found,) = check_every(
-        file,
-        *every_layer(),
-        EVERYTHING,
-        seed=0,
-        version="",
-        seconds=20,
-        worker=worker,
-        explain=False,
-    )
+    (found,) = verdicts(folder, text)
     return found
 
 
