@@ -139,7 +139,9 @@ def _errors(
     free = [v.name for v in reference.spec.variables if v.differentiable and v.name in probe.values]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for number in range(_RUNS):
-        move = Shake(number, _CLOSE).moving()
+        # By another amount each time: a number that is added a thousand times is rounded the same
+        # way each time, and has to be another number in every run, not one of two.
+        move = Shake(number, _CLOSE * (1 + number / _RUNS)).moving()
         close = replace(probe, values={**probe.values, **{n: move(probe.values[n]) for n in free}})
         try:
             run = session.evaluate(

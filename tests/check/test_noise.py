@@ -13,6 +13,7 @@ from gradtool.numeric.reference import reference_for
 from gradtool.numeric.shake import Shake
 from gradtool.report import library
 from gradtool.spec.load import load_text
+from tests.mutation.suite import layer
 
 FORWARD = """
 import numpy as np
@@ -155,4 +156,27 @@ def loss(X, t, w):
     reference = reference_for(load_text(LOGISTIC, "logistic.yaml"))
     assert (
         check_pair(reference, file, seed=0, version="1", explain=False).verdict.verdict == verdict
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [("", "pass"), ("demit *= 1 + 1e-10", "fail"), ("dtrans += 1e-6", "fail")],
+)
+def test_what_is_added_a_thousand_times_is_another_number_in_every_run(
+    tmp_path: Path, change: str, verdict: str
+) -> None:
+    """A score of two thousand is a sum with the same transition at every step.
+
+    Each addition rounds it the same way: moved to one of two values it is not drawn anew.
+    """
+    found = layer("crf_partition")
+    text = found.variants["marginals"].replace(
+        "    dtrans -= hot", f"    {change}\n    dtrans -= hot"
+    )
+    file = tmp_path / "crf.py"
+    file.write_text(text)
+    assert (
+        check_pair(found.reference, file, seed=5, version="1", explain=False).verdict.verdict
+        == verdict
     )
