@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gradtool.check.inventory import Class, Function
@@ -33,6 +33,12 @@ class Candidate:
     def names(self) -> tuple[str, ...]:
         own = [self.owner.name] if self.owner else []
         return tuple([*own, *(f.name for f in (self.forward, self.backward) if f)])
+
+    @property
+    def said(self) -> Hashable:
+        """All of it but where it stands, equal for functions that are called and written alike."""
+        items = (self.forward, self.backward, self.owner)
+        return *(item.said if item else None for item in items), self.chosen
 
 
 def with_choices(

@@ -7,7 +7,7 @@ believes nothing of it but names.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,15 @@ class Function:
     decorators: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def said(self) -> Hashable:
+        """All of it but where it stands."""
+        maps = (self.keys, self.reads, self.defaults)
+        return (
+            *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
+            *(tuple(one.items()) for one in maps),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Class:
@@ -61,8 +70,13 @@ class Class:
     def method(self, name: str) -> Function | None:
         return next((m for m in self.methods if m.name == name), None)
 
+    @property
+    def said(self) -> Hashable:
+        """All of it but where it stands."""
+        return self.name, self.bases, tuple(method.said for method in self.methods)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Inventory:
     """What a file offers; `choices` are the texts that it compares a name with, by the name."""
 

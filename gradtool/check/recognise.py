@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
 from gradtool.check.candidate import Candidate, is_custom_vjp, with_choices
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
+from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import (
@@ -43,10 +45,9 @@ def recognise(
         BindingProblem: nothing fits, or more than one thing does equally well.
     """
     layer = reference.spec.name
-    everything = candidates(found)
-    chosen = everything
+    chosen = everything = candidates(found)
     if not wanted.everything:
-        chosen = [c for c in everything if wanted.keeps(c)]
+        chosen = tuple(c for c in everything if wanted.keeps(c))
         if not chosen:
             raise BindingProblem(_nothing(wanted.text, everything, found, file))
     scored = [(score(candidate, layer), candidate) for candidate in chosen]
@@ -60,13 +61,8 @@ def recognise(
     fitting, reasons = [], []
     for candidate in top:
         try:
-            names = Names.of(reference)
-            ways = [
-                way
-                for one in with_choices(candidate, found.choices)
-                for way in bindings(one, names)
-            ]
-            fitting.append((candidate, tuple(ways)))
+            variants = with_choices(candidate, found.choices)
+            fitting.append((candidate, tuple(w for one in variants for w in _ways(one, reference))))
         except NoMatch as reason:
             reasons.append(f"{candidate.title}: {reason}")
     if not fitting:
@@ -81,7 +77,27 @@ def recognise(
     return fitting[0][1]
 
 
-def candidates(found: Inventory) -> list[Candidate]:
+def _ways(candidate: Candidate, reference: Reference) -> tuple[Binding, ...]:
+    """The readings of a candidate; most of a class write the same functions.
+
+    Raises:
+        NoMatch: there is none, and why.
+    """
+
+    def made() -> tuple[Binding, ...] | str:
+        try:
+            return bindings(candidate, Names.of(reference))
+        except NoMatch as reason:
+            return str(reason)
+
+    found = recall_of(reference).of(("ways", candidate.said), made)
+    if isinstance(found, str):
+        raise NoMatch(found)
+    return found
+
+
+@lru_cache(maxsize=16)  # a file is asked question by question
+def candidates(found: Inventory) -> tuple[Candidate, ...]:
     """Every pair, class and single function that could be a layer with its backward.
 
     In the order of the file.
@@ -111,7 +127,7 @@ def candidates(found: Inventory) -> list[Candidate]:
         elif both:
             result.append(Candidate(both, None, whole))
     kept = [c for c in result if c.forward is not None or c.backward in backwards]
-    return sorted(kept, key=_first_line)
+    return tuple(sorted(kept, key=_first_line))
 
 
 def _first_line(candidate: Candidate) -> tuple[int, int]:
@@ -125,15 +141,20 @@ def score(candidate: Candidate, layer: str) -> tuple[int, int]:
 
     The second number prefers plain names: ``conv_backward`` before ``conv_backward_naive``.
     """
-    name = candidate.owner.name if candidate.owner else candidate.names[0]
-    words = split(name)
+    return _score(candidate.names, candidate.backward is not None, layer)
+
+
+@lru_cache(maxsize=4096)
+def _score(names: tuple[str, ...], paired: bool, layer: str) -> tuple[int, int]:
+    """`names` begin with that of the class, or of the forward; `paired`: a backward is there."""
+    words = split(names[0])
     stem = "".join(w for w in words if w not in FORWARD_WORDS | BACKWARD_WORDS | FILLERS)
     loose = "".join(w for w in words if w not in FORWARD_WORDS | BACKWARD_WORDS)
     own, *others = layer_names(layer)
-    plain = -sum(w in FILLERS for n in candidate.names for w in split(n))
+    plain = -sum(w in FILLERS for n in names for w in split(n))
     # A pair or a class says more than one function that returns two things.
-    plain = plain * 2 + (candidate.backward is not None)
-    if own in (stem, loose, folded(name)):
+    plain = plain * 2 + paired
+    if own in (stem, loose, folded(names[0])):
         return 3, plain
     if stem in others or loose in others:
         return 2, plain
