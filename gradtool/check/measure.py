@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gradtool.check.bounds import EPS
 from gradtool.check.compare import Outcome, Role, compare
 from gradtool.check.convert import Value
 from gradtool.check.noise import Look, cleared_of_noise
+from gradtool.check.pace import LITTLE, Pace
 from gradtool.check.probes import Probe, unusual
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
@@ -26,9 +27,7 @@ from gradtool.spec.model import Domain, Variable
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32
 _STEP_ROUNDING = 8.0
 _SHARE = 0.25  # of the time that a file has, for all probes: differences and repetitions follow
-_LITTLE = 1000  # scalar operations: below, starting and talking is what takes the time
-_DEAR, _POINTS = 0.05, 2  # of that time; points at which everything is wrong
-_LONG = 0.5  # seconds: what takes that long is slow however little it does
+_POINTS = 2  # at which everything is wrong
 _MOST_PROBES = 1000
 
 
@@ -117,31 +116,36 @@ def measure(
     left_out: list[str] = []
     refused: list[str] = []
     unfit: list[tuple[Trouble, Probe, str]] = []
-    pace = spent = 0.0  # seconds for a unit of work; for all probes
-    budget = session.seconds * _SHARE
+    pace = Pace(session.seconds * _SHARE)
     for probe in points:
         work = probe.setting.work
-        if work > _LITTLE and spent + pace * work > budget:
+        if not pace.affords(work):
             # Without the seconds, which no two runs would agree on.
             left_out.append(f"{probe.varies}: your code is too slow for so much work")
             continue
-        if work > _LITTLE and pace * work > _DEAR * budget and _all_wrong(done):
+        if _all_wrong(done) and pace.is_dear(work):
             continue
-        start = time.perf_counter()
         try:
-            run = session.evaluate(
-                probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes, watch=True
+            run = pace.timed(
+                work,
+                partial(
+                    session.evaluate,
+                    probe.arrays,
+                    probe.scalars,
+                    seed=seed,
+                    max_bytes=probe.max_bytes,
+                    watch=True,
+                ),
             )
-            seconds = time.perf_counter() - start
             point = _point(session, reference, binding, probe, run, seed)
         except TooSlow as slow:
             # Of code that was right where there is little to do, this tells only that it is slow.
-            known = work > _LITTLE and _all_right(done)
+            known = work > LITTLE and _all_right(done)
             if not known or not _restarted(session, reference, binding):
                 trouble, trouble_at = slow.trouble, probe.sizes
                 break
             left_out.append(f"{probe.varies}: your code gave no answer in {session.seconds:g} s")
-            pace, spent = session.seconds / work, budget
+            pace.exhaust()
             continue
         except CheckTrouble as lost:
             if trouble is None:
@@ -151,9 +155,6 @@ def measure(
             return Measured((), Trouble("binding", str(problem)), probe.sizes)
         if not is_finite(point.expected) and not run.trouble and done:
             continue  # where the layer itself overflows there is nothing to compare
-        spent += seconds
-        if work > _LITTLE or seconds > _LONG:
-            pace = max(pace, seconds / work)
         if run.trouble and probe.setting.constants:
             refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
