@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradtool.check.cells import Cell
-from gradtool.check.nodes import nodes_of
+from gradtool.check.nodes import nodes_of, nodes_of_file
 
 MAX_ENTRIES = 3000
 
@@ -109,9 +109,11 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
     )
 
 
-def _compared(tree: ast.AST) -> Iterable[tuple[str, str]]:
+def _compared(tree: ast.Module) -> Iterable[tuple[str, str]]:
     """Every name, or attribute of `self`, with a text that it is compared with."""
-    for node in nodes_of(tree):
+    for node in nodes_of_file(tree):
+        if not isinstance(node, ast.Compare):  # a pattern takes longer to say no
+            continue
         match node:
             case ast.Compare(
                 left=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name),
@@ -258,6 +260,8 @@ def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, str]]:
 def _reads(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
+        if not isinstance(node, ast.Subscript):
+            continue
         match node:
             case ast.Subscript(
                 value=ast.Name(id=name), slice=ast.Constant(value=str(key)), ctx=ast.Load()
@@ -291,6 +295,8 @@ def _gather(node: ast.AST, found: list[ast.AST]) -> None:
                     _gather(child, found)
 
 
+_SETTING = (ast.Attribute, ast.Subscript)
+_FILLING = (ast.Assign, ast.Subscript)
 _OF_THEIR_OWN = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -323,6 +329,8 @@ def _plain(value: ast.expr) -> str:
 def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
+        if not isinstance(node, _FILLING):
+            continue
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
                 for key in keys:
@@ -350,6 +358,8 @@ def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
 
 def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
     for node in nodes:
+        if not isinstance(node, _SETTING):
+            continue
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 yield name

@@ -6,6 +6,7 @@ A worker looks through the same small tree several times, and does little else b
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 
 def nodes_of(tree: ast.AST) -> list[ast.AST]:
@@ -20,3 +21,9 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
             elif isinstance(value, ast.AST):
                 found.append(value)
     return found
+
+
+@lru_cache(maxsize=8)
+def nodes_of_file(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """The same of a tree that is only read from here on: it is walked once."""
+    return tuple(nodes_of(tree))

@@ -10,7 +10,7 @@ import tokenize
 from collections.abc import Iterable
 
 from gradtool.check.inventory import bound_names
-from gradtool.check.nodes import nodes_of
+from gradtool.check.nodes import nodes_of_file
 
 # Of the forks of lib2to3, which Python 3.13 no longer has, the one that modernize is built on too.
 INSTALL = "install the converter: pip install 'gradtool[python2]', or fissix alone"
@@ -47,12 +47,12 @@ def is_python2(text: str, error: SyntaxError) -> bool:
     return bool(words) and (words[0] in _OLD_STATEMENTS or "<>" in words or "`" in words)
 
 
-def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
+def uses_python2(tree: ast.Module, bound: Iterable[str] = ()) -> bool:
     """Whether code that Python 3 can parse names what only Python 2 has.
 
     `bound` are names that have a meaning from elsewhere, such as other cells of a notebook.
     """
-    nodes = nodes_of(tree)
+    nodes = nodes_of_file(tree)
     if any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -68,9 +68,9 @@ def uses_python2(tree: ast.AST, bound: Iterable[str] = ()) -> bool:
     return "*" not in known and bool(missing_names(tree, known))
 
 
-def missing_names(tree: ast.AST, known: Iterable[str]) -> set[str]:
+def missing_names(tree: ast.Module, known: Iterable[str]) -> set[str]:
     """The names that only Python 2 has, are read, and nobody has given a meaning."""
-    found = _old_names(nodes_of(tree))
+    found = _old_names(nodes_of_file(tree))
     return found - {*known, *bound_names(tree)} if found else found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradtool.check.nodes import nodes_of
+from gradtool.check.nodes import nodes_of_file
 
 _HIGHEST = 8  # folders above the file that are looked at
 
@@ -30,7 +30,7 @@ def home_of(file: Path, trees: Iterable[ast.Module], root: Path | None = None) -
     unknown modules are found: one root, since a further one could change what a name means.
     """
     folder = file.parent
-    nodes = [node for tree in trees for node in nodes_of(tree)]
+    nodes = [node for tree in trees for node in nodes_of_file(tree)]
     level = max((n.level for n in nodes if isinstance(n, ast.ImportFrom)), default=0)
     if root is None:
         top = folder

@@ -27,7 +27,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Loaded
-from gradtool.check.nodes import nodes_of
+from gradtool.check.nodes import nodes_of_file
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import frames as pipes
@@ -218,7 +218,7 @@ def look(path: Path, trees: MutableMapping[tuple[str, str], ast.Module]) -> dict
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
         trees[cell.place, cell.text] = tree
-        nodes = nodes_of(tree)
+        nodes = nodes_of_file(tree)
         for node in nodes:
             for name in imported(node) if isinstance(node, _IMPORTING) else ():
                 imports.setdefault(name, getattr(node, "lineno", 0))
