@@ -49,15 +49,15 @@ def recognise(
     if not wanted.everything:
         chosen = tuple(c for c in everything if wanted.keeps(c))
         if not chosen:
-            raise BindingProblem(_nothing(wanted.text, everything, found, file))
+            raise BindingProblem(_nothing(wanted.text, everything, found, wanted, file))
     scored = [(score(candidate, layer), candidate) for candidate in chosen]
     best = max((s for s, _ in scored), default=(0, 0))
     top = [c for s, c in scored if s == best]
     if not top:
-        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
+        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, wanted, file))
     others = [name for name in wanted.elsewhere if any(score(c, name)[0] for c in chosen)]
     if best[0] == 0 and (len(chosen) > 1 or (others and wanted.everything)):
-        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, file))
+        raise BindingProblem(_nothing(f"for the layer {layer}", everything, found, wanted, file))
     fitting, reasons = [], []
     for candidate in top:
         try:
@@ -71,8 +71,7 @@ def recognise(
     if len(fitting) > 1:
         titles = ", ".join(c.title for c, _ in fitting[:_LISTED])
         raise BindingProblem(
-            f"{file} has more than one candidate for {layer}: {titles}. "
-            "Choose with --function NAME, or in the spec's check: block"
+            f"{file} has more than one candidate for {layer}: {titles}. {wanted.how}"
         )
     return fitting[0][1]
 
@@ -229,14 +228,13 @@ def whole_class(owner: Class, found: Inventory) -> Class:
     return replace(owner, methods=tuple(methods.values()))
 
 
-def _nothing(what: str, everything: Sequence[Candidate], found: Inventory, file: str) -> str:
+def _nothing(
+    what: str, everything: Sequence[Candidate], found: Inventory, wanted: Wanted, file: str
+) -> str:
     if everything:
         listed = "; ".join(c.title for c in everything[:_LISTED])
         more = "; …" if len(everything) > _LISTED else ""
-        return (
-            f"{file} has no function {what}; it has {listed}{more}. "
-            "Choose with --function NAME, or in the spec's check: block"
-        )
+        return f"{file} has no function {what}; it has {listed}{more}. {wanted.how}"
     names = list(found.lines)
     offers = f"it defines {', '.join(names[:_LISTED])}" if names else "it defines nothing"
     return f"{file} has no forward and backward {what}; {offers}"

@@ -17,12 +17,14 @@ class Wanted:
         line: a line of the file, or of the cell.
         elsewhere: layers that other questions ask for: what is called after one of them is meant
             for that, though it be all that there is.
+        how: what to do where it cannot be told which functions are meant.
     """
 
     function: str | None = None
     cell: int | None = None
     line: int | None = None
     elsewhere: tuple[str, ...] = ()
+    how: str = "Choose with --function NAME, or in the spec's check: block"
 
     @property
     def everything(self) -> bool:

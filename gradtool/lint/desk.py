@@ -33,6 +33,7 @@ from gradtool.lint.transport import Boxed, Clock
 
 _SERVE = "gradtool.lint.serve"
 ENTRY, BEFORE, KEEP = f"{_SERVE}:serve", f"{_SERVE}:make_ready", f"{_SERVE}:keep"
+_HOW = "The assignment can choose with function: NAME, or the spec in its check: block"
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
 
@@ -190,7 +191,7 @@ class Desk:
         bindings = bindings_of(
             reference,
             session,
-            Wanted(question.function, elsewhere=others),
+            Wanted(question.function, elsewhere=others, how=_HOW),
             Path(self._file).name,
             self._seed,
         )

@@ -237,12 +237,13 @@ def _numbers(node: ast.Constant, role: Role, around: Surroundings) -> Iterator[F
         others: list[int | float | None] = [0, 1, 2, -1, -2, None]
     else:
         others = [value + 1, value - 1, value * 2, value / 2, -value]
-    if isinstance(around.parent(node)[0], ast.AugAssign):
-        others.append(0)  # dz[z <= 0] *= 0.01
+    if role == "condition" or isinstance(around.parent(node)[0], ast.AugAssign):
+        others.append(0)  # z > 0.01; dz[z <= 0] *= 0.01
     parent = direct = around.parent(node)[0]
     if isinstance(direct, ast.UnaryOp):
         parent = around.parent(direct)[0]
-    code, cost, what = _told(role, parent if role in ("axis", "index") else node, 1.15)
+    place = parent if role in ("axis", "index", "condition") else node
+    code, cost, what = _told(role, place, 1.15)
     if role == "value":
         summed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add | ast.Sub)
         code = "constant" if summed or isinstance(parent, ast.Assign) else "scale"
