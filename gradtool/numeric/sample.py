@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph, Scan, Statement
 from gradtool.numeric.grid import Setting
 from gradtool.spec.model import SizeRule
 
 _FEW, _TRIALS = 60, 240
-_SMALL = 2000
+_WIDEST = 14
+_SMALL, _CHEAP = 2000, 10_000
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
 
 
@@ -154,6 +156,35 @@ def _several(
     return min((sizes for sizes in drawn if not _thin(graph, sizes)), key=rank, default=None)
 
 
+def sizes_apart(graph: Graph, rules: Mapping[str, SizeRule], fits: Fits) -> dict[str, int] | None:
+    """Small sizes with several windows along every axis, nothing of them equal to a constant.
+
+    With a stride of two, code that takes the number of windows for the stride is right where
+    there are two; a window of the stride's size hides which of them was taken.
+    """
+    constants = {value for value in graph.integers.values() if value > 1}
+    if not constants:
+        return None
+    windows = {name for dim in _computed_dims(graph) for name in dim.symbols}
+    values = [value for value in range(2, _WIDEST) if value not in constants]
+    pinned = {n: r.exactly for n, r in rules.items() if r.exactly is not None}
+    rng, found = random.Random(0), list[tuple[int, int, int, dict[str, int]]]()
+    for _ in range(_TRIALS):
+        sizes = {
+            n: pinned.get(n) or rng.choice(values if n in windows else values[:2])
+            for n in graph.dimensions
+        }
+        if any(n in rules and size < rules[n].minimum for n, size in sizes.items()):
+            continue
+        if not allowed(graph, sizes) or not fits(sizes):
+            continue
+        if _thin(graph, sizes) or not constants.isdisjoint(computed(graph, sizes)):
+            continue
+        cost = work(graph, sizes)
+        found.append((max(cost, _CHEAP), _alike(graph, sizes), cost, sizes))
+    return min(found, key=lambda one: one[:3])[-1] if found else None
+
+
 def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
     """How many computed sizes are smaller than 3."""
     return sum(size < 3 for size in computed(graph, sizes))
@@ -162,13 +193,16 @@ def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
 def computed(graph: Graph, sizes: Mapping[str, int]) -> list[int]:
     """The sizes that are computed from others, such as the number of windows."""
     whole = {**sizes, **graph.integers}
-    dims = {
+    return [dim.evaluate(whole) for dim in _computed_dims(graph)]
+
+
+def _computed_dims(graph: Graph) -> set[Dim]:
+    return {
         dim
         for tensor in graph.tensors.values()
         for dim in tensor.shape
         if dim.as_symbol is None and dim.as_int is None
     }
-    return [dim.evaluate(whole) for dim in dims]
 
 
 def work(graph: Graph, sizes: Mapping[str, int]) -> int:

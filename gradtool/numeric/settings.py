@@ -93,9 +93,10 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
     """Sets of sizes at which no stride leaves a remainder, where there are any.
 
     Code may refuse all other sizes, so it is here that a mistake must show: if there are such
-    sizes, at some of them there is more than one window along every axis.
+    sizes, at some of them there is more than one window along every axis, and at some no size
+    and no number of windows is that of a constant, which could stand in its place unseen.
     """
-    from gradtool.numeric.sample import computed, size_sets
+    from gradtool.numeric.sample import computed, size_sets, sizes_apart
 
     def fits(sizes: Mapping[str, int]) -> bool:
         return not _told(graph, Setting(sizes, "", 0)).uneven
@@ -110,6 +111,9 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
             continue
         for sizes in sets:
             yield Setting(sizes, "sizes that the windows fit", _work(graph, sizes))
+    apart = sizes_apart(graph, rules, fits)
+    if apart is not None:
+        yield Setting(apart, "sizes that the windows fit", _work(graph, apart))
 
 
 def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:

@@ -111,3 +111,19 @@ def test_where_windows_fit_no_size_no_setting_is_excused() -> None:
     fits_some = NEVER_FITS.replace("2*T", "T").replace(">=2", ">=4")
     some = reference_for(load_text(fits_some, "windows.yaml")).settings()
     assert {s.uneven for s in some if not s.constants} == {True, False}
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "max_pool2d", "avg_pool2d"])
+def test_at_some_sizes_that_windows_fit_nothing_can_stand_for_a_constant(name: str) -> None:
+    """Neither a size nor a number of windows is the stride, say, and there are several of them."""
+    reference = bundled(name)
+    (output,) = reference.outputs
+    constants = {value for value in reference.constants.values() if value > 1}
+    apart = []
+    for setting in reference.settings():
+        values = reference.sample(setting.sizes, np.random.default_rng(1))
+        given = {**setting.sizes, **reference.constants}
+        windows = reference.forward(values, given)[output].shape[2:]
+        others = constants.isdisjoint({*setting.sizes.values(), *windows})
+        apart += [not setting.uneven and not setting.constants and others and min(windows) > 2]
+    assert any(apart)
