@@ -17,19 +17,16 @@ from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.numeric.shake import Shake
 
-# Times the bound: log(1 - a), and what is divided by 1 - a, lose as many digits as a has nines.
-_MOST = 1e9
-_TOLD = 1e4  # times the bound: more is told
+# Times the bound.  A difference in place of a derivative is noise, too, and more of it; an output
+# is none: log(1 - a) loses as many digits as a has nines.
+_MOST: dict[Role, float] = {"gradient": 64.0, "output": 1e4}
 _PLACE: dict[Role, int] = {"output": 0, "gradient": 1}  # in what a reference gives
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _CHEAP = 1_000_000  # scalar operations of a point that is run again a few times
-# Right but for rounding is what is wrong at no more than one point of so many.  A difference in
-# place of a derivative is noise, too, and off everywhere.
-_RARE = 2
+_RARE = 4  # a gradient that is wrong at one point of so many may be right but for rounding
 _RUNS = 12
 _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freedom, 1 in 10,000
 _TAIL = 1 / 9  # by which power of the entries that are asked it grows, so that none of many is off
@@ -78,7 +75,7 @@ def _cleared(
     seed: int,
 ) -> Mapping[str, Outcome]:
     asked = {n: o for n, o in look.outcomes.items() if n in names}
-    doubtful = [name for name, outcome in asked.items() if _is_doubtful(outcome)]
+    doubtful = [name for name, outcome in asked.items() if _is_doubtful(outcome, role)]
     if look.probe.setting.work > _CHEAP or not doubtful:
         return look.outcomes
     read = {n: v for n, v in look.values.items() if n not in look.probe.values}
@@ -86,7 +83,7 @@ def _cleared(
     return {**look.outcomes, **found}
 
 
-def _is_doubtful(outcome: Outcome) -> bool:
+def _is_doubtful(outcome: Outcome, role: Role) -> bool:
     """Whether an array is wrong by so little that rounding may be all that there is."""
     worst = outcome.worst
     return (
@@ -94,7 +91,7 @@ def _is_doubtful(outcome: Outcome) -> bool:
         and not outcome.message
         and not outcome.single
         and worst is not None
-        and worst.error <= _MOST * worst.bound
+        and worst.error <= _MOST[role] * worst.bound
     )
 
 
@@ -125,20 +122,8 @@ def _without_noise(
         mean, spread = runs.mean(axis=0), runs.std(axis=0, ddof=1)
         sure = _SURE * max(1, int(np.count_nonzero(off))) ** _TAIL / np.sqrt(_RUNS)
         if np.all(np.abs(mean[off]) <= sure * spread[off]):
-            told = _told(role, name, probe, outcome)
-            bound = np.maximum(outcome.bound, first)
-            found[name] = replace(outcome, right=True, bound=bound, remarks=told)
+            found[name] = replace(outcome, right=True, bound=np.maximum(outcome.bound, first))
     return found
-
-
-def _told(role: Role, name: str, probe: Probe, outcome: Outcome) -> tuple[Remark, ...]:
-    """The remarks, with one on rounding that is seen in the numbers that people print."""
-    worst = outcome.worst
-    if worst is None or worst.error <= _TOLD * worst.bound:
-        return outcome.remarks
-    label = name if role == "output" else f"d{name}"
-    text = f"{label} loses digits at {probe.varies}: {worst.error:.0e} are lost"
-    return (*outcome.remarks, Remark("digits", text))
 
 
 def _errors(

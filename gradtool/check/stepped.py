@@ -20,6 +20,7 @@ from gradtool.check.result import Cause, Compared
 
 CODE = "differences"
 TITLE = "finite differences instead of a formula"
+_UNKNOWN = "the cause is not known"
 
 _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
 _LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
@@ -67,7 +68,8 @@ def by_differences(case: Case, gradient: Compared) -> Compared:
             if p.probe.setting.work <= _LITTLE_WORK and (o.error or 0.0) < _MOST
         ] or [(point, outcome)]
         point, outcome = max(cheap, key=lambda pair: pair[0].expected.gradients[gradient.name].size)
-        cause = _noise(case, point, gradient.name, outcome)
+        everywhere = len(wrong) == sum(gradient.name in p.gradients for p in case.measured.points)
+        cause = _noise(case, point, gradient.name, outcome, everywhere)
     return replace(gradient, cause=cause) if cause is not None else gradient
 
 
@@ -93,18 +95,20 @@ def _named(fits: Sequence[_Difference]) -> str:
     return f"{kind} of your own forward{step}"
 
 
-def _noise(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
+def _noise(case: Case, point: Point, name: str, outcome: Outcome, everywhere: bool) -> Cause | None:
+    """A difference is off at every point; a formula that loses digits at some."""
     assert outcome.array is not None
     worst = outcome.worst
     if worst is None or worst.error < _CLEAR * worst.bound or (outcome.error or 0.0) < _NOISE:
         return None
-    if _is_noise(case, point, name, outcome.array - point.expected.gradients[name]):
-        text = (
-            f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "
-            "the noise of a difference of two forward passes, not the rounding of a formula"
-        )
-        return Cause(CODE, text, 1.0, title=TITLE)
-    return None
+    if not _is_noise(case, point, name, outcome.array - point.expected.gradients[name]):
+        return None
+    text = f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "
+    if not everywhere:
+        text += "the noise of a difference of nearly equal numbers, in a formula or in place of one"
+        return Cause("unknown", text, 0.0, title=_UNKNOWN)
+    text += "the noise of a difference of two forward passes, not the rounding of a formula"
+    return Cause(CODE, text, 1.0, title=TITLE)
 
 
 def _fitting(
