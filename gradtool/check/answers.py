@@ -12,6 +12,7 @@ from gradtool.check.convert import Value
 from gradtool.check.frames import Frame
 from gradtool.check.result import Trouble
 
+_MOST_SECONDS = 1e6
 _TEXT = 500  # characters kept of any text that a worker sends
 
 
@@ -20,6 +21,7 @@ class Run:
     """What one evaluation gave: raw values by name, and the exception that ended it early.
 
     `raw` are the bytes of the answer where others are expected to give the same, else nothing.
+    `seconds` is how long the code took as the worker says, 0 where that is hardly any time.
     """
 
     outputs: Mapping[str, Value]
@@ -28,6 +30,7 @@ class Run:
     aliased: tuple[tuple[str, str], ...]
     trouble: Trouble | None
     raw: bytes = b""
+    seconds: float = 0.0
 
 
 def read_run(reply: Frame) -> Run:
@@ -46,7 +49,12 @@ def read_run(reply: Frame) -> Run:
         if isinstance(pair, list) and len(pair) == 2
     ]
     mutated = tuple(texts(reply.header.get("mutated")))
-    return Run(outputs, gradients, mutated, tuple(aliased), trouble_of(reply.header), reply.raw)
+    trouble, seconds = trouble_of(reply.header), _seconds(reply.header.get("seconds"))
+    return Run(outputs, gradients, mutated, tuple(aliased), trouble, reply.raw, seconds)
+
+
+def _seconds(said: object) -> float:
+    return float(said) if isinstance(said, int | float) and 0 <= said < _MOST_SECONDS else 0.0
 
 
 def clean(text: object) -> str:

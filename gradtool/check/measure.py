@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def measure(
     left_out: list[str] = []
     refused: list[str] = []
     unfit: list[tuple[Trouble, Probe, str]] = []
-    pace = Pace(session.seconds * _SHARE)
+    pace, spared = Pace(session.seconds * _SHARE), list[Probe]()
     for probe in points:
         work = probe.setting.work
         if not pace.affords(work):
@@ -124,19 +123,13 @@ def measure(
             left_out.append(f"{probe.varies}: your code is too slow for so much work")
             continue
         if _all_wrong(done) and pace.is_dear(work):
+            spared.append(probe)
             continue
         try:
-            run = pace.timed(
-                work,
-                partial(
-                    session.evaluate,
-                    probe.arrays,
-                    probe.scalars,
-                    seed=seed,
-                    max_bytes=probe.max_bytes,
-                    watch=True,
-                ),
+            run = session.evaluate(
+                probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes, watch=True
             )
+            pace.took(work, run.seconds)
             point = _point(session, reference, binding, probe, run, seed)
         except TooSlow as slow:
             # Of code that was right where there is little to do, this tells only that it is slow.
@@ -158,7 +151,9 @@ def measure(
         if run.trouble and probe.setting.constants:
             refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
-        if run.trouble and (reason := unusual(reference, probe)):
+        # Sizes that its own forward pass has taken are none that code may refuse.
+        taken = run.trouble is not None and run.trouble.stage == "backward"
+        if run.trouble and not taken and (reason := unusual(reference, probe)):
             unfit.append((run.trouble, probe, reason))
             continue
         if run.trouble and trouble is None:
@@ -171,7 +166,23 @@ def measure(
         trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
     if trouble is None:
         done = _without_noise(session, reference, binding, done, seed)
-    return Measured(tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit))
+    found = Measured(
+        tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit)
+    )
+    if trouble is None and spared and not _all_wrong(done):  # it was rounding
+        return _joined(found, measure(session, reference, binding, spared, seed))
+    return found
+
+
+def _joined(first: Measured, then: Measured) -> Measured:
+    return Measured(
+        (*first.points, *then.points),
+        then.trouble,
+        then.trouble_at,
+        (*first.left_out, *then.left_out),
+        (*first.refused, *then.refused),
+        (*first.unfit, *then.unfit),
+    )
 
 
 def _without_noise(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from gradtool.check.widths import loaded_frameworks, widen_defaults
 MAX_REQUEST = 1 << 36
 _NAMES = 5000
 _GUARDS = 50
+_NOTICED = 0.01  # seconds
+_PAUSE = 0.5  # seconds: longer than a busy machine lets a short answer wait
 _MESSAGE = 1000  # characters of an exception's text
 
 SERVING = False
@@ -69,6 +72,12 @@ def serve(read_fd: int, write_fd: int) -> None:
         data = memoryview(frames.encode(reply, arrays))
         while data:
             data = data[os.write(write_fd, data) :]
+
+
+def _taken(wall: float, processor: float) -> float:
+    """The seconds on a processor since these times; on the clock, where it waited for long."""
+    waited = time.perf_counter() - wall
+    return waited if waited > _PAUSE else time.thread_time() - processor
 
 
 def _counting(loaded: Loaded, tag: str | None) -> tuple[tuple[Cell, ast.Module], ...]:
@@ -185,6 +194,7 @@ class Responder:
         stage, slot = "forward", int(header.get("slot", 0))
         error: BaseException | None = None
         evaluation: Evaluation | None = None
+        began = time.perf_counter(), time.thread_time()
         try:
             if header["op"] in ("start", "run"):
                 evaluation = start(
@@ -204,10 +214,13 @@ class Responder:
         except BaseException as caught:
             error = caught
             evaluation = evaluation or self.open.pop(slot, None)
+        seconds = _taken(*began)
         keep_complex = any(array.dtype.kind == "c" for array in arrays.values())
         reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
         if error is not None:
             reply["error"] = self._described(error, stage)
+        if seconds > _NOTICED:  # not in all answers, most of which are the same in a class
+            reply["seconds"] = seconds
         reply["notes"] = self._notes()
         if found := loaded_frameworks():  # a snippet may have been the first to ask for one
             reply["frameworks"] = found

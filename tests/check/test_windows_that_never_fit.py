@@ -28,6 +28,8 @@ CODE = """
 import numpy as np
 
 def forward(x, stride):
+    if {refused_first}:
+        raise ValueError("does not fit")
     count = (x.shape[1] - 3) // stride + 1
     return np.stack([(x[:, stride * i:stride * i + 3] ** 2).sum(1) for i in range(count)], axis=1)
 
@@ -42,23 +44,26 @@ def backward(dy, x, stride):
 
 
 @pytest.mark.parametrize(
-    ("axis", "refused", "verdict"),
+    ("axis", "refused_first", "refused", "verdict"),
     [
-        ("T", "False", "pass"),
-        ("T", "(x.shape[1] - 3) % stride", "pass"),
-        # As where the number of windows is taken for the stride, which is two.
-        ("T", "dy.shape[1] > 2", "fail"),
-        ("2*T", "False", "pass"),
-        ("2*T", "(x.shape[1] - 3) % stride", "fail"),
+        ("T", "False", "False", "pass"),
+        ("T", "(x.shape[1] - 3) % stride", "False", "pass"),
+        # What the forward pass has taken the backward pass has to take.
+        ("T", "False", "(x.shape[1] - 3) % stride", "fail"),
+        ("2*T", "False", "False", "pass"),
+        ("2*T", "(x.shape[1] - 3) % stride", "False", "fail"),
         # It runs with the other strides that are tried, and at one size: right by luck.
-        ("2*T", "stride == 2 and x.shape[1] > 8", "fail"),
+        ("2*T", "stride == 2 and x.shape[1] > 8", "False", "fail"),
+        # As where the number of windows is taken for the stride, which is two.
+        ("T", "stride == 2 and x.shape[1] > 6", "False", "fail"),
+        ("T", "False", "stride == 2 and dy.shape[1] > 2", "fail"),
     ],
 )
 def test_an_exception_is_excused_only_where_windows_fit_other_sizes(
-    tmp_path: Path, axis: str, refused: str, verdict: str
+    tmp_path: Path, axis: str, refused_first: str, refused: str, verdict: str
 ) -> None:
     file = tmp_path / "windows.py"
-    file.write_text(CODE.format(refused=refused))
+    file.write_text(CODE.format(refused_first=refused_first, refused=refused))
     reference = reference_for(load_text(SPEC.format(axis=axis), "windows.yaml"))
     found = check_pair(reference, file, seed=0, version="1", explain=False).verdict
     assert found.verdict == verdict, found
