@@ -14,7 +14,7 @@ from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
-from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
+from gradtool.check.result import NOT_LOOKED_AT, Compared, Remark, Standing, Verdict, Worst
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.check.zeros import at_zeros
@@ -84,7 +84,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients,
         tuple(dict.fromkeys(remarks)),
         tuple(dict.fromkeys(_conduct(case))),
-        (*case.session.notes, *(f"not looked at: {text}" for text in measured.left_out)),
+        (*case.session.notes, *(f"{NOT_LOOKED_AT}: {text}" for text in measured.left_out)),
         measured.trouble,
         len(measured.points) + stress.probes,
         case.seed,

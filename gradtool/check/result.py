@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 CUT_SHORT = "importing as it is"
+NOT_LOOKED_AT = "not looked at"
 """How the note begins that says that a file did not run to its end when it was imported."""
 
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]

@@ -197,6 +197,13 @@ _ALL = (
         "Read its message.",
     ),
     Rule(
+        "GT309",
+        "not-looked-at",
+        "warning",
+        "The code is too slow to be looked at everywhere, or the layer has no numbers there.",
+        "Replace loops over entries by array operations, or allow more time in the assignment.",
+    ),
+    Rule(
         "GT401",
         "forbidden-import",
         "error",

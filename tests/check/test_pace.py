@@ -8,6 +8,7 @@ import pytest
 
 from gradtool.check.pace import LITTLE, Pace
 from gradtool.check.pair import check_pair
+from gradtool.lint.findings import findings
 from tests.layers import bundled
 
 WORK = 10 * LITTLE
@@ -81,3 +82,5 @@ def test_slow_code_is_told_what_was_not_looked_at(
     assert found.verdict == verdict
     if slow == SLEEPS:
         assert any(note.startswith("not looked at: N is 1000") for note in found.notes)
+        told = [f for f in findings(found, None) if "N is 1000" in f.message]
+        assert [finding.code for finding in told] == ["GT309"]
