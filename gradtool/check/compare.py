@@ -179,9 +179,9 @@ def _shape_message(
         axes = tuple(range(extra))
         fits = bool(np.all(np.abs(got.sum(axis=axes) - right) <= bound * got.size))
         which = "axis 0" if extra == 1 else f"axes {axes}"
-        return f"{said}: the sum over {which} is missing" + (
-            " (with it, every entry is right)" if fits else ""
-        )
+        if fits:
+            return f"{said}: the sum over {which} is missing (with it, every entry is right)"
+        return f"{said}, and summed over {which} it is wrong, too"
     if got.ndim == 0 and right.ndim and abs(float(got) - right.sum()) <= np.sum(bound):
         return f"{said}: it was summed over every axis"
     if got.shape == right.shape[::-1]:
