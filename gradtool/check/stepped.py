@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradtool.check.bounds import EPS, rms
+from gradtool.check.causes.catalogue import title
 from gradtool.check.compare import Outcome
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
@@ -20,7 +21,7 @@ from gradtool.check.result import Cause, Compared
 
 CODE = "differences"
 TITLE = "finite differences instead of a formula"
-_UNKNOWN = "the cause is not known"
+UNKNOWN = "unknown"
 
 _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
 _LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
@@ -106,7 +107,7 @@ def _noise(case: Case, point: Point, name: str, outcome: Outcome, everywhere: bo
     text = f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "
     if not everywhere:
         text += "the noise of a difference of nearly equal numbers, in a formula or in place of one"
-        return Cause("unknown", text, 0.0, title=_UNKNOWN)
+        return Cause(UNKNOWN, text, 0.0, title=title(UNKNOWN))
     text += "the noise of a difference of two forward passes, not the rounding of a formula"
     return Cause(CODE, text, 1.0, title=TITLE)
 
