@@ -1,6 +1,6 @@
 """Generate a course with a known answer key, grade it, and hold the grades against the key.
 
-    python -m tests.course 300 [--seed 0] [--jobs 2] [--keep DIR]
+    python -m tests.course 300 [--right] [--seed 0] [--jobs 2] [--keep DIR]
 
 Exit code 1 when a grade differs from the key; causes that differ are listed.
 """
@@ -19,19 +19,21 @@ from pathlib import Path
 
 from gradtool.report import lint_command
 from tests.course.compare import differences
-from tests.course.generate import ASSIGNMENT, QUESTIONS, as_json, write
+from tests.course.generate import ASSIGNMENT, QUESTIONS, as_json, write, write_right
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.course")
     parser.add_argument("submissions", type=int)
+    parser.add_argument("--right", action="store_true", help="right answers only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--keep", type=Path, help="a new folder that keeps course, key and report")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         top = given.keep or Path(temporary) / "course"
-        key = write(top / "submissions", given.submissions, given.seed)
+        written = write_right if given.right else write
+        key = written(top / "submissions", given.submissions, given.seed)
         (top / "key.json").write_text(as_json(key))
         (top / "assignment.yaml").write_text(ASSIGNMENT)
         request = lint_command.Request(

@@ -39,6 +39,18 @@ def expected(question: Question, answer: Answer) -> Expected:
     return Expected(question.worth(answer), answer.right, answer.wrong, answer.codes)
 
 
+def write_right(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expected]]:
+    """As `write`, with right answers in all their styles, and nothing else."""
+    rng = random.Random(seed)
+    folder.mkdir(parents=True)
+    key: dict[str, dict[str, Expected]] = {}
+    for number in range(count):
+        chosen = {q.spec: rng.choice([a for a in q.answers if a.right]) for q in QUESTIONS}
+        name = _write(folder, f"student{number:05d}", chosen, rng.choice("fffnd"))
+        key[name] = {q.spec: expected(q, chosen[q.spec]) for q in QUESTIONS}
+    return key
+
+
 def write(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expected]]:
     """Write `count` submissions into a new folder; what each question of each is worth, by name.
 
