@@ -188,8 +188,8 @@ def rms(value: np.ndarray) -> float:
     flat = value.ravel()
     # Not BLAS where it has threads: on a busy machine they wait for each other, a hundred times
     # longer.
-    with np.errstate(all="ignore"):  # what overflows is looked at below
-        total = flat.dot(flat) if flat.size < _ALONE else np.einsum("i,i->", flat, flat)
+    # Neither warns of what overflows, which is looked at below.
+    total = np.vdot(flat, flat) if flat.size < _ALONE else np.einsum("i,i->", flat, flat)
     mean = float(total) / flat.size
     if not np.isfinite(mean):
         flat = flat[np.isfinite(flat)]
