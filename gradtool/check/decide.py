@@ -14,7 +14,7 @@ from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
-from gradtool.check.result import NOT_LOOKED_AT, Compared, Remark, Standing, Verdict, Worst
+from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.check.zeros import at_zeros
@@ -68,6 +68,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         remarks += [*stress.remarks, *without_offsets(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong
+    not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
     if right and gradients and measured.trouble is None:
         verdict = "pass"
@@ -84,11 +85,12 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients,
         tuple(dict.fromkeys(remarks)),
         tuple(dict.fromkeys(_conduct(case))),
-        (*case.session.notes, *(f"{NOT_LOOKED_AT}: {text}" for text in measured.left_out)),
+        (*case.session.notes, *(f"not looked at: {text}" for text in not_looked_at)),
         measured.trouble,
         len(measured.points) + stress.probes,
         case.seed,
         version,
+        measured.left_out,
     )
 
 

@@ -78,7 +78,10 @@ class Class:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inventory:
-    """What a file offers; `choices` are the texts that it compares a name with, by the name."""
+    """What a file offers; `choices` are the texts that it compares a name with, by the name.
+
+    One is equal to itself only, so that what follows from it can be kept.
+    """
 
     functions: tuple[Function, ...] = ()
     classes: tuple[Class, ...] = ()
@@ -295,8 +298,6 @@ def _gather(node: ast.AST, found: list[ast.AST]) -> None:
                     _gather(child, found)
 
 
-_SETTING = (ast.Attribute, ast.Subscript)
-_FILLING = (ast.Assign, ast.Subscript)
 _OF_THEIR_OWN = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -329,7 +330,7 @@ def _plain(value: ast.expr) -> str:
 def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
-        if not isinstance(node, _FILLING):
+        if not isinstance(node, ast.Assign | ast.Subscript):
             continue
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
@@ -358,7 +359,7 @@ def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
 
 def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
     for node in nodes:
-        if not isinstance(node, _SETTING):
+        if not isinstance(node, ast.Attribute | ast.Subscript):
             continue
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):

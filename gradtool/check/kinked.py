@@ -164,7 +164,8 @@ def _calm(case: Case, point: Point) -> Point | None:
     probe, recall = point.probe, recall_of(case.reference)
     if recall.keeps(probe) and not case.read_at(point):
         key = ("calm", id(probe), case.seed)
-        masked = recall.of(key, lambda: _masked(case, point), holding=probe)
+        size = sum(upstream.nbytes for upstream in probe.upstream.values())
+        masked = recall.of(key, lambda: _masked(case, point), holding=probe, size=size)
     else:
         masked = _masked(case, point)
     if not masked:

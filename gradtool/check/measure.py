@@ -50,9 +50,10 @@ class Point:
 class Measured:
     """Every point that could be compared, and what stopped the first that could not.
 
-    `left_out` are the probes that the code is too slow for, in words; `refused` is what it
-    raised where only a constant was another than the spec's, `unfit` what it raised where a
-    window does not fit the input.
+    `left_out` are the probes that the code is too slow for, in words, and `no_numbers` those
+    where the spec has none; `refused` is what it raised where only a constant was another than
+    the spec's, `unfit` what it raised where a window does not fit the input.  `spared` tells that
+    slow code that was wrong in all was not asked everywhere: nothing of it is known to be right.
     """
 
     points: tuple[Point, ...]
@@ -61,6 +62,8 @@ class Measured:
     left_out: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
+    no_numbers: tuple[str, ...] = ()
+    spared: bool = False
 
 
 def offered(reference: Reference, binding: Binding) -> tuple[Variable, ...]:
@@ -103,11 +106,14 @@ def measure(
     binding: Binding,
     points: Iterable[Probe],
     seed: int,
+    *,
+    sparing: bool = True,
 ) -> Measured:
     """Evaluate and compare at every probe.
 
     An exception at one probe ends it there and is kept; a lost worker ends everything.  Slow
-    code is spared the probes that would take it long.
+    code is spared the probes that it has no time for, and with `sparing` those that would take
+    it long where all was wrong before.
     """
     done: list[Point] = []
     trouble: Trouble | None = None
@@ -115,15 +121,16 @@ def measure(
     left_out: list[str] = []
     refused: list[str] = []
     unfit: list[tuple[Trouble, Probe, str]] = []
-    pace, spared = Pace(session.seconds * _SHARE), list[Probe]()
+    no_numbers: list[str] = []
+    pace, spared = Pace(session.seconds * _SHARE), False
     for probe in points:
         work = probe.setting.work
         if not pace.affords(work):
             # Without the seconds, which no two runs would agree on.
             left_out.append(f"{probe.varies}: your code is too slow for so much work")
             continue
-        if _all_wrong(done) and pace.is_dear(work):
-            spared.append(probe)
+        if sparing and _all_wrong(done) and pace.is_dear(work):
+            spared = True
             continue
         try:
             run = session.evaluate(
@@ -151,37 +158,31 @@ def measure(
         if run.trouble and probe.setting.constants:
             refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
-        # Sizes that its own forward pass has taken are none that code may refuse.
-        taken = run.trouble is not None and run.trouble.stage == "backward"
+        # What its own forward pass has taken the backward pass may not refuse.
+        taken = bool(binding.forward) and run.trouble and run.trouble.stage == "backward"
         if run.trouble and not taken and (reason := unusual(reference, probe)):
             unfit.append((run.trouble, probe, reason))
             continue
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
         if not is_finite(point.expected):
-            left_out.append(f"{probe.varies}: the numbers of the spec itself are not finite there")
+            text = f"{probe.varies}: the numbers of the spec itself are not finite there"
+            no_numbers.append(text)
             continue
         done.append(point)
     if unfit and not done and trouble is None:
         trouble, trouble_at = unfit[0][0], unfit[0][1].sizes
     if trouble is None:
         done = _without_noise(session, reference, binding, done, seed)
-    found = Measured(
-        tuple(done), trouble, trouble_at, tuple(left_out), tuple(refused), _told(unfit)
-    )
-    if trouble is None and spared and not _all_wrong(done):  # it was rounding
-        return _joined(found, measure(session, reference, binding, spared, seed))
-    return found
-
-
-def _joined(first: Measured, then: Measured) -> Measured:
     return Measured(
-        (*first.points, *then.points),
-        then.trouble,
-        then.trouble_at,
-        (*first.left_out, *then.left_out),
-        (*first.refused, *then.refused),
-        (*first.unfit, *then.unfit),
+        tuple(done),
+        trouble,
+        trouble_at,
+        tuple(left_out),
+        tuple(refused),
+        _told(unfit),
+        tuple(no_numbers),
+        spared,
     )
 
 

@@ -23,7 +23,10 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)  # the cells of a notebook are looked at one after the other, and again
 def nodes_of_file(tree: ast.Module) -> tuple[ast.AST, ...]:
-    """The same of a tree that is only read from here on: it is walked once."""
+    """The same of a tree that is only read from here on: it is walked once.
+
+    Trees are told apart by identity: whoever changes one has to copy it first.
+    """
     return tuple(nodes_of(tree))

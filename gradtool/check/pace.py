@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-LITTLE = 1000  # scalar operations: below, starting and talking is what takes the time
+from math import inf
+
+LITTLE = 1000  # scalar operations: a first call may take long for what it imports
 _DEAR = 0.05  # of the time
 _LONG = 0.5  # seconds: what takes that long is slow however little it does
 
@@ -10,9 +12,10 @@ _LONG = 0.5  # seconds: what takes that long is slow however little it does
 class Pace:
     """The time that points took, and what further ones would take.
 
-    It is the time that the worker says its code took on a processor: who else is busy on the
-    machine changes no verdict.  To claim a long time gains what a pause gains, points that are
-    not looked at, and that is told.
+    It is the time that the worker says its code took on a processor, or on the clock where that is
+    more than half a second: who else is busy on the machine leaves out no points of code that is
+    fast.  To claim a long time gains what a pause gains, points that are not looked at, and that
+    is told.
     """
 
     def __init__(self, budget: float) -> None:
@@ -37,5 +40,4 @@ class Pace:
 
     def exhaust(self) -> None:
         """No time is left but for points that take hardly any."""
-        self._spent = self._budget
-        self._per_unit = max(self._per_unit, self._budget)
+        self._spent = inf

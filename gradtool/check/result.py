@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 CUT_SHORT = "importing as it is"
-NOT_LOOKED_AT = "not looked at"
 """How the note begins that says that a file did not run to its end when it was imported."""
 
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
@@ -130,6 +129,7 @@ class Verdict:
         binding: the snippets that were run, one text per line, and where they come from.
         notes: departures from a plain import of the file.
         conduct: impure behaviour that the numbers do not show.
+        spared: points that slow code was not asked at, in words; `notes` has them, too.
     """
 
     verdict: Literal["pass", "fail", "error"]
@@ -147,3 +147,4 @@ class Verdict:
     probes: int
     seed: int
     version: str
+    spared: tuple[str, ...] = ()

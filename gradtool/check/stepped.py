@@ -21,7 +21,6 @@ from gradtool.check.result import Cause, Compared
 
 CODE = "differences"
 TITLE = "finite differences instead of a formula"
-UNKNOWN = "unknown"
 
 _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
 _LEAST, _MOST = 5e-14, 0.2  # relative errors that a difference may have
@@ -107,7 +106,7 @@ def _noise(case: Case, point: Point, name: str, outcome: Outcome, everywhere: bo
     text = f"its errors of {outcome.error:.0e} are others at the slightest move of the inputs: "
     if not everywhere:
         text += "the noise of a difference of nearly equal numbers, in a formula or in place of one"
-        return Cause(UNKNOWN, text, 0.0, title=title(UNKNOWN))
+        return Cause("unknown", text, 0.0, title=title("unknown"))
     text += "the noise of a difference of two forward passes, not the rounding of a formula"
     return Cause(CODE, text, 1.0, title=TITLE)
 

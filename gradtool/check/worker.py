@@ -38,7 +38,7 @@ MAX_REQUEST = 1 << 36
 _NAMES = 5000
 _GUARDS = 50
 _NOTICED = 0.01  # seconds
-_PAUSE = 0.5  # seconds: longer than a busy machine lets a short answer wait
+_PAUSE = 0.5  # seconds: longer than a busy machine lets a short answer wait; else it sleeps
 _MESSAGE = 1000  # characters of an exception's text
 
 SERVING = False
@@ -75,9 +75,9 @@ def serve(read_fd: int, write_fd: int) -> None:
 
 
 def _taken(wall: float, processor: float) -> float:
-    """The seconds on a processor since these times; on the clock, where it waited for long."""
-    waited = time.perf_counter() - wall
-    return waited if waited > _PAUSE else time.thread_time() - processor
+    """The seconds on a processor since these times; on the clock, where that was long."""
+    elapsed = time.perf_counter() - wall
+    return elapsed if elapsed > _PAUSE else time.thread_time() - processor
 
 
 def _counting(loaded: Loaded, tag: str | None) -> tuple[tuple[Cell, ast.Module], ...]:

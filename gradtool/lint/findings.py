@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from gradtool.check.result import CUT_SHORT, NOT_LOOKED_AT, Compared, Remark, Trouble, Verdict
+from gradtool.check.result import CUT_SHORT, Compared, Remark, Trouble, Verdict
 from gradtool.lint.result import Finding
 
 End = Literal["timeout", "memory", "exit", "crash", "garbled"]
@@ -59,10 +59,8 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
         if code is not None and not told:
             yield _compared(code, f"d{gradient.name}", gradient, last)
     yield from _remarks((*verdict.remarks, *verdict.conduct), first)
-    spared = [note for note in verdict.notes if note.startswith(NOT_LOOKED_AT)]
-    if spared:
-        listed = "; ".join(note.removeprefix(f"{NOT_LOOKED_AT}: ") for note in spared)
-        yield Finding("GT309", f"{NOT_LOOKED_AT}: {listed}", last)
+    if verdict.spared:
+        yield Finding("GT309", f"not looked at: {'; '.join(verdict.spared)}", last)
 
 
 def _compared(code: str, label: str, row: Compared, line: int) -> Finding:

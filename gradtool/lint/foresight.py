@@ -184,6 +184,8 @@ class Foresight:
         found = self._frames.get(data)
         if found is None:
             plain = frames.whole(data, most)
+            if "seconds" in plain.header:  # of slow code: nobody else takes just as long
+                return plain
             found = frames.Frame(plain.header, plain.arrays, data)
             with self._lock:
                 self._bytes += 2 * len(data)

@@ -14,8 +14,9 @@ from gradtool.numeric.grid import Setting
 from gradtool.spec.model import SizeRule
 
 _FEW, _TRIALS = 60, 240
-_WIDEST = 14
-_SMALL, _CHEAP = 2000, 10_000
+_WIDE = 12  # sizes that a window and its image are drawn from: three windows in strides of four
+_SMALL = 2000
+_CHEAP = 10_000  # work up to which fewer equal axes count more, where sizes are tried last
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
 
 
@@ -157,7 +158,7 @@ def _several(
 
 
 def sizes_apart(graph: Graph, rules: Mapping[str, SizeRule], fits: Fits) -> dict[str, int] | None:
-    """Small sizes with several windows along every axis, nothing of them equal to a constant.
+    """Small sizes with several windows along every axis, none that is free equal to a constant.
 
     With a stride of two, code that takes the number of windows for the stride is right where
     there are two; a window of the stride's size hides which of them was taken.
@@ -166,16 +167,17 @@ def sizes_apart(graph: Graph, rules: Mapping[str, SizeRule], fits: Fits) -> dict
     if not constants:
         return None
     windows = {name for dim in _computed_dims(graph) for name in dim.symbols}
-    values = [value for value in range(2, _WIDEST) if value not in constants]
-    pinned = {n: r.exactly for n, r in rules.items() if r.exactly is not None}
+    choices: dict[str, list[int]] = {}
+    for name in graph.dimensions:
+        rule = rules.get(name)
+        least = max(2, rule.minimum if rule else 1)
+        values = [value for value in range(least, least + _WIDE) if value not in constants]
+        choices[name] = values if name in windows else values[:2]
+        if rule and rule.exactly is not None:
+            choices[name] = [rule.exactly]
     rng, found = random.Random(0), list[tuple[int, int, int, dict[str, int]]]()
     for _ in range(_TRIALS):
-        sizes = {
-            n: pinned.get(n) or rng.choice(values if n in windows else values[:2])
-            for n in graph.dimensions
-        }
-        if any(n in rules and size < rules[n].minimum for n, size in sizes.items()):
-            continue
+        sizes = {name: rng.choice(values) for name, values in choices.items()}
         if not allowed(graph, sizes) or not fits(sizes):
             continue
         if _thin(graph, sizes) or not constants.isdisjoint(computed(graph, sizes)):

@@ -67,3 +67,11 @@ def test_an_exception_is_excused_only_where_windows_fit_other_sizes(
     reference = reference_for(load_text(SPEC.format(axis=axis), "windows.yaml"))
     found = check_pair(reference, file, seed=0, version="1", explain=False).verdict
     assert found.verdict == verdict, found
+
+
+def test_without_a_forward_pass_the_backward_pass_may_refuse(tmp_path: Path) -> None:
+    file = tmp_path / "windows.py"
+    file.write_text(CODE.format(refused_first="False", refused="(x.shape[1] - 3) % stride"))
+    text = SPEC.format(axis="T").replace("  forward: Y = forward(X, stride)\n", "")
+    reference = reference_for(load_text(text, "windows.yaml"))
+    assert check_pair(reference, file, seed=0, version="1", explain=False).verdict.verdict == "pass"

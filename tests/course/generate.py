@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +43,9 @@ def write_right(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expe
     """As `write`, with right answers in all their styles, and nothing else."""
     rng = random.Random(seed)
     folder.mkdir(parents=True)
-    key: dict[str, dict[str, Expected]] = {}
-    for number in range(count):
-        chosen = {q.spec: rng.choice([a for a in q.answers if a.right]) for q in QUESTIONS}
-        name = _write(folder, f"student{number:05d}", chosen, rng.choice("fffnd"))
-        key[name] = {q.spec: expected(q, chosen[q.spec]) for q in QUESTIONS}
-    return key
+    right = {q.spec: [a for a in q.answers if a.right] for q in QUESTIONS}
+    every = ({spec: rng.choice(answers) for spec, answers in right.items()} for _ in range(count))
+    return _write_all(folder, rng, every)
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expected]]:
@@ -69,7 +66,8 @@ def write(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expected]]
     decks = {q.spec: list(q.answers) for q in QUESTIONS}
     for deck in decks.values():
         rng.shuffle(deck)
-    for number in range(count - len(key)):
+
+    def answers(number: int) -> Mapping[str, Answer]:
         chosen: dict[str, Answer] = {}
         for question in QUESTIONS:
             deck = decks[question.spec]
@@ -78,6 +76,17 @@ def write(folder: Path, count: int, seed: int) -> dict[str, dict[str, Expected]]
             chosen[question.spec] = (
                 rng.choice(right) if draw else deck.pop() if deck else rng.choice(question.answers)
             )
+        return chosen
+
+    return key | _write_all(folder, rng, map(answers, range(count - len(key))))
+
+
+def _write_all(
+    folder: Path, rng: random.Random, every: Iterable[Mapping[str, Answer]]
+) -> dict[str, dict[str, Expected]]:
+    """Submissions with these answers, in different forms, and their key."""
+    key: dict[str, dict[str, Expected]] = {}
+    for number, chosen in enumerate(every):
         name = _write(folder, f"student{number:05d}", chosen, rng.choice("fffnd"))
         key[name] = {q.spec: expected(q, chosen[q.spec]) for q in QUESTIONS}
     return key

@@ -10,6 +10,18 @@ from gradtool.numeric.settings import Setting
 from gradtool.spec.load import load_text
 from tests.layers import bundled
 
+WINDOWS = """
+layer: windows_of_three
+inputs:
+  X: [N, T]
+constants:
+  stride: 2
+sizes:
+  N: '>=5'
+  T: '>=15'
+forward: |
+  Y[n, i] = sum(X[n, stride*i + k]**2, over=[k < 3])
+"""
 NAMES = ("affine", "conv2d", "max_pool2d", "batch_norm", "svm_hinge", "group_norm", "determinant")
 _STEP = 1e-6
 
@@ -127,3 +139,11 @@ def test_at_some_sizes_that_windows_fit_nothing_can_stand_for_a_constant(name: s
         others = constants.isdisjoint({*setting.sizes.values(), *windows})
         apart += [not setting.uneven and not setting.constants and others and min(windows) > 2]
     assert any(apart)
+
+
+def test_sizes_with_a_large_minimum_are_kept_apart_from_constants_too() -> None:
+    spec = load_text(WINDOWS, "windows.yaml")
+    settings = [s for s in reference_for(spec).settings() if not (s.uneven or s.constants)]
+    windows = [((s.sizes["T"] - 3) // 2 + 1, s) for s in settings]
+    assert any(count > 2 and s.sizes["N"] != 2 and s.sizes["N"] >= 5 for count, s in windows)
+    assert all(s.sizes["T"] >= 15 for s in settings)
