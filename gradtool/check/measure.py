@@ -155,11 +155,12 @@ def measure(
             return Measured((), Trouble("binding", str(problem)), probe.sizes)
         if not is_finite(point.expected) and not run.trouble and done:
             continue  # where the layer itself overflows there is nothing to compare
-        if run.trouble and probe.setting.constants:
-            refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
-            continue
         # What its own forward pass has taken the backward pass may not refuse.
         taken = bool(binding.forward) and run.trouble and run.trouble.stage == "backward"
+        taken = taken and not probe.setting.beyond
+        if run.trouble and not taken and probe.setting.constants:
+            refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
+            continue
         if run.trouble and not taken and (reason := unusual(reference, probe)):
             unfit.append((run.trouble, probe, reason))
             continue

@@ -12,10 +12,10 @@ _LONG = 0.5  # seconds: what takes that long is slow however little it does
 class Pace:
     """The time that points took, and what further ones would take.
 
-    It is the time that the worker says its code took on a processor, or on the clock where that is
-    more than half a second: who else is busy on the machine leaves out no points of code that is
-    fast.  To claim a long time gains what a pause gains, points that are not looked at, and that
-    is told.
+    It is the time that the worker says its code took on a processor, or on the clock where that
+    is more than a tenth of a second: who else is busy on the machine leaves out no points of code
+    that is fast.  To claim a long time gains what a pause gains, points that are not looked at,
+    and that is told.
     """
 
     def __init__(self, budget: float) -> None:

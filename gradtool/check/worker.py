@@ -38,7 +38,7 @@ MAX_REQUEST = 1 << 36
 _NAMES = 5000
 _GUARDS = 50
 _NOTICED = 0.01  # seconds
-_PAUSE = 0.5  # seconds: longer than a busy machine lets a short answer wait; else it sleeps
+_PAUSE = 0.1  # seconds: longer than a busy machine lets a short answer wait; else it sleeps
 _MESSAGE = 1000  # characters of an exception's text
 
 SERVING = False

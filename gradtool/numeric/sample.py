@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +14,7 @@ from gradtool.numeric.grid import Setting
 from gradtool.spec.model import SizeRule
 
 _FEW, _TRIALS = 60, 240
-_WIDE = 12  # sizes that a window and its image are drawn from: three windows in strides of four
+_WIDE = (12, 24, 48)  # how many sizes a window and its image are drawn from, until some fit
 _SMALL = 2000
 _CHEAP = 10_000  # work up to which fewer equal axes count more, where sizes are tried last
 _BUDGET = 40_000  # entries of a forward evaluation that are cheap with 60 digits
@@ -61,6 +61,9 @@ def size_sets(
     ones = {**{n: least[n] for n in free}, **pinned}
     if is_allowed(ones) and ones not in found:
         found.append(ones)
+    if not found:  # a window of a dozen fits no small image
+        wide = sizes_apart(graph, rules, is_allowed)
+        found += [wide] if wide is not None else []
     if not found:
         raise UnsupportedError("no sizes were found that satisfy the spec", "pin some under sizes:")
     return tuple({name: sizes[name] for name in names} for sizes in found)
@@ -161,30 +164,60 @@ def sizes_apart(graph: Graph, rules: Mapping[str, SizeRule], fits: Fits) -> dict
     """Small sizes with several windows along every axis, none that is free equal to a constant.
 
     With a stride of two, code that takes the number of windows for the stride is right where
-    there are two; a window of the stride's size hides which of them was taken.
+    there are two; a window of the stride's size hides which of them was taken, and windows that
+    do not overlap hide `=` for `+=`.  None where no size is computed from others.
     """
-    constants = {value for value in graph.integers.values() if value > 1}
-    if not constants:
-        return None
     windows = {name for dim in _computed_dims(graph) for name in dim.symbols}
+    drawn = (_drawn_apart(graph, rules, fits, windows, wide) for wide in _WIDE if windows)
+    return next((sizes for sizes in drawn if sizes is not None), None)
+
+
+def _drawn_apart(
+    graph: Graph, rules: Mapping[str, SizeRule], fits: Fits, windows: Collection[str], wide: int
+) -> dict[str, int] | None:
+    """The best of some draws: windows overlap, it is cheap, few axes of an array are equal."""
+    constants = {value for value in graph.integers.values() if value > 1}
     choices: dict[str, list[int]] = {}
     for name in graph.dimensions:
         rule = rules.get(name)
         least = max(2, rule.minimum if rule else 1)
-        values = [value for value in range(least, least + _WIDE) if value not in constants]
+        values = [value for value in range(least, least + wide) if value not in constants]
         choices[name] = values if name in windows else values[:2]
         if rule and rule.exactly is not None:
             choices[name] = [rule.exactly]
-    rng, found = random.Random(0), list[tuple[int, int, int, dict[str, int]]]()
+    rng, found = random.Random(0), list[tuple[int, int, int, int, dict[str, int]]]()
     for _ in range(_TRIALS):
         sizes = {name: rng.choice(values) for name, values in choices.items()}
         if not allowed(graph, sizes) or not fits(sizes):
             continue
         if _thin(graph, sizes) or not constants.isdisjoint(computed(graph, sizes)):
             continue
-        cost = work(graph, sizes)
-        found.append((max(cost, _CHEAP), _alike(graph, sizes), cost, sizes))
-    return min(found, key=lambda one: one[:3])[-1] if found else None
+        cost, gaps = work(graph, sizes), _gaps(graph, sizes)
+        found.append((gaps, max(cost, _CHEAP), _alike(graph, sizes), cost, sizes))
+    return min(found, key=lambda one: one[:4])[-1] if found else None
+
+
+def _gaps(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Along how many axes it is not sure that windows overlap.
+
+    The number of windows grows by one with every stride of the image, and is one where the image
+    is a window, without its padding: that is the difference between the image and all strides.
+    """
+    whole = {**sizes, **graph.integers}
+    gaps = 0
+    for dim in _computed_dims(graph):
+        count = dim.evaluate(whole)
+        for name in dim.symbols:
+            if name not in sizes:
+                continue
+            grown = (
+                by
+                for by in range(1, sizes[name] + 1)
+                if dim.evaluate({**whole, name: sizes[name] + by}) > count
+            )
+            stride = next(grown, 0)  # 0 of the size of a window, with which the number falls
+            gaps += 0 < sizes[name] - stride * (count - 1) <= stride
+    return gaps
 
 
 def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:

@@ -62,12 +62,27 @@ def settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]
             found.append(setting)
     found += _constants(graph, rules, found[0])
     found = [_told(graph, setting) for setting in found]
-    if any(setting.uneven for setting in found):
-        # Much code is meant for sizes that the windows fit, and says so or not.
-        for setting in _even(graph, rules):
-            if all(setting.sizes != other.sizes for other in found):
-                found.append(setting)
+    more = _even(graph, rules) if any(setting.uneven for setting in found) else ()
+    # Much code is meant for sizes that the windows fit, and says so or not.
+    for setting in (*more, *_apart(graph, rules)):
+        if all(setting.sizes != other.sizes or other.constants for other in found):
+            found.append(setting)
     return tuple(_meant(found))
+
+
+def _apart(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
+    """Sizes with several windows that overlap along every axis, where there are windows.
+
+    Those that windows fit where they fit any, for code may refuse all others.
+    """
+    from gradtool.numeric.sample import sizes_apart
+
+    def fits(sizes: Mapping[str, int]) -> bool:
+        return not _told(graph, Setting(sizes, "", 0)).uneven
+
+    sizes = sizes_apart(graph, rules, fits) or sizes_apart(graph, rules, lambda _: True)
+    if sizes is not None:
+        yield _told(graph, Setting(sizes, "several windows", _work(graph, sizes)))
 
 
 def _meant(found: list[Setting]) -> list[Setting]:
@@ -93,10 +108,9 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
     """Sets of sizes at which no stride leaves a remainder, where there are any.
 
     Code may refuse all other sizes, so it is here that a mistake must show: if there are such
-    sizes, at some of them there is more than one window along every axis, and at some no size
-    and no number of windows is that of a constant, which could stand in its place unseen.
+    sizes, at some of them there is more than one window along every axis.
     """
-    from gradtool.numeric.sample import computed, size_sets, sizes_apart
+    from gradtool.numeric.sample import computed, size_sets
 
     def fits(sizes: Mapping[str, int]) -> bool:
         return not _told(graph, Setting(sizes, "", 0)).uneven
@@ -111,9 +125,6 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
             continue
         for sizes in sets:
             yield Setting(sizes, "sizes that the windows fit", _work(graph, sizes))
-    apart = sizes_apart(graph, rules, fits)
-    if apart is not None:
-        yield Setting(apart, "sizes that the windows fit", _work(graph, apart))
 
 
 def small_settings(graph: Graph, rules: Mapping[str, SizeRule]) -> tuple[Setting, ...]:
@@ -242,7 +253,7 @@ def _sums_nothing(graph: Graph, sizes: Mapping[str, int]) -> bool:
 
 def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> Iterator[Setting]:
     """Whole constants (a stride) one smaller and larger, then all real ones other than stated."""
-    from gradtool.numeric.sample import size_sets
+    from gradtool.numeric.sample import size_sets, sizes_apart
 
     for name, value in graph.constants.items():
         if not isinstance(value, int):
@@ -254,13 +265,19 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
                 sizes = size_sets(changed, rules)[0]
             except UnsupportedError:
                 continue
+            # One window hides what a stride is.
+            several = sizes_apart(changed, rules, lambda _: True)
+            if several is not None and _work(changed, several) <= _LARGER_WORK:
+                sizes = several
             cost = _work(changed, sizes)
             if cost <= _LARGER_WORK:
                 beyond = other == 0 < value
                 if beyond and _sums_nothing(changed, sizes):
                     continue
                 yield Setting(sizes, f"{name} is {other}", cost, {name: other}, beyond=beyond)
-    real = {n: float(v) * _OTHER_REAL for n, v in graph.constants.items() if not isinstance(v, int)}
+    reals = [(n, float(v)) for n, v in graph.constants.items() if not isinstance(v, int)]
+    # By another factor each: equal ones may stand in each other's place, or a ratio for both.
+    real = {n: v * _OTHER_REAL ** (1 + k / len(reals)) for k, (n, v) in enumerate(reals)}
     if real:
         named = " and ".join(real)
         yield Setting(first.sizes, f"another {named}", first.work, real)
