@@ -34,7 +34,7 @@ from gradtool.check.measure import Point, measure
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark, Worst
+from gradtool.check.result import Remark, Worst, told_at
 from gradtool.check.stress import JUMP, Stress
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
@@ -84,7 +84,7 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stres
     (probe,) = found
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
-        text = f"where compared values are equal it raises {measured.trouble.message}"
+        text = told_at("where compared values are equal", measured.trouble)
         return Stress((Remark("kink", text),), probes=1)
     if not measured.points:
         return Stress()

@@ -8,6 +8,9 @@ from typing import Literal
 CUT_SHORT = "importing as it is"
 """How the note begins that says that a file did not run to its end when it was imported."""
 
+RUNNING = "running your code: "
+"""How the message begins that says how a worker was lost."""
+
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
 
 
@@ -104,6 +107,13 @@ class Trouble:
     place: str = ""
     line: int = 0
     source: str = ""
+
+
+def told_at(place: str, trouble: Trouble) -> str:
+    """What happened at a place ("at large inputs"): an exception, or a worker that was lost."""
+    if is_lost(trouble):
+        return f"{place} {trouble.message.removeprefix(RUNNING)}"
+    return f"{place} the code raises {trouble.message}"
 
 
 def is_lost(trouble: Trouble | None) -> bool:

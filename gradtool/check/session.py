@@ -17,7 +17,7 @@ from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Foresees, Recalls, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
-from gradtool.check.result import CUT_SHORT, Trouble
+from gradtool.check.result import CUT_SHORT, RUNNING, Trouble
 from gradtool.check.widths import FRAMEWORKS
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Session:
             return self._worker.ask(header, arrays, max_bytes)
         except WorkerLost as lost:
             kind = TooSlow if lost.kind == "timeout" else CheckTrouble
-            raise kind(Trouble("worker", f"running your code: {lost}")) from None
+            raise kind(Trouble("worker", f"{RUNNING}{lost}")) from None
 
     def _run(self, reply: Frame) -> Run:
         self._note(reply.header)

@@ -18,7 +18,7 @@ from gradtool.check.compare import arrays_of
 from gradtool.check.facts import Case, again
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import Probe, scaled, stressed
-from gradtool.check.result import Remark, Worst
+from gradtool.check.result import Remark, Trouble, Worst, told_at
 from gradtool.check.scale import ratio
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
@@ -62,7 +62,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
         measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
         if not measured.points:
             if measured.trouble is not None:
-                remarks.append(_raises(probe, measured.trouble.message))
+                remarks.append(_told(probe, measured.trouble))
                 break  # the worker may be lost
             continue
         point = measured.points[0]
@@ -70,7 +70,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
             continue
         count += 1
         if measured.trouble is not None:
-            remarks.append(_raises(probe, measured.trouble.message))
+            remarks.append(_told(probe, measured.trouble))
             continue
         for name, outcome in point.gradients.items():
             if outcome.right or name in scaled_names or _excess(case, point, name) == 0:
@@ -95,8 +95,8 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
 
 
-def _raises(probe: Probe, message: str) -> Remark:
-    return Remark("overflow", f"at {probe.varies} the code raises {message}")
+def _told(probe: Probe, trouble: Trouble) -> Remark:
+    return Remark("overflow", told_at(f"at {probe.varies}", trouble))
 
 
 def clipped(point: Point, name: str, least: float = 1.0) -> float | None:

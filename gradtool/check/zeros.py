@@ -17,7 +17,7 @@ from gradtool.check.measure import measure
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark
+from gradtool.check.result import Remark, told_at
 from gradtool.check.stress import JUMP, Stress
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
@@ -72,7 +72,7 @@ def _made(
 def _at(case: Case, probe: Probe) -> Stress:
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
-        text = f"where {probe.varies} it raises {measured.trouble.message}"
+        text = told_at(f"where {probe.varies}", measured.trouble)
         return Stress((Remark("zeros", text),), probes=1)
     remarks, wrong = [], []
     for point in measured.points:  # none where the layer itself is not finite

@@ -109,6 +109,6 @@ def test_an_exception_at_zeros_is_a_remark(tmp_path: Path) -> None:
     assert found.verdict == "pass"
     told = [r.message for r in found.remarks if r.code == "zeros"]
     assert told == [
-        "where some entries are 0 it raises AssertionError: a zero",
-        "where every input is 0 it raises AssertionError: a zero",
+        "where some entries are 0 the code raises AssertionError: a zero",
+        "where every input is 0 the code raises AssertionError: a zero",
     ]
