@@ -57,8 +57,9 @@ def of_repetition(
         if not _agree(first, between):
             text = "a forward on other data before the backward changes the answer"
             found.append(Remark("state", text))
-    except TooSlow:
-        pass  # that is no state
+    except TooSlow:  # slow code need not have a state
+        text = "a repeated call gave no answer in time: whether it gives the same is not known"
+        found.append(Remark("late", text))
     except CheckTrouble as trouble:
         found.append(Remark("state", f"a repeated call fails: {trouble}"))
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING
@@ -77,10 +78,8 @@ def _apart(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
     """
     from gradtool.numeric.sample import sizes_apart
 
-    def fits(sizes: Mapping[str, int]) -> bool:
-        return not _told(graph, Setting(sizes, "", 0)).uneven
-
-    sizes = sizes_apart(graph, rules, fits) or sizes_apart(graph, rules, lambda _: True)
+    fitting = sizes_apart(graph, rules, partial(_windows_fit, graph))
+    sizes = fitting or sizes_apart(graph, rules, lambda _: True)
     if sizes is not None:
         yield _told(graph, Setting(sizes, "several windows", _work(graph, sizes)))
 
@@ -104,6 +103,10 @@ def _told(graph: Graph, setting: Setting) -> Setting:
     return replace(setting, uneven=True) if left else setting
 
 
+def _windows_fit(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    return not _told(graph, Setting(sizes, "", 0)).uneven
+
+
 def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
     """Sets of sizes at which no stride leaves a remainder, where there are any.
 
@@ -112,8 +115,7 @@ def _even(graph: Graph, rules: Mapping[str, SizeRule]) -> Iterator[Setting]:
     """
     from gradtool.numeric.sample import computed, size_sets
 
-    def fits(sizes: Mapping[str, int]) -> bool:
-        return not _told(graph, Setting(sizes, "", 0)).uneven
+    fits = partial(_windows_fit, graph)
 
     def fits_many(sizes: Mapping[str, int]) -> bool:
         return fits(sizes) and min(computed(graph, sizes), default=2) > 1

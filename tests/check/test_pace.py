@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gradtool.check.answers import Run
+from gradtool.check.bind import Binding
+from gradtool.check.conduct import of_repetition
 from gradtool.check.pace import LITTLE, Pace
 from gradtool.check.pair import check_pair
-from gradtool.check.result import Verdict
+from gradtool.check.probes import probes
+from gradtool.check.result import Trouble, Verdict
+from gradtool.check.session import TooSlow
 from gradtool.lint.findings import findings
 from tests.layers import bundled
 
@@ -91,3 +96,22 @@ def test_what_is_wrong_in_all_at_first_and_excused_is_asked_everywhere(
     verdict = found(tmp_path, first, SLOW.format(each=2.5e-5), scale)
     assert verdict.verdict == ("pass" if scale == 1 else "fail")
     assert not verdict.spared
+
+
+class Late:
+    """A session whose worker answers no more."""
+
+    def evaluate(self, *_: object, **__: object) -> Run:
+        raise TooSlow(Trouble("worker", "running your code: no answer within 10 s"))
+
+
+def test_a_repeated_call_that_comes_too_late_is_told_and_no_state(tmp_path: Path) -> None:
+    reference = bundled("relu")
+    binding = Binding("a pair", forward="Y = f(X)")
+    first, other, *_ = probes(reference, binding, 0)
+    run = Run({}, {}, (), (), None)
+    (remark,) = of_repetition(Late(), first, other, run, 0)  # type: ignore[arg-type]
+    assert (remark.code, remark.message[:42]) == (
+        "late",
+        "a repeated call gave no answer in time: wh",
+    )
