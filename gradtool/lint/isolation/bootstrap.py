@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from gradtool.lint.isolation import frames, kernel
+from gradtool.lint.isolation.bell import Bell
 from gradtool.lint.isolation.jobs import Job, Setup
-from gradtool.lint.isolation.layers import lock_each, lock_in, lock_once
+from gradtool.lint.isolation.layers import lock_again, lock_each, lock_in, lock_once
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened
 from gradtool.lint.isolation.layers.namespaces import Nest
 from gradtool.lint.isolation.layers.rlimits import address_space, tasks_of_user
@@ -78,6 +79,7 @@ class Prepared:
         sys.dont_write_bytecode = True  # of ours some may be kept, of a submission none
         os.environ.clear()
         gc.collect()
+        gc.enable()
         gc.freeze()  # a collection in a worker would copy every page of the zygote
 
 
@@ -118,6 +120,7 @@ class Station:
         self.job = job
         self.around = around
         self.statuses: tuple[LayerStatus, ...] | None = None
+        self._proven = False
         self._entry: Entry | None = None
         self._keep: Entry | None = None
         self._kept: list[bytes] = []  # until there is somebody to give it to
@@ -151,9 +154,22 @@ class Station:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         self.statuses = lock_once(context, self.around.layers, setup.layers_off)
         self._refused, self._told = self._report(self.statuses)
+        self._proven = self._seen_in_force(self.statuses)
         for place in prepared.system:  # they are in the rules now
             os.close(place.fd)
         gc.freeze()
+
+    def _seen_in_force(self, statuses: tuple[LayerStatus, ...]) -> bool:
+        """Whether a first fork finds in force all that each of them has to lock itself."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                assert self._context is not None
+                code = int(lock_each(self._context, self.around.layers, statuses) != statuses)
+            finally:
+                os._exit(code)
+        return os.waitpid(child, 0)[1] == 0
 
     def enter(self) -> tuple[Entry, int, tuple[str, ...], bytes]:
         """The rest, in a worker: the entry, and what to report: the number of this process, what
@@ -167,6 +183,8 @@ class Station:
             assert self._entry is not None
             assert self._context is not None
             pid = _pid_outside()
+            if self._proven and lock_again(self._context, around.layers, self.statuses):
+                return self._entry, pid, self._refused, self._told
             statuses = lock_each(self._context, around.layers, self.statuses)
             if all(map(operator.is_, statuses, self.statuses)):
                 return self._entry, pid, self._refused, self._told
@@ -216,16 +234,20 @@ def context_of(job: Job, nest: Nest, prepared: Prepared, tasks: int) -> Context:
     )
 
 
-def become_worker(station: Station, descriptors: tuple[int, int, int, int, int]) -> NoReturn:
+def become_worker(
+    station: Station, descriptors: tuple[int, int, int, int, int], bell: Bell
+) -> NoReturn:
     """Turn this forked process into a worker; it ends with the entry.
 
     Args:
         station: what was done before.
         descriptors: an empty input, where output goes, from the judge, to the judge, the
             lifeline; all above `LIFELINE`.
+        bell: of the supervisor.
     """
     code = 1
     try:
+        bell.leave()
         _settle(descriptors)
         entry, pid, refused, told = station.enter()
         frames.write_frame(LIFELINE, locked_to_bytes(pid, told))
@@ -257,10 +279,8 @@ def clear_place() -> int:
 
 
 def _settle(descriptors: tuple[int, int, int, int, int]) -> None:
-    """A session of its own, default signals, known descriptors."""
+    """A session of its own, known descriptors."""
     os.setsid()
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing, output, source, sink, lifeline = descriptors
     for target, fd in enumerate((nothing, output, output, source, sink, lifeline)):
         os.dup2(fd, target, inheritable=False)

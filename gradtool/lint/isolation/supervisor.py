@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from gradtool.lint.isolation import descendants, frames, kernel
+from gradtool.lint.isolation.bell import Bell
 from gradtool.lint.isolation.bootstrap import (
     OUT_OF_MEMORY,
     Station,
@@ -51,11 +52,7 @@ def serve(lane: socket.socket, around: Surroundings, first: bool) -> NoReturn:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         nothing = clear_place()
-        bell, rope = socket.socketpair()
-        for side in (bell, rope):
-            side.setblocking(False)
-        signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        bell = Bell()
         job = receive_job(lane)
         if job is not None:
             station = Station(job, around, first)
@@ -73,7 +70,7 @@ def _run(
     descriptors: tuple[int, int, int],
     nothing: int,
     first: bool,
-    bell: socket.socket,
+    bell: Bell,
 ) -> None:
     """One worker, from its fork to the report of its end on the lifeline."""
     started = time.monotonic()
@@ -82,13 +79,14 @@ def _run(
     output, output_of_worker = os.pipe()
     worker = os.fork()
     if worker == 0:
-        become_worker(station, (nothing, output_of_worker, source, sink, lifeline))
+        become_worker(station, (nothing, output_of_worker, source, sink, lifeline), bell)
     for fd in (source, sink, output_of_worker):
         os.close(fd)
     os.set_blocking(output, False)
     kept = Kept(output, job.limits.output_bytes)
     deadline = started + job.limits.wall_seconds
-    cause, seen = _watch(worker, kept, lifeline, bell, deadline)
+    with bell.of(worker) as rung:
+        cause, seen = _watch(worker, kept, lifeline, (bell, rung), deadline)
     end = _bury(worker, first, seen)
     kept.drain()
     ended = describe(cause, end, job.limits, time.monotonic() - started)
@@ -137,11 +135,12 @@ class Kept:
 
 
 def _watch(
-    worker: int, kept: Kept, lifeline: int, bell: socket.socket, deadline: float
+    worker: int, kept: Kept, lifeline: int, bell: tuple[Bell, int], deadline: float
 ) -> tuple[Cause, End | None]:
     """Wait for the worker, the clock or the judge, whichever is first."""
+    end, rung = bell
     poll = select.poll()
-    for fd in (lifeline, kept.fd, bell.fileno()):
+    for fd in (lifeline, kept.fd, rung):
         poll.register(fd, select.POLLIN)
     while True:
         pid, status, usage = os.wait4(worker, os.WNOHANG)
@@ -155,9 +154,8 @@ def _watch(
             return "killed", None
         if kept.fd in ready and not kept.take() and not kept.open:
             poll.unregister(kept.fd)
-        if bell.fileno() in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(bell.fileno(), CHUNK)  # not `recv`: a filter may be in force here
+        if rung in ready:
+            end.silence()
 
 
 def _bury(worker: int, first: bool, end: End | None) -> End | None:

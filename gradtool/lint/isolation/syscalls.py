@@ -108,6 +108,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "open": (2, None),
     "openat": (257, 56),
     "pause": (34, None),
+    "pidfd_open": (434, 434),
     "pipe": (22, None),
     "pipe2": (293, 59),
     "poll": (7, None),

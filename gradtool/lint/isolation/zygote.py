@@ -41,9 +41,9 @@ NOTHING = "gradtool.lint.isolation.entries:nothing"
 # Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
 # Warnings would be written where hardly anybody reads, each at the cost of several evaluations.
 OPTIONS = ("-P", "-s", "-S", "-W", "ignore")
-# Before the first import, see `server.with_handlers`.
-BOOT = "import os, sys; os.register_at_fork = lambda **_: None; sys.path += sys.argv[2:]; \
-from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
+# Before the first import, see `server.with_handlers`; importing makes nothing to collect.
+BOOT = "import gc, os, sys; gc.disable(); os.register_at_fork = lambda **_: None; \
+sys.path += sys.argv[2:]; from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "PYTHONUNBUFFERED": "1",

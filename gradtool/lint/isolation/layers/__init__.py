@@ -60,6 +60,23 @@ def lock_each(
     )
 
 
+def lock_again(
+    context: Context, layers: tuple[Layer, ...], locked: tuple[LayerStatus, ...]
+) -> bool:
+    """`lock_each` where another fork of this process has done it and seen it in force; whether the
+    system has taken all of it again.
+
+    What the same system says of the same calls is not tried once more in each of many workers.
+    """
+    try:
+        for layer, status in zip(layers, locked, strict=True):
+            if layer.each is not None and layer.each.lasting and status.active:
+                layer.each.apply(context)
+    except (Inactive, OSError):
+        return False
+    return True
+
+
 def _fresh(layer: Layer, off: tuple[str, ...]) -> LayerStatus:
     if layer.name in off:
         return LayerStatus(layer.name, False, "switched off", layer.guards)

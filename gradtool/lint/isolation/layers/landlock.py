@@ -26,6 +26,7 @@ from gradtool.lint.isolation.layers.base import (
     Opened,
     Step,
     must_fail,
+    only_tried,
     opened,
 )
 
@@ -200,6 +201,6 @@ LAYER = Layer(
     30,
     frozenset({"files-read", "files-write"}),
     Step(apply, probe),
-    Step(lambda _: "", probe_root),
+    only_tried(probe_root),
     prepare,
 )

@@ -21,7 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gradtool.lint.isolation import kernel
-from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step, must_fail
+from gradtool.lint.isolation.layers.base import (
+    Context,
+    Inactive,
+    Layer,
+    Step,
+    must_fail,
+    only_tried,
+)
 
 KINDS = ("user", "pid", "net", "ipc")
 ADDRESS_FOR_EXAMPLES = "192.0.2.1"  # RFC 5737: belongs to nobody
@@ -144,5 +151,5 @@ LAYER = Layer(
     10,
     frozenset({"network", "signals"}),
     Step(apply, probe),
-    Step(lambda _: "", probe_parent),
+    only_tried(probe_parent),
 )

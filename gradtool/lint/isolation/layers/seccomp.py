@@ -87,7 +87,8 @@ def rules(pid: int, *, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
 def rules_before_fork(*, threads: bool, writes_by_path: bool) -> dict[str, Rule]:
     """What the process is allowed that forks workers: as they are, and what that takes.
 
-    It takes descriptors, forks, and kills; its children set what is of one process alone.
+    It takes descriptors, forks, hears of ends, and kills; its children set what is of one process
+    alone.
     """
     options = (*_OF_ONE_PROCESS, kernel.PR_SET_NAME, kernel.PR_GET_NAME)
     return {
@@ -95,6 +96,7 @@ def rules_before_fork(*, threads: bool, writes_by_path: bool) -> dict[str, Rule]
         "clone": Rule((Bits(0, forbidden=CLONE_NEW_ANYTHING),)),
         "fork": Rule(),
         "kill": Rule(),
+        "pidfd_open": Rule(),
         "prctl": Rule((OneOf(0, options),)),
         "prlimit64": Rule(),
         "recvmsg": Rule(),
