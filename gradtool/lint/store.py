@@ -35,20 +35,35 @@ class Place:
         return os.pread(self.file.fileno(), self.length, self.start).decode()
 
 
+_MOST_HELD = 400  # submissions; one takes some ten kilobytes
+
+
 class Lines:
-    """Graded submissions as lines of JSON on disk, read one at a time; memory has the places."""
+    """Graded submissions as lines of JSON on disk, read one at a time; memory has the places.
+
+    And those of a class, which is looked through several times for a report; of a large course
+    the first ones.
+    """
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """`lines` are names and lines, in any order; they are put into a file of their own."""
         self._places: dict[str, Place] = {}
+        self._held: dict[str, Graded] = {}
         spool: IO[bytes] | None = None
         for name, line in lines:
             spool = spool or _spool()
             self.put(name, _written(spool, line))
 
-    def put(self, name: str, place: Place) -> None:
-        """Add a submission, or take another line for it."""
+    def put(self, name: str, place: Place, graded: Graded | None = None) -> None:
+        """Add a submission, or take another line for it; `graded` is what the line says."""
         self._places[name] = place
+        self._held.pop(name, None)
+        if graded is not None:
+            self._hold(name, graded)
+
+    def _hold(self, name: str, graded: Graded) -> None:
+        if len(self._held) < _MOST_HELD:
+            self._held[name] = graded
 
     def find(self, name: str) -> Place | None:
         """Where its line stands."""
@@ -64,7 +79,11 @@ class Lines:
 
     def __iter__(self) -> Iterator[Graded]:
         for name in self.names:
-            yield graded_of(self._places[name].read())
+            graded = self._held.get(name)
+            if graded is None:
+                graded = graded_of(self._places[name].read())
+                self._hold(name, graded)
+            yield graded
 
 
 def _spool() -> IO[bytes]:
@@ -149,12 +168,13 @@ class Store:
         place = self._known.get((name, key))
         if place is None:
             return None
-        self.lines.put(name, place)
-        return graded_of(place.read())
+        graded = graded_of(place.read())
+        self.lines.put(name, place, graded)
+        return graded
 
     def add(self, graded: Graded) -> None:
         """Keep a result; one thread at a time."""
-        self.lines.put(graded.name, _written(self._stream, line_of(graded)))
+        self.lines.put(graded.name, _written(self._stream, line_of(graded)), graded)
 
     def __enter__(self) -> Store:
         return self

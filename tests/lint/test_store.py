@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gradtool.lint import store as store_module
 from gradtool.lint.codec import CodecError, from_data, to_data
 from gradtool.lint.result import Course, Graded, Heading
 from gradtool.lint.store import Store, graded_of, line_of, merged
@@ -41,6 +42,21 @@ def test_a_result_is_the_same_after_json() -> None:
 def test_json_of_another_shape_is_refused(data: object) -> None:
     with pytest.raises(CodecError):
         from_data(Graded, data)
+
+
+@pytest.mark.parametrize("most", [0, 1, 400])
+def test_what_is_held_in_memory_is_what_stands_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(store_module, "_MOST_HELD", most)
+    again = replace(graded("b"), seconds=7.5)
+    with Store(tmp_path / "results.jsonl", HEADING) as store:
+        for one in (graded("b"), graded("a"), again, graded("c")):
+            store.add(one)
+    with Store(tmp_path / "results.jsonl", HEADING) as later:
+        assert later.find("b", "k" * 32) == again
+        for lines in (store.lines, store.lines):  # the second time it may be held
+            assert list(lines) == [graded("a"), again, graded("c")]
 
 
 def test_headings_are_read_back() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,17 +23,14 @@ def text(course: Course, choice: Choice) -> str:
 
 def pieces(course: Course, choice: Choice) -> Iterator[str]:
     """The same, one submission at a time."""
-    head = _dumped(_head(course, choice)).removesuffix("\n}")
+    head = json.dumps(_head(course, choice), indent=1).removesuffix("\n}")
     yield f'{head},\n "submissions": ['
     between = "\n"
     for one in course.graded:
-        yield between + textwrap.indent(_dumped(_graded(one, course, choice)), "  ")
+        # Each on a line of its own: with every value on one, half of a large report is blanks.
+        yield between + "  " + json.dumps(_graded(one, course, choice))
         between = ",\n"
     yield "]\n}\n" if between == "\n" else "\n ]\n}\n"
-
-
-def _dumped(data: dict[str, Any]) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=True)
 
 
 def _head(course: Course, choice: Choice) -> dict[str, Any]:
