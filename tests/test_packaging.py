@@ -125,4 +125,4 @@ def test_a_checkout_has_no_plans() -> None:
 
 def test_the_command_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"gradtool": "gradtool.cli:main"}
+    assert project["scripts"] == {"gradtool": "gradtool.__main__:main"}

@@ -11,6 +11,7 @@ import ast
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -93,6 +94,7 @@ def compile_program(
     )
 
 
+@lru_cache(maxsize=64)
 def _compiled(text: str, stage: str, mode: str) -> CodeType:
     try:
         code = compile(text, f"check: {stage}", mode, dont_inherit=True)

@@ -50,6 +50,10 @@ class Cause:
     title: str = ""
 
 
+DIFFERENCES = "differences"
+"""The code of the one cause whose gradient is right, to some digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heat:
     """|difference| / bound of every entry of one probe, row by row, as two axes."""

@@ -94,6 +94,11 @@ class Session:
     ) -> None:
         self._worker.close()
 
+    @property
+    def loading(self) -> Mapping[str, Any]:
+        """What `load` will ask first."""
+        return self._load
+
     def load(self) -> None:
         """Import the file; if that ends or hangs the worker, its definitions in a new one.
 

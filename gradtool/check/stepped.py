@@ -17,9 +17,8 @@ from gradtool.check.causes.catalogue import title
 from gradtool.check.compare import Outcome
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
-from gradtool.check.result import Cause, Compared
+from gradtool.check.result import DIFFERENCES, Cause, Compared
 
-CODE = "differences"
 TITLE = "finite differences instead of a formula"
 
 _STEPS = (*(10.0**-k for k in range(1, 11)), float(np.sqrt(EPS)), 5e-5, 5e-6, 5e-4)
@@ -82,7 +81,7 @@ def _fit(case: Case, point: Point, name: str, outcome: Outcome) -> Cause | None:
     fits = _fitting(case, point, name, places, outcome.array, right)
     if not fits:
         return None
-    return Cause(CODE, f"it is {_named(fits)}, not a derivative", 1.0, title=TITLE)
+    return Cause(DIFFERENCES, f"it is {_named(fits)}, not a derivative", 1.0, title=TITLE)
 
 
 def _named(fits: Sequence[_Difference]) -> str:
@@ -108,7 +107,7 @@ def _noise(case: Case, point: Point, name: str, outcome: Outcome, everywhere: bo
         text += "the noise of a difference of nearly equal numbers, in a formula or in place of one"
         return Cause("unknown", text, 0.0, title=title("unknown"))
     text += "the noise of a difference of two forward passes, not the rounding of a formula"
-    return Cause(CODE, text, 1.0, title=TITLE)
+    return Cause(DIFFERENCES, text, 1.0, title=TITLE)
 
 
 def _fitting(

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gradtool.check import stepped
 from gradtool.check.answers import clean
 from gradtool.check.bind import BindingProblem
 from gradtool.check.judge import Judgement, failed, judge
@@ -17,7 +16,7 @@ from gradtool.check.pair import bindings_of
 from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
-from gradtool.check.result import Compared, Trouble
+from gradtool.check.result import DIFFERENCES, Compared, Trouble
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.wanted import Wanted
 from gradtool.lint import means
@@ -91,7 +90,6 @@ class Desk:
         folder: Path,
         file: str,
         *,
-        room: Path,
         questions: int,
         seed: int,
         version: str,
@@ -103,7 +101,7 @@ class Desk:
         """`questions` will be asked: the worker as a whole gets the time of all of them.
 
         `layers` are those of the whole assignment.
-        `room` holds `folder` and nothing else, and is what the worker may read.
+        `folder` is all that the worker may read of the submissions.
         """
         self.cpu_seconds = 0.0
         self.peak_bytes = 0
@@ -111,7 +109,6 @@ class Desk:
         self._assignment = assignment
         self._loading = loading
         self._folder = folder
-        self._room = room
         self._file = file
         self._seed = seed
         self._version = version
@@ -239,7 +236,7 @@ class Desk:
                 answers=self._answers,
             )
             try:
-                self._look()
+                self._look(session.loading)
                 session.load()
             except CheckTrouble as problem:
                 self._unloadable = problem, self._end()
@@ -266,24 +263,26 @@ class Desk:
 
     def _run(self, data: Mapping[str, bytes]) -> Worker:
         return self._zygote.run(
-            ENTRY, (self._room,), self._limits, before=BEFORE, keep=KEEP, data=data
+            ENTRY, (self._folder,), self._limits, before=BEFORE, keep=KEEP, data=data
         )
 
-    def _look(self) -> None:
+    def _look(self, following: Mapping[str, Any]) -> None:
         """Ask what the file says about itself, before any of its code has run."""
         if self._looked:
             return
         self._looked = True
         try:
-            reply = self._ask({"op": "look", "file": str(self._folder / self._file)})
+            reply = self._ask({"op": "look", "file": str(self._folder / self._file)}, following)
         except WorkerLost as lost:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
         self._may_step = reply.get("steps") is not False
 
-    def _ask(self, header: dict[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, header: Mapping[str, Any], following: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         assert self._worker is not None
-        return dict(self._worker.ask(header).header)
+        return dict(self._worker.ask(header, following=following).header)
 
     def _means(
         self, question: Question, reference: Reference, session: Session, judgement: Judgement
@@ -292,7 +291,7 @@ class Desk:
         verdict, assignment = judgement.verdict, self._assignment
         forbidden = assignment.forbidden_in(question)
         right = any(
-            gradient.standing == "ok" or (gradient.cause and gradient.cause.code == stepped.CODE)
+            gradient.standing == "ok" or (gradient.cause and gradient.cause.code == DIFFERENCES)
             for gradient in verdict.gradients
         )
         if not right or not judgement.points or judgement.binding is None:

@@ -60,10 +60,10 @@ class Case:
         """`key` is that of a bench; `parcel` what was copied elsewhere, else it is copied now."""
         self._submission = submission
         self._stack = ExitStack()
-        self._room, folder = self._stack.enter_context(rooms.one())
+        room = self._stack.enter_context(rooms.one())
         try:
             self.staged: Staged = (
-                stage(submission, folder) if parcel is None else unpacked(parcel, folder)
+                stage(submission, room) if parcel is None else unpacked(parcel, room)
             )
         except BaseException:
             self._stack.close()
@@ -98,7 +98,6 @@ class Case:
                 loading,
                 self.staged.folder,
                 file,
-                room=self._room,
                 questions=len(questions),
                 seed=bench.seed,
                 version=bench.version,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from math import inf, prod
 from typing import Any
 
-from gradtool.check import stepped
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point
+from gradtool.check.result import DIFFERENCES
 from gradtool.lint.result import Finding
 
 FRAMEWORKS = frozenset(
@@ -97,5 +97,5 @@ def differenced(judgement: Judgement, line: int) -> tuple[Finding, ...]:
     return tuple(
         Finding("GT402", f"d{gradient.name}: {gradient.cause.message}", line, f"d{gradient.name}")
         for gradient in judgement.verdict.gradients
-        if gradient.cause is not None and gradient.cause.code == stepped.CODE
+        if gradient.cause is not None and gradient.cause.code == DIFFERENCES
     )

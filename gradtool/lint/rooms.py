@@ -24,8 +24,8 @@ class Rooms:
         self._lock = threading.Lock()
 
     @contextmanager
-    def one(self) -> Iterator[tuple[Path, Path]]:
-        """A room, and an empty folder of a new name in it, which is all that there is."""
+    def one(self) -> Iterator[Path]:
+        """An empty room."""
         with self._lock:
             room = self._free.pop() if self._free else None
         if room is None:
@@ -33,7 +33,7 @@ class Rooms:
             with self._lock:
                 self._all.append(room)
         try:
-            yield room, Path(tempfile.mkdtemp(prefix="", dir=room))
+            yield room
         finally:
             if _emptied(room):
                 with self._lock:

@@ -47,6 +47,9 @@ def keep(data: bytes) -> None:
     """Take a script that all workers of a lane may be asked to answer: a frame with its name."""
     script = frames.whole(data, MAX_REQUEST)
     _scripts[script.header["name"]] = script
+    for one in script.header["requests"]:
+        if one["header"]["op"] == "bind":  # compiled once for all of them
+            Observed().answer(frames.Frame(one["header"], {}))
 
 
 def serve(read_fd: int, write_fd: int) -> None:

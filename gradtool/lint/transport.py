@@ -50,6 +50,7 @@ class Boxed:
         self._worker = worker
         self._clock = clock
         self._closed = False
+        self._sent = b""  # a request that was sent before it is asked
         self._loss: WorkerLost | None = None
         self.ended: Exit | None = None
 
@@ -68,15 +69,19 @@ class Boxed:
         header: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray] | None = None,
         max_bytes: int = 0,
+        following: Mapping[str, Any] | None = None,
     ) -> frames.Frame:
         """The reply to a request, with at most `max_bytes` of arrays.
+
+        `following` is what will be asked next, without arrays: the worker goes on with it.
 
         Raises:
             WorkerLost: there is none; the worker is of no further use.
         """
         data = frames.encode({**header, "max_bytes": max_bytes}, arrays or {})
+        ahead = frames.encode({**following, "max_bytes": 0}, {}) if following else b""
         clock = self._clock()
-        reply = self._exchange(data, max_bytes, clock.left, clock.seconds)
+        reply = self._exchange(data, max_bytes, clock.left, clock.seconds, ahead)
         return self.checked(lambda most: frames.whole(reply, most), max_bytes)
 
     def ask_ahead(
@@ -119,15 +124,22 @@ class Boxed:
             message = f"the worker did not answer properly: {error}"
             raise self._lost("garbled", message) from None
 
-    def _exchange(self, data: bytes, max_bytes: int, left: float, seconds: float) -> bytes:
+    def _exchange(
+        self, data: bytes, max_bytes: int, left: float, seconds: float, ahead: bytes = b""
+    ) -> bytes:
         if self._loss is not None:
             # What comes after it says nothing: an answer that is late was asked for.
             raise WorkerLost(self._loss.kind, str(self._loss))
         most = frames.PREFIX.size + frames.MAX_HEADER + max_bytes + _SLACK
         try:
-            if self._worker.has_unread():
-                raise frames.FrameError("it wrote what nobody had asked for")
-            self._worker.send(data, max(0.0, left))
+            if data != self._sent:
+                assert not self._sent, "something else was to follow"
+                if self._worker.has_unread():
+                    raise frames.FrameError("it wrote what nobody had asked for")
+                self._worker.send(data, max(0.0, left))
+            if ahead:
+                self._worker.send(ahead, max(0.0, left))
+            self._sent = ahead
             return self._worker.receive(most, left)
         except pipes.FrameTimeout:
             self._end(at_once=True)
