@@ -9,6 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+CUT_SHORT = "importing as it is"
+"""How the note begins that says that a file did not run to its end when it was imported."""
+
 # Calls that only compute.  Anything else at top level may open a file or train for hours.
 _PURE_BUILTINS = frozenset(
     [

@@ -9,12 +9,31 @@ import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells, tagged
 
 _DEPTH = 3
+
+
+class Snippets(Protocol):
+    """What is read of a binding here; a worker has no more of it."""
+
+    @property
+    def setup(self) -> str | None:
+        """As in a spec's `check:` block."""
+
+    @property
+    def forward(self) -> str | None:
+        """The same."""
+
+    @property
+    def backward(self) -> str | None:
+        """The same."""
+
+    @property
+    def grads(self) -> Mapping[str, str]:
+        """Expressions of gradients, by variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +45,7 @@ class Where:
     place: str = ""
 
 
-def where(file: Path, binding: Binding | None, name: str, tag: str | None = None) -> Where | None:
+def where(file: Path, binding: Snippets | None, name: str, tag: str | None = None) -> Where | None:
     """The line that assigns the gradient of `name`; None where it cannot be told.
 
     With a `tag` of notebook cells nothing behind the last of these is looked at.
@@ -49,7 +68,7 @@ def where(file: Path, binding: Binding | None, name: str, tag: str | None = None
     return None
 
 
-def functions_of(file: Path, binding: Binding, tag: str | None = None) -> dict[str, Named]:
+def functions_of(file: Path, binding: Snippets, tag: str | None = None) -> dict[str, Named]:
     """The functions of a file by name, each with its place and the text around it.
 
     None where the file cannot be read.  Of several methods of one name those count that the
@@ -73,7 +92,7 @@ Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, 
 Named: TypeAlias = tuple[str, str, ast.FunctionDef]
 
 
-def _names(binding: Binding) -> set[str]:
+def _names(binding: Snippets) -> set[str]:
     """Every name in the snippets; those of classes among them are the ones that are meant."""
     texts = (binding.setup, binding.forward, binding.backward, *binding.grads.values())
     return {n.id for text in texts for n in nodes_of(text) if isinstance(n, ast.Name)}
@@ -107,7 +126,7 @@ class _Wanted:
     key: str | None = None
 
 
-def _wanted(binding: Binding, name: str) -> Iterator[_Wanted]:
+def _wanted(binding: Snippets, name: str) -> Iterator[_Wanted]:
     target = f"d{name}"
     texts = [binding.grads[name]] if name in binding.grads else []
     for text in (binding.backward, binding.forward):

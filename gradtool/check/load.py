@@ -18,11 +18,10 @@ from types import ModuleType
 
 from gradtool.check import modernise
 from gradtool.check.cells import Cell, FileProblem, not_parsed, read_cells, tagged
-from gradtool.check.definitions import definitions
+from gradtool.check.definitions import CUT_SHORT, definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
 from gradtool.check.python2 import missing_names
-from gradtool.check.result import CUT_SHORT
 from gradtool.check.rewrite import Change, changed
 from gradtool.check.roots import Home, home_of
 from gradtool.check.standins import (

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-CUT_SHORT = "importing as it is"
-"""How the note begins that says that a file did not run to its end when it was imported."""
-
 RUNNING = "running your code: "
 """How the message begins that says how a worker was lost."""
 

@@ -13,11 +13,12 @@ import numpy as np
 from gradtool.check import python2
 from gradtool.check.answers import Run, read_run, texts, trouble_of
 from gradtool.check.bind import Binding
+from gradtool.check.definitions import CUT_SHORT
 from gradtool.check.frames import Frame
 from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Foresees, Recalls, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
-from gradtool.check.result import CUT_SHORT, RUNNING, Trouble
+from gradtool.check.result import RUNNING, Trouble
 from gradtool.check.widths import FRAMEWORKS
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from gradtool.check.result import CUT_SHORT, Compared, Remark, Trouble, Verdict
+from gradtool.check.definitions import CUT_SHORT
+from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.lint.result import Finding
 
 End = Literal["timeout", "memory", "exit", "crash", "garbled"]

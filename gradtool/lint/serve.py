@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -23,7 +24,6 @@ import numpy.ma  # lazy otherwise, and then paid for by every submission
 import numpy.random
 
 from gradtool.check import frames
-from gradtool.check.bind import Binding
 from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Loaded
@@ -194,9 +194,19 @@ class Watch:
                 self.top[name] += 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Snippets:
+    """Those of a binding."""
+
+    setup: str | None
+    forward: str | None
+    backward: str | None
+    grads: Mapping[str, str]
+
+
 def places(header: Mapping[str, Any]) -> dict[str, Any]:
     """The line that assigns each of some gradients, its text and its cell, where it is known."""
-    binding = Binding("", **header["snippets"], grads=header["grads"])
+    binding = _Snippets(**header["snippets"], grads=header["grads"])
     file, tag = Path(header["file"]), header["tag"]
     found = {name: where(file, binding, name, tag) for name in header["names"]}
     return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
