@@ -14,7 +14,7 @@ from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
-from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst
+from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.check.zeros import at_zeros
@@ -53,6 +53,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         # Of a forward that is another function, or guarded, the true derivative is as far from
         # the spec's as a difference is.
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
+    outputs, gradients = _decided(case, outputs, gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
     remarks += [Remark("constant", text) for text in measured.refused]
     remarks += [Remark("restricted", text) for text in measured.unfit]
@@ -150,6 +151,34 @@ def _compared(
         text = "no entry could be compared at any point"
         return Compared(name, shape, "not computed", message=text)
     return Compared(name, shape, "ok", error, worst)
+
+
+def _decided(
+    case: Case, outputs: list[Compared], gradients: tuple[Compared, ...]
+) -> tuple[list[Compared], tuple[Compared, ...]]:
+    """Nothing is right of which some was not computed: what is so far is not decided.
+
+    An exception takes from what is computed afterwards, which shows; a worker that was lost takes
+    everything, and an exception behind the last gradient what is asked for.
+    """
+    trouble = case.measured.trouble
+    if trouble is None:
+        return outputs, gradients
+    lost = is_lost(trouble)
+    if not lost and any(c.standing != "ok" for c in (*outputs, *gradients)):
+        return outputs, gradients
+    count = len(case.measured.points)
+    sizes = ", ".join(f"{n}={size}" for n, size in case.measured.trouble_at.items())
+    text = f"right at {count} point{'s' * (count > 1)}; no answer" + f" at {sizes}" * bool(sizes)
+
+    def open_(compared: Compared) -> Compared:
+        if compared.standing != "ok":
+            return compared
+        return replace(compared, standing="not computed", message=text if lost else _where(case))
+
+    if lost or trouble.stage != "backward":
+        outputs = [open_(output) for output in outputs]
+    return outputs, tuple(open_(gradient) for gradient in gradients)
 
 
 def _closest(entries: Sequence[Worst]) -> Worst | None:

@@ -192,7 +192,8 @@ def _at_one_sample(
     one sample is not right either.
     """
     verdict = batch.verdict
-    if verdict.verdict == "pass" or found.bindings[0].one or _has_wrong_numbers(batch):
+    settled = verdict.verdict == "pass" or is_lost(verdict.trouble)
+    if settled or found.bindings[0].one or _has_wrong_numbers(batch):
         return None
     plain = next((r for r in layers.references if r.spec.name == reference.spec.name), None)
     wrong = [c for c in verdict.gradients if c.standing != "ok"]

@@ -18,7 +18,7 @@ from gradtool.check.glance import glance
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
-from gradtool.check.result import Remark, Trouble, Verdict, is_lost
+from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
@@ -82,8 +82,13 @@ def _understood(judgement: Judgement) -> tuple[int, int]:
     verdict = judgement.verdict
     if verdict.verdict == "pass":
         return 3, 0
-    right = sum(gradient.standing == "ok" for gradient in verdict.gradients)
-    if verdict.forward and all(output.standing == "ok" for output in verdict.forward):
+    lost = is_lost(verdict.trouble)
+
+    def fits(row: Compared) -> bool:
+        return row.was_right if lost else row.standing == "ok"
+
+    right = sum(map(fits, verdict.gradients))
+    if verdict.forward and all(map(fits, verdict.forward)):
         return 2, right
     return int(verdict.verdict == "fail"), right
 

@@ -8,6 +8,9 @@ from typing import Literal
 RUNNING = "running your code: "
 """How the message begins that says how a worker was lost."""
 
+SNIPPET = "check: "
+"""How the place begins that is no place in the user's file but in the snippets that call it."""
+
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
 
 
@@ -67,7 +70,8 @@ class Compared:
         name: as in the spec: ``Y``; the gradient of ``X`` is named ``X``.
         shape: the symbolic shape, as text.
         standing: "follows" is a gradient that fits the user's own forward where that forward
-            differs from the spec; "not computed" is one that an exception prevented.
+            differs from the spec; "not computed" is one that an exception prevented, or a worker
+            that was lost: it may have been right before, and has an `error` then.
         error: the largest |difference| over all probes, relative to the gradient's scale.
         message: what is wrong in words, where it is not (only) a number.
         line: the line that assigns it, when known; `source` is its text, `place` its cell.
@@ -86,6 +90,12 @@ class Compared:
     place: str = ""
     heat: Heat | None = None
 
+    @property
+    def was_right(self) -> bool:
+        """Right wherever it was compared, whether or not that was everywhere."""
+        stopped = self.standing == "not computed" and self.error is not None
+        return self.standing == "ok" or stopped
+
 
 @dataclass(frozen=True, slots=True)
 class Remark:
@@ -100,7 +110,8 @@ class Trouble:
     """Why there is nothing to compare.
 
     `stage` is where: file, import, binding, setup, forward, backward, or worker (it hung,
-    ended or crashed).  `place` and `line` point into the user's file when known.
+    ended or crashed).  `place` and `line` point into the user's file when known, else into the
+    snippet that calls it.
     """
 
     stage: str
@@ -108,6 +119,11 @@ class Trouble:
     place: str = ""
     line: int = 0
     source: str = ""
+
+    @property
+    def own_line(self) -> int:
+        """The line in the user's file, 0 when unknown."""
+        return 0 if self.place.startswith(SNIPPET) else self.line
 
 
 def told_at(place: str, trouble: Trouble) -> str:
@@ -159,3 +175,23 @@ class Verdict:
     seed: int
     version: str
     spared: tuple[str, ...] = ()
+
+    @property
+    def trouble_line(self) -> int:
+        """Where in the file the trouble is: the line, or else its function; 0 when unknown."""
+        if self.trouble is None or self.trouble.own_line or not self.called:
+            return self.trouble.own_line if self.trouble else 0
+        match self.trouble.stage:
+            case "forward":
+                return self.called[0].line
+            case "backward" | "match":
+                return self.called[-1].line
+        return 0  # a worker that was lost does not say in which of them
+
+    @property
+    def right_until_lost(self) -> tuple[str, ...]:
+        """The outputs and gradients that were right until the worker was lost, as labels."""
+        if not is_lost(self.trouble):
+            return ()
+        rows = [(o.name, o) for o in self.forward] + [(f"d{g.name}", g) for g in self.gradients]
+        return tuple(label for label, row in rows if row.was_right)

@@ -49,7 +49,7 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     if unfinished is not None:
         yield Finding("GT206", unfinished.message, first)
     elif verdict.trouble is not None:
-        yield _trouble(verdict, verdict.trouble, end, first)
+        yield _trouble(verdict, verdict.trouble, end)
     for output in verdict.forward:
         if output.standing == "wrong":
             yield _compared("GT201", output.name, output, first)
@@ -85,11 +85,14 @@ def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
     )
 
 
-def _trouble(verdict: Verdict, trouble: Trouble, end: End | None, line: int) -> Finding:
+def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> Finding:
     message = trouble.message
     if trouble.source:
         message += f" (in: {trouble.source})"
-    line = trouble.line or line
+    if right := verdict.right_until_lost:
+        verb = "were" if len(right) > 1 else "was"
+        message += f"; until then {', '.join(right)} {verb} right, but not everything was looked at"
+    line = verdict.trouble_line
     if end is not None and trouble.stage in ("worker", "import", "forward", "backward", "setup"):
         return Finding(_ENDS[end], message, line)
     if trouble.stage == "file":

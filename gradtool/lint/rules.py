@@ -75,7 +75,7 @@ _ALL = (
         "timeout",
         "error",
         "The code did not come to an end in the time that is allowed.",
-        "Look for an endless loop; the arrays are small.",
+        "Look for an endless loop, or allow more time in the assignment; the arrays are small.",
     ),
     Rule(
         "GT108",

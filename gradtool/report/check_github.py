@@ -19,8 +19,7 @@ def _lines(verdict: Verdict, hide_expected: bool) -> Iterator[str]:
     trouble = verdict.trouble
     if trouble is not None:
         level = "notice" if trouble.stage == "match" else "error"
-        line = trouble.line or _first_line(verdict)
-        yield command(level, _at(verdict, line, layer), trouble.message)
+        yield command(level, _at(verdict, verdict.trouble_line, layer), trouble.message)
     rows = [(o.name, o) for o in verdict.forward] + [(f"d{g.name}", g) for g in verdict.gradients]
     for label, row in rows:
         if row.standing == "wrong":
@@ -33,11 +32,12 @@ def _lines(verdict: Verdict, hide_expected: bool) -> Iterator[str]:
 
 
 def _at(verdict: Verdict, line: int, layer: str) -> dict[str, str]:
-    return {"file": verdict.file, "line": str(max(1, line)), "title": layer}
+    place = {"line": str(line)} if line else {}
+    return {"file": verdict.file, **place, "title": layer}
 
 
 def _first_line(verdict: Verdict) -> int:
-    return verdict.called[-1].line if verdict.called else 1
+    return verdict.called[-1].line if verdict.called else 0
 
 
 def _text(label: str, row: Compared, hide_expected: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -283,12 +284,21 @@ def _summary(verdict: Verdict) -> str:
         follow = f"; {len(bad)} gradients follow it" if bad else ""
         return f"the forward is wrong{follow} (seed {verdict.seed})"
     bad = [g for g in bad if g.standing != "follows"]
-    verb = "is" if len(bad) == 1 else "are"
-    kinds = {g.standing for g in bad}
-    word = "wrong" if kinds == {"wrong"} or len(kinds) != 1 else kinds.pop()
     also = "the forward is wrong, and " if forward_wrong else ""
     if len(gradients) == 1 and bad:
-        return f"{also}the gradient is {word} (seed {verdict.seed})"
+        return f"{also}the gradient is {bad[0].standing} (seed {verdict.seed})"
     if not bad and forward_wrong:
         return f"the forward is wrong; the gradients are right (seed {verdict.seed})"
-    return f"{also}{len(bad)} of {len(gradients)} gradients {verb} {word} (seed {verdict.seed})"
+    return f"{also}{_counted(bad, len(gradients))} (seed {verdict.seed})"
+
+
+def _counted(bad: Sequence[Compared], total: int) -> str:
+    """How many are wrong, and how many are not known for each reason."""
+    counts = Counter(gradient.standing for gradient in bad)
+    kinds = sorted(counts, key=lambda kind: kind != "wrong") or ["wrong"]
+    first, *others = kinds
+    many = counts[first]
+    text = f"{many} of {total} gradients {'is' if many == 1 else 'are'} {first}"
+    return text + "".join(
+        f", {counts[kind]} {'is' if counts[kind] == 1 else 'are'} {kind}" for kind in others
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
+from gradtool.report import check_github, check_text
 from tests.check.references import affine
 
 RIGHT = """
@@ -72,6 +73,41 @@ def test_a_hang_ends_at_the_time_limit(tmp_path: Path) -> None:
     found = verdict(tmp_path, backward("    while True: pass\n"), seconds=1.0)
     assert found.trouble is not None
     assert "no answer within 1 s" in found.trouble.message
+
+
+@pytest.mark.parametrize("end", ["while True: pass", "import os; os._exit(0)"])
+def test_what_was_right_until_the_worker_was_lost_is_not_decided(tmp_path: Path, end: str) -> None:
+    text = f"    if x.shape[0] == x.shape[1]:\n        {end}\n"
+    found = verdict(tmp_path, backward(text + GOOD + RETURN), seconds=2.0)
+    assert found.verdict == "fail"
+    assert {row.standing for row in (*found.forward, *found.gradients)} == {"not computed"}
+    assert found.right_until_lost == ("Y", "dX", "dW", "db")
+    assert found.trouble_line == 0  # it may have been either function
+    assert check_text.plain(found).endswith("3 of 3 gradients are not computed (seed 0)\n")
+    assert "line=" not in check_github.document([found])
+    half = backward(text + GOOD + "    db = 2 * db\n" + RETURN)
+    end_of = check_text.plain(verdict(tmp_path, half, seconds=2.0))
+    assert end_of.endswith("1 of 3 gradients is wrong, 2 are not computed (seed 0)\n")
+
+
+def test_an_exception_behind_the_last_gradient_leaves_none_right(tmp_path: Path) -> None:
+    text = """
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+    def backward(self, dY):
+        self.dX, self.dW, self.db = dY @ self.W.T, self.X.T @ dY, dY.sum(axis=0)
+        if len(dY) == 1:
+            raise ValueError("one")
+        return self.dX
+"""
+    found = verdict(tmp_path, text)
+    assert found.verdict == "fail"
+    assert [o.standing for o in found.forward] == ["ok"]
+    assert {g.standing for g in found.gradients} == {"not computed"}
 
 
 @pytest.mark.parametrize(

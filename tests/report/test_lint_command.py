@@ -464,6 +464,29 @@ def test_a_question_has_limits_and_forbidden_means_of_its_own(
     assert "GT401" not in told["bea.py"][0]
 
 
+def test_points_verdict_and_message_agree_where_the_time_was_not_enough(
+    course: Path, capsys: Captured
+) -> None:
+    """What was right until then is told, and decides nothing: not half of the points either."""
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace("seconds: 5", "seconds: 1"))
+    hangs = "    X, W, b = cache\n    while X.shape[0] == X.shape[1]: pass"
+    (course / "ann.py").write_text(RIGHT.replace("    X, W, b = cache", hangs))
+    arguments = ["course/ann.py", "--assignment", "hw1.yaml"]
+    report = graded(capsys, *arguments, "--output", "github=annotations")
+    (ann,) = report["submissions"]
+    (question,) = ann["questions"]
+    (finding,) = question["findings"]
+    assert (ann["points"], question["passed"]) == (0, False)
+    assert [part["points"] for part in question["parts"]] == [0, 0, 0, 0]
+    assert (finding["code"], finding["line"]) == ("GT107", None)  # forward or backward: not known
+    assert finding["message"].endswith(
+        "; until then Y, dX, dW, db were right, but not everything was looked at"
+    )
+    assert "::error file=course/ann.py,title=GT107" in Path("annotations").read_text()
+    assert main(["lint", *arguments]) == 1
+    assert "FAIL course/ann.py  0 of 4" in capsys.readouterr().out
+
+
 # -- gradtool init -----------------------------------------------------------------------------
 
 

@@ -30,9 +30,10 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
             level = RULES[finding.code].level
             counts[level] += 1
             if counts[level] <= _MOST:
+                place = {"line": str(finding.line)} if finding.line else {}
                 properties = {
                     "file": path_of(one, answer, course),
-                    "line": str(max(1, finding.line)),
+                    **place,
                     "title": f"{finding.code} {answer.question}",
                 }
                 message = detail(finding, course.heading.explain)
