@@ -50,10 +50,11 @@ class Point:
 class Measured:
     """Every point that could be compared, and what stopped the first that could not.
 
-    `left_out` are the probes that the code is too slow for, in words, and `no_numbers` those
-    where the spec has none; `refused` is what it raised where only a constant was another than
-    the spec's, `unfit` what it raised where a window does not fit the input.  `spared` tells that
-    slow code that was wrong in all was not asked everywhere: nothing of it is known to be right.
+    `left_out` are the probes that the code is too slow for, in words, each reason once, and
+    `no_numbers` those where the spec has none; `refused` is what it raised where only a constant
+    was another than the spec's, `unfit` what it raised where a window does not fit the input.
+    `spared` tells that slow code that was wrong in all was not asked everywhere: nothing of it is
+    known to be right.
     """
 
     points: tuple[Point, ...]
@@ -118,16 +119,16 @@ def measure(
     done: list[Point] = []
     trouble: Trouble | None = None
     trouble_at: Mapping[str, int] = {}
-    left_out: list[str] = []
+    left_out: list[tuple[Probe, str]] = []
     refused: list[str] = []
     unfit: list[tuple[Trouble, Probe, str]] = []
-    no_numbers: list[str] = []
+    no_numbers: list[tuple[Probe, str]] = []
     pace, spared = Pace(session.seconds * _SHARE), False
     for probe in points:
         work = probe.setting.work
         if not pace.affords(work):
             # Without the seconds, which no two runs would agree on.
-            left_out.append(f"{probe.varies}: your code is too slow for so much work")
+            left_out.append((probe, "your code is too slow for so much work"))
             continue
         if sparing and _all_wrong(done) and pace.is_dear(work):
             spared = True
@@ -144,7 +145,7 @@ def measure(
             if not known or not _restarted(session, reference, binding):
                 trouble, trouble_at = slow.trouble, probe.sizes
                 break
-            left_out.append(f"{probe.varies}: your code gave no answer in {session.seconds:g} s")
+            left_out.append((probe, f"your code gave no answer in {session.seconds:g} s"))
             pace.exhaust()
             continue
         except CheckTrouble as lost:
@@ -167,8 +168,7 @@ def measure(
         if run.trouble and trouble is None:
             trouble, trouble_at = run.trouble, probe.sizes
         if not is_finite(point.expected):
-            text = f"{probe.varies}: the numbers of the spec itself are not finite there"
-            no_numbers.append(text)
+            no_numbers.append((probe, "the numbers of the spec itself are not finite there"))
             continue
         done.append(point)
     if unfit and not done and trouble is None:
@@ -179,10 +179,10 @@ def measure(
         tuple(done),
         trouble,
         trouble_at,
-        tuple(left_out),
+        _for_each_reason(left_out),
         tuple(refused),
         _told(unfit),
-        tuple(no_numbers),
+        _for_each_reason(no_numbers),
         spared,
     )
 
@@ -201,6 +201,14 @@ def _without_noise(
         p if o is p.outputs and g is p.gradients else replace(p, outputs=o, gradients=g)
         for p, o, g in zip(points, outputs, gradients, strict=True)
     ]
+
+
+def _for_each_reason(passed_over: Sequence[tuple[Probe, str]]) -> tuple[str, ...]:
+    """Every reason once, behind all that was passed over for it."""
+    found: dict[str, dict[str, None]] = {}
+    for probe, reason in passed_over:
+        found.setdefault(reason, {})[probe.varies] = None
+    return tuple(f"{', '.join(varied)}: {reason}" for reason, varied in found.items())
 
 
 def _told(unfit: Sequence[tuple[Trouble, Probe, str]]) -> tuple[str, ...]:

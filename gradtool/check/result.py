@@ -156,7 +156,7 @@ class Verdict:
         binding: the snippets that were run, one text per line, and where they come from.
         notes: departures from a plain import of the file.
         conduct: impure behaviour that the numbers do not show.
-        spared: points that slow code was not asked at, in words; `notes` has them, too.
+        spared: points that slow code was not asked at, each reason once; `notes` has them, too.
     """
 
     verdict: Literal["pass", "fail", "error"]
