@@ -313,6 +313,27 @@ def test_an_upstream_gradient_that_is_ignored(tmp_path: Path) -> None:
     assert "restricted" in codes(verdict)
 
 
+@pytest.mark.parametrize(
+    ("kind", "means"),
+    [("ones", "one.sum(0)"), ("one-hot", "(np.cumsum(dout, 1) * dout).sum(0)")],
+)
+@pytest.mark.parametrize("later", [False, True])
+def test_what_is_right_for_a_special_upstream_gradient_is_so_at_all(
+    tmp_path: Path, kind: str, means: str, later: bool
+) -> None:
+    """At the first sizes alone it would be told of code that is wrong for ones at others."""
+    found = backward(
+        tmp_path,
+        "one = np.ones_like(dout)",
+        f"db = {means}",
+        f"if {later} and w.shape[0] == 1: db = db + 1",
+        "return dout @ w.T, x.T @ dout, db",
+    )
+    assert standings(found) == {"X": "ok", "W": "ok", "b": "wrong"}
+    told = {r.message for r in found.remarks if r.code == "restricted"}
+    assert told == (set() if later else {f"right when the upstream gradient is {kind}"})
+
+
 def test_a_loss_takes_an_upstream_gradient_only_when_it_is_mentioned(tmp_path: Path) -> None:
     text = """
 import numpy as np
