@@ -39,7 +39,8 @@ def _cause(cause: Explanation) -> str:
     parts = [f"{cause.code}: {cause.title}", "", cause.about]
     if cause.wrong:
         forward = textwrap.indent(str(yaml.safe_load(cause.spec)["forward"]).rstrip(), "    ")
-        wrong, right = (textwrap.indent(t, "    ") for t in (cause.wrong, cause.right))
+        both = cause.wrong_statements, cause.right_statements
+        wrong, right = (textwrap.indent(text, "    ") for text in both)
         parts += ["", "forward:", forward, "", "wrong:", wrong, "", "right:", right]
     return "\n".join(parts)
 

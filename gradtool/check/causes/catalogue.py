@@ -7,6 +7,8 @@ The tests check every example: the changed file is diagnosed as that code.
 
 from __future__ import annotations
 
+import ast
+import textwrap
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -27,6 +29,33 @@ class Explanation:
     example: str = ""
     right: str = ""
     wrong: str = ""
+
+    @property
+    def right_statements(self) -> str:
+        """The statements of the example that the piece `right` is in, whole."""
+        return _statements(self.example, self.example.index(self.right), len(self.right))
+
+    @property
+    def wrong_statements(self) -> str:
+        """The same with `wrong` in its place."""
+        changed = self.example.replace(self.right, self.wrong)
+        return _statements(changed, self.example.index(self.right), len(self.wrong))
+
+
+def _statements(text: str, start: int, length: int) -> str:
+    """The lines of every statement (of a compound one: its head) that a piece of a text touches."""
+    first = text.count("\n", 0, start) + 1
+    last = text.count("\n", 0, start + length) + 1
+    touched = set(range(first, last + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            lines = range(node.lineno, max(node.lineno, end) + 1)
+            if lines.start <= last and first < lines.stop:
+                touched.update(lines)
+    kept = text.splitlines()[min(touched) - 1 : max(touched)]
+    return textwrap.dedent("\n".join(kept))
 
 
 def codes() -> tuple[str, ...]:

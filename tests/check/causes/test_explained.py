@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -39,6 +41,21 @@ def test_the_wrong_example_has_that_cause(code: str, worker: LastingWorker) -> N
     assert set(causes) == {code}, [g.cause for g in told]
 
 
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_examples_that_are_shown_are_whole_statements(code: str) -> None:
+    entry = explanation(code)
+    assert entry is not None
+    for shown, piece in (
+        (entry.right_statements, entry.right),
+        (entry.wrong_statements, entry.wrong),
+    ):
+        assert piece.splitlines()[0] in shown
+        head = shown.endswith(":")
+        lines = ast.parse(f"def f():\n{textwrap.indent(shown + ' pass' * head, '    ')}")
+        assert all(isinstance(node, ast.stmt) for node in lines.body)
+    assert entry.right_statements != entry.wrong_statements
+
+
 @pytest.mark.parametrize("spec_code", sorted({(e.spec, e.example) for c in EXAMPLES
                                               if (e := explanation(c))}))  # fmt: skip
 def test_the_right_example_passes(spec_code: tuple[str, str], worker: LastingWorker) -> None:
@@ -49,8 +66,6 @@ def test_the_right_example_passes(spec_code: tuple[str, str], worker: LastingWor
 
 def test_every_code_that_is_proposed_is_explained() -> None:
     """The codes in the source of the proposers, found as texts that look like codes."""
-    import ast
-
     import gradtool.check.causes as causes
 
     folder = Path(causes.__file__).parent
