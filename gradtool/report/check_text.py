@@ -105,7 +105,19 @@ def pages(
     ]
     if unknown:
         found.append(_unmatched(unknown, len(known), width))
+    told = _codes(v for v, _ in known) if explain != "none" else ()
+    if told:  # once, however many layers have it wrong
+        ways = [f"`gradtool explain {code}`" for code in told]
+        listed = " and ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+        found[-1] += _plain("dim", f"more: {listed}", width)
     return found
+
+
+def _codes(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """The codes of the causes that are told, in the order in which they are."""
+    rows = (row for verdict in verdicts for row in (*verdict.forward, *verdict.gradients))
+    causes = (row.cause.code for row in rows if row.cause is not None)
+    return tuple(dict.fromkeys(code for code in causes if code != "unknown"))
 
 
 def _is_unmatched(verdict: Verdict) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gradtool.report import check_command, plans
+from gradtool.check.judge import failed
+from gradtool.check.result import Cause, Compared, Trouble, Verdict
+from gradtool.report import check_command, check_text, explain_command, plans
 from tests.check import references
 
 BATCH_NORM = """\
@@ -62,6 +65,33 @@ def test_the_batch_norm_without_the_path_through_the_mean() -> None:
     assert table[2].startswith("  dbeta   (D,)    ok")
     assert lines[-2] == "1 of 3 gradients is wrong (seed 0)"
     assert lines[-1] == "`gradtool derive batch_norm --steps` shows the way"
+
+
+def with_causes(*codes: str) -> Verdict:
+    """A verdict with a wrong gradient for each cause."""
+    rows = tuple(
+        Compared(f"g{number}", "()", "wrong", cause=Cause(code, "something", 1.0))
+        for number, code in enumerate(codes)
+    )
+    trouble = Trouble("file", "")
+    verdict = failed("layers.py", "batch_norm", trouble, seed=0, version="1")
+    return replace(verdict, verdict="fail", gradients=rows, trouble=None)
+
+
+def test_the_way_to_the_codes_is_shown_once_at_the_end() -> None:
+    both = [with_causes("scale", "missing-sum"), with_causes("unknown", "scale")]
+    *first, last = (check_text.plain_lines(p) for p in check_text.pages(both, ["", ""]))
+    assert "gradtool explain" not in "".join(first)
+    assert last.endswith("\nmore: `gradtool explain scale` and `gradtool explain missing-sum`\n")
+    for code in ("scale", "missing-sum"):
+        assert explain_command.text(code).startswith(f"{code}: ")
+    hidden = check_text.pages(both, ["", ""], hide_expected=True)[-1]
+    assert hidden[-1] == ("dim", last.splitlines()[-1])  # an example tells no right value
+    for silent in (
+        check_text.pages(both, ["", ""], explain="none"),
+        check_text.pages([with_causes("unknown")], [""]),
+    ):
+        assert all("gradtool explain" not in text for page in silent for _, text in page)
 
 
 def test_hidden_values_are_hidden_in_both_formats() -> None:
