@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from gradtool.check.candidate import flag
 from gradtool.check.inventory import Function
 from gradtool.check.reference import Reference
-from gradtool.check.words import canonical, folded, is_prediction, is_true_value, of_gradient
+from gradtool.check.words import (
+    canonical,
+    folded,
+    is_prediction,
+    is_true_value,
+    is_window_size,
+    of_gradient,
+)
 from gradtool.spec.model import Variable
 
 INTO = frozenset(
@@ -65,13 +72,6 @@ OUT_OF = frozenset(
 )
 _HIDDEN = frozenset(
     {"hidden", "hiddendim", "hiddensize", "nhidden", "numhidden", "hiddenunits", "hiddenneurons"}
-)
-
-
-_WINDOWS = frozenset(
-    {"poolheight", "poolwidth", "poolsize", "poolh", "poolw", "kernelsize", "kernel"}
-    | {"window", "filtsize", "ksize"}
-    | {"kh", "kw", "f", "hh", "ww", "filtersize", "windowsize"}
 )
 
 
@@ -192,16 +192,15 @@ def call(
     texts = {**fixed, **given}
     for parameter in list(left):
         keys = function.reads.get(parameter, ())
-        weights = weights_of(names, given.values()) if canonical(parameter) == "w" else None
-        if weights in wanted:
-            given[parameter] = str(weights)
+        meant = called_otherwise(parameter, names, given.values())
+        if meant in wanted:
+            given[parameter] = texts[parameter] = str(meant)
             left.remove(parameter)
-            texts[parameter] = str(weights)
             continue
         match = _number(parameter, names) or names.chosen.get(parameter)
         match = match or _configuration(parameter, keys, names)
         if match and match not in given.values():
-            texts[parameter] = match
+            texts[parameter] = in_pairs(match, parameter, function)
             left.remove(parameter)
     for parameter in list(left):
         wanted_left = [n for n in wanted if n not in given.values()]
@@ -224,6 +223,12 @@ def call(
     places = {parameter: place for place, parameter in enumerate(function.params)}
     given = dict(sorted(given.items(), key=lambda item: places.get(item[0], len(places))))
     return Call(_written(function.params, texts), given, by_order)
+
+
+def in_pairs(text: str, parameter: str, function: Function) -> str:
+    """A number for both axes, where a function wants one for each."""
+    number = text.isidentifier() and text not in ("True", "False")
+    return f"({text}, {text})" if number and parameter in function.pairs else text
 
 
 def _by_role(parameter: str, free: Sequence[Variable]) -> str | None:
@@ -284,14 +289,34 @@ def _configuration(parameter: str, keys: Sequence[str], names: Names) -> str | N
 def constant_for(key: str, names: Names) -> str | None:
     """The constant that an entry of a configuration means; a window is as high as it is wide."""
     found = same(key, names.constants)
-    return found or ("size" if folded(key) in _WINDOWS and "size" in names.constants else None)
+    return found or ("size" if is_window_size(key) and "size" in names.constants else None)
 
 
-def weights_of(names: Names, given: Iterable[str]) -> str | None:
-    """The only matrix or filter among the parameters, for what code calls W."""
+def other_name(name: str, names: Names) -> str:
+    """What code may call a parameter beside its own name: "w", "b" or nothing.
+
+    Weights are the only matrix or filter; without one, as PyTorch has it, the scale of a
+    normalization, whose shift is the bias.
+    """
+    parameters = [v for v in names.variables if v.role == "parameter"]
+    large = [v.name for v in parameters if len(v.shape) > 1]
+    if large:
+        return "w" if large == [name] else ""
+    own = {canonical(v.name): v.name for v in parameters}
+    if own.keys() & {"w", "b"} or not own.keys() >= _OF_NORMALIZATION.keys():
+        return ""
+    return _OF_NORMALIZATION.get(canonical(name), "")
+
+
+_OF_NORMALIZATION = {"gamma": "w", "beta": "b"}
+
+
+def called_otherwise(word: str, names: Names, given: Iterable[str]) -> str | None:
+    """The parameter that code means by a word such as ``weights``, which is not its name."""
     taken = set(given)
-    large = [v.name for v in names.variables if v.role == "parameter" and len(v.shape) > 1]
-    return large[0] if len(large) == 1 and large[0] not in taken else None
+    meant = canonical(word)
+    found = (n for n in names.parameters if n not in taken and other_name(n, names) == meant)
+    return next(found, None) if meant else None
 
 
 def sizes_for(parameter: str, names: Names) -> str | None:

@@ -10,11 +10,13 @@ from gradtool.check.arguments import (
     Names,
     NoMatch,
     call,
+    called_otherwise,
     constant_for,
     gradient_target,
+    in_pairs,
+    other_name,
     same,
     sizes_for,
-    weights_of,
 )
 from gradtool.check.as_made import builds
 from gradtool.check.bind import Binding
@@ -24,7 +26,7 @@ from gradtool.check.filters import NO_WINDOW, Window, filters_of, windows
 from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
-from gradtool.check.words import canonical, folded, is_upstream, of_gradient
+from gradtool.check.words import canonical, folded, is_upstream, is_window_size, of_gradient
 
 _KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 _PENALTIES = frozenset({"l1", "lasso", "ridge", "l1reg", "l2reg", "l1lambda", "l2lambda"})
@@ -51,6 +53,7 @@ def _readings(
     assert forward is not None
     assert backward is not None
     setup, passed = construction(owner, names, window, built)
+    bare = ", made without a bias" if _is_made_bare(owner, names) else ""
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
@@ -83,7 +86,7 @@ def _readings(
         source = f"layer.{backward.name}({text})"
         lines += _class_gradients(owner, backward, source, given, names, steps)
         return Binding(
-            f"the class {owner.name}{how}" + order_note(called),
+            f"the class {owner.name}{bare}{how}" + order_note(called),
             first,
             "\n".join(lines),
             "\n".join(setup),
@@ -161,24 +164,28 @@ def construction(
 ) -> tuple[list[str], list[str]]:
     """The lines that make the object, with those of `built`, and the variables that it got."""
     init, filters = owner.method("__init__"), filters_of(names)
+    own = names.parameters  # of just that name one is meant, whatever else it may mean
     texts: dict[str, str] = {}
     passed: list[str] = []
     for parameter in init.params if init else ():
-        if window.text and filters and filters.is_window(parameter):
+        if window.text and filters and is_window_size(parameter) and parameter not in own:
             texts[parameter] = window.text
+        elif init and parameter in init.flags:  # ``bias=True`` says that there is one
+            if _asks_for_bias(parameter) and (answer := _has_bias(names)):
+                texts[parameter] = answer
         elif match := same(parameter, [n for n in names.parameters if n not in passed]):
             texts[parameter] = match
             passed.append(match)
-        elif canonical(parameter) == "w" and (weights := weights_of(names, passed)):
-            texts[parameter] = weights
-            passed.append(weights)
+        elif meant := called_otherwise(parameter, names, passed):
+            texts[parameter] = meant
+            passed.append(meant)
         elif number := (
             (filters.size(parameter) if filters else sizes_for(parameter, names))
             or same(parameter, names.numbers)
             or constant_for(parameter, names)
             or names.chosen.get(parameter)
         ):
-            texts[parameter] = number
+            texts[parameter] = in_pairs(number, parameter, init) if init else number
         elif folded(parameter) in _PENALTIES or canonical(parameter) == "reg":
             texts[parameter] = "0.0"  # the layer of that name has none
     if init:
@@ -194,26 +201,55 @@ def construction(
     arguments = ", ".join(f"{p}={texts[p]}" for p in (init.params if init else ()) if p in texts)
     lines = [f"layer = {owner.name}({arguments})", *built]
     attributes = list(dict.fromkeys(a for m in owner.methods for a in m.sets))
+    # ``self.bias`` beside ``self.biases`` may be the flag; ``self.bias`` alone is the bias.
+    values = [a for a in attributes if not (init and a in init.flags)]
     keyed = {name: keys for m in owner.methods for name, keys in m.keys.items()}
+    stores = [(s, k) for s, k in keyed.items() if s.startswith("self.") and "grad" not in s]
+    # The one that has most of them: another may be for what the layer was made with.
+    stores.sort(key=lambda item: -sum(bool(_called(n, item[1], names)) for n in names.parameters))
     for name in names.parameters:
         if name in passed:
             continue
-        attribute = same(name, attributes)
-        if attribute is None and name == weights_of(names, passed):
-            attribute = next((a for a in attributes if canonical(a) == "w"), None)
-        if attribute:
+        if attribute := _called(name, values, names) or _called(name, attributes, names):
             lines.append(f"layer.{attribute} = {name}")
             passed.append(name)
             continue
-        for store, keys in keyed.items():
-            key = same(name, keys)
-            if key is None and name == weights_of(names, passed):
-                key = next((k for k in keys if canonical(k) == "w"), None)
-            if key and store.startswith("self.") and "grad" not in store:
+        for store, keys in stores:
+            if key := _called(name, keys, names):
                 lines.append(f'layer.{store[5:]}["{key}"] = {name}')
                 passed.append(name)
                 break
     return lines, passed
+
+
+def _called(name: str, known: Sequence[str], names: Names) -> str | None:
+    """What a parameter is called among some names."""
+    word = other_name(name, names)
+    found = same(name, known)
+    return found or next((k for k in known if word and canonical(k) == word), None)
+
+
+def _asks_for_bias(flag: str) -> bool:
+    """Whether a flag is one such as ``bias`` or ``use_bias``."""
+    plain = folded(flag)
+    for word in ("use", "has", "with", "add"):
+        plain = plain.removeprefix(word)
+    return canonical(plain) == canonical("b")
+
+
+def _is_made_bare(owner: Class, names: Names) -> bool:
+    init = owner.method("__init__")
+    asked = init is not None and any(map(_asks_for_bias, init.flags))
+    return asked and _has_bias(names) == "False"
+
+
+def _has_bias(names: Names) -> str:
+    """Whether a layer has a bias, as Python has it; "" where that is not sure."""
+    if any(canonical(name) == canonical("b") for name in names.parameters):
+        return "True"
+    # A vector of another name may be what the class calls its bias.
+    vectors = any(len(v.shape) == 1 for v in names.variables if v.role == "parameter")
+    return "" if vectors else "False"
 
 
 def _class_gradients(
@@ -254,21 +290,19 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
     keyed = {n: k for m in owner.methods for n, k in m.keys.items() if n.startswith("self.")}
     lines: list[str] = []
     for name in wanted:
+        word = other_name(name, names)
         stored = next((a for a in attributes if _is_gradient_of(a, name)), None)
-        if stored is None and name == weights_of(names, ()):
-            stored = next((a for a in attributes if _is_gradient_of(a, "w")), None)
+        if stored is None and word:
+            stored = next((a for a in attributes if _is_gradient_of(a, word)), None)
         if stored:
             lines.append(f"d{name} = layer.{stored}")
             continue
         for store, keys in keyed.items():
             key = next((k for k in keys if _is_gradient_of(k, name)), None)
-            weights = name == weights_of(names, ())
-            if key is None and weights:
-                key = next((k for k in keys if _is_gradient_of(k, "w")), None)
+            if key is None and word:
+                key = next((k for k in keys if _is_gradient_of(k, word)), None)
             if key is None and "grad" in store.lower():
-                key = same(name, keys)
-                if key is None and weights:
-                    key = next((k for k in keys if canonical(k) == "w"), None)
+                key = _called(name, keys, names)
             if key:
                 lines.append(f'd{name} = layer.{store[5:]}["{key}"]')
                 break

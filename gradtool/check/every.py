@@ -114,9 +114,11 @@ def _is_gradient(name: str) -> bool:
 def _best(file: _File, candidate: Candidate, explain: bool) -> Verdict:
     """The verdict on a candidate as the layer that it is right as; else as the likeliest.
 
-    Layers may have the same forward and differ in the shape of a bias, say.
+    Layers may have the same forward and differ in the shape of a bias, say.  One that gives the
+    code less of what it takes, no stride and no bias, is no excuse for what is wrong with more.
     """
     first: Verdict | None = None
+    most = 0, 0
     tried: list[Tried] = []
     without: list[str] = []
     while True:
@@ -125,14 +127,25 @@ def _best(file: _File, candidate: Candidate, explain: bool) -> Verdict:
             told = tuple(dict.fromkeys((*tried, *found.tried)))[:MOST_TOLD]
             found = replace(found, tried=told)
             return first or _unmatched(file, found)
+        without.append(found.layer.name)
+        breadth = _breadth(found)
+        if first is not None and any(less < more for less, more in zip(breadth, most, strict=True)):
+            continue
         verdict = _judged(file, found, explain and first is None)
         if isinstance(verdict, Tried):
             tried.append(verdict)
         elif verdict.verdict == "pass" or is_lost(verdict.trouble):
             return verdict
-        elif not any(one.same for one in tried):
-            first = first or verdict  # as another layer it can be right, but not wrong
-        without.append(found.layer.name)
+        elif first is None and not any(one.same for one in tried):
+            first, most = verdict, breadth  # as another layer it can be right, but not wrong
+
+
+def _breadth(found: Match) -> tuple[int, int]:
+    """How much a reading gives the code: values that have gradients, and constants."""
+    assert found.layer is not None
+    way = found.bindings[0]
+    real = sum(v.differentiable and way.mentions(v.name) for v in found.layer.variables)
+    return real, sum(map(way.mentions, found.layer.constants))
 
 
 def _matched(file: _File, candidate: Candidate, without: Collection[str]) -> Match:

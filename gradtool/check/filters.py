@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gradtool.check.arguments import INTO, OUT_OF, Names
 from gradtool.check.inventory import Class
-from gradtool.check.words import folded
+from gradtool.check.words import folded, is_window_size
 
 _COUNTS = frozenset(
     {
@@ -19,10 +19,6 @@ _COUNTS = frozenset(
         "nkernels",
         "noffilters",
     }
-)
-_WINDOWS = frozenset(
-    {"kernelsize", "ksize", "k", "kernel", "filtersize", "fsize", "f", "windowsize", "size"}
-    | {"kernelshape", "kernelwidth", "kerneldim", "filterdim", "kernelsz", "filtershape"}
 )
 _FEWEST = 3  # axes of images: samples, channels, and along which windows move
 
@@ -44,10 +40,6 @@ class Filters:
         if plain in INTO:
             return self.channels
         return self.filters if plain in OUT_OF | _COUNTS else None
-
-    def is_window(self, parameter: str) -> bool:
-        """Whether a parameter is the size of a window."""
-        return folded(parameter) in _WINDOWS
 
     @property
     def square(self) -> tuple[tuple[str, str], ...]:
@@ -85,7 +77,11 @@ NO_WINDOW = Window()
 def windows(owner: Class, names: Names) -> tuple[Window, ...]:
     """The ways to give a constructor the size of a window: one number for both axes, or a pair."""
     init, filters = owner.method("__init__"), filters_of(names)
-    if init is None or filters is None or not any(map(filters.is_window, init.params)):
+    if (
+        init is None
+        or filters is None
+        or not any(is_window_size(p) and p not in names.parameters for p in init.params)
+    ):
         return (NO_WINDOW,)
     first, *others = filters.window
     pair = [Window(f"({', '.join(filters.window)})")] if others else []

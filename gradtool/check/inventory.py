@@ -7,8 +7,8 @@ believes nothing of it but names.
 from __future__ import annotations
 
 import ast
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradtool.check.cells import Cell
@@ -31,6 +31,9 @@ class Function:
         reads: the constant keys that it reads from a name, by that name.
         decorators: dotted names of what decorates it, or of what those are called with.
         defaults: texts that parameters are by default, by the parameter's name.
+        flags: the parameters that are True or False by default.
+        pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
+            also as attributes, in any method.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Function:
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     decorators: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
 
     @property
     def said(self) -> Hashable:
@@ -52,6 +57,7 @@ class Function:
         maps = (self.keys, self.reads, self.defaults)
         return (
             *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
+            *(self.flags, self.pairs),
             *(tuple(one.items()) for one in maps),
         )
 
@@ -188,6 +194,8 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         {str(k): tuple(map(str, v)) for k, v in data["reads"].items()},
         tuple(map(str, data["decorators"])),
         {str(k): str(v) for k, v in data["defaults"].items()},
+        tuple(map(_name, data["flags"])),
+        tuple(map(_name, data["pairs"])),
     )
 
 
@@ -207,14 +215,46 @@ def _top_level(statements: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
 
 
 def class_of(node: ast.ClassDef, place: str) -> Class:
-    methods = {
-        item.name: function_of(item, place, method=True)
-        for item in node.body
-        if isinstance(item, ast.FunctionDef)
-    }
+    defined = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    methods = {item.name: function_of(item, place, method=True) for item in defined}
+    if (init := methods.get("__init__")) is not None:
+        apart = set().union(*(_taken_apart(_own_nodes(item), ("self",)) for item in defined))
+        apart |= set(init.pairs)
+        methods["__init__"] = replace(init, pairs=tuple(p for p in init.params if p in apart))
+    for name, made in _made_by_methods(defined).items():
+        known = methods[name].keys
+        keys = {n: tuple(dict.fromkeys((*known.get(n, ()), *more))) for n, more in made.items()}
+        methods[name] = replace(methods[name], keys={**known, **keys})
     bases = tuple(filter(None, map(_dotted, node.bases)))
     end = node.end_lineno or node.lineno
     return Class(node.name, place, node.lineno, bases, tuple(methods.values()), end)
+
+
+def _made_by_methods(defined: Sequence[ast.FunctionDef]) -> dict[str, dict[str, list[str]]]:
+    """By method the attributes that it fills with a dictionary of another one, with its keys."""
+    returned = {item.name: _returned_keys(_own_nodes(item)) for item in defined}
+    found: dict[str, dict[str, list[str]]] = {}
+    if not any(returned.values()):
+        return found
+    for item in defined:
+        for node in _own_nodes(item):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)],
+                    value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=maker)),
+                ) if keys := returned.get(maker):
+                    found.setdefault(item.name, {}).setdefault(f"self.{name}", []).extend(keys)
+    return found
+
+
+def _returned_keys(nodes: Iterable[ast.AST]) -> list[str]:
+    return [
+        key.value
+        for node in nodes
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    ]
 
 
 def _dotted(node: ast.expr) -> str:
@@ -248,16 +288,51 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         node.end_lineno or node.lineno,
         _reads(inside),
         tuple(_decorators(node)),
-        dict(_defaults(arguments)),
+        {name: value for name, value in _defaults(arguments) if isinstance(value, str)},
+        tuple(name for name, value in _defaults(arguments) if isinstance(value, bool)),
+        tuple(n for n in names if n in _twofold(inside, arguments)),
     )
 
 
-def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, str]]:
+def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, object]]:
+    """Parameters with what they are by default, where that is a constant, or a row of them."""
     named = [*arguments.posonlyargs, *arguments.args]
     given = arguments.defaults
     for argument, value in zip(named[len(named) - len(given) :], given, strict=True):
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            yield argument.arg, value.value
+        match value:
+            case ast.Constant(value=constant):
+                yield argument.arg, constant
+            case ast.Tuple(elts=elements) | ast.List(elts=elements):
+                yield argument.arg, tuple(e.value for e in elements if isinstance(e, ast.Constant))
+
+
+def _twofold(nodes: Iterable[ast.AST], arguments: ast.arguments) -> set[str]:
+    """What is two numbers: a parameter by default, and any name that is taken apart like that."""
+    pair = {n for n, value in _defaults(arguments) if isinstance(value, tuple) and len(value) == 2}
+    return pair | _taken_apart(nodes, ())
+
+
+def _taken_apart(nodes: Iterable[ast.AST], owner: tuple[str, ...]) -> set[str]:
+    """The names whose first and second entry are taken, or the attributes of an owner."""
+    found: set[str] = set()
+    for node in nodes:
+        if not isinstance(node, ast.Subscript | ast.Assign):
+            continue
+        match node:
+            case ast.Subscript(value=value, slice=ast.Constant(value=0 | 1), ctx=ast.Load()):
+                found.add(_name_of(value, owner))
+            case ast.Assign(targets=[ast.Tuple(elts=[_, _])], value=value):
+                found.add(_name_of(value, owner))
+    return found
+
+
+def _name_of(value: ast.expr, owner: tuple[str, ...]) -> str:
+    match value:
+        case ast.Name(id=name) if not owner:
+            return name
+        case ast.Attribute(value=ast.Name(id=own), attr=name) if own in owner:
+            return name
+    return ""
 
 
 def _reads(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:

@@ -70,27 +70,35 @@ def match(
     tried: list[Tried] = []
     reasons: dict[str, list[str]] = {}
     lost = 0
-    for reference in ranked:
-        related = score(candidate, reference.spec.name)[0] > 0
+    like = {r.spec.name for r in ranked if score(candidate, r.spec.name)[0] > 0}
+    # One that is called like the candidate and fits as it is comes before one of another stride.
+    first = [(r, False) for r in ranked if r.spec.name in like]
+    for reference, varied in (*first, *((r, True) for r in ranked)):
+        related = reference.spec.name in like
         try:
             ways = bindings(candidate, layers.names[reference.spec.name])
         except NoMatch as unlike:
-            if related:
+            if related and varied:
                 tried.append(Tried(reference.spec.name, str(unlike)))
             continue
+        name = reference.spec.name
         try:
-            found = _as_layer(session, candidate, reference, ways, layers, related)
+            if name not in reasons:
+                same, reasons[name] = fitting(session, reference, ways, layers, _SAME)
+                if same:
+                    return Match(candidate, reference.spec, same, ())
+            if varied and _may_vary(reasons[name], related):
+                found = _variant(session, candidate, reference, ways, layers, related)
+                if found is not None:
+                    return found
         except CheckTrouble as trouble:
             lost += 1
             if lost > _LOSSES:
                 raise
             session.again()
-            found = [trouble.trouble.message]
-        if isinstance(found, Match):
-            return found
-        reasons[reference.spec.name] = found
-        if related:
-            tried.append(Tried(reference.spec.name, found[0]))
+            reasons[name] = [trouble.trouble.message]
+        if related and varied:
+            tried.append(Tried(name, reasons[name][0]))
     # Only now: a layer that is nearly the same must not hide one that is the same.
     for reference in ranked:
         if _has_other_numbers(reasons.get(reference.spec.name, ())):
@@ -138,28 +146,15 @@ def for_one_sample(
     return told if told and is_apart(reference, batch) else ()
 
 
-def _as_layer(
-    session: Session,
-    candidate: Candidate,
-    reference: Reference,
-    ways: Sequence[Binding],
-    layers: Layers,
-    related: bool,
-) -> Match | list[str]:
-    """The candidate as one layer, or why it is not: for each way, the likeliest first.
+def _may_vary(reasons: Iterable[str], related: bool) -> bool:
+    """Whether code that is not a layer may be it with another constant, by why it is not.
 
     One that is called like the layer and gives another shape may have another stride.
     """
-    same, reasons = fitting(session, reference, ways, layers, _SAME)
-    if same:
-        return Match(candidate, reference.spec, same, ())
-    if _has_other_numbers(reasons) or (
+    reasons = tuple(reasons)
+    return _has_other_numbers(reasons) or (
         related and any(reason.startswith(SHAPE) for reason in reasons)
-    ):
-        found = _variant(session, candidate, reference, ways, layers, related)
-        if found is not None:
-            return found
-    return reasons
+    )
 
 
 def _has_other_numbers(reasons: Iterable[str]) -> bool:

@@ -69,7 +69,16 @@ class Absent:
         return Absent(f"{self.__dict__['_name']}.{name}")
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
-        return (object,)
+        # A base may stand there once only.
+        first = next(base for base in bases if isinstance(base, Absent))
+        return (_AbsentBase,) if first is self else ()
+
+
+class _AbsentBase:
+    """What a class is derived from whose own base is not there: it can be made all the same."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
 
 
 class Silent:

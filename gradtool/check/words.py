@@ -89,6 +89,13 @@ _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ),
     ("h", "hidden", "hprev", "prevh", "hidprev"),
 )  # fmt: skip
+# What a constructor calls the size of a window; not a bare "filter", which may be the weights.
+_WINDOW_SIZES = frozenset(
+    what + of
+    for what in ("pool", "pooling", "kernel", "filter", "filt", "window", "win", "k", "f")
+    for of in ("size", "sz", "dim", "shape", "height", "width", "h", "w", "")
+) - {"filter", "filt", "pool", "pooling", "fw", "kw"} | {"hh", "ww", "kw", "size"}
+
 _UPSTREAM = frozenset(
     [
         "dout",
@@ -192,6 +199,11 @@ def layer_names(name: str) -> tuple[str, ...]:
     # Of a specific name the others of its group are meant too: "affine" may be "fc".
     others = [n for group in _LAYER_NAMES if own in group for n in group]
     return tuple(dict.fromkeys((own, *others)))
+
+
+def is_window_size(name: str) -> bool:
+    """Whether an argument is the size of a window, along both axes or along one."""
+    return folded(name) in _WINDOW_SIZES
 
 
 def is_upstream(name: str) -> bool:

@@ -1,0 +1,227 @@
+"""How classes of frameworks at home are made: as in PyTorch, with flags, pairs and dictionaries.
+
+Each stands for a way that many people write; a right one passes with every gradient compared, a
+wrong one fails in the gradient that is wrong.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from gradtool.report.check_command import Request, run
+
+HEAD = "import numpy as np\n"
+FLAG = """
+class Linear:
+    def __init__(self, in_features, out_features, bias=True):
+        self.bias = bias
+        self.W = np.random.randn(in_features, out_features)
+        self.b = np.zeros(out_features)
+    def forward(self, x):
+        self.x = x
+        out = x @ self.W
+        return out + self.b if self.bias else out
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        if self.bias:
+            self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+"""
+STATE = """
+class Linear:
+    def __init__(self, in_features, out_features, bias=True):
+        self.params = {"in_features": in_features, "out_features": out_features, "bias": bias}
+        self.state = self.drawn()
+        self.cache = {}
+    def drawn(self):
+        weight = np.random.randn(self.params["out_features"], self.params["in_features"])
+        if self.params["bias"]:
+            return {"weight": weight, "bias": np.zeros(self.params["out_features"])}
+        return {"weight": weight}
+    def forward(self, x):
+        self.cache["x"] = x
+        out = x @ self.state["weight"].T
+        return out + self.state["bias"] if self.params["bias"] else out
+    def backward(self, dout):
+        self.grads = {"weight": dout.T @ self.cache["x"]}
+        if self.params["bias"]:
+            self.grads["bias"] = dout.sum(axis=0)
+        return dout @ self.state["weight"]
+"""
+NORM = """
+class BatchNorm1d:
+    def __init__(self, num_features, eps=1e-5, affine=True):
+        self.weight, self.bias = np.ones(num_features), np.zeros(num_features)
+        self.eps = eps
+    def forward(self, x):
+        self.std = np.sqrt(x.var(axis=0) + self.eps)
+        self.xhat = (x - x.mean(axis=0)) / self.std
+        return self.weight * self.xhat + self.bias
+    def backward(self, dout):
+        self.dweight, self.dbias = (dout * self.xhat).sum(axis=0), dout.sum(axis=0)
+        inner = dout - dout.mean(axis=0) - self.xhat * (dout * self.xhat).mean(axis=0)
+        return self.weight * inner / self.std
+"""
+ABSENT = """
+from framework_of_ours.base import Layer
+class Linear(Layer):
+    def __init__(self, n_inputs, n_neurons):
+        super().__init__("linear", True)
+        self.weights = np.random.randn(n_inputs, n_neurons)
+        self.biases = np.zeros((1, n_neurons))
+    def forward(self, inputs):
+        self.inputs = inputs
+        return inputs @ self.weights + self.biases
+    def backward(self, dvalues):
+        self.dweights = self.inputs.T @ dvalues
+        self.dbiases = dvalues.sum(axis=0, keepdims=True)
+        return dvalues @ self.weights.T
+"""
+PAIRS = """
+class MaxPool2D:
+    def __init__(self, filter_dim, stride=(1, 1)):
+        self.filter_dim, self.stride = filter_dim, stride
+    def windows(self, shape):
+        (h, w), (s, t) = self.filter_dim, self.stride
+        for i in range((shape[2] - h) // s + 1):
+            for j in range((shape[3] - w) // t + 1):
+                yield i, j, slice(s * i, s * i + self.filter_dim[0]), slice(t * j, t * j + w)
+    def forward(self, x):
+        self.x = x
+        h, w = self.filter_dim
+        s, t = self.stride
+        out = np.zeros((*x.shape[:2], (x.shape[2] - h) // s + 1, (x.shape[3] - w) // t + 1))
+        for i, j, rows, columns in self.windows(x.shape):
+            out[:, :, i, j] = x[:, :, rows, columns].max(axis=(2, 3))
+        return out
+    def backward(self, dout):
+        dx = np.zeros_like(self.x)
+        for i, j, rows, columns in self.windows(self.x.shape):
+            part = self.x[:, :, rows, columns]
+            largest = part == part.max(axis=(2, 3), keepdims=True)
+            dx[:, :, rows, columns] += largest * dout[:, :, i, j, None, None]
+        return dx
+"""
+FILTERS = """
+class Conv2D:
+    def __init__(self, F):
+        self.F = F
+    def forward(self, x):
+        self.x = x
+        K, _, R, S = self.F.shape
+        out = np.zeros((len(x), K, x.shape[2] - R + 1, x.shape[3] - S + 1))
+        for r in range(R):
+            for s in range(S):
+                part = x[:, :, r:r + out.shape[2], s:s + out.shape[3]]
+                out += np.einsum("nchw,kc->nkhw", part, self.F[:, :, r, s])
+        return out
+    def backward(self, dout):
+        K, _, R, S = self.F.shape
+        dx, self.dF = np.zeros_like(self.x), np.zeros_like(self.F)
+        for r in range(R):
+            for s in range(S):
+                rows, columns = slice(r, r + dout.shape[2]), slice(s, s + dout.shape[3])
+                self.dF[:, :, r, s] = np.einsum("nkhw,nchw->kc", dout, self.x[:, :, rows, columns])
+                dx[:, :, rows, columns] += np.einsum("nkhw,kc->nchw", dout, self.F[:, :, r, s])
+        return dx
+"""
+SUM = "dout.sum(axis=0)"
+IDIOMS = {
+    "a flag for the bias": (FLAG, "affine", "bias=True", 3, SUM, "dout.mean(axis=0)", "db"),
+    "a dictionary that a method makes": (
+        *(STATE, "affine", 'layer.state["bias"] = b', 3),
+        *(SUM, "dout.max(axis=0)", "db"),
+    ),
+    "weight and bias of a normalization": (
+        *(NORM, "batch_norm", "layer.weight = gamma", 3),
+        *("- dout.mean(axis=0)", "+ dout.mean(axis=0)", "dX"),
+    ),
+    "a base class that is not there": (
+        *(ABSENT, "affine", "layer.weights = W", 3),
+        *("self.inputs.T @ dvalues", "self.inputs.T @ dvalues / 2", "dW"),
+    ),
+    "two numbers for a window": (
+        *(PAIRS, "max_pool2d", "filter_dim=(size, size), stride=(stride, stride)", 1),
+        *("+= largest", "= largest", "dX"),
+    ),
+    "a parameter of just that name": (
+        *(FILTERS, "conv2d_valid", "layer = Conv2D(F=F)", 2),
+        *('+= np.einsum("nkhw', '-= np.einsum("nkhw', "dX"),
+    ),
+}
+
+
+def reported(folder: Path, text: str, spec: str | None) -> tuple[int, str]:
+    file, out = folder / "layers.py", io.StringIO()
+    file.write_text(HEAD + text)
+    return run(Request(file, (spec,) if spec else ()), out), out.getvalue()
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_right_code_passes_in_every_gradient(tmp_path: Path, idiom: str, named: bool) -> None:
+    text, layer, said, count, *_ = IDIOMS[idiom]
+    code, told = reported(tmp_path, text, layer if named else None)
+    assert code == 0, told
+    assert f"spec {layer}" in told
+    assert said in told
+    assert ("the gradient is" if count == 1 else f"all {count} gradients are") + " right" in told
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_wrong_code_fails_in_the_wrong_gradient(tmp_path: Path, idiom: str, named: bool) -> None:
+    text, layer, _, _, right, wrong, gradient = IDIOMS[idiom]
+    assert right in text
+    code, told = reported(tmp_path, text.replace(right, wrong), layer if named else None)
+    assert code == 1, told
+    standing = {line.split()[0]: line for line in told.splitlines() if line.startswith("  d")}
+    assert [name for name, line in standing.items() if "wrong" in line.split()] == [gradient]
+
+
+BIAS_FORGOTTEN = """
+class Conv2D:
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True):
+        self.k, self.s, self.p, self.bias = kernel_size, stride, padding, bias
+        self.weights = np.random.randn(out_channels, in_channels, kernel_size, kernel_size)
+        self.biases = np.zeros(out_channels)
+    def parts(self, shape):
+        k, s = self.k, self.s
+        for i in range((shape[2] - k) // s + 1):
+            for j in range((shape[3] - k) // s + 1):
+                yield i, j, slice(s * i, s * i + k), slice(s * j, s * j + k)
+    def forward(self, x):
+        p = self.p
+        self.x = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
+        size = [(n - self.k) // self.s + 1 for n in self.x.shape[2:]]
+        out = np.zeros((len(x), len(self.weights), *size))
+        for i, j, rows, columns in self.parts(self.x.shape):
+            part = self.x[:, :, rows, columns]
+            out[:, :, i, j] = np.einsum("ncrs,kcrs->nk", part, self.weights)
+        return out + self.biases[:, None, None] if self.bias else out
+    def backward(self, dout):
+        dx, self.dweights = np.zeros_like(self.x), np.zeros_like(self.weights)
+        self.dbiases = dout.sum(axis=(0, 2))[:, 0]
+        for i, j, rows, columns in self.parts(self.x.shape):
+            part = self.x[:, :, rows, columns]
+            self.dweights += np.einsum("nk,ncrs->kcrs", dout[:, :, i, j], part)
+            moved = np.einsum("nk,kcrs->ncrs", dout[:, :, i, j], self.weights)
+            dx[:, :, rows, columns] += moved
+        p = self.p
+        return dx[:, :, p:dx.shape[2] - p, p:dx.shape[3] - p]
+"""
+
+
+def test_a_layer_that_asks_less_excuses_nothing(tmp_path: Path) -> None:
+    """Without its bias and with the default stride it would be another layer, and right."""
+    code, told = reported(tmp_path, BIAS_FORGOTTEN, None)
+    assert code == 1, told
+    assert "spec conv2d " in told.replace("\n", " ")
+    assert "1 of 3 gradients is wrong" in told
+    mended = BIAS_FORGOTTEN.replace("dout.sum(axis=(0, 2))[:, 0]", "dout.sum(axis=(0, 2, 3))")
+    code, told = reported(tmp_path, mended, None)
+    assert code == 0, told
+    assert "all 3 gradients are right" in told
