@@ -17,6 +17,7 @@ from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
+from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text
 
@@ -281,9 +282,12 @@ def _remarks(points: Sequence[Point]) -> Iterable[Remark]:
 
 
 def _unfinished(case: Case) -> list[Remark]:
-    trouble = case.measured.trouble
-    if trouble is not None and trouble.message.startswith("NotImplementedError"):
-        return [Remark("unfinished", "the code raises NotImplementedError")]
+    names = [variable.name for variable in offered(case.reference, case.binding)]
+    runs = [p.run.gradients for p in case.measured.points]
+    # What gave every gradient somewhere is written, whatever it refuses or forgets elsewhere.
+    written = any(all(n in run and run[n].array is not None for n in names) for run in runs)
+    if not written and (found := unfinished(case.measured.trouble)):
+        return list(found)
     values = [value for p in case.measured.points for value in p.run.gradients.values()]
     if values and all(value.kind == "none" for value in values):
         return [Remark("unfinished", "every gradient is None: nothing is computed yet")]

@@ -252,7 +252,13 @@ def _has_wrong_numbers(judgement: Judgement) -> bool:
 
 
 def _unmatched(file: _File, found: Match) -> Verdict:
-    tried = "; ".join(f"{t.layer}: {t.reason}" if t.layer else t.reason for t in found.tried)
+    reasons: dict[str, list[str]] = {}  # the same of several layers is told once
+    for one in found.tried:
+        reasons.setdefault(one.reason, []).append(one.layer)
+    tried = "; ".join(
+        f"{', '.join(layers)}: {reason}" if any(layers) else reason
+        for reason, layers in reasons.items()
+    )
     same = next((t for t in found.tried if t.same), None)
     if same is not None:
         text = f"its forward is that of {same.layer}, but {same.reason}"

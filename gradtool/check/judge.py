@@ -18,8 +18,9 @@ from gradtool.check.glance import glance
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
-from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
+from gradtool.check.result import Compared, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.unwritten import unfinished
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
 _WIDER = 4.0
@@ -113,9 +114,7 @@ def failed(
         binding.texts if binding else (),
         (),
         (),
-        (Remark("unfinished", "the code raises NotImplementedError"),)
-        if trouble.message.startswith("NotImplementedError")
-        else (),
+        unfinished(trouble),
         (),
         tuple(notes),
         trouble,

@@ -8,6 +8,9 @@ from typing import Literal
 RUNNING = "running your code: "
 """How the message begins that says how a worker was lost."""
 
+RETURNS_NONE = "returns None: it is not written yet, or a return is missing"
+"""How the message ends of a function that returned nothing where something is read from it."""
+
 SNIPPET = "check: "
 """How the place begins that is no place in the user's file but in the snippets that call it."""
 

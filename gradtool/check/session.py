@@ -19,6 +19,7 @@ from gradtool.check.inventory import Inventory, from_json
 from gradtool.check.process import Asked, Foresees, Recalls, Worker, WorkerLost
 from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import RUNNING, Trouble
+from gradtool.check.unwritten import plainly
 from gradtool.check.widths import FRAMEWORKS
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Session:
         self.notes: list[str] = []
         self.inventory = Inventory()
         self.names: frozenset[str] = frozenset()
+        self._snippets: Mapping[str, str | None] = {}
         self.frameworks: tuple[str, ...] = ()
         self._load: dict[str, Any] = {
             "op": "load",
@@ -184,6 +186,7 @@ class Session:
         Raises:
             CheckTrouble: one is no Python.
         """
+        self._snippets = binding.snippets
         header = {
             "op": "bind",
             "snippets": binding.snippets,
@@ -267,11 +270,13 @@ class Session:
         return self._hinted(self.answers.of(key, lambda: read_run(reply), size=size))
 
     def _hinted(self, run: Run) -> Run:
-        """With what to do about sizes that are divided as in Python 2."""
-        if run.trouble is None or self._python2 or not python2.is_float_size(run.trouble.message):
+        """With its exception in plain words: a function returned None, or divides as Python 2."""
+        if run.trouble is None:
             return run
-        message = f"{run.trouble.message}; {python2.OLD_DIVISION}"
-        return replace(run, trouble=replace(run.trouble, message=message))
+        trouble = plainly(run.trouble, self._snippets, self.inventory)
+        if python2.is_float_size(trouble.message) and not self._python2:
+            trouble = replace(trouble, message=f"{trouble.message}; {python2.OLD_DIVISION}")
+        return run if trouble == run.trouble else replace(run, trouble=trouble)
 
     @property
     def _python2(self) -> bool:

@@ -141,7 +141,8 @@ def probed(
         for name in reference.outputs:
             value = run.outputs.get(name)
             if value is None or value.array is None:
-                return Probed(f"its forward gives no array for {name}")
+                what = "None" if value is not None and value.kind == "none" else "no array"
+                return Probed(f"its forward gives {what} for {name}")
             close = near if value.dtype == "float64" else max(near, _SINGLE)
             if reason := _unlike(value.array, right[name], close):
                 return Probed(f"its forward gives {reason}")

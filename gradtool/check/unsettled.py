@@ -6,6 +6,7 @@ import numpy as np
 
 from gradtool.check.judge import Judgement
 from gradtool.check.result import Verdict
+from gradtool.check.unwritten import unfinished
 
 # What was to be given to the object, such as an optimiser, is not there.
 _NOT_SET_UP = "AttributeError: 'NoneType'"
@@ -19,6 +20,8 @@ def not_seen(verdict: Verdict) -> str:
     if any(g.standing == "wrong" for g in verdict.gradients):
         return ""
     hidden = [f"d{g.name}" for g in verdict.gradients if g.standing == "not offered"]
+    if trouble and unfinished(trouble):
+        return ""
     if trouble and (hidden or trouble.message.startswith(_NOT_SET_UP)):
         raised = f"its {trouble.stage} raises {trouble.message} in line {trouble.line}"
         return f"{raised}; if the object needs more set-up, write it in a check: block"

@@ -47,7 +47,8 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     first = verdict.called[0].line if verdict.called else 0
     last = verdict.called[-1].line if verdict.called else 0
     if unfinished is not None:
-        yield Finding("GT206", unfinished.message, first)
+        line = verdict.trouble_line if verdict.trouble is not None else last
+        yield Finding("GT206", unfinished.message, line)
     elif verdict.trouble is not None:
         yield _trouble(verdict, verdict.trouble, end)
     for output in verdict.forward:

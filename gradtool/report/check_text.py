@@ -60,7 +60,8 @@ def lines(
         out += _trouble(verdict, width)
     for word, remarks in (("remark", verdict.remarks), ("conduct", verdict.conduct)):
         for remark in remarks:
-            out += _beside("yellow", word, remark.message, width)
+            if verdict.trouble is None or remark.message != verdict.trouble.message:
+                out += _beside("yellow", word, remark.message, width)
     out += [("", ""), *_plain("bold", _summary(verdict), width)]
     if spec and explain == "full" and not hide_expected and _is_any_wrong(verdict):
         way = f"`gradtool derive {shlex.quote(spec)} --steps` shows the way"
@@ -285,7 +286,8 @@ def _trouble(verdict: Verdict, width: int | None) -> Iterable[tuple[str, str]]:
 def _summary(verdict: Verdict) -> str:
     gradients = verdict.gradients
     if verdict.verdict == "error":
-        return "could not be checked"
+        unfinished = any(remark.code == "unfinished" for remark in verdict.remarks)
+        return "could not be checked" + ": it is not written yet" * unfinished
     if verdict.verdict == "pass":
         count = len(gradients)
         what = "the gradient is" if count == 1 else f"all {count} gradients are"
