@@ -333,6 +333,7 @@ def _in_domain(array: np.ndarray, domain: Domain) -> bool:
         "nonnegative": lambda: bool(np.all(array >= 0)),
         "interval": lambda: bool(np.all((array >= low - _ATOL) & (array <= high + _ATOL))),
         "binary": lambda: binary,
+        "sign": lambda: bool(np.all(np.abs(array) == 1)),
         "one-hot": lambda: binary and bool(np.all(array.sum(axis=-1) == 1)),
         "probabilities": lambda: bool(
             np.all(array >= 0) and np.allclose(array.sum(axis=-1), 1, atol=_ATOL)

@@ -53,6 +53,8 @@ def _draw(
             return np.asarray(np.abs(normal))
         case "binary":
             return np.asarray(rng.random(shape) < 0.6, dtype=float)
+        case "sign":
+            return np.where(rng.random(shape) < 0.5, -1.0, 1.0)
         case "probabilities":
             weights = rng.random(shape) + 0.1
             return np.asarray(weights / weights.sum(axis=-1, keepdims=True))

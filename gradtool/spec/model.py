@@ -58,7 +58,8 @@ class Domain:
 
     `kind` is "real", "positive", "nonnegative", "interval" (closed, `low`..`high`; None is
     unbounded), "probabilities" (sums to one over the last axis), "one-hot" (last axis),
-    "binary" (0 or 1), "symmetric", "positive-definite" (last two axes), "lower-triangular".
+    "binary" (0 or 1), "sign" (-1 or 1), "symmetric", "positive-definite" (last two axes),
+    "lower-triangular".
     """
 
     kind: str = "real"

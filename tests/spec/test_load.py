@@ -125,6 +125,7 @@ def test_the_long_form_of_a_variable() -> None:
         ("positive", Domain("positive")),
         ("real", Domain()),
         ("one-hot", Domain("one-hot")),
+        ("sign", Domain("sign")),
         ("lower-triangular", Domain("lower-triangular")),
         ("[0, 1]", Domain("interval", Fraction(0), Fraction(1))),
         ("[-0.5, 1/3]", Domain("interval", Fraction(-1, 2), Fraction(1, 3))),

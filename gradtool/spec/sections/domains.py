@@ -18,6 +18,7 @@ NAMED = {
     "positive": 0,
     "nonnegative": 0,
     "binary": 0,
+    "sign": 0,
     "probabilities": 1,
     "one-hot": 1,
     "symmetric": 2,
