@@ -30,7 +30,7 @@ import numpy as np
 
 from gradtool.check.bounds import rms
 from gradtool.check.facts import Case
-from gradtool.check.measure import Point, measure
+from gradtool.check.measure import Point, measure, offered
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
@@ -85,6 +85,9 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stres
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
         text = told_at("where compared values are equal", measured.trouble)
+        if case.binding.forward and measured.trouble.stage == "backward":
+            # What its own forward pass has taken the backward pass may not refuse.
+            return Stress((), tuple(_refused(case, measured.points, text)), 1)
         return Stress((Remark("kink", text),), probes=1)
     if not measured.points:
         return Stress()
@@ -93,6 +96,17 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stres
     wrong = tuple(_wrong(case, calm)) if calm is not None else ()
     remarks = _remarks(case, probe, point, {name for name, _, _ in wrong})
     return Stress(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
+
+
+def _refused(
+    case: Case, points: Sequence[Point], text: str
+) -> Iterator[tuple[str, str, Worst | None]]:
+    """The gradients that an exception of the backward pass took; all, if it came behind them."""
+    names = [variable.name for variable in offered(case.reference, case.binding)]
+    outcomes = [(point.gradients.get(name), name) for point in points for name in names]
+    lost = [name for outcome, name in outcomes if outcome is None or outcome.array is None]
+    for name in lost or names:
+        yield name, f"right at random values; {text}, after its own forward pass took them", None
 
 
 def _grid(reference: Reference, drawn: Probe, read: Mapping[str, np.ndarray]) -> tuple[Probe, ...]:

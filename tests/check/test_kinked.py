@@ -162,6 +162,35 @@ def test_what_is_wrong_where_values_are_equal_only_is_found(
     assert wrong == {g.name for v in verdicts for g in v.gradients if g.standing == "wrong"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "code", "change", "wrong"),
+    [
+        (
+            POOL,
+            POOL_CODE,
+            "(a,), (b,) = np.where(x[n, rows, cols] == y[n, i, j])\n"
+            "        dx[n, 2 * i + a, 2 * j + b] += dout[n, i, j]",
+            {"X"},
+        ),
+        (UNIT, UNIT_CODE, "assert np.all(z)", {"X", "w"}),
+    ],
+)
+def test_a_backward_may_not_refuse_ties_that_its_forward_took(
+    tmp_path: Path, spec: str, code: str, change: str, wrong: set[str]
+) -> None:
+    verdict = judged(tmp_path, spec, code, change)
+    assert verdict.verdict == "fail"
+    assert {g.name for g in verdict.gradients if g.standing == "wrong"} == wrong
+    assert all("Error" in g.message for g in verdict.gradients)
+
+
+def test_a_forward_may_refuse_ties(tmp_path: Path) -> None:
+    code = UNIT_CODE.replace("    return np.maximum", "    assert np.all(z)\n    return np.maximum")
+    verdict = judged(tmp_path, UNIT, code, "pass")
+    assert verdict.verdict == "pass"
+    assert any("AssertionError" in r.message for r in verdict.remarks if r.code == "kink")
+
+
 def test_a_mask_is_sharper_than_a_bound_as_wide_as_the_kink() -> None:
     """One row at the kink moves every entry of dw; its rows without the kink are held to rounding.
 
