@@ -10,7 +10,7 @@ from gradtool.check.candidate import Candidate, with_choices
 from gradtool.check.guesses import unclear
 from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
-from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, match
+from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, gradients_in, match
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
@@ -144,8 +144,7 @@ def _breadth(found: Match) -> tuple[int, int]:
     """How much a reading gives the code: values that have gradients, and constants."""
     assert found.layer is not None
     way = found.bindings[0]
-    real = sum(v.differentiable and way.mentions(v.name) for v in found.layer.variables)
-    return real, sum(map(way.mentions, found.layer.constants))
+    return gradients_in(way, found.layer), sum(map(way.mentions, found.layer.constants))
 
 
 def _matched(file: _File, candidate: Candidate, without: Collection[str]) -> Match:

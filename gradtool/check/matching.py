@@ -7,9 +7,10 @@ never called wrong because it was taken for something that it is not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 
 from gradtool.check.arguments import NoMatch
 from gradtool.check.bind import Binding
@@ -71,17 +72,23 @@ def match(
     reasons: dict[str, list[str]] = {}
     lost = 0
     like = {r.spec.name for r in ranked if score(candidate, r.spec.name)[0] > 0}
-    # One that is called like the candidate and fits as it is comes before one of another stride.
-    first = [(r, False) for r in ranked if r.spec.name in like]
-    for reference, varied in (*first, *((r, True) for r in ranked)):
-        related = reference.spec.name in like
-        try:
-            ways = bindings(candidate, layers.names[reference.spec.name])
-        except NoMatch as unlike:
-            if related and varied:
-                tried.append(Tried(reference.spec.name, str(unlike)))
+    readings: dict[str, Sequence[Binding]] = {}
+
+    def ways_of(name: str) -> Sequence[Binding]:
+        if name not in readings:
+            readings[name] = ()
+            try:
+                readings[name] = bindings(candidate, layers.names[name])
+            except NoMatch as unlike:
+                if name in like:
+                    tried.append(Tried(name, str(unlike)))
+        return readings[name]
+
+    for reference, varied in _in_order(ranked, like, ways_of):
+        name, related = reference.spec.name, reference.spec.name in like
+        ways = ways_of(name)
+        if not ways:
             continue
-        name = reference.spec.name
         try:
             if name not in reasons:
                 same, reasons[name] = fitting(session, reference, ways, layers, _SAME)
@@ -102,7 +109,7 @@ def match(
     # Only now: a layer that is nearly the same must not hide one that is the same.
     for reference in ranked:
         if _has_other_numbers(reasons.get(reference.spec.name, ())):
-            ways = bindings(candidate, layers.names[reference.spec.name])
+            ways = ways_of(reference.spec.name)
             nearly, _ = fitting(session, reference, ways, layers, _NEAR)
             if nearly:
                 return Match(candidate, reference.spec, nearly, ())
@@ -110,9 +117,9 @@ def match(
         refused = reasons.get(reference.spec.name)
         if refused is None:
             continue
-        ways = for_one_sample(session, candidate, reference, layers, refused[0])
-        if ways:
-            return Match(candidate, reference.spec, ways, ())
+        alone = for_one_sample(session, candidate, reference, layers, refused[0])
+        if alone:
+            return Match(candidate, reference.spec, alone, ())
     return Match(candidate, None, (), tuple(tried[:MOST_TOLD]))
 
 
@@ -144,6 +151,34 @@ def for_one_sample(
     found, _ = fitting(session, reference, several, layers, _SAME)
     told = tuple(way.remarked(said) for way in found)
     return told if told and is_apart(reference, batch) else ()
+
+
+def _in_order(
+    ranked: Sequence[Reference],
+    like: Collection[str],
+    ways_of: Callable[[str], Sequence[Binding]],
+) -> Iterator[tuple[Reference, bool]]:
+    """The layers in the order in which they are tried, as they are or also with other constants.
+
+    First those that are called like the candidate: the ones that have most of its gradients (a
+    convolution with a bias is one without, where that is zero), of these the ones that fit as they
+    are.
+    """
+    related = [r for r in ranked if r.spec.name in like and ways_of(r.spec.name)]
+
+    def count(reference: Reference) -> int:
+        return gradients_in(ways_of(reference.spec.name)[0], reference.spec)
+
+    for _, group in groupby(sorted(related, key=count, reverse=True), count):
+        same = list(group)
+        yield from ((r, False) for r in same)
+        yield from ((r, True) for r in same)
+    yield from ((r, True) for r in ranked if r.spec.name not in like)
+
+
+def gradients_in(way: Binding, layer: LayerSpec) -> int:
+    """How many of the layer's variables with a gradient a reading gives the code."""
+    return sum(v.differentiable and way.mentions(v.name) for v in layer.variables)
 
 
 def _may_vary(reasons: Iterable[str], related: bool) -> bool:
