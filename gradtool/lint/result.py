@@ -91,6 +91,11 @@ class Graded:
     def of(self) -> float:
         return round(sum(answer.of for answer in self.answers), 4)
 
+    @property
+    def seed(self) -> int | None:
+        """Of the run that graded it, which may be an earlier one; None where nothing was run."""
+        return next((a.verdict.seed for a in self.answers if a.verdict is not None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
@@ -114,7 +119,8 @@ class Heading:
 
     Attributes:
         key: of assignment, specs and version; results are only merged under one key.
-        seed: of the sampling; drawn anew for each run, unless one was asked for.
+        seed: of the sampling; drawn anew for each run, unless one was asked for. Results that are
+            kept, or come from another shard, have another: reports tell those of the results.
         shard: ``(2, 4)`` is the second part of four.
         total: submissions in the folder, in all shards.
     """

@@ -39,6 +39,7 @@ class Summary:
         points: of all submissions together.
         frequent: errors, most frequent first.
         codes: how many findings of each code there are, by code.
+        seeds: of the results: several where some are kept from earlier runs, or are merged.
     """
 
     total: int
@@ -47,6 +48,12 @@ class Summary:
     points: float
     frequent: tuple[Frequent, ...]
     codes: tuple[tuple[str, int], ...]
+    seeds: tuple[int, ...] = ()
+
+    @property
+    def seed(self) -> int | None:
+        """That of all results; None where they have several, or none."""
+        return self.seeds[0] if len(self.seeds) == 1 else None
 
     @property
     def mean(self) -> float:
@@ -62,7 +69,10 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
     codes: Counter[str] = Counter()
     kinds: Counter[tuple[str, str, str, str]] = Counter()
     words: dict[tuple[str, str, str, str], str] = {}
+    seeds: set[int] = set()
     for one in graded:
+        if (seed := one.seed) is not None:
+            seeds.add(seed)
         total += 1
         passed += one.passed
         points += one.points
@@ -82,9 +92,8 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
             kinds.items(), key=lambda item: (-item[1], item[0])
         )
     )
-    return Summary(
-        total, passed, tuple(solved.items()), points, frequent, tuple(sorted(codes.items()))
-    )
+    counted = tuple(solved.items()), points, frequent, tuple(sorted(codes.items()))
+    return Summary(total, passed, *counted, tuple(sorted(seeds)))
 
 
 def _what(answer: Answer, finding: Finding) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from gradtool.lint.result import Answer, Finding
 from gradtool.lint.rules import RULES
+from gradtool.lint.summary import Summary
 from gradtool.report.safe import one_line
+
+_SEEDS = 3  # that are named
 
 
 def detail(finding: Finding, explain: bool) -> str:
@@ -12,6 +15,15 @@ def detail(finding: Finding, explain: bool) -> str:
     where = f" (line {finding.line})" if finding.line else ""
     text = f"{finding.code} {one_line(finding.message)}{where}"
     return f"{text}; cause: {one_line(finding.why)}" if explain and finding.why else text
+
+
+def seeds(found: Summary) -> str:
+    """The seeds of the results: none is named of which no result is."""
+    if len(found.seeds) < 2:
+        return "".join(f"seed {seed}" for seed in found.seeds)
+    some = ", ".join(map(str, found.seeds[:_SEEDS]))
+    count = len(found.seeds)
+    return f"{count} seeds ({some}, …)" if count > _SEEDS else f"seeds {some}"
 
 
 def standing(answer: Answer) -> str:

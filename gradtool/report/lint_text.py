@@ -9,7 +9,7 @@ from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary, summary
-from gradtool.report.findings_text import detail
+from gradtool.report.findings_text import detail, seeds
 from gradtool.report.fold import folded, is_styled, width_of
 from gradtool.report.safe import one_line
 
@@ -88,7 +88,8 @@ def _last(course: Course, found: Summary) -> Iterator[Line]:
     parts = [f"{found.passed} of {found.total} right"]
     if heading.points and found.total:
         parts.append(f"{found.mean:.2f} of {heading.points:g} points on the average")
-    parts.append(f"seed {heading.seed}")
+    if found.seeds:
+        parts.append(seeds(found))
     if course.seconds:
         parts.append(f"{course.seconds:.1f} s")
     if found.total > 1 or heading.points:

@@ -464,6 +464,30 @@ def test_a_question_has_limits_and_forbidden_means_of_its_own(
     assert "GT401" not in told["bea.py"][0]
 
 
+def test_a_seed_is_told_only_where_it_is_that_of_the_results(
+    course: Path, capsys: Captured
+) -> None:
+    """Results that are kept have the seed of the run that graded them."""
+    common = ["lint", "course", "--assignment", "hw1.yaml", "--results", "kept.jsonl"]
+    (course / "fay").mkdir()  # without a file, so without a seed
+    shown = []
+    for _ in range(2):
+        report = graded(capsys, *common[1:])
+        assert main([*common, "--output", "markdown=page"]) == 1
+        shown.append((report["seed"], capsys.readouterr().out, Path("page").read_text()))
+        (course / "eve.py").write_text(RIGHT)  # handed in once more
+        assert {
+            question["check"]["seed"] for one in report["submissions"]
+            for question in one["questions"] if question["check"]
+        } == set(report["seeds"])  # fmt: skip
+    (seed, text, page), (several, later, _) = shown
+    assert f"points on the average, seed {seed}, " in text
+    assert f", seed {seed}, sandbox" in page
+    assert several is None
+    assert f"points on the average, seeds {min(report['seeds'])}, {max(report['seeds'])}, " in later
+    assert seed in report["seeds"]
+
+
 def test_points_verdict_and_message_agree_where_the_time_was_not_enough(
     course: Path, capsys: Captured
 ) -> None:

@@ -48,7 +48,7 @@ def _results(one: Graded, course: Course, choice: Choice) -> dict[str, Any]:
         ],
         "extra_data": {
             "gradtool": heading.version,
-            "seed": heading.seed,
+            "seed": one.seed,
             "sandbox": [layer.name for layer in heading.sandbox.layers if layer.active],
             "unguarded": list(heading.sandbox.missing),
         },

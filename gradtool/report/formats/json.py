@@ -41,7 +41,8 @@ def _head(course: Course, choice: Choice) -> dict[str, Any]:
         "assignment": heading.assignment,
         "title": heading.title,
         "version": heading.version,
-        "seed": heading.seed,
+        "seed": found.seed,
+        "seeds": list(found.seeds),
         "sandbox": {
             "complete": not heading.sandbox.missing,
             "missing": list(heading.sandbox.missing),

@@ -37,7 +37,7 @@ def _suite(one: Graded, course: Course, choice: Choice) -> ET.Element:
     sandbox = course.heading.sandbox
     for name, value in (
         ("gradtool.version", course.heading.version),
-        ("gradtool.seed", str(course.heading.seed)),
+        *([] if one.seed is None else [("gradtool.seed", str(one.seed))]),
         ("gradtool.sandbox", " ".join(layer.name for layer in sandbox.layers if layer.active)),
         ("gradtool.unguarded", " ".join(sandbox.missing)),
         ("points", f"{one.points:g}"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course
 from gradtool.lint.summary import summary
-from gradtool.report.findings_text import detail, standing
+from gradtool.report.findings_text import detail, seeds, standing
 from gradtool.report.safe import markdown as safe
 
 NAME = "markdown"
@@ -56,4 +56,5 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
             yield f"- {safe(name)}, {safe(question)}: {safe(line)}"
     yield ""
     active = ", ".join(layer.name for layer in heading.sandbox.layers if layer.active)
-    yield f"gradtool {heading.version}, seed {heading.seed}, sandbox: {active or 'none'}"
+    run = [f"gradtool {heading.version}", seeds(found), f"sandbox: {active or 'none'}"]
+    yield ", ".join(filter(None, run))

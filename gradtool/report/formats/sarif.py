@@ -40,7 +40,7 @@ def text(course: Course, choice: Choice) -> str:
         "columnKind": "unicodeCodePoints",
         "properties": {
             "assignment": heading.assignment,
-            "seed": heading.seed,
+            "seeds": sorted({g.seed for g in course.graded if g.seed is not None}),
             "sandbox": [layer.name for layer in heading.sandbox.layers if layer.active],
             "unguarded": list(heading.sandbox.missing),
         },

@@ -23,7 +23,9 @@ from lxml import etree
 
 from gradtool.lint.choice import Choice
 from gradtool.lint.rules import RULES
+from gradtool.lint.summary import summary
 from gradtool.report import formats, lint_text
+from gradtool.report.findings_text import seeds
 from gradtool.spec.usage import UsageError
 from tests.report.formats.course import HOSTILE, HOSTILE_COURSE, course, graded, right
 
@@ -407,3 +409,9 @@ def test_ignored_findings_are_in_no_report(name: str) -> None:
         assert "GT" not in left
     else:
         assert json.loads(left)["runs"][0]["results"] == []
+
+
+def test_of_many_seeds_some_are_named() -> None:
+    found = summary(HOSTILE_COURSE.graded, ALL)
+    words = [seeds(replace(found, seeds=tuple(range(count)))) for count in range(5)]
+    assert words == ["", "seed 0", "seeds 0, 1", "seeds 0, 1, 2", "4 seeds (0, 1, 2, …)"]
