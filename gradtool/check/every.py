@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
 from gradtool.check.result import Called, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
-from gradtool.check.trying import Layers
+from gradtool.check.trying import GIVES, Layers
 from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import of_gradient, split
@@ -176,7 +176,7 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
 
             causes = [o.cause for o in with_causes(reference, session, judgement).verdict.forward]
             reason += "".join(f": {cause.message}" for cause in causes if cause is not None)
-        return Tried(found.layer.name, reason)
+        return Tried(found.layer.name, reason, near=True)
     alone = _at_one_sample(session, found, file.layers, reference, judgement)
     if alone is not None:
         return replace(alone, called=alone.called or called(found.candidate))
@@ -265,9 +265,19 @@ def _unmatched(file: _File, found: Match) -> Verdict:
         text = "no layer that comes with gradtool has this forward" + (
             f" (tried {tried})" if tried else ""
         )
+        meant = _perhaps_meant(found.tried)
+        if meant is not None:
+            text += f"; if it is meant to be {meant}, `--spec {meant}` judges it against that layer"
     chosen = [f"{name}={text!r}" for name, text in found.candidate.chosen]
     trouble = Trouble("match", f"with {', '.join(chosen)}: {text}" if chosen else text)
     return replace(file.failed(trouble), called=called(found.candidate))
+
+
+def _perhaps_meant(tried: Sequence[Tried]) -> str | None:
+    """The layer that a candidate is nearly, or else is called like and could be run as."""
+    near = (one.layer for one in tried if one.near)
+    run = (one.layer for one in tried if one.reason.startswith(GIVES))
+    return next(near, None) or next(run, None)
 
 
 def called(candidate: Candidate) -> tuple[Called, ...]:

@@ -41,11 +41,13 @@ class Tried:
     """A layer that a candidate is not, and why: its name is like the candidate's.
 
     `same`: it computes the same all the same, and something else keeps it from being judged.
+    `near`: it computes nearly the same.
     """
 
     layer: str
     reason: str
     same: bool = False
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from gradtool.check.session import Session
 _SINGLE = 1e-4  # of the largest entry
 _NOTHING = Binding("", None)
 _NUMBERS = "other numbers"
-OTHER = f"its forward gives {_NUMBERS}"
-SHAPE = "its forward gives the shape"
+GIVES = "its forward gives"
+OTHER = f"{GIVES} {_NUMBERS}"
+SHAPE = f"{GIVES} the shape"
 
 
 class Layers:
@@ -142,10 +143,10 @@ def probed(
             value = run.outputs.get(name)
             if value is None or value.array is None:
                 what = "None" if value is not None and value.kind == "none" else "no array"
-                return Probed(f"its forward gives {what} for {name}")
+                return Probed(f"{GIVES} {what} for {name}")
             close = near if value.dtype == "float64" else max(near, _SINGLE)
             if reason := _unlike(value.array, right[name], close):
-                return Probed(f"its forward gives {reason}")
+                return Probed(f"{GIVES} {reason}")
             if value.array.shape != right[name].shape:
                 reshaped.add(name)
     named = tuple(name for name in reference.outputs if name in reshaped)

@@ -103,6 +103,32 @@ def test_a_forward_that_is_nearly_the_layers_is_not_matched(tmp_path: Path) -> N
     assert first.trouble is not None
     assert (first.trouble.stage, first.gradients) == ("match", ())
     assert "not the same: 1e-07 does not belong in x @ w + b + 1e-07" in first.trouble.message
+    assert first.trouble.message.endswith(MEANT.format("affine"))
+
+
+MEANT = "; if it is meant to be {0}, `--spec {0}` judges it against that layer"
+
+
+@pytest.mark.parametrize("forward", ["return x @ w - b, (x, w)", "return None, (x, w)"])
+def test_a_wrong_forward_of_a_layers_name_may_be_meant_for_it(tmp_path: Path, forward: str) -> None:
+    text = FILE.replace("return x @ w + b, (x, w)", forward)
+    first, second, third = verdicts(tmp_path, text)
+    assert first.trouble is not None
+    assert first.trouble.message.endswith(MEANT.format("affine"))
+    assert second.trouble is None
+    assert third.trouble is not None
+
+
+def test_a_layer_of_another_name_is_not_said_to_be_meant(tmp_path: Path) -> None:
+    text = FILE.replace("affine", "other").replace("x @ w + b", "x @ w - b")
+    (first,) = verdicts(tmp_path, text, Wanted("other_forward"))
+    assert first.trouble is not None
+    assert "--spec" not in first.trouble.message
+    raises = FILE.replace("return x @ w + b, (x, w)", "raise ValueError('later')")
+    (first,) = verdicts(tmp_path, raises, Wanted("affine_forward"))
+    assert first.trouble is not None
+    assert "(tried affine: ValueError: later)" in first.trouble.message
+    assert "--spec" not in first.trouble.message  # it would raise as well
 
 
 def test_a_candidate_that_ends_the_process_spoils_no_other(tmp_path: Path) -> None:
