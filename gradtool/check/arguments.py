@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradtool.check.candidate import flag
 from gradtool.check.inventory import Function
+from gradtool.check.placing import MOST_PLACED, Guess, placing
 from gradtool.check.reference import Reference
 from gradtool.check.words import (
     canonical,
@@ -94,6 +96,7 @@ class Names:
     images: tuple[str, ...] = ()  # the outputs with axes for samples, channels, rows and columns
     chosen: Mapping[str, str] = field(default_factory=dict)  # texts for parameters, as Python
     order: int = 0  # which order of results that have no names is meant, the likeliest first
+    placed: int = 0  # and which of arguments that have none
     open: bool = False  # nobody said which layer it is, so it may be called in another way, too
 
     @staticmethod
@@ -129,11 +132,14 @@ def compared(names: Names) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The arguments of a call as text, and which variable each parameter got."""
+    """The arguments of a call as text, and which variable each parameter got.
+
+    `guess` is how the arguments were placed whose names the spec does not know.
+    """
 
     text: str
     given: Mapping[str, str]
-    by_order: bool
+    guess: Guess | None = None
 
 
 def same(name: str, known: Iterable[str]) -> str | None:
@@ -161,10 +167,11 @@ def call(
 
     `fixed` are parameters whose text is known (an upstream gradient, a cache); `differentiated`
     are those that a returned gradient is named after.  Names decide first; what is left goes by
-    the order of the signature when the numbers are equal.
+    first letters or by the order of the signature when the numbers are equal.
 
     Raises:
-        NoMatch: a required parameter gets nothing, or a variable of `need` has no parameter.
+        NoMatch: a required parameter gets nothing, or a variable of `need` has no parameter; or
+            there is no order of arguments that is as unlikely as asked for.
     """
     wanted = [v.name for v in names.variables if v.name in set(need)]
     given: dict[str, str] = {}
@@ -190,9 +197,13 @@ def call(
             given[parameter] = role
             left.remove(parameter)
     texts = {**fixed, **given}
+    synonyms = Counter(canonical(p) for p in left)
+    unplaced = sum(n not in given.values() for n in wanted)
     for parameter in list(left):
         keys = function.reads.get(parameter, ())
-        meant = called_otherwise(parameter, names, given.values())
+        # Of two that are called so, and two variables for them, the word does not tell which.
+        several = 1 < synonyms[canonical(parameter)] <= unplaced
+        meant = None if several else called_otherwise(parameter, names, given.values())
         if meant in wanted:
             given[parameter] = texts[parameter] = str(meant)
             left.remove(parameter)
@@ -210,9 +221,14 @@ def call(
             left.remove(parameter)
     required = [p for p in left if function.params.index(p) < function.required]
     rest = [name for name in wanted if name not in given.values()]
-    by_order = bool(required) and len(required) == len(rest)
-    if by_order:
-        given |= dict(zip(required, rest, strict=True))
+    guess: Guess | None = None
+    if required and len(required) == len(rest):
+        left_over = [v for v in names.variables if v.name in rest]
+        found = placing(required, left_over, names.placed, MOST_PLACED[names.open])
+        if found is None:
+            raise NoMatch(f"there is no further order of {', '.join(required)}")
+        placed, guess = found
+        given |= placed
         texts |= given
     elif required:
         takes = f"{function.name} takes {', '.join(required)}"
@@ -222,7 +238,7 @@ def call(
     # In the order of the signature: results without names mostly come in it.
     places = {parameter: place for place, parameter in enumerate(function.params)}
     given = dict(sorted(given.items(), key=lambda item: places.get(item[0], len(places))))
-    return Call(_written(function.params, texts), given, by_order)
+    return Call(_written(function.params, texts), given, guess)
 
 
 def in_pairs(text: str, parameter: str, function: Function) -> str:

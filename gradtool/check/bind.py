@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from gradtool.check.inventory import Inventory, bound_names
+from gradtool.check.placing import Guess
 from gradtool.check.result import Called
 from gradtool.ir import syntax
 from gradtool.spec.model import Check
@@ -34,7 +35,8 @@ class Binding:
     `drops_batch` without the axis of that size.  `equal` are sizes that are equal wherever it is
     run: the code takes one number for both.  `unsure` says what of this reading is a guess: with
     it, code can be right, and wrong only by a factor.  `undecided` says why even what is right in
-    this reading may be wrong as it is meant.
+    this reading may be wrong as it is meant.  `guess` is how arguments without known names were
+    placed; a binding of `last_resort` counts only where the forward of no other is the layer's.
     """
 
     convention: str
@@ -53,6 +55,8 @@ class Binding:
     equal: tuple[tuple[str, str], ...] = ()
     unsure: str = ""
     undecided: str = ""
+    guess: Guess | None = None
+    last_resort: bool = False
 
     def remarked(self, text: str) -> Binding:
         """This one with a further remark."""

@@ -22,7 +22,7 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     setup, passed = construction(candidate.owner, names) if candidate.owner else ([], [])
     rest_of_inputs = [v.name for v in names.variables if v.name not in passed]
     called = call(function, names, {}, rest_of_inputs)
-    called = Call(called.text, {**called.given, **{n: n for n in passed}}, called.by_order)
+    called = Call(called.text, {**called.given, **{n: n for n in passed}}, called.guess)
     rest = returned[1:]
     output = names.outputs[0]
     target = f"{output}, "
@@ -47,7 +47,16 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     convention = f"{title} returns the loss and its gradients" + order_note(called)
     order = tuple(n for n in names.real if n in offered)
     made = "\n".join(setup) or None
-    return [Binding(convention, "\n".join(lines), setup=made, gradients=order, remark=remark)]
+    return [
+        Binding(
+            convention,
+            "\n".join(lines),
+            setup=made,
+            gradients=order,
+            remark=remark,
+            guess=called.guess,
+        )
+    ]
 
 
 def _offered(rest: Sequence[str], called: Call, names: Names) -> list[str]:
@@ -55,7 +64,10 @@ def _offered(rest: Sequence[str], called: Call, names: Names) -> list[str]:
     if all(by_name) and len(set(by_name)) == len(by_name):
         return [name for name in by_name if name]
     parameters = [n for n in names.parameters if n in names.real]
-    for group in (names.real, parameters):
+    # Where even the arguments have no known names, the results come in the arguments' order.
+    given = tuple(n for n in called.given.values() if n in names.real)
+    own = [given] if called.guess is not None and len(given) == len(names.real) else []
+    for group in (*own, names.real, parameters):
         if len(group) == len(rest):  # `grad` is that of the parameters, or of all there is
             return list(group)
     return []

@@ -76,7 +76,7 @@ def _readings(
         if alone:
             return [_at_window(reading, window) for reading in alone]
         raise
-    given = Call("", {**called.given, **{n: n for n in passed}}, called.by_order)
+    given = Call("", {**called.given, **{n: n for n in passed}}, called.guess)
     steps = _steps(backward, names)
     made = f'node = type("Node", (), {{"inputs": [{called.text}]}})()'
     how = ", gradients from an update with the learning rate 1" if steps else ""
@@ -92,6 +92,7 @@ def _readings(
             "\n".join(setup),
             {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
             unsure=labels_behind(backward, upstream, names),
+            guess=called.guess,
         )
 
     whole = with_arguments(arguments.text)

@@ -31,7 +31,7 @@ def flat_vector(candidate: Candidate, names: Names) -> list[Binding]:
             )
         except NoMatch:
             continue
-        if parameter in called.given or (called.by_order and place):
+        if parameter in called.given or (called.guess and place):
             continue
         found.append(_binding(function.name, called.text, [v.name for v in parameters], names))
     return found[:1]

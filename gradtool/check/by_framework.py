@@ -34,6 +34,7 @@ def torch_function(candidate: Candidate, names: Names) -> list[Binding]:
             f"{targets} = torch.autograd.grad({made}, ({', '.join(given)},), {pulled})",
             "\n".join(setup),
             gradients=tuple(n for n in names.real if n in given),
+            guess=called.guess,
         )
     ]
 
@@ -57,5 +58,6 @@ def jax_custom_vjp(candidate: Candidate, names: Names) -> list[Binding]:
             f"{targets} = pull_back({f'({upstream})' if several else upstream})",
             'import jax\njax.config.update("jax_enable_x64", True)',
             gradients=tuple(n for n in names.real if n in order),
+            guess=called.guess,
         )
     ]

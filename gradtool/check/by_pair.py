@@ -33,6 +33,7 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
             text,
             gradients=offered,
             remark=remark,
+            guess=called.guess,
         )
 
     left = [name for name in targets[len(names.outputs) :] if name.isidentifier()]

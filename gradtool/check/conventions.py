@@ -20,6 +20,7 @@ from gradtool.check.candidate import Candidate
 from gradtool.check.channels_last import channels_last, square
 from gradtool.check.columns import in_columns, with_turned_weights
 from gradtool.check.exchanged import exchanged
+from gradtool.check.placing import MOST_PLACED
 from gradtool.check.targets import MOST_ORDERS
 from gradtool.check.wide import with_wide_parameters
 
@@ -55,7 +56,8 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     images = (*found, *wide, *last)
     even = [other for one in images if (other := square(one, names)) is not None]
     mean = [other for one in found for other in averaged(one, names)] if names.open else []
-    return (*found, *turned, *across, *wide, *last, *even, *mean)
+    moved = _rearranged(candidate, names, found)
+    return (*found, *turned, *across, *wide, *last, *even, *mean, *moved)
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
@@ -76,6 +78,38 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     if not found:
         raise NoMatch("; ".join(dict.fromkeys(reasons)) or "its calling convention is unknown")
     return tuple(found)
+
+
+def _rearranged(
+    candidate: Candidate, names: Names, known: Sequence[Binding]
+) -> tuple[Binding, ...]:
+    """The readings in which arguments whose names the spec does not know come in another order.
+
+    They are a last resort: code in which two variables have changed places must not be right.
+    """
+    if candidate.forward is None or not any(_is_open(one) for one in known):
+        return ()
+    texts = {(one.setup, one.forward, one.backward) for one in known}
+    found: list[Binding] = []
+    for place in range(1, MOST_PLACED[names.open]):
+        try:
+            others = readings(candidate, replace(names, placed=place))
+        except NoMatch:
+            break
+        for one in others:
+            if one.guess is not None and (one.setup, one.forward, one.backward) not in texts:
+                texts.add((one.setup, one.forward, one.backward))
+                listed = ", ".join(one.guess.parameters)
+                remark = (
+                    f"no name tells which of {listed} is which: taken in the order in which the "
+                    "forward gives the layer's numbers"
+                )
+                found.append(replace(one.remarked(remark), last_resort=True))
+    return tuple(found)
+
+
+def _is_open(binding: Binding) -> bool:
+    return binding.guess is not None and len(binding.guess.parameters) > 1
 
 
 # Gradients in each other's place are a mistake, too, and the numbers are those.

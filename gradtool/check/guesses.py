@@ -77,6 +77,13 @@ def unclear(judgement: Judgement) -> str:
     verdict, binding = judgement.verdict, judgement.binding
     if verdict.verdict == "pass" and binding is not None and binding.undecided:
         return binding.undecided
+    guess = binding.guess if binding is not None else None
+    fits = all(one.standing == "ok" for one in verdict.forward)
+    if verdict.verdict != "pass" and guess is not None and not guess.all_tried and not fits:
+        return (
+            f"no name tells which of {', '.join(guess.parameters)} is which, and there are too "
+            "many orders to try them all; say it in a check: block"
+        )
     if verdict.verdict == "pass" or binding is None or not binding.unsure:
         return ""
     outcomes = [

@@ -18,13 +18,14 @@ from gradtool.check.glance import glance
 from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
-from gradtool.check.result import Compared, Trouble, Verdict, is_lost
+from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.unwritten import unfinished
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
 _WIDER = 4.0
 _ALIVE = 1e-9  # of the upstream gradient
+_FORWARD_RIGHT = 2  # of what is understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def judge(
     tried = [_judge_one(reference, session, first, file, seed, version)]
     doubtful: list[tuple[tuple[int, int], Binding]] = []
     for binding in others:
+        if binding.last_resort and _has_right_forward(tried, doubtful):
+            break
         if tried[-1].verdict.verdict == "pass" or is_lost(tried[-1].verdict.trouble):
             break
         seen = glance(_read(reference, binding), session, binding, seed)
@@ -68,7 +71,30 @@ def judge(
     if best.verdict.verdict != "pass" and better and not is_lost(tried[-1].verdict.trouble):
         _, binding = max(better, key=lambda one: one[0])
         tried.append(_judge_one(reference, session, binding, file, seed, version))
-    return max(tried, key=_understood)
+    return _with_order_told(max(tried, key=_understood), others)
+
+
+def _has_right_forward(
+    tried: Iterable[Judgement], doubtful: Iterable[tuple[tuple[int, int], Binding]]
+) -> bool:
+    known = (*(_understood(one) for one in tried), *(found for found, _ in doubtful))
+    return any(sure >= _FORWARD_RIGHT for sure, _ in known)
+
+
+def _with_order_told(judgement: Judgement, others: Sequence[Binding]) -> Judgement:
+    """With a remark where arguments without known names fit in none of the orders tried."""
+    binding, verdict = judgement.binding, judgement.verdict
+    moved = sum(other.last_resort for other in others)
+    if not moved or binding is None or binding.guess is None or verdict.verdict == "pass":
+        return judgement
+    if _understood(judgement)[0] >= _FORWARD_RIGHT:
+        return judgement
+    text = (
+        f"no name tells which of {', '.join(binding.guess.parameters)} is which; in none of the "
+        f"{moved + 1} orders that were tried does the forward give the layer's numbers"
+    )
+    told = replace(verdict, remarks=(*verdict.remarks, Remark("contract", text)))
+    return replace(judgement, verdict=told)
 
 
 def _read(reference: Reference, binding: Binding) -> Reference:
@@ -90,7 +116,7 @@ def _understood(judgement: Judgement) -> tuple[int, int]:
 
     right = sum(map(fits, verdict.gradients))
     if verdict.forward and all(map(fits, verdict.forward)):
-        return 2, right
+        return _FORWARD_RIGHT, right
     return int(verdict.verdict == "fail"), right
 
 

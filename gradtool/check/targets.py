@@ -102,4 +102,4 @@ def upstream_arguments(
 
 
 def order_note(called: Call) -> str:
-    return ", arguments by their order" if called.by_order else ""
+    return f", arguments {called.guess.how}" if called.guess is not None else ""
