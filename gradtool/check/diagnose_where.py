@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
+from gradtool.check.writes import written
 
 _DEPTH = 3
 
@@ -243,6 +244,8 @@ def _binds(node: ast.AST, name: str) -> bool:
         targets = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
+    else:
+        targets = list(written(node))
     return any(_base(t) == name for target in targets for t in _flat(target))
 
 
@@ -278,6 +281,8 @@ def _sets(node: ast.AST, wanted: _Wanted) -> bool:
         targets = [t for target in node.targets for t in _flat(target)]
     elif isinstance(node, ast.AugAssign):
         targets = [node.target]
+    else:
+        targets = list(written(node))
     for target in targets:
         while isinstance(target, ast.Subscript):
             match target.slice:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gradtool.check.cells import Cell
 from gradtool.check.nodes import nodes_of, nodes_of_file
+from gradtool.check.writes import written
 
 MAX_ENTRIES = 3000
 
@@ -405,44 +406,50 @@ def _plain(value: ast.expr) -> str:
 def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
-        if not isinstance(node, ast.Assign | ast.Subscript):
+        if not isinstance(node, ast.Assign | ast.Subscript | ast.Call):
             continue
+        for part in (part for target in _stored(node) for part in _parts(target)):
+            match part:
+                case ast.Subscript(
+                    value=ast.Name() | ast.Attribute(value=ast.Name(id="self")) as owner,
+                    slice=ast.Constant(value=str(text)),
+                ):
+                    found.setdefault(_plain(owner), []).append(text)
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
-                for key in keys:
-                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        found.setdefault(name, []).append(key.value)
-            case ast.Subscript(
-                value=ast.Name(id=name), slice=ast.Constant(value=str(key)), ctx=ast.Store()
-            ):
-                found.setdefault(name, []).append(key)
-            case ast.Subscript(
-                value=ast.Attribute(value=ast.Name(id="self"), attr=name),
-                slice=ast.Constant(value=str(key)),
-                ctx=ast.Store(),
-            ):
-                found.setdefault(f"self.{name}", []).append(key)
             case ast.Assign(
-                targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)],
+                targets=[ast.Name() | ast.Attribute(value=ast.Name(id="self")) as owner],
                 value=ast.Dict(keys=keys),
             ):
                 for key in keys:
                     if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        found.setdefault(f"self.{name}", []).append(key.value)
+                        found.setdefault(_plain(owner), []).append(key.value)
     return {name: tuple(dict.fromkeys(keys)) for name, keys in found.items()}
+
+
+def _stored(node: ast.AST) -> Iterable[ast.expr]:
+    """What a node gives a value: a target, or an array that a call writes into."""
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return [node] if isinstance(node.ctx, ast.Store) else []
+    return written(node)
+
+
+def _parts(target: ast.expr) -> Iterable[ast.expr]:
+    """What is given a value, and what that is an entry of: ``a["W"][0]``, ``a["W"]``, ``a``."""
+    yield target
+    while isinstance(target, ast.Subscript):
+        target = target.value
+        yield target
 
 
 def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
     for node in nodes:
-        if not isinstance(node, ast.Attribute | ast.Subscript):
+        if not isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
             continue
-        match node:
-            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                yield name
-            case ast.Subscript(
-                value=ast.Attribute(value=ast.Name(id="self"), attr=name), ctx=ast.Store()
-            ):
-                yield name
+        for target in _stored(node):
+            *_, whole = _parts(target)
+            match whole:
+                case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                    yield name
 
 
 def bound_names(tree: ast.AST) -> set[str]:
