@@ -12,17 +12,17 @@ import numpy as np
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.differences import follows
 from gradtool.check.facts import Case, UsersForward, again
+from gradtool.check.limits import clipped, is_one, is_scaled_down, norm
 from gradtool.check.measure import Point
 from gradtool.check.probes import free_upstream, scaled
 from gradtool.check.result import Cause, Remark
 from gradtool.check.single import is_single
-from gradtool.check.stress import clipped, is_scaled_down
 
 GUARD = "guard"
 TITLE = "a guard that moves the gradient"
 
 _INSIDE = 0.5  # of the entries, of all points alike
-_FURTHER, _STILL = 4.0, 1e-5  # a norm that is held may be guarded: 5 / (norm + 1e-6)
+_FURTHER = 4.0
 _FAINT = 2.0**-20
 _LONG = 200  # entries of the longest axis that is tried, which may be 1000
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
@@ -126,22 +126,10 @@ def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) 
             return None
     more = [again(case, scaled(point.probe, further, "")) for point, _ in wrong]
     there = [*(point for point, _ in wrong), *filter(None, more)]
-    alone, joint = ([_norm(p, names) for p in there] for names in ((name,), wrong[0][0].gradients))
-    if None in more or not (_is_one(alone) or _is_one(joint)):
+    alone, joint = ([norm(p, names) for p in there] for names in ((name,), wrong[0][0].gradients))
+    if None in more or not (is_one(alone) or is_one(joint)):
         return None
     return Remark("clips", f"d{name} is scaled down where it is large, and right elsewhere")
-
-
-def _norm(point: Point, names: Collection[str]) -> float:
-    """The norm of some gradients together; not a number when one was not returned."""
-    arrays = [outcome.array for n in names if (outcome := point.gradients.get(n)) is not None]
-    if len(arrays) < len(names) or any(array is None for array in arrays):
-        return np.nan
-    return float(np.sqrt(sum(np.vdot(array, array) for array in arrays if array is not None)))
-
-
-def _is_one(norms: Sequence[float]) -> bool:
-    return bool(max(norms) - min(norms) <= _STILL * max(norms))
 
 
 def _follows(case: Case, name: str, point: Point, outcome: Outcome) -> bool:

@@ -27,7 +27,7 @@ _PLACE: dict[Role, int] = {"output": 0, "gradient": 1}  # in what a reference gi
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _CHEAP = 1_000_000  # scalar operations of a point that is run again a few times
 _RARE = 4  # a gradient that is wrong at one point of so many may be right but for rounding
-_RUNS = 12
+RUNS = 12
 _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freedom, 1 in 10,000
 _TAIL = 1 / 9  # by which power of the entries that are asked it grows, so that none of many is off
 
@@ -119,11 +119,16 @@ def _without_noise(
         right = pair[_PLACE[role]][name]
         first = np.abs(outcome.array - right)
         off = ~(first <= outcome.bound)
-        mean, spread = runs.mean(axis=0), runs.std(axis=0, ddof=1)
-        sure = _SURE * max(1, int(np.count_nonzero(off))) ** _TAIL / np.sqrt(_RUNS)
-        if np.all(np.abs(mean[off]) <= sure * spread[off]):
+        if not is_systematic(runs, off):
             found[name] = replace(outcome, right=True, bound=np.maximum(outcome.bound, first))
     return found
+
+
+def is_systematic(runs: np.ndarray, among: np.ndarray) -> bool:
+    """Whether some entry `among` all has errors, stacked in `runs`, whose mean is no chance."""
+    mean, spread = runs.mean(axis=0)[among], runs.std(axis=0, ddof=1)[among]
+    sure = _SURE * max(1, mean.size) ** _TAIL / np.sqrt(RUNS)
+    return bool(np.any(np.abs(mean) > sure * spread))
 
 
 def _errors(
@@ -138,10 +143,10 @@ def _errors(
     """The errors of arrays at points close by, stacked; none where the code fails at one."""
     free = [v.name for v in reference.spec.variables if v.differentiable and v.name in probe.values]
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for number in range(_RUNS):
+    for number in range(RUNS):
         # By another amount each time: a number that is added a thousand times is rounded the same
         # way each time, and has to be another number in every run, not one of two.
-        move = Shake(number, _CLOSE * (1 + number / _RUNS)).moving()
+        move = Shake(number, _CLOSE * (1 + number / RUNS)).moving()
         close = replace(probe, values={**probe.values, **{n: move(probe.values[n]) for n in free}})
         try:
             run = session.evaluate(

@@ -4,7 +4,8 @@ A textbook formula (a softmax without its maximum, a log of one minus a sigmoid)
 overflows or loses digits when its values are large; the loss grows by and by as the values do.
 Code that does something else from some size on is wrong there at once.  So between the drawn
 values, where it is right, and the large ones, where it is not, the place where it goes wrong is
-sought, and the size of the error just behind it decides.
+sought, and the size of the error just behind it decides.  A cut-off (a logit in ``[-6, 6]``)
+begins by and by as well: it is told from lost digits by an error that stands still.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 
 from gradtool.check.compare import arrays_of
 from gradtool.check.facts import Case, again
+from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import Probe, scaled, stressed
 from gradtool.check.result import Remark, Trouble, Worst, told_at
-from gradtool.check.scale import ratio
+from gradtool.check.standing import stands_still
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
 _STEPS = 8
@@ -80,14 +82,23 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
                 remarks.append(Remark("overflow", text))
             elif name in wrong:
                 continue
-            elif limit := clipped(point, name, _BEYOND):
+            elif (limit := clipped(point, name, _BEYOND)) and is_clip(case, point, name, limit):
                 clips[name] = f"d{name} is cut off at {limit:g}"
             elif (place := _switches(case, probe, name)) is not None:
                 text = f"right until {place}, wrong from there on"
                 wrong[name] = (name, text, outcome.worst)
-            elif is_scaled_down(point, name):
+            elif is_scaled_down(point, name) and is_norm(case, point, name):
                 clips.setdefault(name, f"d{name} is scaled down where it is large")
-            elif not probe.is_huge:
+            elif probe.is_huge:
+                continue
+            elif stands_still(case, probe, "gradient", name):
+                if guards := case.varied.held("gradient", name, probe):
+                    text = f"a guard moves d{name} at {probe.varies}: {guards}"
+                    remarks.append(Remark("guard", text))
+                else:
+                    text = f"right at random values, wrong at {probe.varies}"
+                    wrong[name] = (name, text, outcome.worst)
+            else:
                 text = f"d{name} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
                 remarks.append(Remark("digits", text))
     # What clips at other points, too, was told of there.
@@ -97,30 +108,6 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
 
 def _told(probe: Probe, trouble: Trouble) -> Remark:
     return Remark("overflow", told_at(f"at {probe.varies}", trouble))
-
-
-def clipped(point: Point, name: str, least: float = 1.0) -> float | None:
-    """The limit at which the wrong entries stand still, when that is all that is wrong.
-
-    The largest right one has to be more than `least` times as large.
-    """
-    outcome, right = point.gradients[name], point.expected.gradients[name]
-    if outcome.array is None or outcome.bound is None:
-        return None
-    off = np.abs(outcome.array - right) > outcome.bound
-    limits, sizes = np.unique(np.abs(outcome.array[off])), np.abs(right[off])
-    if limits.size != 1 or np.any(sizes <= limits[0]) or np.max(sizes) <= least * limits[0]:
-        return None
-    return float(limits[0])
-
-
-def is_scaled_down(point: Point, name: str) -> bool:
-    """Whether a gradient is the right one, made shorter: as code does that limits its norm."""
-    outcome = point.gradients[name]
-    if outcome.array is None or outcome.bound is None:
-        return False
-    factor = ratio(outcome.array, point.expected.gradients[name], outcome.bound)
-    return factor is not None and 0 < factor < 1
 
 
 def _excess(case: Case, point: Point, name: str) -> float:

@@ -19,6 +19,7 @@ from gradtool.check.answers import clean
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role, arrays_of
 from gradtool.check.measure import Measured, Point, bind, measure
+from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
@@ -62,6 +63,26 @@ class Varied:
         for chosen in self._choices():
             change = Change(numbers=tuple((g.key, 0.0) for g in chosen))
             if self._is_right(change, role, name, wrong):
+                return _named(chosen)
+        return None
+
+    def held(self, role: Role, name: str, probe: Probe) -> str | None:
+        """The guards that an array hangs on at a probe: without them it is right, or no number.
+
+        What is large or tiny may reach a guard that moves nothing elsewhere: ``maximum(p, 1e-12)``.
+        """
+        if not self.session.varies or not self._is_same_code():
+            return None
+        for chosen in self._choices():
+            change = Change(numbers=tuple((g.key, 0.0) for g in chosen))
+            try:
+                with self.session.varied(change) as other:
+                    bind(other, self.reference, self.binding)
+                    found = measure(other, self.reference, self.binding, [probe], self.seed)
+            except CheckTrouble:
+                continue
+            outcomes = [o for p in found.points if (o := outcomes_of(p, role).get(name))]
+            if found.trouble is not None or any(o.right or not o.finite for o in outcomes):
                 return _named(chosen)
         return None
 

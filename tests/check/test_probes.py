@@ -10,10 +10,11 @@ from typing import cast
 import numpy as np
 import pytest
 
+from gradtool.check.limits import clipped
 from gradtool.check.measure import Point
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.check.stress import _BEYOND, clipped
+from gradtool.check.stress import _BEYOND
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
 
