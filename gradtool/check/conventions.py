@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
@@ -21,7 +22,7 @@ from gradtool.check.channels_last import channels_last, square
 from gradtool.check.columns import in_columns, with_turned_weights
 from gradtool.check.exchanged import exchanged
 from gradtool.check.placing import MOST_PLACED
-from gradtool.check.targets import MOST_ORDERS
+from gradtool.check.targets import MOST_ORDERS, as_returned
 from gradtool.check.wide import with_wide_parameters
 
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
@@ -57,12 +58,28 @@ def bindings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     even = [other for one in images if (other := square(one, names)) is not None]
     mean = [other for one in found for other in averaged(one, names)] if names.open else []
     moved = _rearranged(candidate, names, found)
-    return (*found, *turned, *across, *wide, *last, *even, *mean, *moved)
+    every = (*found, *turned, *across, *wide, *last, *even, *mean, *moved)
+    return tuple(sorted(every, key=lambda one: one.last_resort))
 
 
 def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
-    """Every reading of a candidate in the layout of the names; raises as `bindings` does."""
+    """Every reading of a candidate in the layout of the names; raises as `bindings` does.
+
+    Several outputs are told apart by their names in the code, and by their places only where the
+    forward is not the layer's like that.
+    """
     names = replace(names, chosen={name: repr(text) for name, text in candidate.chosen})
+    named = as_returned(candidate.forward, names) if candidate.forward else names
+    if named.outputs == names.outputs:
+        return _readings(candidate, names)
+    found: tuple[Binding, ...] = ()
+    with suppress(NoMatch):
+        found = _readings(candidate, named)
+    placed = _readings(candidate, names)
+    return *found, *(replace(one, last_resort=bool(found)) for one in placed)
+
+
+def _readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     found: list[Binding] = []
     reasons: list[str] = []
     for convention in CONVENTIONS:

@@ -84,14 +84,14 @@ def _has_right_forward(
 def _with_order_told(judgement: Judgement, others: Sequence[Binding]) -> Judgement:
     """With a remark where arguments without known names fit in none of the orders tried."""
     binding, verdict = judgement.binding, judgement.verdict
-    moved = sum(other.last_resort for other in others)
-    if not moved or binding is None or binding.guess is None or verdict.verdict == "pass":
+    guess = binding.guess if binding is not None else None
+    if guess is None or verdict.verdict == "pass" or _understood(judgement)[0] >= _FORWARD_RIGHT:
         return judgement
-    if _understood(judgement)[0] >= _FORWARD_RIGHT:
+    if not any(other.last_resort and other.guess is not None for other in others):
         return judgement
     text = (
-        f"no name tells which of {', '.join(binding.guess.parameters)} is which; in none of the "
-        f"{moved + 1} orders that were tried does the forward give the layer's numbers"
+        f"no name tells which of {', '.join(guess.parameters)} is which; in none of the orders "
+        "that were tried does the forward give the layer's numbers"
     )
     told = replace(verdict, remarks=(*verdict.remarks, Remark("contract", text)))
     return replace(judgement, verdict=told)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, permutations
 
 from gradtool.check.arguments import Call, Names, NoMatch, gradient_target, same
 from gradtool.check.inventory import Function
-from gradtool.check.words import is_upstream, split
+from gradtool.check.words import is_upstream, of_gradient, split
 
 MOST_ORDERS = 6  # of results without names
 
@@ -85,10 +86,7 @@ def upstream_arguments(
     backward: Function, kept: Mapping[str, str], called: Call, names: Names
 ) -> dict[str, str]:
     taken = [p for p in backward.params if p not in kept]
-    outputs = [sorted(split(name)) for name in names.outputs]
-    found = [
-        p for p in taken if is_upstream(p) or (p[:1] == "d" and sorted(split(p[1:])) in outputs)
-    ]
+    found = [p for p in taken if is_upstream(p) or (p[:1] == "d" and _is_output(p[1:], names))]
     found = [p for p in found if p not in called.given] or found
     if not found and taken and taken[0] not in called.given and kept:
         found = taken[:1]
@@ -98,7 +96,58 @@ def upstream_arguments(
         found = others if len(others) == 1 and others[0] in backward.params[:1] else []
     if len(names.outputs) == 1:
         return {found[0]: f"d{names.outputs[0]}"} if found else {}
-    return {p: f"d{o}" for p, o in zip(found, names.outputs, strict=False)}
+    # No number shows whether a guess here is right: each must be named.
+    named = _ordered(found, names.outputs, of_gradient)
+    if not named or None in named:
+        named = list(names.outputs)
+    return {p: f"d{o}" for p, o in zip(found, named, strict=False)}
+
+
+def _is_output(name: str, names: Names) -> bool:
+    if len(names.outputs) == 1:
+        return sorted(split(name)) == sorted(split(names.outputs[0]))
+    return _same_words(name, names.outputs) is not None
+
+
+def as_returned(forward: Function, names: Names) -> Names:
+    """The names with the outputs in the order in which the forward returns what is called so."""
+    returned = forward.returns[0][: len(names.outputs)] if forward.returns else ()
+    bare = [name.removeprefix("self.") for name in returned]
+    ordered = _ordered(bare, names.outputs, lambda name: [name])
+    left = [name for name in names.outputs if name not in ordered]
+    if not ordered or len(left) > 1:
+        return names
+    # What is called like none follows from the others.
+    return replace(names, outputs=tuple(left[0] if name is None else name for name in ordered))
+
+
+def _ordered(
+    found: Sequence[str], known: Sequence[str], meant: Callable[[str], Iterable[str]]
+) -> list[str | None]:
+    """The known name of each that was found, None for what is called like none.
+
+    `meant` are the readings of a name, likeliest first.  [] where two are called like one.
+    """
+    if len(found) != len(known):
+        return []
+    order: list[str | None] = []
+    for name in found:
+        readings = (_same_words(bare, known) for bare in meant(name) if bare)
+        order.append(next(filter(None, readings), None))
+    left = [name for name in known if name not in order]
+    return order if len(left) == order.count(None) else []
+
+
+def _same_words(name: str, known: Sequence[str]) -> str | None:
+    """The known name with the same words, or the only one that has all words of this one."""
+    if match := same(name, known):
+        return match
+    words = set(split(name))
+    for fits in (set.__eq__, set.__le__):
+        found = [other for other in known if fits(words, set(split(other)))]
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def order_note(called: Call) -> str:

@@ -72,7 +72,7 @@ def test_what_the_forward_decided_is_told_and_what_no_order_fits_too(tmp_path: P
     assert all(gradient.standing == "wrong" for gradient in turned.gradients)
     other = judged(tmp_path, "max_margin", MARGIN.replace("1 +", "2 +")).verdict
     assert other.verdict == "fail"
-    assert "in none of the 2 orders that were tried" in remarks(other)
+    assert "in none of the orders that were tried" in remarks(other)
 
 
 def test_of_a_symmetric_loss_the_order_of_the_signature_counts(tmp_path: Path) -> None:

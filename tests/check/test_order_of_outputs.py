@@ -1,0 +1,85 @@
+"""Several outputs are told apart by their names in the code, and by their places where that fails.
+
+The cell is an LSTM's, whose two outputs have one shape: only names and numbers tell which is which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.pair import check_pair
+from tests.layers import bundled, verdicts
+
+LSTM = """
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+def lstm_cell_forward(x, prev_h, prev_c, Wx, Wh, b):
+    a = x @ Wx + prev_h @ Wh + b
+    i, f, o = (sigmoid(part) for part in np.split(a, 4, 1)[:3])
+    g = np.tanh(np.split(a, 4, 1)[3])
+    {c} = f * prev_c + i * g
+    {h} = o * np.tanh({c})
+    return {returned}, (x, prev_h, prev_c, Wx, Wh, i, f, o, g, {c})
+def lstm_cell_backward({taken}, cache):
+    x, prev_h, prev_c, Wx, Wh, i, f, o, g, c = cache
+    t = np.tanh(c)
+    dc = {dc} + {dh} * o * (1 - t * t)
+    da = [dc * g * i * (1 - i), dc * prev_c * f * (1 - f), {dh} * t * o * (1 - o)]
+    da = np.concatenate([*da, dc * i * (1 - g * g)], 1)
+    return da @ Wx.T, da @ Wh.T, dc * f, x.T @ da, prev_h.T @ da, da.sum(0)
+"""
+
+# the names of h and c, what is returned, what the backward pass takes and calls them
+ORDERS = {
+    "as in the spec": ("next_h", "next_c", "next_h, next_c", "dnext_h, dnext_c"),
+    "both the other way round": ("next_h", "next_c", "next_c, next_h", "dnext_c, dnext_h"),
+    "only taken the other way round": ("next_h", "next_c", "next_h, next_c", "dnext_c, dnext_h"),
+    "with a letter each": ("h", "c", "c, h", "dc, dh"),
+    "with one name": ("other", "next_c", "next_c, other", "dnext_c, dnext_h"),
+    "with names that mislead": ("c", "h", "c, h", "dnext_h, dnext_c"),
+    "without names in the backward pass": ("h", "c", "c, h", "dout, grad_output"),
+}
+
+
+def text(h: str, c: str, returned: str, taken: str) -> str:
+    parts = taken.split(", ")
+    by_name = {part: part for part in parts}
+    first, second = parts
+    if "out" in taken:  # the order in which they are returned
+        dc, dh = first, second
+    else:
+        dh = next(p for p in by_name if p.endswith("h"))
+        dc = next(p for p in by_name if p.endswith("c"))
+    return LSTM.format(h=h, c=c, returned=returned, taken=taken, dh=dh, dc=dc)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_outputs_in_either_order_are_right_and_wrong_code_is_wrong(
+    tmp_path: Path, name: str
+) -> None:
+    right = text(*ORDERS[name])
+    file = tmp_path / "lstm.py"
+    for written, verdict in ((right, "pass"), (right.replace("dc * f", "dc * i"), "fail")):
+        file.write_text(f"import numpy as np\n{written}")
+        judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
+        assert judged.verdict == verdict
+        wrong = {g.name for g in judged.gradients if g.standing != "ok"}
+        assert wrong == (set() if verdict == "pass" else {"prev_c"})
+
+
+def test_upstream_gradients_that_are_mixed_up_are_wrong(tmp_path: Path) -> None:
+    """Their names say which is which, and the code takes the one for the other."""
+    right = text(*ORDERS["as in the spec"])
+    mixed = right.replace("backward(dnext_h, dnext_c,", "backward(dnext_c, dnext_h,")
+    mixed = mixed.replace("dc = dnext_c + dnext_h", "dc = dnext_h + dnext_c")
+    file = tmp_path / "lstm.py"
+    file.write_text(f"import numpy as np\n{mixed}")
+    judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
+    assert judged.verdict == "fail"
+
+
+def test_without_a_spec_as_well(tmp_path: Path) -> None:
+    (found,) = verdicts(tmp_path, text(*ORDERS["both the other way round"]))
+    assert (found.verdict, found.layer) == ("pass", "lstm_cell")
