@@ -14,9 +14,10 @@ from gradtool.check.compare import Outcome, Role, compare
 from gradtool.check.convert import Value
 from gradtool.check.noise import Look, cleared_of_noise
 from gradtool.check.pace import LITTLE, Pace
-from gradtool.check.probes import Probe, unusual
+from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
+from gradtool.check.refused import excuse
 from gradtool.check.result import Trouble
 from gradtool.check.scale import ScaleProblem, stated
 from gradtool.check.session import CheckTrouble, Session, TooSlow
@@ -52,7 +53,8 @@ class Measured:
 
     `left_out` are the probes that the code is too slow for, in words, each reason once, and
     `no_numbers` those where the spec has none; `refused` is what it raised where only a constant
-    was another than the spec's, `unfit` what it raised where a window does not fit the input.
+    was another than the spec's, `unfit` what it raised where it may: a window does not fit the
+    input, say.
     `spared` tells that slow code that was wrong in all was not asked everywhere: nothing of it is
     known to be right.
     """
@@ -162,7 +164,7 @@ def measure(
         if run.trouble and not taken and probe.setting.constants:
             refused.append(f"where {probe.varies}, it raises {run.trouble.message}")
             continue
-        if run.trouble and not taken and (reason := unusual(reference, probe)):
+        if run.trouble and not taken and (reason := excuse(reference, probe, run.trouble)):
             unfit.append((run.trouble, probe, reason))
             continue
         if run.trouble and trouble is None:

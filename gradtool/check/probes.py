@@ -71,16 +71,6 @@ class Probe:
         return max(self.scale.values(), default=0.0) >= _HUGE
 
 
-def unusual(reference: Reference, probe: Probe) -> str:
-    """Why code may refuse a point and be right all the same; "" where it may not."""
-    if probe.setting.uneven:
-        return "a window does not fit"
-    classes = [v.index for v in reference.spec.variables if v.index is not None]
-    if any(count.evaluate(probe.env) == 1 for count in classes):
-        return "there is one class only"
-    return ""
-
-
 def probes(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]:
     """A probe for each setting; the same seed gives the same probes, one by one.
 

@@ -10,8 +10,9 @@ import numpy as np
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 from gradtool.check.one_sample import Batch, batch_of
-from gradtool.check.probes import Probe, make_probe, unusual
+from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference, Restricted
+from gradtool.check.refused import excuse
 from gradtool.check.session import Session
 
 _SINGLE = 1e-4  # of the largest entry
@@ -130,7 +131,7 @@ def probed(
             forward_only=True,
         )
         if run.trouble is not None:
-            if not unusual(reference, probe):
+            if not excuse(reference, probe, run.trouble):
                 return Probed(run.trouble.message)
             refused = run.trouble.message  # the judge tells
             continue
