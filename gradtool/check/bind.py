@@ -37,6 +37,7 @@ class Binding:
     it, code can be right, and wrong only by a factor.  `undecided` says why even what is right in
     this reading may be wrong as it is meant.  `guess` is how arguments without known names were
     placed; a binding of `last_resort` counts only where the forward of no other is the layer's.
+    `layout` is how its arrays lie where they lie in another way than those of the spec.
     """
 
     convention: str
@@ -57,6 +58,7 @@ class Binding:
     undecided: str = ""
     guess: Guess | None = None
     last_resort: bool = False
+    layout: str = ""
 
     def remarked(self, text: str) -> Binding:
         """This one with a further remark."""

@@ -45,7 +45,8 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     left = [n for n in names.real if n not in offered]
     remark = f"{title} offers no d{', no d'.join(left)}" if left else ""
     convention = f"{title} returns the loss and its gradients" + order_note(called)
-    order = tuple(n for n in names.real if n in offered)
+    # A parameter is owed its gradient, an input is not: nothing comes before it.
+    order = tuple(n for n in names.real if n in offered or n in names.parameters)
     made = "\n".join(setup) or None
     return [
         Binding(

@@ -62,6 +62,7 @@ def _turned(
         yield replace(
             binding,
             convention=f"{binding.convention}, channels last{shape}",
+            layout="channels last",
             setup="\n".join(filter(None, [*given, *more, binding.setup])),
             forward="\n".join(filter(None, forward if backward else [*forward, *back])),
             backward="\n".join(backward) or None,

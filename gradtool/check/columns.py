@@ -9,6 +9,8 @@ from dataclasses import replace
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 
+_COLUMNS = "one sample per column"
+
 
 def in_columns(binding: Binding, names: Names) -> Binding | None:
     """A binding for code that has samples in columns: transposed on the way in and out.
@@ -40,7 +42,8 @@ def in_columns(binding: Binding, names: Names) -> Binding | None:
         forward, backward = [*forward, *back], []
     return replace(
         binding,
-        convention=f"{binding.convention}, one sample per column",
+        convention=f"{binding.convention}, {_COLUMNS}",
+        layout=_COLUMNS,
         setup="\n".join(filter(None, [prelude, binding.setup])),
         forward="\n".join(filter(None, forward)),
         backward="\n".join(backward) or None,
@@ -63,6 +66,7 @@ def with_turned_weights(binding: Binding, names: Names) -> Binding | None:
     return replace(
         binding,
         convention=f"{binding.convention}, {' and '.join(turned)} transposed",
+        layout=f"{' and '.join(turned)} transposed",
         setup="\n".join(filter(None, [*given, binding.setup])),
         forward="\n".join(filter(None, forward)),
         backward="\n".join(filter(None, backward)) or None,

@@ -127,9 +127,7 @@ def course_scale(
         return gradients, ()
     factors = {factor_of(case, c.name) for c in parameters}
     factor = factors.pop()
-    # Samples are counted by the first axis of an input, or by the last where they are columns.
-    batch = {str(d) for c in inputs for d in _ends(variables[c.name].shape)}
-    if factors or factor is None or factor.removeprefix("1/") not in batch:
+    if factors or factor is None or factor.removeprefix("1/") not in _batches(case.reference):
         return gradients, ()
     if any(c.standing == "wrong" and factor_of(case, c.name) == factor for c in inputs):
         return gradients, ()
@@ -142,8 +140,16 @@ def course_scale(
     return tuple(fixed), (remark,)
 
 
-def _ends(shape: Sequence[object]) -> Iterable[object]:
-    return (*shape[:1], *shape[-1:])
+def _batches(reference: Reference) -> set[str]:
+    """The sizes that may count samples: the first axis of every input and output, or the last
+    where samples are columns, and no axis of a parameter.
+    """
+    variables = reference.spec.variables
+    full = [v.shape for v in variables if v.role == "input" and v.shape]
+    full += [shape for name in reference.outputs if (shape := reference.output_shapes[name])]
+    own = {s for v in variables if v.role == "parameter" for dim in v.shape for s in dim.symbols}
+    ends = [{str(shape[axis]) for shape in full} for axis in (0, -1)]
+    return {name for found in ends if len(found) == 1 for name in found - own}
 
 
 def followed(case: Case, gradient: Compared) -> Compared:

@@ -61,6 +61,8 @@ def judge(
             break
         if tried[-1].verdict.verdict == "pass" or is_lost(tried[-1].verdict.trouble):
             break
+        if binding.equal and any(map(_takes_any_size, tried)):
+            continue  # its backward pass owes what its forward pass has taken
         seen = glance(_read(reference, binding), session, binding, seed)
         if seen.near or seen.lost:  # who lost the worker, and how, is told
             tried.append(_judge_one(reference, session, binding, file, seed, version))
@@ -71,7 +73,8 @@ def judge(
     if best.verdict.verdict != "pass" and better and not is_lost(tried[-1].verdict.trouble):
         _, binding = max(better, key=lambda one: one[0])
         tried.append(_judge_one(reference, session, binding, file, seed, version))
-    return _with_order_told(max(tried, key=_understood), others)
+    best = _with_order_told(max(tried, key=_understood), others)
+    return _in_layout(best, tried)
 
 
 def _has_right_forward(
@@ -95,6 +98,40 @@ def _with_order_told(judgement: Judgement, others: Sequence[Binding]) -> Judgeme
     )
     told = replace(verdict, remarks=(*verdict.remarks, Remark("contract", text)))
     return replace(judgement, verdict=told)
+
+
+def _takes_any_size(judgement: Judgement) -> bool:
+    """Whether a forward pass is right where the sizes are not bound to be equal."""
+    verdict, binding = judgement.verdict, judgement.binding
+    right = bool(verdict.forward) and all(c.standing == "ok" for c in verdict.forward)
+    return right and binding is not None and not binding.equal and not binding.one
+
+
+def _in_layout(best: Judgement, tried: Sequence[Judgement]) -> Judgement:
+    """What is right with its arrays in another layout only, and runs in that of the spec as well:
+    whether that is meant or an axis was mistaken for another is not known.
+    """
+    binding = best.binding
+    if best.verdict.verdict != "pass" or binding is None or not binding.layout:
+        return best
+    if not any(_gives_other_numbers(other) for other in tried):
+        return best
+    text = (
+        f"with its arrays as the spec has them, the forward pass gives other numbers; with "
+        f"{binding.layout}, everything is right. Either one axis was mistaken for another, or that "
+        "is the layout that is meant: then write the spec in it"
+    )
+    return replace(best, binding=replace(binding, undecided=text))
+
+
+def _gives_other_numbers(judgement: Judgement) -> bool:
+    """Whether a forward pass ran in the spec's layout at every size, and gave other numbers."""
+    binding, verdict = judgement.binding, judgement.verdict
+    if binding is None or binding.layout or verdict.trouble is not None or not judgement.points:
+        return False
+    outputs = [outcome for point in judgement.points for outcome in point.outputs.values()]
+    shaped = all(outcome.array is not None and not outcome.message for outcome in outputs)
+    return shaped and any(c.standing == "wrong" for c in verdict.forward)
 
 
 def _read(reference: Reference, binding: Binding) -> Reference:

@@ -69,7 +69,7 @@ def check_pair(
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
         if reason := unclear(judgement):
-            trouble = Trouble("binding", reason)
+            trouble = Trouble("unclear", reason)
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), judgement.binding)
         if explain and _is_wrong(judgement):

@@ -112,9 +112,9 @@ class Remark:
 class Trouble:
     """Why there is nothing to compare.
 
-    `stage` is where: file, import, binding, setup, forward, backward, or worker (it hung,
-    ended or crashed).  `place` and `line` point into the user's file when known, else into the
-    snippet that calls it.
+    `stage` is where: file, import, binding, setup, forward, backward, worker (it hung, ended or
+    crashed), or unclear (it is right in one reading and wrong in another).  `place` and `line`
+    point into the user's file when known, else into the snippet that calls it.
     """
 
     stage: str

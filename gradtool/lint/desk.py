@@ -10,6 +10,7 @@ from typing import Any
 
 from gradtool.check.answers import clean
 from gradtool.check.bind import BindingProblem
+from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of
@@ -200,6 +201,8 @@ class Desk:
             seed=self._seed,
             version=self._version,
         )
+        if reason := unclear(judgement):
+            raise CheckTrouble(Trouble("unclear", reason))
         found = self._means(question, reference, session, judgement)
         if self._ahead is not None and not self._end():
             self._ahead.learn(right=judgement.verdict.verdict == "pass")

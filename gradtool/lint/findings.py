@@ -104,6 +104,8 @@ def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> Finding:
         # What is not there may be so because the file did not run to its end.
         cut = [note for note in verdict.notes if note.startswith(CUT_SHORT)]
         return Finding("GT105", "; ".join([message, *cut[:1]]), line)
+    if trouble.stage == "unclear":
+        return Finding("GT207", message, line)
     if "MemoryError" in trouble.message.partition(":")[0]:  # NumPy has one of its own
         return Finding("GT108", message, line)
     return Finding("GT106", f"{trouble.stage}: {message}", line)

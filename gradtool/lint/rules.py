@@ -141,6 +141,13 @@ _ALL = (
         "Replace the placeholder.",
     ),
     Rule(
+        "GT207",
+        "not-decided",
+        "error",
+        "What is right in one reading of the code is wrong in another.",
+        "Say which is meant, in the code's names or in the spec.",
+    ),
+    Rule(
         "GT301",
         "scale",
         "note",

@@ -96,7 +96,7 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
     """
     known = [v for v in verdicts if v.trouble is None or v.trouble.stage != "match"]
     if not known or any(
-        v.trouble is not None and v.trouble.stage in ("binding", "file") for v in known
+        v.trouble is not None and v.trouble.stage in ("binding", "file", "unclear") for v in known
     ):
         return _USAGE
     return _CLEAN if all(v.verdict == "pass" for v in known) else _FINDINGS

@@ -352,6 +352,26 @@ def test_what_answers_one_question_is_not_taken_for_another(course: Path, capsys
     assert "ann.py has no function for the layer batch_norm" in finding["message"]
 
 
+def test_what_could_be_meant_in_two_ways_gets_no_points_and_says_why(
+    course: Path, capsys: Captured
+) -> None:
+    """A softmax over the samples is right with samples in columns, which the spec has not."""
+    Path("hw2.yaml").write_text(ASSIGNMENT.replace("affine", "softmax"))
+    (course / "sue.py").write_text("""
+import numpy as np
+def softmax_forward(Z):
+    E = np.exp(Z - Z.max(axis=0))
+    P = E / E.sum(axis=0)
+    return P, P
+def softmax_backward(dP, P):
+    return P * (dP - (dP * P).sum(axis=0))
+""")
+    (sue,) = graded(capsys, "course/sue.py", "--assignment", "hw2.yaml")["submissions"]
+    (finding,) = sue["questions"][0]["findings"]
+    assert (finding["code"], sue["points"], sue["passed"]) == ("GT207", 0, False)
+    assert "with one sample per column, everything is right" in finding["message"]
+
+
 def notebook(*cells: tuple[str, list[str]]) -> str:
     """A notebook with code cells and their tags."""
     listed = [
