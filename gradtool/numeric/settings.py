@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _LARGER = 6
 _LARGER_WORK = 40_000  # scalar operations: a loop in plain Python does a million in a second
 _LONG = (1000, 200)
+# Where work grows with a square or a cube of an axis: a little more than the blocks of 64, 32 and
+# 16 that code may be cut into, so that the last block is another one.
+_LONGISH = (100, 70, 36, 20)
 _LONG_WORK = 120_000
 _MOST_ALONE = 8  # axes that are looked at one at a time
 _OTHER_REAL = 0.7  # a constant in (0, 1) stays there, one of 1 becomes another
@@ -203,18 +206,19 @@ def _large(graph: Graph, rules: Mapping[str, SizeRule], found: list[Setting]) ->
     if together is not None:
         yield together
     small = min((s.sizes for s in found), key=lambda sizes: _work(graph, sizes))
+    twos = {**base, **{n: max(2, rules[n].minimum if n in rules else 1) for n in free}}
     for name in free[:_MOST_ALONE]:
         if together is None:
             larger = {**base, name: _LARGER * base[name]}
             alone = setting(larger, f"{name} {_LARGER} times larger", _LARGER_WORK)
             if alone is not None:
                 yield alone
-        for start in (base, small):
-            longs = [setting({**start, name: n}, f"{name} is {n}", _LONG_WORK) for n in _LONG]
-            long = next((s for s in longs if s is not None), None)
-            if long is not None:
-                yield long
-                break
+        most = max(every[name] if together else 0, *(s.sizes[name] for s in found))
+        ways = [(n, start) for start in (base, small) for n in _LONG]
+        # Beside axes of one entry much is zero, as behind a norm of one feature.
+        ways += [(n, start) for n in _LONGISH for start in (base, twos) if n > most]
+        longs = (setting({**start, name: n}, f"{name} is {n}", _LONG_WORK) for n, start in ways)
+        yield from islice((s for s in longs if s is not None), 1)
 
 
 def _is_offset(graph: Graph, name: str) -> bool:
