@@ -9,12 +9,13 @@ import numpy as np
 
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
+from gradtool.check.draws import Draws, of_draws, zero_by_draw
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
-from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst, is_lost
+from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.check.unwritten import unfinished
@@ -63,7 +64,12 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
-    stress = Stress()
+    stress, draws = Stress(), of_draws(case) if right else Draws()
+    if draws.cause is not None:
+        outputs = [_drawn(output, draws.cause) for output in outputs]
+    remarks += draws.remarks
+    gradients = tuple(zero_by_draw(case, gradient) for gradient in gradients)
+    right = right and draws.cause is None and all(c.standing == "ok" for c in gradients)
     if right and gradients and measured.trouble is None:
         stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
         stress = stress if stress.wrong else stress.and_also(at_zeros(case))
@@ -89,7 +95,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         tuple(dict.fromkeys(_conduct(case))),
         (*case.session.notes, *(f"not looked at: {text}" for text in not_looked_at)),
         measured.trouble,
-        len(measured.points) + stress.probes,
+        len(measured.points) + stress.probes + draws.probes,
         case.seed,
         version,
         measured.left_out,
@@ -193,6 +199,13 @@ def _stressed(gradient: Compared, stress: Stress) -> Compared:
         if name == gradient.name:
             return replace(gradient, standing="wrong", message=text, worst=worst)
     return gradient
+
+
+def _drawn(output: Compared, cause: Cause) -> Compared:
+    """An output whose numbers are right, of what was drawn in another way than the spec says."""
+    if output.standing != "ok":
+        return output
+    return replace(output, standing="wrong", cause=cause, worst=None)
 
 
 def _unproved(case: Case) -> list[Remark]:

@@ -84,7 +84,9 @@ def _repairs(
     reference: Reference, session: Session, judgement: Judgement
 ) -> Mapping[str, tuple[Repair, ...]]:
     verdict = judgement.verdict
-    wrong = [f"output {o.name}" for o in verdict.forward if o.standing == "wrong"]
+    wrong = [
+        f"output {o.name}" for o in verdict.forward if o.standing == "wrong" and o.cause is None
+    ]
     wrong += [
         f"gradient {g.name}" for g in verdict.gradients if g.standing == "wrong" and g.cause is None
     ]

@@ -15,8 +15,9 @@ from gradtool.spec.sections.outputs import read_outputs
 from gradtool.spec.sections.reading import Reading
 from gradtool.spec.sections.scope import Scope
 from gradtool.spec.sections.variables import (
+    check_chances,
     check_excluded,
-    excluded_nodes,
+    nodes_of,
     read_variables,
     room_for_excluded,
 )
@@ -144,7 +145,8 @@ def _spec(root: Node, text: str, reading: Reading) -> LayerSpec | None:
         _missing("inputs", "inputs:, then names and shapes such as 'X: [N, D]'", root, reading)
     constants_node, sizes_node, check_node = value("constants"), value("sizes"), value("check")
     constants = read_constants(constants_node, reading, scope) if constants_node else {}
-    check_excluded(variables, excluded_nodes(inputs, parameters), reading)
+    check_excluded(variables, nodes_of("not", inputs, parameters), reading)
+    check_chances(variables, nodes_of("domain", inputs, parameters), constants, reading)
     scope.check_sizes(reading)
     scope.check_gradient_names(variables, reading)
     sizes = read_sizes(sizes_node, reading, scope) if sizes_node else {}

@@ -60,11 +60,16 @@ class Domain:
     unbounded), "probabilities" (sums to one over the last axis), "one-hot" (last axis),
     "binary" (0 or 1), "sign" (-1 or 1), "symmetric", "positive-definite" (last two axes),
     "lower-triangular".
+
+    `chance` is the p of ``bernoulli(p)``, a "binary" one: the probability that an entry is 1, as
+    arithmetic of constants.  It is what a mask is held to that the user's code draws itself; what
+    is drawn for it here is any mask, for gradients hold for all.
     """
 
     kind: str = "real"
     low: Fraction | None = None
     high: Fraction | None = None
+    chance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keyword
 from typing import Any
 
+from gradtool.spec.chance import WORD
 from gradtool.spec.names import MAX_NAME_LENGTH
 from gradtool.spec.scalars import MAX_SIZE
 from gradtool.spec.sections.domains import NAMED
@@ -120,9 +121,11 @@ def _domain() -> Schema:
         ]
     }
     return {
-        "description": "What is sampled: a named set, or a closed interval such as [0, 1].",
+        "description": "What is sampled: a named set (sign is -1 or 1, binary 0 or 1), a closed "
+        "interval such as [0, 1], or bernoulli(p): 0 or 1, and 1 with the probability p.",
         "anyOf": [
             {"enum": list(NAMED)},
+            {"type": "string", "pattern": f"^\\s*{WORD}\\s*\\(.+\\)\\s*$", "maxLength": 100},
             {"type": "array", "items": end, "minItems": 2, "maxItems": 2},
         ],
     }

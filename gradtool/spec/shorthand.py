@@ -9,7 +9,7 @@ from gradtool.spec.model import Place, Source, Variable
 from gradtool.spec.names import shown
 from gradtool.spec.sections.reading import Reading
 from gradtool.spec.sections.scope import Scope
-from gradtool.spec.sections.variables import check_excluded, excluded_nodes, read_variables
+from gradtool.spec.sections.variables import check_chances, check_excluded, nodes_of, read_variables
 from gradtool.spec.yamltree import Mapping, read_tree, source_of
 
 MAX_LENGTH = 10_000
@@ -37,7 +37,8 @@ def parse_inputs(text: str, option: str = "--inputs") -> tuple[Variable, ...]:
     if isinstance(root, Mapping):
         reading, scope = Reading(source, problems), Scope()
         variables = read_variables(root, "input", reading, scope)
-        check_excluded(variables, excluded_nodes(root), reading)
+        check_excluded(variables, nodes_of("not", root), reading)
+        check_chances(variables, nodes_of("domain", root), {}, reading)
         scope.check_sizes(reading)
         scope.check_gradient_names(variables, reading)
     if problems:

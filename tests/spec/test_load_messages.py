@@ -688,7 +688,7 @@ CASES: list[tuple[str, str, list[str]]] = [
         "unknown domain far",
         "layer: a\ninputs:\n  X: {shape: [N], domain: even}\nforward: Y = X\n",
         [
-            "3:27+4 inputs.X.domain: unknown domain 'even' -> one of: real, positive, nonnegative, binary, sign, probabilities, one-hot, symmetric, positive-definite, lower-triangular, or an interval [0, 1]",
+            "3:27+4 inputs.X.domain: unknown domain 'even' -> one of: real, positive, nonnegative, binary, sign, probabilities, one-hot, symmetric, positive-definite, lower-triangular, bernoulli(p), or an interval [0, 1]",
         ],
     ),
     (

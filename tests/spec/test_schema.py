@@ -63,6 +63,7 @@ GOOD = [
     "layer: a\ninputs:\n  X: [N, 2*H, 3, (H + 2*pad - K)//stride + 1]\n"
     "  y: {shape: [N], index: C}\n  o: {shape: [], index: C, not: y, x-why: mine}\n"
     "  M: {shape: [N], dtype: bool}\n  R: {shape: [N], read: true, domain: binary}\n"
+    "  D: {shape: [N], read: true, domain: bernoulli(1 - 1/3)}\n"
     "  p: {shape: [N], constant: true, domain: [0, null]}\n"
     "  q: {shape: [N, N], domain: positive-definite}\n  β: {shape: [], domain: [-inf, 1/3]}\n"
     "forward: z = X\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from gradtool.ir.dims import Dim, shape_text
+from gradtool.spec.chance import WORD, parse_chance
 from gradtool.spec.model import Domain
 from gradtool.spec.names import shown
 from gradtool.spec.scalars import parse_constant
@@ -29,13 +30,19 @@ _INFINITE = {"inf": 1, "+inf": 1, ".inf": 1, "+.inf": 1, "-inf": -1, "-.inf": -1
 
 
 def read_domain(node: Node, shape: tuple[Dim, ...] | None, what: str, reading: Reading) -> Domain:
-    """A named domain or a closed interval; `shape` is None when it could not be read."""
+    """A named domain, ``bernoulli(p)`` or a closed interval.
+
+    `shape` is None when it could not be read.
+    """
     if isinstance(node, Sequence):
         return _interval(node, what, reading)
     if not isinstance(node, Scalar) or node.is_null:
         reading.expected(node, what, "a domain", _choices())
         return Domain()
     kind = node.text
+    if kind.strip().startswith(WORD):
+        chance = reading.scalar(node, what, "a probability", parse_chance)
+        return Domain("binary", chance=chance)
     if kind not in NAMED:
         near = nearest(kind, NAMED)
         hint = f"did you mean '{near}'?" if near else _choices()
@@ -97,4 +104,4 @@ def _end(node: Node, side: int, what: str, reading: Reading) -> Fraction | None:
 
 
 def _choices() -> str:
-    return f"one of: {', '.join(NAMED)}, or an interval [0, 1]"
+    return f"one of: {', '.join(NAMED)}, {WORD}(p), or an interval [0, 1]"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import abc
+from fractions import Fraction
 from typing import Literal
 
 from gradtool.ir.dims import Dim
+from gradtool.spec.chance import chance_of, names_in
 from gradtool.spec.model import Domain, SizeRule, Variable
 from gradtool.spec.scalars import parse_size, parse_truth
 from gradtool.spec.sections.domains import read_domain
@@ -69,13 +71,42 @@ def room_for_excluded(
     return found
 
 
-def excluded_nodes(*sections: Node | None) -> dict[str, Node]:
-    """Where each variable's `not:` stands."""
+def check_chances(
+    variables: list[Variable],
+    node: dict[str, Node],
+    constants: abc.Mapping[str, int | Fraction],
+    reading: Reading,
+) -> None:
+    """``bernoulli(p)`` is a probability; checked when all constants are known."""
+    for variable in variables:
+        chance, place = variable.domain.chance, node.get(variable.name)
+        if chance is None or place is None:
+            continue
+        what = f"{variable.role}s.{variable.name}.domain"
+        unknown = sorted(names_in(chance) - constants.keys())
+        if unknown:
+            hint = did_you_mean(unknown[0], list(constants)) or "name it under constants:"
+            reading.problem(place, f"{what}: no constant is called '{unknown[0]}'", hint)
+            continue
+        try:
+            value = chance_of(chance, constants)
+        except (ArithmeticError, ValueError):
+            value = -1.0
+        if not 0 < value < 1:
+            reading.problem(
+                place,
+                f"{what}: expected a probability between 0 and 1, found {chance}"
+                + f" = {value:g}" * (value >= 0 and chance != f"{value:g}"),
+            )
+
+
+def nodes_of(field: str, *sections: Node | None) -> dict[str, Node]:
+    """Where a field (`not:`, `domain:`) of each variable stands."""
     found: dict[str, Node] = {}
     for section in sections:
         for entry in section.entries if isinstance(section, Mapping) else ():
             for inner in entry.value.entries if isinstance(entry.value, Mapping) else ():
-                if inner.key.text == "not":
+                if inner.key.text == field:
                     found[entry.key.text] = inner.value
     return found
 
