@@ -10,6 +10,7 @@ import numpy as np
 from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.draws import Draws, of_draws, zero_by_draw
+from gradtool.check.ends import at_ends
 from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
@@ -73,6 +74,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     if right and gradients and measured.trouble is None:
         stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
         stress = stress if stress.wrong else stress.and_also(at_zeros(case))
+        stress = stress if stress.wrong else stress.and_also(at_ends(case))
         remarks += [*stress.remarks, *without_offsets(case)]
         gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
         right = not stress.wrong

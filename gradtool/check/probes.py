@@ -22,7 +22,7 @@ _SLACK = 1 << 20  # a wrong shape is better shown than refused
 _LARGE, _HUGE, _TINY = 30.0, 3000.0, 1e-3
 _STEEP = 1024.0  # a power of two: gradients are linear in the upstream gradient, to the last digit
 _SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
-_NEAR = 1e-9  # a kink this close is decided by rounding
+NEAR_KINK = 1e-9  # a kink this close is decided by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _stressed(
             continue
         probe = scaled(first, {**dict.fromkeys(names, factor), **upstream}, words)
         gap = reference.kinks({**read, **probe.values}, probe.given).gap
-        if gap > _NEAR or probe.is_huge:
+        if gap > NEAR_KINK or probe.is_huge:
             yield probe
 
 

@@ -21,17 +21,17 @@ from gradtool.check.result import Remark, told_at
 from gradtool.check.stress import JUMP, Stress
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
-_MOST_WORK = 50_000  # scalar operations
+MOST_WORK = 50_000  # scalar operations
 
 
 def at_zeros(case: Case) -> Stress:
     """Look at a case that is right wherever nothing is zero."""
-    if not case.measured.points or case.first.setting.work > _MOST_WORK:
+    if not case.measured.points or case.first.setting.work > MOST_WORK:
         return Stress()
     free = case.binding.upstream is None
     found = Stress()
     for probe in _probes(case.reference, case.first, case.read, free):
-        found = found.and_also(_at(case, probe))
+        found = found.and_also(look(case, probe))
         if found.wrong:
             break
     return found
@@ -69,7 +69,8 @@ def _made(
             yield replace(first, values=values, upstream=arriving, varies=words)
 
 
-def _at(case: Case, probe: Probe) -> Stress:
+def look(case: Case, probe: Probe) -> Stress:
+    """What special values show of a case that is right at random ones."""
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
         text = told_at(f"where {probe.varies}", measured.trouble)
