@@ -23,10 +23,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _NAMED = 3
 _TOO_LARGE = f"it is larger than {MAX_FILE >> 20} MB"
 # Nothing in these was written by the student, and they are large.
-IGNORED = frozenset(
-    {"__pycache__", ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "site-packages"}
-    | {".ipynb_checkpoints", "__MACOSX", ".tox", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
-)
+_IGNORED = frozenset({"__pycache__", "__MACOSX", "venv", "node_modules", "site-packages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def _entries(folder: Path) -> tuple[tuple[Submission, ...], tuple[Submission, ..
     others: list[Submission] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in IGNORED:
+            if _is_passed_over(entry.name):
                 continue
             fits = entry.is_dir(follow_symlinks=False) or entry.name.endswith(CODE)
             one = Submission(shown_name(entry.name), Path(entry.path))
@@ -110,14 +107,16 @@ def files_below(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         for place, folders, names in os.walk(path):
-            folders[:] = sorted(n for n in folders if n not in IGNORED and not n.startswith("."))
-            yield from (Path(place, name) for name in sorted(names) if name.endswith(CODE))
+            folders[:] = sorted(name for name in folders if not _is_passed_over(name))
+            taken = sorted(n for n in names if n.endswith(CODE) and not _is_passed_over(n))
+            yield from (Path(place, name) for name in taken)
 
 
 def stage(submission: Submission, target: Path) -> Staged:
     """Copy a submission into `target`, an empty private folder.
 
-    Only regular files of at most 1 MB are copied, and never more than 500 of them.
+    Only regular files of at most 1 MB are copied, and never more than 500 of them; nothing that
+    is hidden.
     """
     digest = hashlib.sha256()
     files: list[str] = []
@@ -196,6 +195,15 @@ def fits(name: str, pattern: str) -> bool:
     )
 
 
+def _is_passed_over(name: str) -> bool:
+    """Whether nobody hands in what has this name: programs made it, and it is in the way.
+
+    A name with a dot in front is hidden from the student, too: ``._hw.py``, which macOS packs
+    beside ``hw.py``, the checkpoints of a notebook, the folders of editors.
+    """
+    return name.startswith(".") or name in _IGNORED
+
+
 def _walk(top: Path) -> Iterator[tuple[str, Path, str]]:
     """Relative name, path and a reason not to open it; no link is followed."""
     try:
@@ -217,7 +225,7 @@ def _walk(top: Path) -> Iterator[tuple[str, Path, str]]:
             continue
         for entry in found:
             relative = f"{prefix}{entry.name}"
-            if entry.name in IGNORED:
+            if _is_passed_over(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if relative.count("/") < MAX_DEPTH:

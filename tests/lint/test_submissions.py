@@ -40,6 +40,35 @@ def test_links_pipes_and_large_files_are_refused(tmp_path: Path) -> None:
     assert sorted(os.listdir(target)) == ["good.py"]
 
 
+HIDDEN = (
+    "._hw.py",  # AppleDouble: what a zip made on macOS leaves beside hw.py
+    "__MACOSX/._hw.py",
+    ".ipynb_checkpoints/hw-checkpoint.py",
+    ".Trash/hw.py",
+    ".vscode/hw.py",
+    "src/.#hw.py",  # a lock of Emacs
+    ".DS_Store",
+)
+
+
+def test_what_is_hidden_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """Nor does it change the digest, so a result is kept when only an editor was at work."""
+    digests = set()
+    for number, names in enumerate([("hw.py", *HIDDEN), ("hw.py",)]):
+        folder, target = tmp_path / f"{number}" / "hand-in", tmp_path / f"{number}" / "target"
+        target.mkdir(parents=True)
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0\5\x16\7" if name in HIDDEN else b"x = 1")
+        staged = stage(Submission("hand-in", folder), target)
+        assert staged.files == ("hw.py",)
+        assert not staged.refused
+        assert choose(staged, ("*.py", "*.ipynb")) == ("hw.py", "")
+        assert [path.name for path in files_below([folder])] == ["hw.py"]
+        digests.add(staged.digest)
+    assert len(digests) == 1
+
+
 def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
     digests = set()
     for number, (name, text) in enumerate([("a.py", "1"), ("b.py", "1"), ("a.py", "2")]):
