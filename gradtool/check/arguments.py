@@ -219,7 +219,7 @@ def call(
             texts[parameter] = "{" + ", ".join(f'"{k}": {n}' for k, n in entries.items()) + "}"
             given |= entries
             left.remove(parameter)
-    required = [p for p in left if function.params.index(p) < function.required]
+    required = [p for p in left if p in function.needed]
     rest = [name for name in wanted if name not in given.values()]
     guess: Guess | None = None
     if required and len(required) == len(rest):
@@ -238,7 +238,7 @@ def call(
     # In the order of the signature: results without names mostly come in it.
     places = {parameter: place for place, parameter in enumerate(function.params)}
     given = dict(sorted(given.items(), key=lambda item: places.get(item[0], len(places))))
-    return Call(_written(function.params, texts), given, guess)
+    return Call(_written(function, texts), given, guess)
 
 
 def in_pairs(text: str, parameter: str, function: Function) -> str:
@@ -266,11 +266,12 @@ def _dictionary(keys: Iterable[str], wanted: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _written(params: Sequence[str], texts: Mapping[str, str]) -> str:
+def _written(function: Function, texts: Mapping[str, str]) -> str:
     parts, keywords = [], False
-    for parameter in params:
-        if parameter not in texts:
+    for parameter in function.params:
+        if parameter not in texts or parameter in function.named:
             keywords = True  # it keeps its default, so the later ones need their names
+        if parameter not in texts:
             continue
         parts.append(f"{parameter}={texts[parameter]}" if keywords else texts[parameter])
     return ", ".join(parts)

@@ -190,7 +190,7 @@ def construction(
         elif folded(parameter) in _PENALTIES or canonical(parameter) == "reg":
             texts[parameter] = "0.0"  # the layer of that name has none
     if init:
-        missing = [p for p in init.params[: init.required] if p not in texts]
+        missing = [p for p in init.needed if p not in texts]
         large = next((v for v in names.variables if v.role == "parameter"), None)
         sized = any(sizes_for(p, names) for p in texts)
         if missing and large and len(missing) == len(large.shape) and not (passed or sized):

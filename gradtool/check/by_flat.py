@@ -24,7 +24,7 @@ def flat_vector(candidate: Candidate, names: Names) -> list[Binding]:
     packed = {v.name for v in parameters}
     others = replace(names, variables=tuple(v for v in names.variables if v.name not in packed))
     found = []
-    for place, parameter in enumerate(function.params[: function.required]):
+    for place, parameter in enumerate(function.needed):
         try:
             called = call(
                 function, others, {parameter: "packed"}, [v.name for v in others.variables]

@@ -97,7 +97,7 @@ def _backward_call(
         if parameter not in fixed and (of := _buffer_of(parameter, called, names)):
             buffers[of] = parameter
             fixed[parameter] = f"buffer_{of}"
-    rest = [p for p in backward.params[: backward.required] if p not in fixed]
+    rest = [p for p in backward.needed if p not in fixed]
     matched = {p: m for p in rest if (m := same(p, [v.name for v in names.variables]))}
     inputs = set(called.given.values())
     for parameter, variable in matched.items():

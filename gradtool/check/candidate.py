@@ -55,13 +55,13 @@ def with_choices(
     needed: dict[str, str] = {}
     defaults: dict[str, str] = {}
     for function in functions:
-        for place, parameter in enumerate(function.params):
+        for parameter in function.params:
             texts = choices.get(parameter, ())[:_MOST]
             if not texts or parameter in found or _tells_of_training(parameter, texts):
                 continue
             default = function.defaults.get(parameter)
             found[parameter] = tuple(text for text in texts if text != default)
-            if place < function.required:
+            if parameter in function.needed:
                 needed[parameter] = texts[0]
             elif default is not None:
                 defaults[parameter] = default

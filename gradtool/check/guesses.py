@@ -36,7 +36,7 @@ def guesses_for(
     if not names.is_loss or not labels or len(upstream) != 1:
         return []
     (parameter,) = upstream
-    if parameter not in backward.params[: backward.required]:
+    if parameter not in backward.needed:
         return []
     predictions = [n for n in called.given.values() if n in names.real]
     return [(text, {parameter: text}) for text in (*predictions, *kept)][:_MOST]

@@ -32,6 +32,8 @@ class Function:
         reads: the constant keys that it reads from a name, by that name.
         decorators: dotted names of what decorates it, or of what those are called with.
         defaults: texts that parameters are by default, by the parameter's name.
+        named: the last of the parameters, which can only be given by name.
+        owed: those of them that have no default.
         flags: the parameters that are True or False by default.
         pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
             also as attributes, in any method.
@@ -51,6 +53,13 @@ class Function:
     defaults: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    owed: tuple[str, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The parameters that a call has to give."""
+        return self.params[: self.required] + self.owed
 
     @property
     def said(self) -> Hashable:
@@ -58,7 +67,7 @@ class Function:
         maps = (self.keys, self.reads, self.defaults)
         return (
             *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
-            *(self.flags, self.pairs),
+            *(self.flags, self.pairs, self.named, self.owed),
             *(tuple(one.items()) for one in maps),
         )
 
@@ -197,6 +206,8 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         {str(k): str(v) for k, v in data["defaults"].items()},
         tuple(map(_name, data["flags"])),
         tuple(map(_name, data["pairs"])),
+        tuple(map(_name, data["named"])),
+        tuple(map(_name, data["owed"])),
     )
 
 
@@ -275,6 +286,8 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
     static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
     if method and not static and names:
         names, required = names[1:], max(0, required - 1)
+    named = [a.arg for a in arguments.kwonlyargs]
+    names += named
     inside = _own_nodes(node)
     returns = [_returned(n.value) for n in inside if isinstance(n, ast.Return) and n.value]
     return Function(
@@ -292,6 +305,8 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         {name: value for name, value in _defaults(arguments) if isinstance(value, str)},
         tuple(name for name, value in _defaults(arguments) if isinstance(value, bool)),
         tuple(n for n in names if n in _twofold(inside, arguments)),
+        tuple(named),
+        tuple(n for n, value in zip(named, arguments.kw_defaults, strict=True) if value is None),
     )
 
 
@@ -299,7 +314,8 @@ def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, object]]:
     """Parameters with what they are by default, where that is a constant, or a row of them."""
     named = [*arguments.posonlyargs, *arguments.args]
     given = arguments.defaults
-    for argument, value in zip(named[len(named) - len(given) :], given, strict=True):
+    pairs = [*zip(named[len(named) - len(given) :], given, strict=True)]
+    for argument, value in (*pairs, *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)):
         match value:
             case ast.Constant(value=constant):
                 yield argument.arg, constant

@@ -120,7 +120,7 @@ def _functions(chosen: Candidate) -> list[Function]:
 def _arguments(
     chosen: Candidate, forward: Function, docs: str, ask: Callable[[str], str] | None
 ) -> list[_Argument]:
-    names = list(forward.params[: forward.required] or forward.params)
+    names = list(forward.needed or forward.params)
     if chosen.owner is not None:
         attributes = dict.fromkeys(a for m in chosen.owner.methods for a in m.sets)
         names += [a for a in attributes if is_parameter(a) and a not in names]

@@ -128,6 +128,24 @@ class Conv2D:
                 dx[:, :, rows, columns] += np.einsum("nkhw,kc->nchw", dout, self.F[:, :, r, s])
         return dx
 """
+BY_NAME = """
+def elu_forward(Z, *, alpha=0.3):
+    return np.where(Z > 0, Z, alpha * (np.exp(Z) - 1)), (Z, alpha)
+def elu_backward(dA, cache):
+    Z, alpha = cache
+    return dA * np.where(Z > 0, 1, alpha * np.exp(Z))
+"""
+OWED = """
+class Linear:
+    def __init__(self, *, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, *, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
     "a flag for the bias": (FLAG, "affine", "bias=True", 3, SUM, "dout.mean(axis=0)", "db"),
@@ -146,6 +164,14 @@ IDIOMS = {
     "two numbers for a window": (
         *(PAIRS, "max_pool2d", "filter_dim=(size, size), stride=(stride, stride)", 1),
         *("+= largest", "= largest", "dX"),
+    ),
+    "a constant that is given by name": (
+        *(BY_NAME, "elu", "elu_forward(Z, alpha=alpha)", 1),
+        *("Z, alpha = cache", "Z, alpha = cache[0], 0.3", "dZ"),
+    ),
+    "parameters that are given by name": (
+        *(OWED, "affine", "Linear(W=W, b=b)", 3),
+        *("self.x.T @ dout", "self.x.T @ dout * 2", "dW"),
     ),
     "a parameter of just that name": (
         *(FILTERS, "conv2d_valid", "layer = Conv2D(F=F)", 2),
