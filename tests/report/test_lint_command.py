@@ -531,6 +531,39 @@ def test_points_verdict_and_message_agree_where_the_time_was_not_enough(
     assert "FAIL course/ann.py  0 of 4" in capsys.readouterr().out
 
 
+EVASIVE = """\
+import sys
+import numpy as np
+def affine_forward(X, W, b):
+    return X @ W + b, (X, W, b)
+def affine_backward(dY, cache):
+    X, W, b = cache
+    while {large} or {counted}: pass
+    return dY @ W.T, X.T @ dY, dY.sum(axis=0)
+"""
+
+
+def test_who_hangs_only_when_calls_are_counted_does_not_pass(
+    course: Path, capsys: Captured
+) -> None:
+    """Who is lost at large values has passed before; whether by permitted means is asked then."""
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace("seconds: 5", "seconds: 2"))
+    large, counted = "np.abs(X).max() > 300", "sys.getprofile() is not None"
+    (course / "ann.py").write_text(EVASIVE.format(large=large, counted="False"))
+    (course / "bea.py").write_text(EVASIVE.format(large="False", counted=counted))
+    (course / "cid.py").write_text(EVASIVE.format(large=large, counted=counted))
+    report = graded(capsys, "course", "--assignment", "hw1.yaml")
+    told = {
+        one["name"][:3]: (one["points"], {f["code"] for f in one["questions"][0]["findings"]})
+        for one in report["submissions"]
+    }
+    assert told["ann"][0] == 4
+    assert not told["ann"][1] & {"GT107", "GT403"}
+    for name in ("bea", "cid"):
+        assert told[name][0] == 0
+        assert "GT403" in told[name][1]
+
+
 # -- gradtool init -----------------------------------------------------------------------------
 
 
