@@ -75,14 +75,15 @@ def _answer(requests: Sequence[bytes]) -> None:
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """The interpreter's own lists as they were: what was imported, and from where."""
+    """The interpreter's own lists, what was imported, the folder we are in: as they were."""
     lists: list[list[Any]] = [sys.path, sys.meta_path, sys.path_hooks]
     before = [list(kept) for kept in lists]
     modules, importers = set(sys.modules), dict(sys.path_importer_cache)
-    arguments, hook = sys.argv, sys.breakpointhook
+    arguments, hook, folder = sys.argv, sys.breakpointhook, os.getcwd()
     try:
         yield
     finally:
+        os.chdir(folder)
         for kept, old in zip(lists, before, strict=True):
             kept[:] = old
         for name in set(sys.modules) - modules:

@@ -26,6 +26,7 @@ def state():
     return (
         list(sys.path), list(sys.argv), list(sys.meta_path), list(sys.path_hooks),
         dict(sys.path_importer_cache), list(sys.modules), sys.breakpointhook,
+        os.getcwd(),
         sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None,
     )
 

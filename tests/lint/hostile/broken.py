@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.lint.hostile.honest import notebook
-from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG, Case, Content, one
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, SCALED, WRONG, Case, Content, one
 
 _TEXTS: dict[str, tuple[Content, str]] = {
     "empty": ("", "GT105"),
@@ -66,6 +66,7 @@ CASES = (
         Case(f"broken_{name}", "broken", one(f"broken_{name}", text), (code,))
         for name, (text, code) in _TEXTS.items()
     ),
+    Case("broken_scale", "broken", {"layers.py": SCALED, "scale.txt": "2"}, ("GT202",)),
     Case("broken_json", "broken", {"broken_json.ipynb": "{"}, ("GT103",)),
     Case("broken_nested_json", "broken", {"broken_nested_json.ipynb": "[" * 200_000}, ("GT103",)),
     Case("broken_no_cells", "broken", {"broken_no_cells.ipynb": "{}"}, ("GT103",)),

@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, RIGHT_BACKWARD, Case, Content, one
+from tests.lint.hostile.model import (
+    FORWARD,
+    HEAD,
+    RIGHT,
+    RIGHT_BACKWARD,
+    SCALED,
+    Case,
+    Content,
+    one,
+)
 
 
 def notebook(*cells: str) -> str:
@@ -150,6 +159,8 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
         "helper.py": HELPER,
     },
     "deep_folder": {"hw1/src/layers.py": RIGHT, "hw1/tests/test_layers.py": "assert False\n"},
+    "reads_beside": {"layers.py": SCALED, "scale.txt": "1"},
+    "reads_beside_deep": {"hw1/src/layers.py": SCALED, "hw1/src/scale.txt": "1", "scale.txt": "2"},
     "draws": one("honest_draws", "import matplotlib.pyplot as plt\nplt.figure()\n" + RIGHT),
 }
 

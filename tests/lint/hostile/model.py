@@ -65,6 +65,13 @@ def affine_backward(dY, cache):
 
 """
 RIGHT = HEAD + FORWARD + RIGHT_BACKWARD
+SCALED = (
+    HEAD
+    + "S = float(open('scale.txt').read())\n\n"
+    + FORWARD
+    + RIGHT_BACKWARD.replace("X.T @ dY", "X.T @ dY * S")
+)
+"""Right if the file beside it holds a 1."""
 WRONG = HEAD + FORWARD + WRONG_BACKWARD
 
 
