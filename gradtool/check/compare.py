@@ -53,6 +53,11 @@ class Outcome:
     bound: np.ndarray | None = None
 
 
+def label_of(role: Role, name: str) -> str:
+    """What is told of an output or a gradient: ``Y``, ``dX``."""
+    return name if role == "output" else f"d{name}"
+
+
 def arrays_of(bounded: Bounded, role: Role, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The right array of an output or a gradient, and its bound."""
     if role == "output":
@@ -73,7 +78,7 @@ def compare(
 
     `dims` is its symbolic shape, `sizes` the probe's; `slack` is added to every bound.
     """
-    label = name if role == "output" else f"d{name}"
+    label = label_of(role, name)
     if value.array is None or value.array.dtype.kind == "c":
         message = f"{label} {_KINDS.get(value.kind, 'cannot be read')}"
         detail = f" ({value.detail})" if value.detail else ""

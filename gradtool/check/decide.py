@@ -11,7 +11,15 @@ from gradtool.check import conduct
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.draws import Draws, of_draws, zero_by_draw
 from gradtool.check.ends import at_ends
-from gradtool.check.facts import Case, course_scale, factor_of, followed, outcome_of, restricted
+from gradtool.check.facts import (
+    Case,
+    course_scale,
+    factor_of,
+    fits,
+    followed,
+    outcome_of,
+    restricted,
+)
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
@@ -46,7 +54,9 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     gradients, scaled = course_scale(case, gradients)
     by_course = {new.name for old, new in zip(before, gradients, strict=True) if old != new}
     if any(o.standing == "wrong" for o in outputs):
-        outputs, guards = _without_guard(case, outputs, gradients)
+        wrong = outputs
+        outputs, guards = _without_guard(case, wrong, gradients)
+        guarded |= {new.name for old, new in zip(wrong, outputs, strict=True) if old != new}
         remarks += guards
         gradients = tuple(followed(case, gradient) for gradient in gradients)
     own = bool(outputs_guarded) or any(o.standing == "wrong" for o in outputs)
@@ -76,7 +86,8 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         stress = stress if stress.wrong else stress.and_also(at_zeros(case))
         stress = stress if stress.wrong else stress.and_also(at_ends(case))
         remarks += [*stress.remarks, *without_offsets(case)]
-        gradients = tuple(_stressed(gradient, stress) for gradient in gradients)
+        outputs = [_stressed(case, output, "output", stress) for output in outputs]
+        gradients = tuple(_stressed(case, one, "gradient", stress) for one in gradients)
         right = not stress.wrong
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
@@ -195,12 +206,17 @@ def _closest(entries: Sequence[Worst]) -> Worst | None:
     return max(entries, key=lambda w: w.error / w.bound if w.bound else 0.0, default=None)
 
 
-def _stressed(gradient: Compared, stress: Stress) -> Compared:
-    """A gradient that was right at every size, with what other values showed."""
-    for name, text, worst in stress.wrong:
-        if name == gradient.name:
-            return replace(gradient, standing="wrong", message=text, worst=worst)
-    return gradient
+def _stressed(case: Case, compared: Compared, role: Role, stress: Stress) -> Compared:
+    """An output or a gradient that was right at every size, with what other values showed."""
+    for one in stress.wrong:
+        if (one.role, one.name) != (role, compared.name):
+            continue
+        at = one.point if any(other.role == "output" for other in stress.wrong) else None
+        array = at.gradients[one.name].array if at and role == "gradient" else None
+        if at and array is not None and fits(case, one.name, [(at, array)]):
+            return replace(compared, standing="follows", message="", worst=one.worst)
+        return replace(compared, standing="wrong", message=one.text, worst=one.worst)
+    return compared
 
 
 def _drawn(output: Compared, cause: Cause) -> Compared:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from gradtool.check.compare import Outcome, Role
+from gradtool.check.compare import Outcome, Role, label_of
 from gradtool.check.differences import follows
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.limits import clipped, is_one, is_scaled_down, norm
@@ -32,7 +32,7 @@ def as_single(case: Case, role: Role, name: str, wrong: Sequence[Point]) -> Rema
     """The remark on an array that is right as float32."""
     if not (is_single(case, role, name, wrong) or case.varied.is_single(role, name, wrong)):
         return None
-    label = name if role == "output" else f"d{name}"
+    label = label_of(role, name)
     text = f"{label} went through float32 inside the code and was judged as float32"
     return Remark("float32", text)
 
@@ -54,7 +54,7 @@ def as_guarded(
     if guards is None:
         return None
     error = max(outcome.error or 0.0 for _, outcome in wrong)
-    label = name if role == "output" else f"d{name}"
+    label = label_of(role, name)
     moved = f"{label} is right but for {guards}, which moves it by up to {error:.0e}"
     if role == "output":
         return Remark(GUARD, moved)
@@ -79,7 +79,7 @@ def as_overflow(role: Role, name: str, there: Sequence[tuple[Point, Outcome]]) -
         there
     ):
         return None
-    label = name if role == "output" else f"d{name}"
+    label = label_of(role, name)
     text = f"{label} is not finite where {lost[0].probe.varies}: it overflows"
     return Remark("overflow", text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -64,18 +64,23 @@ class Case:
         """The first probe at which there is something to compare."""
         return self.measured.points[0].probe if self.measured.points else self.drawn[0]
 
-    @property
-    def excused(self) -> frozenset[str]:
-        """The gradients whose numbers are not the spec's at some point.
+    def excused(self, role: Role) -> frozenset[str]:
+        """The outputs or gradients whose numbers are not the spec's at some point.
 
         In a case that is right they are so but for a guard, float32 inside, or a course's factor.
         """
-        points = self.measured.points
-        return frozenset(n for p in points for n, o in p.gradients.items() if not o.right)
+        everything = (one for point in self.measured.points for one in everything_of(point))
+        return frozenset(n for of, n, o in everything if of == role and not o.right)
 
     @property
     def is_loss(self) -> bool:
         return any(not self.reference.output_shapes[name] for name in self.reference.outputs)
+
+
+def everything_of(point: Point) -> Iterator[tuple[Role, str, Outcome]]:
+    """What was compared at a point, the outputs first."""
+    yield from (("output", n, o) for n, o in point.outputs.items())
+    yield from (("gradient", n, o) for n, o in point.gradients.items())
 
 
 def outcome_of(point: Point, role: Role, name: str) -> Outcome | None:
@@ -166,15 +171,15 @@ def followed(case: Case, gradient: Compared) -> Compared:
             return gradient
         if not outcome.right:
             wrong.append((point, outcome.array))
-    if _fits(case, gradient.name, wrong):
+    if fits(case, gradient.name, wrong):
         return replace(gradient, standing="follows", message="")
     with case.varied.without_guards() as (session, guards):
-        if session is not None and _fits(replace(case, session=session), gradient.name, wrong):
+        if session is not None and fits(replace(case, session=session), gradient.name, wrong):
             return replace(gradient, standing="follows", message=f"but for {guards}")
     return gradient
 
 
-def _fits(case: Case, name: str, wrong: Sequence[tuple[Point, np.ndarray]]) -> bool:
+def fits(case: Case, name: str, wrong: Sequence[tuple[Point, np.ndarray]]) -> bool:
     """Whether a gradient is the derivative of the user's own forward where it is wrong.
 
     Looked at wherever it is wrong, up to a few points: at one alone a layer may be dead, and a
@@ -184,10 +189,10 @@ def _fits(case: Case, name: str, wrong: Sequence[tuple[Point, np.ndarray]]) -> b
     for point, array in sorted(wrong, key=lambda pair: not pair[1].any())[:_FOLLOWED]:
         rng = np.random.default_rng([case.seed, 11])
         forward = UsersForward(case, point.probe)
-        fits = follows(forward, point.values, point.probe.upstream, name, array, rng)
-        if fits is False:
+        follow = follows(forward, point.values, point.probe.upstream, name, array, rng)
+        if follow is False:
             return False
-        told.append(fits and bool(array.any()))
+        told.append(follow and bool(array.any()))
     return True in told or (bool(told) and None not in told)
 
 

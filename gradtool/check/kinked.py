@@ -1,8 +1,9 @@
 """Inputs at which two compared values are equal: relu at exactly zero, ties of a maximum.
 
-There is no derivative there, and any choice between the formulas of both sides is as good as
-another: none makes a gradient wrong.  The code is looked at all the same, on a coarse grid of
-values: zeros are everywhere in padded images and after a relu.  Twice:
+An output that is continuous is one number there, and code that gives another one is wrong.  A
+gradient is none: any choice between the formulas of both sides is as good as another.  The code
+is looked at all the same, on a coarse grid of values: zeros are everywhere in padded images and
+after a relu.  Twice:
 
 - as it is: what is not finite there, or outside of what either side gives, is told;
 - with an upstream gradient of zero for every output that has a kink there.  Of the outputs that
@@ -28,14 +29,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradtool.check.bounds import rms
-from gradtool.check.facts import Case
+from gradtool.check.bounds import Pair, rms
+from gradtool.check.compare import Role, label_of
+from gradtool.check.facts import Case, everything_of, right_of
 from gradtool.check.measure import Point, measure, offered
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark, Worst, told_at
-from gradtool.check.stress import JUMP, Stress
+from gradtool.check.result import Remark, told_at
+from gradtool.check.stress import JUMP, Mistake, Stress
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
@@ -50,6 +52,7 @@ _BENDS = 1e-3  # of the step: a hundred times what a curvature of one gives
 _CLOSER = 10.0  # a step so much smaller bends that much less at a kink, a hundred times elsewhere
 _SMOOTH = 30.0  # between them
 _DIRECTIONS = 3  # two slopes may differ by nothing in one of them
+_BESIDE = ", in what does not depend on the choice there"
 _CLOSE, _ALIKE = 1e-11, 1e-8  # a side of a kink to rounding; entries that no choice moves
 
 
@@ -93,20 +96,19 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stres
         return Stress()
     (point,) = measured.points
     calm = _calm(case, point)
-    wrong = tuple(_wrong(case, calm)) if calm is not None else ()
-    remarks = _remarks(case, probe, point, {name for name, _, _ in wrong})
+    wrong = (*_wrong(case, point, "output"), *(_wrong(case, calm, "gradient") if calm else ()))
+    remarks = _remarks(case, probe, point, {(one.role, one.name) for one in wrong})
     return Stress(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
 
 
-def _refused(
-    case: Case, points: Sequence[Point], text: str
-) -> Iterator[tuple[str, str, Worst | None]]:
+def _refused(case: Case, points: Sequence[Point], text: str) -> Iterator[Mistake]:
     """The gradients that an exception of the backward pass took; all, if it came behind them."""
     names = [variable.name for variable in offered(case.reference, case.binding)]
     outcomes = [(point.gradients.get(name), name) for point in points for name in names]
     lost = [name for outcome, name in outcomes if outcome is None or outcome.array is None]
     for name in lost or names:
-        yield name, f"right at random values; {text}, after its own forward pass took them", None
+        said = f"right at random values; {text}, after its own forward pass took them"
+        yield Mistake("gradient", name, said)
 
 
 def _grid(reference: Reference, drawn: Probe, read: Mapping[str, np.ndarray]) -> tuple[Probe, ...]:
@@ -124,28 +126,31 @@ def _grid(reference: Reference, drawn: Probe, read: Mapping[str, np.ndarray]) ->
     return ()
 
 
-def _remarks(case: Case, probe: Probe, point: Point, told: Collection[str]) -> Iterator[Remark]:
-    """What is no choice at a kink; of gradients that are wrong beside it that is `told` already."""
+def _remarks(
+    case: Case, probe: Probe, point: Point, told: Collection[tuple[Role, str]]
+) -> Iterator[Remark]:
+    """What is no choice at a kink; of what is wrong beside it that is `told` already."""
     sides = None
-    for name, outcome in point.gradients.items():
-        right = point.expected.gradients[name]
-        if name in told or outcome.right or not np.all(np.isfinite(right)):
+    for role, name, outcome in everything_of(point):
+        right, _ = right_of(point, role, name)
+        if (role, name) in told or outcome.right or not np.all(np.isfinite(right)):
             continue
+        label = label_of(role, name)
         if not outcome.finite:
-            text = f"d{name} is not finite where compared values are equal, such as a relu at 0"
+            text = f"{label} is not finite where compared values are equal, such as a relu at 0"
             yield Remark("kink", text)
             continue
-        if outcome.array is None:
+        if outcome.array is None or (role == "output" and name in case.excused(role)):
             continue
         sides = sides if sides is not None else list(_sides(case, probe, point, _NEAR))
-        every = np.stack([right, *(side[name] for side in sides)])
+        every = np.stack([right, *(_arrays(side, role)[name] for side in sides)])
         low, high = every.min(axis=0), every.max(axis=0)
         slack = _RANGE * (high - low) + _AGREE * (1 + np.abs(right))
         off = (outcome.array < low - slack) | (outcome.array > high + slack)
         if np.any(off):
             place = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
             text = (
-                f"where compared values are equal, d{name}{list(place)} is "
+                f"where compared values are equal, {label}{list(place)} is "
                 f"{outcome.array[place]:.4g}; both sides give {low[place]:.4g} to {high[place]:.4g}"
             )
             yield Remark("kink", text)
@@ -153,12 +158,17 @@ def _remarks(case: Case, probe: Probe, point: Point, told: Collection[str]) -> I
 
 def _sides(
     case: Case, probe: Probe, point: Point, near: float, count: int = _SIDES
-) -> Iterator[dict[str, np.ndarray]]:
-    """The gradients close by, where every kink is on one side or the other by chance."""
+) -> Iterator[Pair]:
+    """Outputs and gradients close by, where every kink is on one side or the other by chance."""
     rng = np.random.default_rng([case.seed, 41])
     for _ in range(count):
         values = _moved(case.reference, point.values, near, rng)
-        yield case.reference.evaluate(values, probe.upstream, probe.given)[1]
+        yield case.reference.evaluate(values, probe.upstream, probe.given)
+
+
+def _arrays(pair: Pair, role: Role) -> Mapping[str, np.ndarray]:
+    """The outputs or the gradients of what a reference gives."""
+    return pair[0] if role == "output" else pair[1]
 
 
 def _moved(
@@ -236,22 +246,22 @@ def _bent(
     return bent
 
 
-def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
-    """The gradients that are wrong whatever is chosen at the kinks, where any are left.
+def _wrong(case: Case, at: Point, only: Role) -> Iterator[Mistake]:
+    """The outputs or gradients that are wrong whatever is chosen at the kinks.
 
-    Gradients that were excused elsewhere (a guard, float32 inside, a course's scale) are not
-    held to this.
+    Gradients are looked at where no output with a kink takes part, if any are left.  What was
+    excused elsewhere (a guard, float32 inside, a course's scale) is not held to this.
     """
     sides = None
-    for name, outcome in calm.gradients.items():
-        right, array, worst = calm.expected.gradients[name], outcome.array, outcome.worst
-        if outcome.right or array is None or worst is None or outcome.bound is None:
+    for role, name, outcome in everything_of(at):
+        (right, _), array, worst = right_of(at, role, name), outcome.array, outcome.worst
+        if role != only or outcome.right or name in case.excused(role):
             continue
-        if name in case.excused:
+        if array is None or worst is None or outcome.bound is None:
             continue
         if sides is None:
-            sides = list(_sides(case, calm.probe, calm, _CLOSE, _MANY_SIDES))
-        every = np.stack([right, *(side[name] for side in sides)])
+            sides = list(_sides(case, at.probe, at, _CLOSE, _MANY_SIDES))
+        every = np.stack([right, *(_arrays(side, role)[name] for side in sides)])
         spread = every.max(axis=0) - every.min(axis=0)
         # An entry that depends on a choice all the same, as of the spec's formula, has none.
         alike = _ALIKE * np.maximum(np.abs(right), rms(right))
@@ -271,13 +281,11 @@ def _wrong(case: Case, calm: Point) -> Iterator[tuple[str, str, Worst | None]]:
                 error=float(error[place]),
                 bound=float(bound[place]),
             )
-            what = (
-                "outside of what the choices there give"
-                if spread[place] > alike[place]
-                else "in what does not depend on the choice there"
-            )
+            what = "; it has no jump there" if role == "output" else _BESIDE
+            if spread[place] > alike[place]:
+                what = ", outside of what the choices there give"
             text = (
                 "right at random values, wrong where compared values are equal (a relu at 0, a "
-                f"tie), {what}"
+                f"tie){what}"
             )
-            yield name, text, shown
+            yield Mistake(role, name, text, shown)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradtool.check.facts import Case
+from gradtool.check.compare import label_of
+from gradtool.check.facts import Case, everything_of
 from gradtool.check.measure import measure
 from gradtool.check.probes import beyond
 from gradtool.check.result import Remark
@@ -21,8 +22,9 @@ def without_offsets(case: Case) -> Iterator[Remark]:
         for text in measured.refused:
             yield Remark("constant", text)
         for point in measured.points:
-            for name, outcome in point.gradients.items():
-                if outcome.right or name in case.excused:
+            for role, name, outcome in everything_of(point):
+                if outcome.right or name in case.excused(role):
                     continue
                 found = outcome.message or "its numbers are wrong"
-                yield Remark("constant", f"d{name} is wrong where {probe.varies}: {found}")
+                text = f"{label_of(role, name)} is wrong where {probe.varies}: {found}"
+                yield Remark("constant", text)

@@ -11,16 +11,17 @@ begins by and by as well: it is told from lost digits by an error that stands st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradtool.check.compare import arrays_of
-from gradtool.check.facts import Case, again
+from gradtool.check.compare import Role, arrays_of, label_of
+from gradtool.check.facts import Case, again, everything_of, outcome_of
+from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import Probe, scaled, stressed
-from gradtool.check.result import Remark, Trouble, Worst, told_at
+from gradtool.check.result import Compared, Remark, Trouble, Worst, told_at
 from gradtool.check.standing import stands_still
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
@@ -31,14 +32,25 @@ JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
 @dataclass(frozen=True, slots=True)
-class Stress:
-    """What large, tiny or equal values showed: remarks, and gradients that are wrong there.
+class Mistake:
+    """An output or a gradient that is wrong somewhere: what is said, and the entry that shows it.
 
-    `wrong` maps the name of a gradient to what is said and the entry that shows it.
+    `point` is where, if differences can be taken there: not beside a kink or the end of a domain.
     """
 
+    role: Role
+    name: str
+    text: str
+    worst: Worst | None = None
+    point: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """What large, tiny or equal values showed: remarks, and what is wrong there."""
+
     remarks: tuple[Remark, ...] = ()
-    wrong: tuple[tuple[str, str, Worst | None], ...] = ()
+    wrong: tuple[Mistake, ...] = ()
     probes: int = 0
 
     def and_also(self, other: Stress) -> Stress:
@@ -52,12 +64,12 @@ class Stress:
 def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     """Look at a case that is right at every point so far.
 
-    `scaled_names` are gradients that were accepted with a factor of their course's.
+    `scaled_names` are outputs with a guard, and gradients with one or a factor of their course's.
     """
     if not case.measured.points or case.first.setting.work > _MOST_WORK:
         return Stress()
     remarks: list[Remark] = []
-    wrong: dict[str, tuple[str, str, Worst | None]] = {}
+    wrong: dict[tuple[Role, str], Mistake] = {}
     clips: dict[str, str] = {}
     count = 0
     for probe in stressed(case.reference, case.binding, case.first, case.read):
@@ -74,35 +86,40 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
         if measured.trouble is not None:
             remarks.append(_told(probe, measured.trouble))
             continue
-        for name, outcome in point.gradients.items():
-            if outcome.right or name in scaled_names or _excess(case, point, name) == 0:
+        lost: list[str] = []
+        for role, name, outcome in everything_of(point):
+            if outcome.right or name in scaled_names or _excess(case, point, role, name) == 0:
                 continue
+            label = label_of(role, name)
             if not outcome.finite:
-                text = f"d{name} is not finite at {probe.varies}: it overflows"
-                remarks.append(Remark("overflow", text))
-            elif name in wrong:
+                lost.append(label)
+            elif (role, name) in wrong:
                 continue
-            elif (limit := clipped(point, name, _BEYOND)) and is_clip(case, point, name, limit):
-                clips[name] = f"d{name} is cut off at {limit:g}"
-            elif (place := _switches(case, probe, name)) is not None:
+            elif role == "gradient" and (limit := _limit(case, point, name)):
+                clips[name] = f"{label} is cut off at {limit:g}"
+            elif (place := _switches(case, probe, role, name)) is not None:
                 text = f"right until {place}, wrong from there on"
-                wrong[name] = (name, text, outcome.worst)
-            elif is_scaled_down(point, name) and is_norm(case, point, name):
-                clips.setdefault(name, f"d{name} is scaled down where it is large")
+                wrong[role, name] = Mistake(role, name, text, outcome.worst, point)
+            elif role == "gradient" and is_scaled_down(point, name) and is_norm(case, point, name):
+                clips.setdefault(name, f"{label} is scaled down where it is large")
             elif probe.is_huge:
                 continue
-            elif stands_still(case, probe, "gradient", name):
-                if guards := case.varied.held("gradient", name, probe):
-                    text = f"a guard moves d{name} at {probe.varies}: {guards}"
-                    remarks.append(Remark("guard", text))
-                else:
-                    text = f"right at random values, wrong at {probe.varies}"
-                    wrong[name] = (name, text, outcome.worst)
-            else:
-                text = f"d{name} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
+            elif not stands_still(case, probe, role, name):
+                text = f"{label} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
                 remarks.append(Remark("digits", text))
+            elif guards := _guards(case, point, role, name):
+                text = f"a guard moves {label} at {probe.varies}: {guards}"
+                remarks.append(Remark("guard", text))
+            else:
+                text = f"right at random values, wrong at {probe.varies}"
+                wrong[role, name] = Mistake(role, name, text, outcome.worst, point)
+        if lost:
+            verbs = ("is", "it overflows") if len(lost) == 1 else ("are", "they overflow")
+            text = f"{', '.join(lost)} {verbs[0]} not finite at {probe.varies}: {verbs[1]}"
+            remarks.append(Remark("overflow", text))
+    excused = case.excused("gradient")
     # What clips at other points, too, was told of there.
-    remarks += [Remark("clips", text) for name, text in clips.items() if name not in case.excused]
+    remarks += [Remark("clips", text) for name, text in clips.items() if name not in excused]
     return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
 
 
@@ -110,25 +127,42 @@ def _told(probe: Probe, trouble: Trouble) -> Remark:
     return Remark("overflow", told_at(f"at {probe.varies}", trouble))
 
 
-def _excess(case: Case, point: Point, name: str) -> float:
+def _limit(case: Case, point: Point, name: str) -> float | None:
+    """Where a gradient is cut off, which is no mistake.  An output has no such excuse."""
+    limit = clipped(point, name, _BEYOND)
+    return limit if limit and is_clip(case, point, name, limit) else None
+
+
+def _guards(case: Case, point: Point, role: Role, name: str) -> str | None:
+    """The guards by which an array is another one: of the file, or of a logarithm anywhere."""
+    if found := case.varied.held(role, name, point.probe, lost=True):
+        return found
+    if role == "gradient":
+        return None
+    alone = replace(case, measured=replace(case.measured, points=(point,)))
+    made = guard_of(alone, [Compared(name, "", "wrong")])
+    return f"log({made[0]})" if made and made[1] <= SMALL else None
+
+
+def _excess(case: Case, point: Point, role: Role, name: str) -> float:
     """The largest error in units of its bound, 0 when right, not a number when not finite.
 
-    A gradient that was right as float32 only is held to that.
+    What was right as float32 only is held to that.
     """
-    outcome = point.gradients.get(name)
+    outcome = outcome_of(point, role, name)
     if outcome is None or outcome.worst is None or outcome.array is None or not outcome.finite:
         return np.nan
     if outcome.right:
         return 0.0
-    if all(p.gradients[name].right for p in case.measured.points if name in p.gradients):
+    if name not in case.excused(role):
         return outcome.worst.error / outcome.worst.bound
-    right, bound = arrays_of(point.expected.single(), "gradient", name)
+    right, bound = arrays_of(point.expected.single(), role, name)
     most = float(np.max(np.abs(outcome.array - right) / bound, initial=0.0))
     return most if most > 1 else 0.0
 
 
-def _switches(case: Case, probe: Probe, name: str) -> str | None:
-    """Where the gradient goes wrong at once, in words; None when it comes by and by.
+def _switches(case: Case, probe: Probe, role: Role, name: str) -> str | None:
+    """Where an array goes wrong at once, in words; None when it comes by and by.
 
     Values and upstream gradients are scaled together; where one of them alone is enough, it is
     told alone.
@@ -137,7 +171,7 @@ def _switches(case: Case, probe: Probe, name: str) -> str | None:
     upstream = {n: f for n, f in probe.scale.items() if n not in probe.values}
     for told in ((values,), (upstream,), (values, upstream)):
         scale = {n: factor for part in told for n, factor in part.items()}
-        if all(told) and (share := _switch(case, scale, probe, name)) is not None:
+        if all(told) and (share := _switch(case, scale, probe, role, name)) is not None:
             words = [
                 f"{'the largest value' if part is values else 'the upstream gradient'} "
                 f"{'reaches' if max(part.values()) > 1 else 'shrinks to'} "
@@ -154,15 +188,17 @@ def _largest(first: Probe, scale: Mapping[str, float], share: float) -> float:
     return max((float(np.max(np.abs(arrays[n]), initial=0.0)) for n in scale), default=0.0)
 
 
-def _switch(case: Case, scale: Mapping[str, float], probe: Probe, name: str) -> float | None:
-    """How much of the way to the scale the gradient goes wrong at once; None when it fades."""
+def _switch(
+    case: Case, scale: Mapping[str, float], probe: Probe, role: Role, name: str
+) -> float | None:
+    """How much of the way to the scale an array goes wrong at once; None when it fades."""
     first = case.first
 
     def excess(share: float) -> float:
         """The error in units of its bound, `share` of the way to the scale."""
         part = {n: factor**share for n, factor in scale.items()}
         point = again(case, scaled(first, part, probe.varies))
-        return _excess(case, point, name) if point else np.nan
+        return _excess(case, point, role, name) if point else np.nan
 
     if not excess(1.0) > 0:
         return None

@@ -66,10 +66,11 @@ class Varied:
                 return _named(chosen)
         return None
 
-    def held(self, role: Role, name: str, probe: Probe) -> str | None:
-        """The guards that an array hangs on at a probe: without them it is right, or no number.
+    def held(self, role: Role, name: str, probe: Probe, *, lost: bool) -> str | None:
+        """The guards that an array hangs on at a probe: it is right without them.
 
-        What is large or tiny may reach a guard that moves nothing elsewhere: ``maximum(p, 1e-12)``.
+        Values may reach a guard there that moves nothing elsewhere: ``maximum(p, 1e-12)``.  With
+        `lost` those count, too, without which it is no number.
         """
         if not self.session.varies or not self._is_same_code():
             return None
@@ -82,7 +83,8 @@ class Varied:
             except CheckTrouble:
                 continue
             outcomes = [o for p in found.points if (o := outcomes_of(p, role).get(name))]
-            if found.trouble is not None or any(o.right or not o.finite for o in outcomes):
+            no_number = found.trouble is not None or any(not o.finite for o in outcomes)
+            if (lost and no_number) or any(o.right for o in outcomes):
                 return _named(chosen)
         return None
 

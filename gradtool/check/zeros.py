@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradtool.check.facts import Case
+from gradtool.check.compare import label_of
+from gradtool.check.facts import Case, everything_of
 from gradtool.check.measure import measure
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
-from gradtool.check.stress import JUMP, Stress
+from gradtool.check.stress import JUMP, Mistake, Stress
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
 MOST_WORK = 50_000  # scalar operations
@@ -77,19 +78,25 @@ def look(case: Case, probe: Probe) -> Stress:
         return Stress((Remark("zeros", text),), probes=1)
     remarks, wrong = [], []
     for point in measured.points:  # none where the layer itself is not finite
-        for name, outcome in point.gradients.items():
-            if outcome.right or name in case.excused:
+        for role, name, outcome in everything_of(point):
+            if outcome.right or name in case.excused(role):
                 continue
+            label = label_of(role, name)
             if not outcome.finite:
                 # Dividing by what is not zero anywhere else is a choice of some right code.
-                remarks.append(Remark("zeros", f"d{name} is not finite where {probe.varies}"))
+                remarks.append(Remark("zeros", f"{label} is not finite where {probe.varies}"))
                 continue
             worst = outcome.worst
             if worst is not None and worst.error <= JUMP * worst.bound:
                 # A branch that is taken at zero only is far off; a long way to a zero is not.
-                text = f"d{name} loses digits where {probe.varies}: {worst.error:.0e} are lost"
+                text = f"{label} loses digits where {probe.varies}: {worst.error:.0e} are lost"
                 remarks.append(Remark("digits", text))
                 continue
+            if guards := case.varied.held(role, name, probe, lost=False):
+                text = f"a guard moves {label} where {probe.varies}: {guards}"
+                remarks.append(Remark("guard", text))
+                continue
             text = f"right at random values, wrong where {probe.varies}"
-            wrong.append((name, "; ".join(filter(None, (outcome.message, text))), worst))
+            text = "; ".join(filter(None, (outcome.message, text)))
+            wrong.append(Mistake(role, name, text, worst))
     return Stress(tuple(remarks), tuple(wrong), len(measured.points))
