@@ -71,6 +71,13 @@ def of_draws(case: Case) -> Draws:
         told = (look(variable, point) for look in (_dependent, _unlikely) for point in by_size)
         if text := next(filter(None, told), ""):
             return Draws(Cause(CODE, text, 1.0, title=TITLE), tuple(remarks), probes)
+        if not any(_is_telling(variable, point) for point in found):
+            most = max(point.values[variable.name].size for point in found)
+            text = (
+                f"{variable.name}, which your code draws, has {most} entries at most: too few to "
+                "tell with which probability one is kept"
+            )
+            remarks.append(Remark("uncompared", text))
     return Draws(None, tuple(remarks), probes)
 
 
@@ -118,6 +125,13 @@ def _is_alike(variable: Variable, first: Point, second: Point) -> bool:
     share = float(mask.mean()) if mask.size else 1.0
     alike = share**2 + (1 - share) ** 2  # of an entry; 1 of a mask that is no draw at all
     return -mask.size * np.log(alike) > _NEVER and np.array_equal(mask, other)
+
+
+def _is_telling(variable: Variable, point: Point) -> bool:
+    """Whether a mask has so many entries that to keep all of them would be improbable."""
+    chance = _chance(variable, point)
+    sure = np.array([0.0, 1.0])
+    return bool(_is_improbable(sure, point.values[variable.name].size, chance).all())
 
 
 def _chance(variable: Variable, point: Point) -> float:

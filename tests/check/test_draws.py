@@ -132,6 +132,15 @@ check:
 """
 
 
+def test_few_entries_are_told(tmp_path: Path) -> None:
+    pinned = BINARY.replace("binary", "bernoulli(p)").replace(
+        "forward", "sizes: {N: 3, D: 4}\nforward"
+    )
+    verdict = judged(code(f"{RAND} < p"), tmp_path, layer(pinned))
+    assert verdict.verdict == "pass"
+    assert ["12 entries at most" in r.message for r in verdict.remarks] == [True]
+
+
 def test_a_mask_that_keeps_nothing_proves_nothing(tmp_path: Path) -> None:
     """Where the spec states no probability, too; any other mask is one of the spec's."""
     nothing = judged(code("np.ones(X.shape) < p"), tmp_path, layer(BINARY))
