@@ -19,6 +19,7 @@ from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offe
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
 from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
+from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.unwritten import unfinished
 
@@ -73,8 +74,45 @@ def judge(
     if best.verdict.verdict != "pass" and better and not is_lost(tried[-1].verdict.trouble):
         _, binding = max(better, key=lambda one: one[0])
         tried.append(_judge_one(reference, session, binding, file, seed, version))
-    best = _with_order_told(max(tried, key=_understood), others)
+    best = max(tried, key=_understood)
+    if _raises_everywhere(best):
+        typed = _in_other_types(reference, session, best, file, seed, version)
+        best = max(typed, key=_understood, default=best)
+    best = _with_order_told(best, others)
     return _in_layout(best, tried)
+
+
+def _raises_everywhere(judgement: Judgement) -> bool:
+    """Whether code raises at every point what the type of an array may cause."""
+    trouble = judgement.verdict.trouble
+    raised = all(point.run.trouble is not None for point in judgement.points)
+    return raised and trouble is not None and may_be_of_a_type(trouble.message)
+
+
+def _in_other_types(
+    reference: Reference,
+    session: Session,
+    raising: Judgement,
+    file: str,
+    seed: int,
+    version: str,
+) -> list[Judgement]:
+    """Judgements with masks and labels in types that give the layer's outputs, until one is
+    right.
+    """
+    found: list[Judgement] = []
+    binding, trouble = raising.binding, raising.verdict.trouble
+    if binding is None or trouble is None:
+        return found
+    for other in retyped(binding, reference.spec.variables, trouble):
+        judged = _judge_one(reference, session, other, file, seed, version)
+        if is_lost(judged.verdict.trouble):
+            return [judged]
+        if _understood(judged)[0] >= _FORWARD_RIGHT and not _raises_everywhere(judged):
+            found.append(judged)
+        if judged.verdict.verdict == "pass":
+            break
+    return found
 
 
 def _has_right_forward(

@@ -24,6 +24,8 @@ from gradtool.check.one_sample import (
 )
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference
+from gradtool.check.result import Trouble
+from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import OTHER, SHAPE, Layers, fitting
 from gradtool.ir.dims import shape_text
@@ -94,6 +96,8 @@ def match(
         try:
             if name not in reasons:
                 same, reasons[name] = fitting(session, reference, ways, layers, _SAME)
+                if related and not same:
+                    same = _in_another_type(session, reference, ways, layers, reasons[name])
                 if same:
                     return Match(candidate, reference.spec, same, ())
             if varied and _may_vary(reasons[name], related):
@@ -153,6 +157,22 @@ def for_one_sample(
     found, _ = fitting(session, reference, several, layers, _SAME)
     told = tuple(way.remarked(said) for way in found)
     return told if told and is_apart(reference, batch) else ()
+
+
+def _in_another_type(
+    session: Session,
+    reference: Reference,
+    ways: Sequence[Binding],
+    layers: Layers,
+    reasons: Iterable[str],
+) -> tuple[Binding, ...]:
+    """The readings that are the layer with a mask or labels in the type that the code wants."""
+    raised = next(filter(may_be_of_a_type, reasons), "")
+    if not raised:
+        return ()
+    trouble, variables = Trouble("forward", raised), reference.spec.variables
+    others = [other for way in ways for other in retyped(way, variables, trouble)]
+    return fitting(session, reference, others, layers, _SAME)[0]
 
 
 def _in_order(
