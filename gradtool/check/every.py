@@ -167,6 +167,12 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
         seed=file.seed,
         version=file.version,
     )
+    if any(gradient.standing == "not offered" for gradient in judgement.verdict.gradients):
+        from gradtool.check.left import with_left
+
+        judgement = with_left(
+            reference, session, judgement, file=file.name, seed=file.seed, version=file.version
+        )
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same.

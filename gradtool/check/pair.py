@@ -68,6 +68,7 @@ def check_pair(
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
+        judgement = _with_left(reference, session, judgement, name, seed, version)
         if reason := unclear(judgement):
             trouble = Trouble("unclear", reason)
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
@@ -78,6 +79,16 @@ def check_pair(
 
             judgement = with_causes(reference, session, judgement)
         return judgement
+
+
+def _with_left(
+    reference: Reference, session: Session, judgement: Judgement, file: str, seed: int, version: str
+) -> Judgement:
+    if all(gradient.standing != "not offered" for gradient in judgement.verdict.gradients):
+        return judgement
+    from gradtool.check.left import with_left
+
+    return with_left(reference, session, judgement, file=file, seed=seed, version=version)
 
 
 def _is_wrong(judgement: Judgement) -> bool:
@@ -110,6 +121,7 @@ def check_live(
             )
             return Judgement(verdict, (), None)
         judgement = judge(reference, session, ways, file=name, seed=seed, version=version)
+        judgement = _with_left(reference, session, judgement, name, seed, version)
         if explain and _is_wrong(judgement):
             from gradtool.check.diagnose import with_causes
 

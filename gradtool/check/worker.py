@@ -30,6 +30,7 @@ from gradtool.check.evaluate import (
 from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.load import Loaded, Options, load
+from gradtool.check.reached import OBJECT, arrays_of, changed
 from gradtool.check.rewrite import Change
 from gradtool.check.tiny import guards
 from gradtool.check.widths import loaded_frameworks, widen_defaults
@@ -109,6 +110,8 @@ class Responder:
                     return self._bind(header), {}
                 case "guards":
                     return self._guards(), {}
+                case "left":
+                    return self._left(header, request.arrays), {}
                 case "held" | "attempt":
                     return self._vary(header, request.arrays)
                 case "start" | "finish" | "run":
@@ -167,6 +170,16 @@ class Responder:
             for guard in guards(tree, cell.place)
         ]
         return {"guards": [[g.key, g.line, g.text, g.value] for g in found[:_GUARDS]]}
+
+    def _left(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What the backward pass has changed in an object; see `gradtool.check.left`."""
+        assert self.loaded is not None
+        assert self.program is not None
+        scalars, seed = header["scalars"], int(header["seed"])
+        evaluation = start(self.loaded, self.program, arrays, scalars, seed, False, self._cell)
+        before = arrays_of(evaluation.namespace.get(OBJECT))
+        finish(self.program, evaluation)
+        return {"left": changed(before, arrays_of(evaluation.namespace.get(OBJECT)))}
 
     def _vary(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
