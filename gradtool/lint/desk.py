@@ -18,6 +18,7 @@ from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost
+from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.wanted import Wanted
 from gradtool.lint import means
@@ -349,9 +350,35 @@ class Desk:
             found += means.counted(reply, point, line)
             found += means.complex_step(steps, line)
             found += means.differenced(judgement, line)
+            found += self._rounded_away(reference, session, judgement, line)
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
+
+    def _rounded_away(
+        self, reference: Reference, session: Session, judgement: Judgement, line: int
+    ) -> tuple[Finding, ...]:
+        """Findings on differences whose error is below that of float32, to which they were rounded.
+
+        The file is loaded once more with its float32 read as float64; nothing else of that counts.
+        """
+        binding = judgement.binding
+        outcomes = [o for point in judgement.points for o in point.gradients.values()]
+        if binding is None or not any(outcome.single for outcome in outcomes):
+            return ()
+        try:
+            with session.varied(Change(widen=True)) as other:
+                wide = judge(
+                    reference,
+                    other,
+                    (binding,),
+                    file=self._file,
+                    seed=self._seed,
+                    version=self._version,
+                )
+        except CheckTrouble:
+            return ()
+        return means.differenced(wide, line)
 
     def _placed(self, judgement: Judgement) -> Judgement:
         """With the line that assigns each wrong gradient, which the worker reads off the file."""

@@ -137,6 +137,12 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_large": (_numeric("1.0", _CALLS), ("GT402",)),
     "central_inline": (_numeric("1e-5", _INLINE), ("GT402",)),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
+    "central_rounded": (
+        _numeric("1e-3", _INLINE).replace(
+            "return tuple(found)", "return tuple(g.astype(np.float32) for g in found)"
+        ),
+        ("GT402",),
+    ),
     "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
     **{
         f"complex_{name}_{h}": (HEAD + FORWARD + _PLANE.format(h=h, take=take), ("GT402",))

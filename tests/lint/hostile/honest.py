@@ -129,6 +129,12 @@ def affine_backward(dY, cache):
 _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "plain": one("honest_plain", RIGHT),
     "einsum": one("honest_einsum", HEAD + FORWARD + EINSUM),
+    "rounded": one(
+        "honest_rounded",
+        HEAD
+        + FORWARD
+        + EINSUM.replace("return dx, dw,", "return dx.astype(np.float32), dw.astype(np.float32),"),
+    ),
     "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
     "class": one("honest_class", HEAD + CLASS),
     "checked": one("honest_checked", CHECKED),
