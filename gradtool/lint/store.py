@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -143,6 +143,8 @@ class Store:
             self._known = {(name, key): place for name, key, place in found[1]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if found is not None and same and found[0].total != self.heading.total:
+                return self._moved(path, found[1])
             stream = path.open("a+b" if same else "w+b")
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise UsageError(f"results cannot be kept in {path}: it is no regular file")
@@ -150,12 +152,21 @@ class Store:
                 stream.write(b"\n")  # the last line may have been cut off
                 stream.flush()
             else:
-                data = {"format": _FORMAT, "heading": to_data(self.heading)}
-                _written(stream, json.dumps(data, separators=(",", ":")))
+                _written(stream, _heading_line(self.heading))
         except OSError as error:
             if not needed:
                 return _spool()
             raise UsageError(f"results cannot be written to {path}: {error.strerror}") from None
+        return stream
+
+    def _moved(self, path: Path, found: Sequence[tuple[str, str, Place]]) -> IO[bytes]:
+        """The same results in a new file, under a heading for more or fewer submissions."""
+        new = path.with_name(f"{path.name}.new")
+        stream = new.open("w+b")
+        _written(stream, _heading_line(self.heading))
+        for name, key, place in found:
+            self._known[name, key] = _written(stream, place.read())
+        new.replace(path)
         return stream
 
     @property
@@ -224,9 +235,16 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
     return replace(heading, shard=(1, 1)), lines
 
 
+def _heading_line(heading: Heading) -> str:
+    data = {"format": _FORMAT, "heading": to_data(heading)}
+    return json.dumps(data, separators=(",", ":"))
+
+
 def _same_run(first: Heading, second: Heading) -> bool:
-    """A heading may differ in its seed only, so that what stands in the file stays true."""
-    return replace(first, seed=second.seed) == second
+    """A heading may differ in what makes no result another one: the seed, for each verdict has its
+    own, and how many submissions there are, for one may be handed in late.
+    """
+    return replace(first, seed=second.seed, total=second.total) == second
 
 
 def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, Place]]] | None:

@@ -79,6 +79,21 @@ def test_a_run_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
         assert store.known == 2
 
 
+def test_one_that_is_handed_in_late_costs_the_others_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "results.jsonl"
+    with Store(place, replace(HEADING, total=2)) as store:
+        store.add(graded("a"))
+        store.add(graded("b"))
+    with Store(place, replace(HEADING, total=3)) as store:
+        assert store.known == 2
+        assert store.find("a", "k" * 32) == graded("a")
+        store.add(graded("c"))
+        assert store.find("b", "k" * 32) == graded("b")
+        assert list(store.lines) == [graded("a"), graded("b"), graded("c")]
+    heading, lines = merged([place])  # its heading says how many there are
+    assert heading.total == len(lines) == 3
+
+
 def test_results_of_another_assignment_are_not_taken(tmp_path: Path) -> None:
     place = tmp_path / "results.jsonl"
     with Store(place, HEADING) as store:
