@@ -1,7 +1,7 @@
 """Causes of what is wrong, each looked for once: a class makes the same mistakes many times.
 
-All submissions of a run are asked at the same points, so two that make the same mistake return
-the same numbers but for their rounding.
+All submissions of a run are asked at the same points, so two that make the same mistake are off by
+the same numbers, but for their rounding.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ class Causes:
     def told(self, question: str, reference: Reference, judgement: Judgement) -> Judgement:
         """The judgement with the cause of each wrong output and gradient where it is known.
 
-        Only numbers are looked at: the judge never parses what a student wrote.
+        Only numbers are looked at: the judge never parses what a student wrote.  A cause that the
+        judge has found stays: it has asked this submission, as it does about differences.
         """
         verdict = judgement.verdict
         every = (*verdict.forward, *verdict.gradients)
-        if not any(one.standing in ("wrong", "follows") for one in every):
+        if not any(one.standing in ("wrong", "follows") and one.cause is None for one in every):
             return judgement
         key = _key(question, judgement)
         with self._lock:
@@ -61,7 +62,7 @@ class Causes:
                 if self._looked == _SWEEP:
                     gc.freeze()  # what there is now stays, and need not be looked at again
         told = tuple(
-            replace(one, cause=cause, heat=heat)
+            replace(one, cause=cause, heat=heat) if one.cause is None else one
             for one, (cause, heat) in zip(every, known, strict=True)
         )
         outputs = len(verdict.forward)
@@ -70,28 +71,38 @@ class Causes:
 
 
 def _key(question: str, judgement: Judgement) -> bytes:
+    """The same for two judgements only if what is wrong is off by the same numbers.
+
+    What is right is off by its rounding, which is another one in every file.
+    """
     digest, verdict = hashlib.blake2b(question.encode(), digest_size=16), judgement.verdict
     for role, rows in (("output", verdict.forward), ("gradient", verdict.gradients)):
         # Right outputs are the same in every file.
         for row in rows if role == "gradient" else [o for o in rows if o.standing == "wrong"]:
-            digest.update(f";{role} {row.name} {row.standing}".encode())
+            digest.update(f";{role} {row.name} {row.standing} {row.cause is None}".encode())
             for point in judgement.points:
                 outputs = role == "output"
                 outcome = (point.outputs if outputs else point.gradients).get(row.name)
                 if outcome is None:
                     continue
+                told = f" {point.probe.number} {outcome.right} {outcome.kind} {outcome.single}"
+                digest.update(told.encode())
                 # The arrays as they were returned: a wrong shape is evidence, too.
                 array = (point.run.outputs if outputs else point.run.gradients)[row.name].array
-                digest.update(f" {point.probe.number} {outcome.right} {outcome.kind}".encode())
-                if array is not None:
-                    digest.update(f"{array.shape}".encode() + _rounded(array).tobytes())
+                expected = point.expected.outputs if outputs else point.expected.gradients
+                if array is not None and not outcome.right:
+                    digest.update(f"{array.shape}".encode() + _error(array, expected[row.name]))
     return digest.digest()
 
 
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """To some digits of the largest entry; neither zero has a sign."""
-    finite = np.where(np.isfinite(array), array, 0.0)
-    largest = float(np.max(np.abs(finite), initial=0.0)) or 1.0
+def _error(array: np.ndarray, right: np.ndarray) -> bytes:
+    """How far it is off, to some digits of the largest error: of an error as small as that of a
+    difference quotient, the same digits of the value show nothing.
+    """
     with np.errstate(all="ignore"):
-        shown: np.ndarray = np.round(array / largest, _DIGITS) + 0.0
-    return np.concatenate([[float(f"{largest:.{_DIGITS}g}")], shown.ravel()])
+        off = array - right if array.shape == right.shape else array.astype(float)
+        finite = np.isfinite(off)
+        largest = float(np.max(np.abs(np.where(finite, off, 0.0)), initial=0.0)) or 1.0
+        rounded = np.round(off / largest, _DIGITS) + 0.0  # neither zero has a sign
+    shown = np.where(np.isnan(rounded), np.nan, rounded)  # nor has what is no number
+    return f"{largest:.{_DIGITS}g}".encode() + shown.tobytes()
