@@ -81,9 +81,8 @@ def _readings(
     for name in missing:
         shape = [dim.evaluate(probe.env) for dim in shapes[name]]
         fitting = [path for path, other in found if _squeezed(other) == _squeezed(shape)]
-        if fitting:
-            named = [path for path in fitting if _names(path, name)]
-            choices[name] = [*named, *(path for path in fitting if path not in named)]
+        if meant := _most_open(fitting, [path for path, _ in found], name):
+            choices[name] = meant
     ways: list[Binding] = []
     for paths in islice(product(*choices.values()), _MOST_TRIED if choices else 0):
         lines = [f"d{name} = {path}" for name, path in zip(choices, paths, strict=True)]
@@ -129,6 +128,19 @@ def _steps(path: str) -> list[str] | None:
                 return None
         node = inner
     return steps if node.id == OBJECT else None
+
+
+def _most_open(fitting: Sequence[str], every: Sequence[str], name: str) -> list[str]:
+    """Of the places of an array those that an object offers to others most openly.
+
+    What an object shows under the gradient's name is meant, whatever its shape and whatever lies
+    behind it; then what a method gives; then what has no underscore.
+    """
+    shown = [path for path in every if _names(path, name) and len(_steps(path) or ()) == 1]
+    given = [path for path in fitting if "()" in path]
+    public = [path for path in fitting if not any(s.startswith("_") for s in _steps(path) or ())]
+    named = [[p for p in paths if _names(p, name)] for paths in (public, fitting)]
+    return next(filter(None, (shown, given, *named, public, list(fitting))), [])
 
 
 def _squeezed(shape: Sequence[int]) -> list[int]:

@@ -106,3 +106,22 @@ def test_what_is_kept_for_something_else_is_no_gradient(tmp_path: Path) -> None:
     assert found.verdict == "error"
     assert found.trouble is not None
     assert "where the object leaves db was not recognised" in found.trouble.message
+
+
+@pytest.mark.parametrize("shown", ["2 * self._g['W']", "self._g['W'].T"])
+def test_what_an_object_shows_counts_and_not_what_lies_behind_it(
+    tmp_path: Path, shown: str
+) -> None:
+    right = text("behind properties")
+    wrong = right.replace("self._g['W'])", f"{shown})")
+    assert wrong != right
+    found = judged(tmp_path, wrong)
+    assert {g.name: g.standing for g in found.gradients} == {"X": "ok", "W": "wrong", "b": "ok"}
+
+
+def test_what_a_method_gives_counts_and_not_what_lies_behind_it(tmp_path: Path) -> None:
+    method = "    def gradients(self):\n        return self.g[0] / 3, self.g[1]"
+    keep = "self.g = (self.X.T @ dY, dY.sum(0))"
+    assert judged(tmp_path, HEAD.format(**PLAIN, keep=keep) + method).verdict != "pass"
+    right = method.replace(" / 3", "")
+    assert judged(tmp_path, HEAD.format(**PLAIN, keep=keep) + right).verdict == "pass"
