@@ -1,7 +1,8 @@
 """Which argument is which where the spec knows no name of it: orders, the likeliest first.
 
-First letters tell most, as `queries` for ``Q`` does, then the order of the signature.  Both are
-guesses: the numbers of the forward pass show which is meant.
+First letters tell most, as `queries` for ``Q`` does, where each argument begins with one of the
+spec's names; then the order of the signature.  Both are guesses: the numbers of the forward pass
+show which is meant.
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ def _orders(
     """Every order once, with how it was found; first letters in the spec's order leave no other."""
     plain = tuple(variables)
     lettered, sure = _by_letters(parameters, variables)
-    if lettered:
+    if lettered and sure:
         yield lettered, _BY_LETTERS
     if lettered == plain and sure:
         return
-    if lettered != plain:
+    if lettered != plain or not sure:
         yield plain, BY_ORDER
+    if lettered and lettered != plain and not sure:
+        yield lettered, _ANOTHER
     several = permutations(variables) if len(variables) <= _MOST_MOVED else ()
     for order in sorted(several, key=lambda order: _unlikeliness(variables, order)):
         if order not in (plain, lettered):

@@ -104,6 +104,7 @@ def test_letters_come_first_and_equal_shapes_before_others() -> None:
         return ["".join(one[0].values()) for one in found if one is not None]
 
     assert orders("x", "y", "z") == ["APQ", "PAQ", "AQP", "QPA", "PQA", "QAP"]
-    assert orders("positive", "negative", "anchor")[:2] == ["PQA", "APQ"]
+    assert orders("positive", "query", "anchor")[:2] == ["PQA", "APQ"]
+    assert orders("positive", "negative", "anchor")[:2] == ["APQ", "PQA"]  # one has no letter
     assert orders("anchor", "positive", "query") == ["APQ"]
-    assert orders("pa", "pb", "a")[0] == "APQ"  # two with one letter tell nothing
+    assert orders("pa", "pb", "q")[0] == "APQ"  # two with one letter tell nothing
