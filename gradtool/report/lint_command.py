@@ -266,7 +266,9 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
 
 
 def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Submission, ...]:
-    """What to grade: the entries of one folder, or each of several paths."""
+    """What to grade: the entries of one folder, or each of several paths; never nothing, which
+    would look like a class in which all is right.
+    """
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"there is no file or folder {shown_name(str(path))}")
@@ -276,6 +278,8 @@ def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Sub
         files = list(submissions_in(paths[0]))
     else:
         files = [Submission(shown_name(str(path)), path) for path in paths]
+    if not files:
+        raise UsageError(*lint_notices.nothing(paths, course))
     unique = {submission.name: submission for submission in files}
     return tuple(sorted(unique.values(), key=lambda one: one.name))
 

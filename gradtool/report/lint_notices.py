@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gradtool.lint.result import Sandbox
-from gradtool.lint.submissions import Submission, is_archive, left_out
+from gradtool.lint.submissions import Submission, is_archive, left_out, shown_name
 from gradtool.report.safe import one_line
 
 _NAMED = 5
+_UNPACK = "each archive into a folder of its own"
 
 
 def unsafe(sandbox: Sandbox) -> None:
@@ -34,7 +35,25 @@ def not_graded(folder: Path, ours: Collection[Path]) -> None:
         what = "are no Python files, notebooks or folders and were"
     print(f"warning: {_listed(others)} {what} not graded", file=sys.stderr)
     if any(is_archive(one.name) for one in others):
-        print("Unpack each archive into a folder of its own to have it graded.", file=sys.stderr)
+        print(f"Unpack {_UNPACK} to have it graded.", file=sys.stderr)
+
+
+def nothing(paths: Sequence[Path], course: bool) -> tuple[str, str]:
+    """That there is nothing to grade, and what to do; `course`: in a folder of submissions."""
+    where = ", ".join(one_line(shown_name(str(path))) for path in paths)
+    if not course:
+        return (
+            f"there is no Python file or notebook in {where}",
+            "give the files to check, or a folder that holds them",
+        )
+    others = left_out(paths[0])
+    held = f"; what is there is {_listed(others)}" if others else ""
+    packed = any(is_archive(one.name) for one in others)
+    return (
+        f"there is no submission in {where}{held}",
+        "expected a Python file, a notebook or a folder for each student"
+        + (f"; unpack {_UNPACK}" if packed else ""),
+    )
 
 
 def _listed(found: Sequence[Submission]) -> str:

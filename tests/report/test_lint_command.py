@@ -245,6 +245,47 @@ def test_what_is_not_graded_is_told(course: Path, capsys: Captured) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "arguments", "told"),
+    [
+        (
+            (),
+            ("hand-ins", "--assignment", "hw1.yaml"),
+            "gradtool: there is no submission in hand-ins\n"
+            "expected a Python file, a notebook or a folder for each student\n",
+        ),
+        (
+            ("ann.zip", "notes.txt", ".hw.py"),
+            ("hand-ins", "--assignment", "hw1.yaml", "--format", "json"),
+            "gradtool: there is no submission in hand-ins; what is there is ann.zip, notes.txt\n"
+            "expected a Python file, a notebook or a folder for each student; unpack each archive "
+            "into a folder of its own\n",
+        ),
+        (
+            ("notes.txt",),
+            ("hand-ins", "empty", "--spec", "affine"),
+            "gradtool: there is no Python file or notebook in hand-ins, empty\n"
+            "give the files to check, or a folder that holds them\n",
+        ),
+    ],
+)
+def test_nothing_to_grade_is_no_success(
+    names: tuple[str, ...], arguments: tuple[str, ...], told: str, course: Path, capsys: Captured
+) -> None:
+    Path("empty").mkdir()
+    Path("hand-ins").mkdir()
+    for name in names:
+        Path("hand-ins", name).touch()
+    assert main(["lint", *arguments]) == 2
+    found = capsys.readouterr()
+    assert (found.out, found.err) == ("", told)
+
+
+def test_a_part_of_a_small_class_may_be_empty(course: Path) -> None:
+    arguments = ["course", "--assignment", "hw1.yaml", "--shard", "9/9"]
+    assert main(["lint", *arguments]) == 0
+
+
 def test_a_file_that_goes_away_during_a_run_costs_nobody_else(
     course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
