@@ -19,6 +19,7 @@ from gradtool.spec.model import Variable
 
 _BYTES_PER_ENTRY = 8
 _SLACK = 1 << 20  # a wrong shape is better shown than refused
+LARGE_INPUTS = "large inputs"
 _LARGE, _HUGE, _TINY = 30.0, 3000.0, 1e-3
 _STEEP = 1024.0  # a power of two: gradients are linear in the upstream gradient, to the last digit
 _SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
@@ -157,7 +158,7 @@ def _stressed(
     steep = dict.fromkeys(free_upstream(binding, first), _STEEP)
     faint = {name: 1 / factor for name, factor in steep.items()}
     plans = [
-        (inputs, _LARGE, {}, "large inputs"),
+        (inputs, _LARGE, {}, LARGE_INPUTS),
         (parameters, _LARGE, {}, "large parameters"),
         (every, _TINY, faint, "tiny values"),
         (inputs, _HUGE, {}, "huge inputs"),

@@ -10,7 +10,7 @@ begins by and by as well: it is told from lost digits by an error that stands st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,13 +20,14 @@ from gradtool.check.facts import Case, again, everything_of, outcome_of
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
 from gradtool.check.measure import Point, is_finite, measure
-from gradtool.check.probes import Probe, scaled, stressed
+from gradtool.check.probes import LARGE_INPUTS, Probe, scaled, stressed
 from gradtool.check.result import Compared, Remark, Trouble, Worst, told_at
 from gradtool.check.standing import stands_still
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
+_MOST_WIDE = 6_000  # of one with more values
 _STEPS = 8
-_HALVINGS = 36  # what is continuous there, such as a limit, has no error left
+_HALVINGS = 42  # what is continuous there, such as a limit, has no error left
 _BEYOND = 1.001  # what is cut off by less was lost in rounding
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
@@ -72,8 +73,8 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     wrong: dict[tuple[Role, str], Mistake] = {}
     clips: dict[str, str] = {}
     count = 0
-    for probe in stressed(case.reference, case.binding, case.first, case.read):
-        measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
+    for base, probe in _looks(case):
+        measured = measure(base.session, base.reference, base.binding, [probe], base.seed)
         if not measured.points:
             if measured.trouble is not None:
                 remarks.append(_told(probe, measured.trouble))
@@ -88,26 +89,26 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
             continue
         lost: list[str] = []
         for role, name, outcome in everything_of(point):
-            if outcome.right or name in scaled_names or _excess(case, point, role, name) == 0:
+            if outcome.right or name in scaled_names or _excess(base, point, role, name) == 0:
                 continue
             label = label_of(role, name)
             if not outcome.finite:
                 lost.append(label)
             elif (role, name) in wrong:
                 continue
-            elif role == "gradient" and (limit := _limit(case, point, name)):
+            elif role == "gradient" and (limit := _limit(base, point, name)):
                 clips[name] = f"{label} is cut off at {limit:g}"
-            elif (place := _switches(case, probe, role, name)) is not None:
+            elif (place := _switches(base, probe, role, name)) is not None:
                 text = f"right until {place}, wrong from there on"
                 wrong[role, name] = Mistake(role, name, text, outcome.worst, point)
-            elif role == "gradient" and is_scaled_down(point, name) and is_norm(case, point, name):
+            elif role == "gradient" and is_scaled_down(point, name) and is_norm(base, point, name):
                 clips.setdefault(name, f"{label} is scaled down where it is large")
             elif probe.is_huge:
                 continue
-            elif not stands_still(case, probe, role, name):
+            elif not stands_still(base, probe, role, name):
                 text = f"{label} loses digits at {probe.varies}: {outcome.error:.0e} are lost"
                 remarks.append(Remark("digits", text))
-            elif guards := _guards(case, point, role, name):
+            elif guards := _guards(base, point, role, name):
                 text = f"a guard moves {label} at {probe.varies}: {guards}"
                 remarks.append(Remark("guard", text))
             else:
@@ -121,6 +122,33 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     # What clips at other points, too, was told of there.
     remarks += [Remark("clips", text) for name, text in clips.items() if name not in excused]
     return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
+
+
+def _looks(case: Case) -> Iterator[tuple[Case, Probe]]:
+    """Every scaled probe, with the case whose first probe it was made of.
+
+    Few values are drawn at the first sizes, and the largest of them may be small.  So large inputs
+    are looked at once more where there are many.
+    """
+    for probe in stressed(case.reference, case.binding, case.first, case.read):
+        yield case, probe
+    points = case.measured.points
+    usable = [p for p in points if p.probe.setting.work <= _MOST_WIDE and _is_plain(p)]
+    widest = max(usable, key=lambda p: p.probe.setting.work, default=points[0])
+    if widest.probe.setting.work > case.first.setting.work:
+        others = tuple(point for point in points if point is not widest)
+        wide = replace(case, measured=replace(case.measured, points=(widest, *others)))
+        for probe in stressed(case.reference, case.binding, wide.first, wide.read):
+            if probe.varies == LARGE_INPUTS:
+                yield wide, probe
+            break
+
+
+def _is_plain(point: Point) -> bool:
+    """Whether all is right at a point, with the constants of the spec and windows that fit."""
+    setting = point.probe.setting
+    right = all(outcome.right for _, _, outcome in everything_of(point))
+    return right and not setting.constants and not setting.uneven
 
 
 def _told(probe: Probe, trouble: Trouble) -> Remark:

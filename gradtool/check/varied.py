@@ -26,6 +26,7 @@ from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tiny import Guard
 
 _MOST = 0.05  # of an array's scale: a guard or float32 moves it by less somewhere
+_DIGITS = 1e4  # times its bound
 _TRIALS = 4
 _NAMED = 3
 
@@ -84,7 +85,7 @@ class Varied:
                 continue
             outcomes = [o for p in found.points if (o := outcomes_of(p, role).get(name))]
             no_number = found.trouble is not None or any(not o.finite for o in outcomes)
-            if (lost and no_number) or any(o.right for o in outcomes):
+            if (lost and no_number) or any(map(_is_close, outcomes)):
                 return _named(chosen)
         return None
 
@@ -193,6 +194,13 @@ class Varied:
             if found.trouble is None:
                 self._runs[change] = {id(p.probe): p for p in found.points}
         return self._runs[change]
+
+
+def _is_close(outcome: Outcome) -> bool:
+    """Right, or off by a few digits: without its guard a formula may lose some."""
+    worst = outcome.worst
+    few = worst is not None and outcome.finite and worst.error <= _DIGITS * worst.bound
+    return outcome.right or few
 
 
 def _gave_the_same(point: Point, other: Point) -> bool:

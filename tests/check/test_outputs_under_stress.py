@@ -97,6 +97,8 @@ WRONG = [
      "right until the largest value shrinks to"),
     ("sigmoid", elementwise("sigmoid", "1 / (1 + np.exp(-np.clip(X, -5, 5)))",
      f"{SIGMA} * (1 - {SIGMA})"), "at large inputs"),
+    # Of the few values that are drawn at the first sizes, none is large enough.
+    ("relu", elementwise("relu", "np.clip(X, 0, 50)", "X > 0"), "at large inputs"),
     ("mse", MSE.format(value="min((E**2).mean(), 100.0)"), "at large inputs"),
     ("unit", UNIT.format(floor="np.maximum(r, 0.02)"), "at tiny values"),
     ("top", TOP.format(value="(X * hit).sum(axis=1)"), "where compared values are equal"),
