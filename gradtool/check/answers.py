@@ -22,6 +22,7 @@ class Run:
 
     `raw` are the bytes of the answer where others are expected to give the same, else nothing.
     `seconds` is how long the code took as the worker says, 0 where that is hardly any time.
+    `unlike` are gradients that a second backward after the same forward gives otherwise.
     """
 
     outputs: Mapping[str, Value]
@@ -31,6 +32,7 @@ class Run:
     trouble: Trouble | None
     raw: bytes = b""
     seconds: float = 0.0
+    unlike: tuple[str, ...] = ()
 
 
 def read_run(reply: Frame) -> Run:
@@ -50,7 +52,8 @@ def read_run(reply: Frame) -> Run:
     ]
     mutated = tuple(texts(reply.header.get("mutated")))
     trouble, seconds = trouble_of(reply.header), _seconds(reply.header.get("seconds"))
-    return Run(outputs, gradients, mutated, tuple(aliased), trouble, reply.raw, seconds)
+    unlike = tuple(texts(reply.header.get("unlike")))
+    return Run(outputs, gradients, mutated, tuple(aliased), trouble, reply.raw, seconds, unlike)
 
 
 def _seconds(said: object) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check import conduct
+from gradtool.check.batches import Later, point_of, probe_of
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.draws import Draws, of_draws, zero_by_draw
 from gradtool.check.ends import at_ends
@@ -25,6 +26,7 @@ from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
 from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
+from gradtool.check.second_batch import second_batch
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
 from gradtool.check.unwritten import unfinished
@@ -89,6 +91,13 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         outputs = [_stressed(case, output, "output", stress) for output in outputs]
         gradients = tuple(_stressed(case, one, "gradient", stress) for one in gradients)
         right = not stress.wrong
+    later = Later()
+    if right and gradients and measured.trouble is None:
+        later = second_batch(case)
+    if later.faults:
+        outputs = [_later(output, "output", later) for output in outputs]
+        gradients = tuple(_later(gradient, "gradient", later) for gradient in gradients)
+        right = False
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
     if right and gradients and measured.trouble is None:
@@ -105,7 +114,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         tuple(outputs),
         gradients,
         tuple(dict.fromkeys(remarks)),
-        tuple(dict.fromkeys(_conduct(case))),
+        tuple(dict.fromkeys((*_conduct(case), *later.remarks))),
         (*case.session.notes, *(f"not looked at: {text}" for text in not_looked_at)),
         measured.trouble,
         len(measured.points) + stress.probes + draws.probes,
@@ -226,6 +235,14 @@ def _drawn(output: Compared, cause: Cause) -> Compared:
     return replace(output, standing="wrong", cause=cause, worst=None)
 
 
+def _later(compared: Compared, role: Role, later: Later) -> Compared:
+    """An output or a gradient that was right at every point, with what a second batch showed."""
+    for fault in later.faults:
+        if (fault.role, fault.name) == (role, compared.name):
+            return replace(compared, standing="wrong", message=fault.text, worst=fault.worst)
+    return compared
+
+
 def _unproved(case: Case) -> list[Remark]:
     """Gradients that were zero wherever they were looked at: being zero is all that was tested."""
     points = case.measured.points
@@ -329,10 +346,12 @@ def _conduct(case: Case) -> list[Remark]:
     points = case.measured.points
     # Gradients that are read from an update are those of parameters that change.
     found = conduct.of_runs((p.run for p in points), case.binding.grads)
-    if len(points) > 1 and case.measured.trouble is None:
-        first, other = points[:2]
+    first = point_of(points)
+    if len(points) > 1 and first is not None and case.measured.trouble is None:
+        # Of the same sizes: code may keep one thing for each.
+        other = probe_of(case.reference, case.binding, first.probe, case.seed)
         draws = any(v.read for v in case.reference.spec.variables)
         found += conduct.of_repetition(
-            case.session, first.probe, other.probe, first.run, case.seed, draws
+            case.session, first.probe, other, first.run, case.seed, draws
         )
     return found

@@ -42,19 +42,22 @@ class Program:
     outputs: tuple[str, ...]
     gradients: tuple[str, ...]
     read: tuple[str, ...]
+    setup_text: str | None = None
 
 
 @dataclass(slots=True)
 class Evaluation:
     """One evaluation between its forward and its backward pass, and after.
 
-    `returned` are the user's own outputs, `outputs` what they were after the forward pass.
+    `returned` are the user's own outputs, `outputs` what they were after the forward pass;
+    `names` are those that were there before it.
     """
 
     namespace: dict[str, Any]
     pristine: Mapping[str, np.ndarray]
     given: Mapping[str, Any]
     watch: bool
+    names: frozenset[str]
     before: dict[str, np.ndarray] = field(default_factory=dict)
     cache: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     mutated: list[str] = field(default_factory=list)
@@ -91,6 +94,7 @@ def compile_program(
         tuple(outputs),
         tuple(gradients),
         tuple(read),
+        snippets.get("setup"),
     )
 
 
@@ -124,6 +128,23 @@ def start(
     cell: Callable[[str, dict[str, Any]], None],
 ) -> Evaluation:
     """Set up and run the forward snippet; exceptions of the user's code pass."""
+    evaluation = opened(loaded, program, arrays, scalars, seed, watch, cell)
+    if program.setup:
+        exec(program.setup, evaluation.namespace)
+    forward(program, evaluation)
+    return evaluation
+
+
+def opened(
+    loaded: Loaded,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    scalars: Mapping[str, float],
+    seed: int,
+    watch: bool,
+    cell: Callable[[str, dict[str, Any]], None],
+) -> Evaluation:
+    """A namespace in which nothing has been run yet."""
     random.seed(seed)
     seeded(seed)
     namespace: dict[str, Any] = dict(loaded.module.__dict__)
@@ -133,24 +154,26 @@ def start(
     namespace |= {"np": np, "module": loaded.module, **scalars, **given}
     namespace["mask_in"] = mask_in
     namespace["cell"] = lambda text: cell(text, namespace)
-    evaluation = Evaluation(namespace, arrays, given, watch)
-    before_names = set(namespace)
-    for code in (program.setup, program.forward):
-        if code:
-            exec(code, namespace)
+    return Evaluation(namespace, arrays, given, watch, frozenset(namespace))
+
+
+def forward(program: Program, evaluation: Evaluation) -> None:
+    """Run the forward snippet and gather the outputs; exceptions of the user's code pass."""
+    namespace, given = evaluation.namespace, evaluation.given
+    if program.forward:
+        exec(program.forward, namespace)
     made = [n for n in (*program.outputs, *program.read) if n in namespace]
     evaluation.returned = {n: namespace[n] for n in made}
     # A backward pass may write into what the forward pass has returned.
     evaluation.outputs = {n: _kept(value) for n, value in evaluation.returned.items()}
-    if watch:
+    if evaluation.watch:
         _note_mutations(evaluation)
-        new = [namespace[n] for n in namespace if n not in before_names]
+        new = [namespace[n] for n in namespace if n not in evaluation.names]
         mine = {id(value) for value in given.values()}
         evaluation.cache = [(a, a.copy()) for a in _arrays(new, mine)]
     for name, (step, code) in program.grads.items():
         if step:
             evaluation.before[name] = np.array(eval(code, namespace), dtype=np.float64)
-    return evaluation
 
 
 def finish(program: Program, evaluation: Evaluation) -> None:

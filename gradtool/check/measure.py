@@ -237,11 +237,11 @@ def _point(
 ) -> Point:
     """The comparison at one probe; the same answer of another file gives the same."""
     if not run.raw or not recall_of(reference).keeps(probe):
-        return _compared(reference, binding, probe, run, seed)
+        return compared(reference, binding, probe, run, seed)
     way = *binding.grads.items(), *binding.scale.items(), binding.gradients
     return session.answers.of(
         ("point", id(probe), seed, way, run.raw),
-        lambda: _compared(reference, binding, probe, run, seed),
+        lambda: compared(reference, binding, probe, run, seed),
         holding=probe,
         size=len(run.raw),
     )
@@ -262,7 +262,13 @@ def _restarted(session: Session, reference: Reference, binding: Binding) -> bool
     return True
 
 
-def _compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:
+def compared(reference: Reference, binding: Binding, probe: Probe, run: Run, seed: int) -> Point:
+    """An answer at a probe against what is right there.
+
+    Raises:
+        CheckTrouble: what the code draws itself is not there, or not what the spec allows.
+        ScaleProblem: the scale that the spec states is none.
+    """
     values = {**probe.values, **_read(reference, probe, run)}
     number = seed * _MOST_PROBES + probe.number
     recall = recall_of(reference)

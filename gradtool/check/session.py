@@ -219,6 +219,25 @@ class Session:
         header = _evaluation(op, scalars, seed, slot, watch, forward_only)
         return self._run(self.ask(header, arrays, max_bytes))
 
+    def live(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        scalars: Mapping[str, int | float],
+        *,
+        calls: Sequence[str],
+        seed: int,
+        max_bytes: int,
+    ) -> Run:
+        """Several calls on one object, as `gradtool.check.life` makes them: what the last gave.
+
+        In `mutated` is what the first ones returned and later ones overwrote.
+
+        Raises:
+            CheckTrouble: the worker hung, ended or crashed.
+        """
+        header = _evaluation("live", scalars, seed, 0, False, False)
+        return self._run(self.ask({**header, "calls": list(calls)}, arrays, max_bytes))
+
     def foresee(
         self,
         points: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, int | float], int]],

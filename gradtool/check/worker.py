@@ -29,6 +29,7 @@ from gradtool.check.evaluate import (
 )
 from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
+from gradtool.check.life import lived
 from gradtool.check.load import Loaded, Options, load
 from gradtool.check.reached import OBJECT, arrays_of, changed
 from gradtool.check.rewrite import Change
@@ -114,6 +115,8 @@ class Responder:
                     return self._left(header, request.arrays), {}
                 case "held" | "attempt":
                     return self._vary(header, request.arrays)
+                case "live":
+                    return self._live(header, request.arrays)
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)
         except FileProblem as problem:
@@ -230,6 +233,34 @@ class Responder:
         seconds = _taken(*began)
         keep_complex = any(array.dtype.kind == "c" for array in arrays.values())
         reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
+        self._end(reply, error, stage, seconds)
+        return reply, sent
+
+    def _live(
+        self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Several calls on one object: what the last ones gave."""
+        assert self.loaded is not None
+        assert self.program is not None
+        error: BaseException | None = None
+        life = lived(
+            self.loaded, self.program, arrays, header["scalars"], int(header["seed"]), self._cell
+        )
+        began = time.perf_counter(), time.thread_time()
+        try:
+            life.run(header["calls"])
+        except BaseException as caught:
+            error = caught
+        seconds = _taken(*began)
+        reply, sent = self._gathered(life.evaluation, int(header["max_bytes"]), False)
+        reply |= {"mutated": life.overwritten, "unlike": life.unlike}
+        self._end(reply, error, life.stage, seconds)
+        return reply, sent
+
+    def _end(
+        self, reply: dict[str, Any], error: BaseException | None, stage: str, seconds: float
+    ) -> None:
+        """What every answer tells beside its numbers."""
         if error is not None:
             reply["error"] = self._described(error, stage)
         if seconds > _NOTICED:  # not in all answers, most of which are the same in a class
@@ -237,7 +268,6 @@ class Responder:
         reply["notes"] = self._notes()
         if found := loaded_frameworks():  # a snippet may have been the first to ask for one
             reply["frameworks"] = found
-        return reply, sent
 
     def _gathered(
         self, evaluation: Evaluation | None, max_bytes: int, keep_complex: bool

@@ -26,6 +26,7 @@ _REMARKS = {
     "mutates": "GT304",
     "aliases": "GT305",
     "state": "GT306",
+    "accumulates": "GT306",
     "random": "GT306",
     "restricted": "GT307",
 }

@@ -32,7 +32,7 @@ Answers = tuple[str, tuple[bytes, ...]]
 
 _BESIDE = ("count", "steps")  # by what means a file computes is no matter of its verdict
 _MOST_RESULTS = 48
-_EVALUATIONS = frozenset({"run", "start", "finish", "count", "steps"})
+_EVALUATIONS = frozenset({"run", "start", "finish", "live", "count", "steps"})
 _MOST_FRAMES = 8 << 20  # bytes of answers that are kept as they came
 _MOST_SCRIPTS = 64
 _MOST_LOOKS = 40  # questions to one that is not right
@@ -54,6 +54,8 @@ class Request:
         """Equal for equal questions about the same arrays, which are not copies."""
         header = self.header
         told = tuple([header[name] for name in _TOLD]), *header["scalars"].items()
+        if "calls" in header:
+            told = *told, *header["calls"]
         return told, tuple([(name, id(a)) for name, a in self.arrays.items()]), self.max_bytes
 
 

@@ -241,3 +241,11 @@ def test_a_worker_that_is_lost_by_it_is_known_to_be() -> None:
     points = [{"X": np.full(2, float(number))} for number in range(2)]
     worker.foresee([(RUN, arrays, 100) for arrays in points])
     assert worker.rushed
+
+
+def test_the_same_arrays_in_other_calls_are_another_question() -> None:
+    arrays = {"X": np.ones(2)}
+    headers = [RUN, {**RUN, "calls": ["forward"]}, {**RUN, "calls": ["forward", "backward"]}]
+    keys = [Request(header, arrays, 0).key for header in headers]
+    assert len(set(keys)) == len(keys)
+    assert Request({**RUN, "calls": ["forward"]}, arrays, 0).key == keys[1]

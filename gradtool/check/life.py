@@ -1,0 +1,236 @@
+"""Several calls on one object, one after the other, in the worker.
+
+An evaluation makes its objects afresh.  Here they are made once, called, and called again with
+other data, as in training: what a setup does for the data is done again, what makes an object is
+not.  The arrays that an object got when it was made are changed in place, as an optimiser does.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from gradtool.check.evaluate import Evaluation, Program, finish, forward, opened
+from gradtool.check.load import Loaded
+
+THEN, INTO = "then ", "into "
+"""How the names of arrays begin that come with a change: in place of the first, or put into it."""
+
+_LIBRARIES = frozenset({"builtins", "numpy"})
+
+
+@dataclass(slots=True)
+class Life:
+    """Calls on what one setup has made.
+
+    Attributes:
+        evaluation: the namespace, and what the last calls gave.
+        stage: what is being run, for the place of an exception.
+        unlike: the gradients that a second backward after one forward gives otherwise.
+    """
+
+    loaded: Loaded
+    program: Program
+    evaluation: Evaluation
+    arrays: Mapping[str, np.ndarray]
+    stage: str = "setup"
+    unlike: list[str] = field(default_factory=list)
+    _values: dict[str, np.ndarray] = field(default_factory=dict)
+    _bound: dict[str, Any] = field(default_factory=dict)
+    _earlier: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def run(self, calls: Sequence[str]) -> None:
+        """Set up, and make the calls: forward, backward, again, change; exceptions pass."""
+        self._values = {n: a for n, a in self.arrays.items() if not n.startswith((THEN, INTO))}
+        self._set_up(first=True)
+        self._keep()
+        for number, call in enumerate(calls):
+            self.stage = call
+            if call == "change":
+                self._values |= {_plain(n): a for n, a in self.arrays.items() if n != _plain(n)}
+            elif call == "forward":
+                self._forward(first=number == 0)
+            elif call == "backward":
+                self._backward()
+            else:
+                self._again()
+
+    def _forward(self, first: bool) -> None:
+        if not first:
+            program, namespace = self.program, self.evaluation.namespace
+            gradients = [f"d{name}" for name in program.gradients]
+            for name in (*program.outputs, *program.read, *gradients):
+                namespace.pop(name, None)
+            self._put(self._values)
+            self._set_up(first=False)
+            self._keep()
+        forward(self.program, self.evaluation)
+
+    def _backward(self) -> None:
+        self._put([name for name in self._values if name in self._upstream])
+        evaluation = self.evaluation
+        evaluation.gradients, evaluation.grad_errors = {}, {}
+        finish(self.program, evaluation)
+        if not self._earlier:
+            found = evaluation.returned | {f"d{n}": v for n, v in evaluation.gradients.items()}
+            mine = [v for v in evaluation.given.values() if isinstance(v, np.ndarray)]
+            self._earlier = {
+                name: (value, value.copy())
+                for name, value in found.items()
+                if isinstance(value, np.ndarray)
+                and not any(np.may_share_memory(value, given) for given in mine)
+            }
+
+    def _again(self) -> None:
+        """A second backward after the same forward, which code may refuse; its results go."""
+        evaluation = self.evaluation
+        first = {n: _copied(value) for n, value in evaluation.gradients.items()}
+        errors = evaluation.grad_errors
+        with suppress(Exception):
+            # A backward pass that updates the weights is another one with them.
+            self._put(self._bound)
+            self._set_up(first=False, data_too=False)
+            self._backward()
+            self.unlike = [
+                name
+                for name, value in evaluation.gradients.items()
+                if isinstance(value, np.ndarray) and not _equal(value, first.get(name))
+            ]
+        evaluation.gradients, evaluation.grad_errors = first, errors
+
+    @property
+    def overwritten(self) -> list[str]:
+        """What the first calls returned and later ones have changed."""
+        return [name for name, (now, then) in self._earlier.items() if not _equal(now, then)]
+
+    def _keep(self) -> None:
+        """Note what the setup has made of the arrays that objects may hold, such as a view."""
+        held = [name for name in self._values if INTO + name in self.arrays]
+        self._bound = {name: self.evaluation.namespace[name] for name in held}
+
+    @property
+    def _upstream(self) -> frozenset[str]:
+        return frozenset(f"d{name}" for name in self.program.outputs)
+
+    def _put(self, names: Iterable[str]) -> None:
+        """The values as they are now: new arrays, but for those that objects may hold."""
+        namespace, given = self.evaluation.namespace, self.evaluation.given
+        for name in names:
+            held, value = given.get(name), self._values[name]
+            if name in self._bound and isinstance(held, np.ndarray):
+                held[...] = value
+                namespace[name] = self._bound[name]
+            else:
+                namespace[name] = value.copy() if value.ndim else value[()]
+
+    def _set_up(self, first: bool, data_too: bool = True) -> None:
+        """The statements of the setup: all of them first, later those that make no object."""
+        namespace = self.evaluation.namespace
+        fresh = {_plain(name) for name in self.arrays if name.startswith(THEN)}
+        held = {_plain(name) for name in self.arrays if name.startswith(INTO)}
+        for statement, names, stored, code in _statements(self.program.setup_text or ""):
+            data = not fresh.isdisjoint(names)
+            if first or (data and data_too) or (not data and _is_setting(statement, namespace)):
+                if not first:  # what it makes of a name it made of the array itself
+                    namespace.update({n: self.evaluation.given[n] for n in stored & held})
+                exec(code, namespace)
+            if data:  # what is made of the data is data
+                fresh |= stored
+
+
+def lived(
+    loaded: Loaded,
+    program: Program,
+    arrays: Mapping[str, np.ndarray],
+    scalars: Mapping[str, float],
+    seed: int,
+    cell: Callable[[str, dict[str, Any]], None],
+) -> Life:
+    """What has not been set up yet."""
+    first = {n: a for n, a in arrays.items() if n == _plain(n)}
+    return Life(loaded, program, opened(loaded, program, first, scalars, seed, False, cell), arrays)
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _equal(now: np.ndarray, then: Any) -> bool:
+    """Whether an array is what another one was; what is no number is like itself."""
+    if not isinstance(then, np.ndarray) or now.shape != then.shape:
+        return False
+    return np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(THEN).removeprefix(INTO)
+
+
+_Statement = tuple[ast.stmt, frozenset[str], frozenset[str], CodeType]
+
+
+@lru_cache(maxsize=16)
+def _statements(text: str) -> tuple[_Statement, ...]:
+    """The statements of a setup, which was compiled before: each with its names, those that it
+    assigns, and its code."""
+    found = []
+    for statement in ast.parse(text).body:
+        nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+        names = frozenset(n.id for n in nodes)
+        stored = frozenset(n.id for n in nodes if isinstance(n.ctx, ast.Store))
+        code = compile(ast.Module([statement], []), "check: setup", "exec", dont_inherit=True)
+        found.append((statement, names, stored, code))
+    return tuple(found)
+
+
+def _is_setting(statement: ast.stmt, namespace: Mapping[str, Any]) -> bool:
+    """Whether a statement puts values somewhere, and makes nothing that may keep something.
+
+    To call a method again might add a layer again.
+    """
+    match statement:
+        case ast.Assign(targets=targets):
+            pass
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            targets = [target]
+        case _:
+            return False
+    calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    called = [_found(func, namespace) for func in calls]
+    named = not any(isinstance(t, ast.Attribute | ast.Subscript) for e in targets for t in _ends(e))
+    return not any(map(_is_maker, called)) and not (named and None in called)
+
+
+def _ends(target: ast.expr) -> list[ast.expr]:
+    """The places that an assignment fills, one by one."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return [end for element in target.elts for end in _ends(element)]
+    return [target]
+
+
+def _found(node: ast.expr, namespace: Mapping[str, Any]) -> object:
+    """What a name, or a name in a module, stands for."""
+    match node:
+        case ast.Name(id=name):
+            return namespace.get(name, getattr(builtins, name, None))
+        case ast.Attribute(value=inner, attr=name):
+            owner = _found(inner, namespace)
+            if isinstance(owner, np.ndarray):
+                return getattr(np.ndarray, name, None)
+            return vars(owner).get(name) if isinstance(owner, ModuleType) else None
+    return None
+
+
+def _is_maker(value: object) -> bool:
+    """Whether calling it may make an object that keeps something: a class, or the user's code."""
+    if isinstance(value, type):
+        return value.__module__.partition(".")[0] not in _LIBRARIES
+    return isinstance(value, FunctionType) and value.__module__.partition(".")[0] not in _LIBRARIES
