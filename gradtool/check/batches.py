@@ -40,6 +40,9 @@ class Later:
     faults: tuple[Fault, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
+    def and_also(self, other: Later) -> Later:
+        return Later((*self.faults, *other.faults), (*self.remarks, *other.remarks))
+
 
 def point_of(points: Sequence[Point]) -> Point | None:
     """The point whose sizes are looked at again: of the small ones the largest."""

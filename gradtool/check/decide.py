@@ -24,6 +24,7 @@ from gradtool.check.facts import (
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, is_zero, offered
+from gradtool.check.memory_order import in_memory_order
 from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.second_batch import second_batch
@@ -94,6 +95,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     later = Later()
     if right and gradients and measured.trouble is None:
         later = second_batch(case)
+        later = later if later.faults else later.and_also(in_memory_order(case))
     if later.faults:
         outputs = [_later(output, "output", later) for output in outputs]
         gradients = tuple(_later(gradient, "gradient", later) for gradient in gradients)

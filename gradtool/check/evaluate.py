@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
@@ -126,9 +126,13 @@ def start(
     seed: int,
     watch: bool,
     cell: Callable[[str, dict[str, Any]], None],
+    turned: Collection[str] = (),
 ) -> Evaluation:
-    """Set up and run the forward snippet; exceptions of the user's code pass."""
-    evaluation = opened(loaded, program, arrays, scalars, seed, watch, cell)
+    """Set up and run the forward snippet; exceptions of the user's code pass.
+
+    The arrays that are `turned` lie in memory in the order of their last axis first.
+    """
+    evaluation = opened(loaded, program, arrays, scalars, seed, watch, cell, turned)
     if program.setup:
         exec(program.setup, evaluation.namespace)
     forward(program, evaluation)
@@ -143,6 +147,7 @@ def opened(
     seed: int,
     watch: bool,
     cell: Callable[[str, dict[str, Any]], None],
+    turned: Collection[str] = (),
 ) -> Evaluation:
     """A namespace in which nothing has been run yet."""
     random.seed(seed)
@@ -150,7 +155,7 @@ def opened(
     namespace: dict[str, Any] = dict(loaded.module.__dict__)
     for name in (*program.outputs, *program.read, *(f"d{name}" for name in program.gradients)):
         namespace.pop(name, None)
-    given = {name: _given(array) for name, array in arrays.items()}
+    given = {name: _given(array, name in turned) for name, array in arrays.items()}
     namespace |= {"np": np, "module": loaded.module, **scalars, **given}
     namespace["mask_in"] = mask_in
     namespace["cell"] = lambda text: cell(text, namespace)
@@ -212,7 +217,9 @@ def _kept(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _given(array: np.ndarray) -> Any:
+def _given(array: np.ndarray, turned: bool) -> Any:
+    if turned:
+        return np.array(array.T, order="C").T  # a view, as of data that was transposed
     # A scalar input is a NumPy scalar: it behaves like a Python number and cannot be changed.
     return array.copy() if array.ndim else array[()]
 

@@ -210,13 +210,18 @@ class Session:
         slot: int = 0,
         watch: bool = False,
         forward_only: bool = False,
+        turned: Sequence[str] = (),
     ) -> Run:
         """One evaluation, or with `op` "start" and "finish" its two halves.
+
+        The arrays that are `turned` are transposed views: the same values, in Fortran order.
 
         Raises:
             CheckTrouble: the worker hung, ended or crashed.
         """
         header = _evaluation(op, scalars, seed, slot, watch, forward_only)
+        if turned:
+            header["turned"] = list(turned)
         return self._run(self.ask(header, arrays, max_bytes))
 
     def live(

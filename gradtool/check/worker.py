@@ -221,6 +221,7 @@ class Responder:
                     int(header["seed"]),
                     bool(header.get("watch")),
                     self._cell,
+                    header.get("turned", ()),
                 )
                 self.open[slot] = evaluation
             if header["op"] in ("finish", "run") and not header.get("forward_only"):

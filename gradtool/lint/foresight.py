@@ -54,8 +54,8 @@ class Request:
         """Equal for equal questions about the same arrays, which are not copies."""
         header = self.header
         told = tuple([header[name] for name in _TOLD]), *header["scalars"].items()
-        if "calls" in header:
-            told = *told, *header["calls"]
+        for name in ("calls", "turned"):  # of few questions
+            told = *told, *header.get(name, ())
         return told, tuple([(name, id(a)) for name, a in self.arrays.items()]), self.max_bytes
 
 
