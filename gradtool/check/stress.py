@@ -29,6 +29,8 @@ _MOST_WIDE = 6_000  # of one with more values
 _STEPS = 8
 _HALVINGS = 42  # what is continuous there, such as a limit, has no error left
 _BEYOND = 1.001  # what is cut off by less was lost in rounding
+# Times the bound, about eight digits: libraries leave off the last ones of a softplus behind 20.
+_SWITCH = 1e6
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
@@ -248,4 +250,4 @@ def _switch(
             high, error = middle, found
         else:
             low = middle
-    return high if error > JUMP else None
+    return high if error > _SWITCH else None

@@ -150,6 +150,10 @@ def test_a_forward_that_is_another_one_somewhere(
         ("unit", UNIT.format(floor="np.maximum(r, 1e-12)"), set()),
         ("top", TOP.format(value="X.max(axis=1)"), set()),
         ("top", TOP.format(value="(X * hit).sum(axis=1) / hit.sum(axis=1)"), set()),
+        # As libraries have it: the threshold leaves off what is 2e-9 there.
+        ("softplus", elementwise("softplus",
+         "np.where(X > 20, X, np.log1p(np.exp(np.minimum(X, 20))))",
+         "np.where(X > 20, 1, 1 / (1 + np.exp(-X)))"), {"overflow"}),
         # The ends of the domain reach a guard that moves nothing else.
         ("brier", BRIER.format(low="1e-7", high="1 - 1e-7"), {"guard"}),
         # Where the layer jumps, either side is right.
