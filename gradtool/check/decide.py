@@ -30,6 +30,7 @@ from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Wo
 from gradtool.check.second_batch import second_batch
 from gradtool.check.sizes import rule
 from gradtool.check.stress import Stress, under_stress
+from gradtool.check.telling import untold
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text
@@ -71,6 +72,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     outputs, gradients = _decided(case, outputs, gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
+    remarks += untold(case)
     remarks += [Remark("constant", text) for text in measured.refused]
     remarks += [Remark("restricted", text) for text in measured.unfit]
     if binding.remark:

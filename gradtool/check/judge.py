@@ -21,6 +21,7 @@ from gradtool.check.reference import Reading, Reference, Restricted
 from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
 from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.telling import telling
 from gradtool.check.unwritten import unfinished
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
@@ -262,9 +263,10 @@ def _judged(
     layer, drawn = reference.spec.name, list[Probe]()
 
     def kept() -> Iterable[Probe]:
-        for probe in probes(reference, binding, seed):
-            drawn.append(probe)
-            yield probe
+        for first in probes(reference, binding, seed):
+            for probe in telling(reference, binding, first, seed):
+                drawn.append(probe)
+                yield probe
 
     measured = measure(session, reference, binding, kept(), seed, sparing=sparing)
     spared = measured.spared

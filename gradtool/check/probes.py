@@ -75,22 +75,30 @@ class Probe:
 def probes(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]:
     """A probe for each setting; the same seed gives the same probes, one by one.
 
-    Other constants are of use only to code that is given them.
+    Other constants are of use only to code that is given them; where it is given some of those
+    that differ, these do.
     """
     for number, setting in enumerate(reference.settings()):
-        if not setting.beyond and _is_given(binding, setting):
-            yield make_probe(reference, binding, setting, number, seed)
+        given = _given(binding, setting)
+        if not setting.beyond and given is not None:
+            yield make_probe(reference, binding, given, number, seed)
 
 
 def beyond(reference: Reference, binding: Binding, seed: int) -> Iterator[Probe]:
     """Probes of the settings that the spec's constants do not stand for."""
     for number, setting in enumerate(reference.settings()):
-        if setting.beyond and _is_given(binding, setting):
-            yield make_probe(reference, binding, setting, number, seed)
+        given = _given(binding, setting)
+        if setting.beyond and given is not None:
+            yield make_probe(reference, binding, given, number, seed)
 
 
-def _is_given(binding: Binding, setting: Setting) -> bool:
-    return all(binding.mentions(name) for name in setting.constants)
+def _given(binding: Binding, setting: Setting) -> Setting | None:
+    """The setting with those of its constants that the code is given; None if with none."""
+    named = {n: v for n, v in setting.constants.items() if binding.mentions(n)}
+    if len(named) == len(setting.constants):
+        return setting
+    words = f"another {' and '.join(named)}"
+    return replace(setting, constants=named, varies=words) if named else None
 
 
 def make_probe(
