@@ -29,7 +29,7 @@ _LONG = (1000, 200)
 _LONGISH = (100, 70, 36, 20)
 _LONG_WORK = 120_000
 _MOST_ALONE = 8  # axes that are looked at one at a time
-_OTHER_REAL = 0.7  # a constant in (0, 1) stays there, one of 1 becomes another
+_OTHER_REAL = 0.7  # a constant in (0, 1) stays there, one of 1 becomes another, as 0 does
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
                 yield Setting(sizes, f"{name} is {other}", cost, {name: other}, beyond=beyond)
     reals = [(n, float(v)) for n, v in graph.constants.items() if not isinstance(v, int)]
     # By another factor each: equal ones may stand in each other's place, or a ratio for both.
-    real = {n: v * _OTHER_REAL ** (1 + k / len(reals)) for k, (n, v) in enumerate(reals)}
+    real = {n: (v or 1) * _OTHER_REAL ** (1 + k / len(reals)) for k, (n, v) in enumerate(reals)}
     if real:
         named = " and ".join(real)
         yield Setting(first.sizes, f"another {named}", first.work, real)

@@ -45,6 +45,12 @@ inputs: {X: [N, D]}
 constants: {low: 0.5, high: 1.5}
 forward: Y = clip(X, low, high)
 """,
+    "none": """
+layer: none
+inputs: {X: [N, D]}
+constants: {decay: 0.0}
+forward: Y = tanh(X) + decay * X
+""",
     "far": """
 layer: far
 inputs: {X: [N, D]}
@@ -101,6 +107,13 @@ def two_backward(dY, cache):
     X, low, high = cache
     return dY * ((X > low) & (X < THERE))
 """,
+    "none": """
+def none_forward(X, decay):
+    return np.tanh(X) + HERE * X, (X, decay)
+def none_backward(dY, cache):
+    X, decay = cache
+    return dY * (1 - np.tanh(X)**2 + THERE)
+""",
 }
 NAMES = {
     "triplet": ("margin", "0.2"),
@@ -109,6 +122,7 @@ NAMES = {
     "cap": ("c", "5"),
     "whole": ("c", "4"),
     "two": ("high", "1.5"),
+    "none": ("decay", "0"),
 }
 
 
