@@ -168,7 +168,7 @@ class _Compact:
                 if isinstance(kept, Statement) and not is_joined(kept)
             }
             folded = {
-                other: replace(kept, body=with_name(kept.body, definition))
+                other: replace(kept, body=with_name(kept.body, definition, self.knowledge))
                 for other, kept in before.items()
             }
             saved = sum(cost(before[other].body) - cost(folded[other].body) for other in before)
@@ -409,7 +409,7 @@ def _swaps_axes(body: Poly, statement: Statement) -> bool:
     return order != [*statement.free] and {*order} == {*statement.free}
 
 
-def with_name(body: Poly, definition: Statement) -> Poly:
+def with_name(body: Poly, definition: Statement, knowledge: Knowledge) -> Poly:
     """Every product that is the definition's body, as the definition's tensor."""
     (pattern,) = definition.body.terms
     variables = frozenset(definition.free)
@@ -419,9 +419,10 @@ def with_name(body: Poly, definition: Statement) -> Poly:
         for bindings, rest in matches(pattern.factors, variables, term.factors):
             entry = entry_of(definition, bindings)
             if entry is not None:
+                kept = knowledge.still_needed(term, rest)
                 current = product(
                     term.coefficient / pattern.coefficient,
-                    (*rest, (entry, Fraction(1))),
+                    (*rest, *kept, (entry, Fraction(1))),
                     term.bound,
                 )
                 break

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gradtool.derive.compact import Closed, compact
+from gradtool.derive.guards import Guards
 from gradtool.derive.line import Line, Tape
 from gradtool.derive.naming import flat_names, telling_name, unlike, wishes
 from gradtool.derive.raising import raised
@@ -125,6 +126,7 @@ def written_lines(
     lines: list[Line] = []
     gradient_names = {d.name: name for name, d in closed.gradients.items()}
     forward = {d.name: name for name, d in found.of.items()}
+    guards = Guards.of_graph(found.graph).beside(found.of)
     for statement in closed.statements:
         name = statement.out.name
         if isinstance(statement, Statement) and not is_joined(statement):
@@ -133,7 +135,7 @@ def written_lines(
             tree = statement.tree
         role = "gradient" if name in gradient_names else "cotangent"
         of = forward.get(name, "")
-        lines.append(Line(name, of, role, statement.out.shape, tree))
+        lines.append(Line(name, of, role, statement.out.shape, guards.restored(tree)))
     for target, cotangent in closed.gradients.items():
         if cotangent.name not in {line.name for line in lines}:
             # The gradient is the upstream gradient itself.

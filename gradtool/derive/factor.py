@@ -190,6 +190,8 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
                 shared[unit] = Fraction(1)
             continue
         low, high = min(exponents), max(exponents)
+        if _is_guarded(unit, terms):
+            continue
         if low > 0:
             shared[unit] = low
         elif high < 0:
@@ -202,6 +204,37 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
         if not any(_divided(units, shared) for units in lacking):
             shared[unit] = low
     return shared
+
+
+def _is_guarded(unit: Unit, terms: list[_Flat]) -> bool:
+    """Whether every term has a condition of its own under which a factor need only be finite.
+
+    ``(a > 0) / x + (b > 0) / x`` is zero where x is zero and neither holds; no common factor is.
+    """
+    having = [units for _, units in terms if unit in units]
+    if not any(_is_singular(unit, units[unit]) for units in having):
+        return False
+    conditions = [frozenset(u for u in units if _is_condition(u)) for units in having]
+    common = frozenset.intersection(*conditions)
+    own = [found - common for found in conditions]
+    if not all(own):
+        return False
+    single = {next(iter(found)) for found in own if len(found) == 1}
+    return not any(isinstance(c, Compare) and c.negated() in single for c in single)
+
+
+def _is_singular(unit: Unit, exponent: Fraction) -> bool:
+    """Whether a factor need not be finite."""
+    if _is_scalar(unit):
+        return False
+    named = isinstance(unit, Function) and unit.name in ("log", "pow", "log1p", "log2", "log10")
+    return named or exponent < 0 or exponent.denominator != 1
+
+
+def _is_condition(unit: Unit) -> bool:
+    return isinstance(unit, Compare | Iverson) or (
+        isinstance(unit, Access) and unit.tensor.kind == "bool"
+    )
 
 
 def _divided(units: dict[Unit, Fraction], shared: dict[Unit, Fraction]) -> bool:
@@ -261,6 +294,8 @@ def _grouped(terms: list[_Flat]) -> list[Product]:
     counts = Counter(
         unit for _, units in terms for unit, e in units.items() if e > 0 and not _is_scalar(unit)
     )
+    for unit in [unit for unit in counts if _is_guarded(unit, terms)]:
+        del counts[unit]
     best = max(counts.items(), key=lambda item: (item[1], item[0].key), default=None)
     if best is None or best[1] < 2 or best[1] == len(terms):
         return [_as_product(t) for t in terms]

@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from gradtool.derive.definitions import Definitions, entry_of
+from gradtool.derive.guards import Guards, is_guard
 from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
@@ -57,6 +58,10 @@ class Knowledge(Definitions):
             known = graph.memory[Knowledge] = Knowledge(graph)
         assert isinstance(known, Knowledge)
         return known
+
+    @cached_property
+    def _guards(self) -> Guards:
+        return Guards.of_graph(self.graph)
 
     # -- identities -----------------------------------------------------------------------
 
@@ -159,6 +164,8 @@ class Knowledge(Definitions):
             own = Compare(">", atom(base), NOTHING)
             if own in conditions and any(s is statement for s, _ in self._rectifiers):
                 kept = tuple(f for f in term.factors if f[0] != own)
+                if self._guards.unsafe(f for f in kept if f[0] != base):
+                    continue
                 return poly_of((product(term.coefficient, kept, term.bound),))
             for condition in conditions:
                 meant = self._opened_condition(condition)
@@ -174,6 +181,8 @@ class Knowledge(Definitions):
                     for t in body.terms
                 ):
                     kept = tuple(f for f in term.factors if f[0] != condition)
+                    if self._guards.unsafe(f for f in kept if f[0] != base):
+                        continue
                     return poly_of((product(term.coefficient, kept, term.bound),))
         return None
 
@@ -245,13 +254,22 @@ class Knowledge(Definitions):
             entry = entry_of(statement, bindings, rest)
             if summed is None or entry is None:
                 continue
+            kept = self.still_needed(term, rest)
+            if any(not base.indices.isdisjoint({*term.bound} - {*summed}) for base, _ in kept):
+                continue
             folded = product(
-                term.coefficient / pattern.coefficient, (*rest, (entry, Fraction(1))), summed
+                term.coefficient / pattern.coefficient, (*rest, *kept, (entry, Fraction(1))), summed
             )
             simple = all(isinstance(a, Function) for a, _ in pattern.factors)
             if simple or self.term_cost(folded) < self.term_cost(term):
                 return poly_of((folded,))
         return None
+
+    def still_needed(self, term: Term, rest: tuple[Factor, ...]) -> tuple[Factor, ...]:
+        """The conditions that a product loses when only `rest` of it stays, and that guard that."""
+        if not self._guards.unsafe(rest):
+            return ()
+        return tuple(f for f in term.factors if is_guard(f[0]) and f not in rest)
 
     def _summed(
         self,

@@ -15,6 +15,7 @@ from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
 from gradtool.derive.calculus import partial
 from gradtool.derive.companions import with_companions
 from gradtool.derive.cotangents import Cotangents, Turned
+from gradtool.derive.guards import Guarded, Guards, guarded
 from gradtool.derive.indexform import declared, index_names, scalar_tree
 from gradtool.derive.turn import settled, turn, with_tapes
 from gradtool.ir.dims import ONE, ZERO
@@ -95,6 +96,8 @@ def reverse(
         if name in needed:
             seed = UNIT if loss else access(upstream[name], place(graph.tensors[name]))
             gathered.setdefault(name, []).append(Arrival(seed, None))
+    guards = Guards.of_graph(graph)
+    under: dict[str, Guarded] = {}
     found: dict[str, Tensor] = {}
     ordered: list[AnyStatement] = []
 
@@ -125,6 +128,8 @@ def reverse(
         else:
             ordered.append(Statement(cotangent, place(tensor), total, Name(label), hidden=hidden))
         found[tensor.name] = cotangent
+        if guards.any:
+            under[cotangent.name] = guarded(total, place(tensor), under)
         return cotangent
 
     turned: dict[Loop, Turned] = {}
@@ -156,7 +161,8 @@ def reverse(
         match statement:
             case Statement():
                 with at_line(statement.line):
-                    for name, arrival in _pull(statement, cotangent, needed, graph, place):
+                    kept = under.get(cotangent.name)
+                    for name, arrival in _pull(statement, cotangent, needed, graph, place, kept):
                         gathered.setdefault(name, []).append(arrival)
             case Reshape(operand=operand):
                 if operand.name in needed:
@@ -216,9 +222,15 @@ def _pull(
     needed: frozenset[str],
     graph: Graph,
     place: Place,
+    under: Guarded | None,
 ) -> Iterable[tuple[str, Arrival]]:
-    """What one statement sends to the cotangents of its operands."""
+    """What one statement sends to the cotangents of its operands.
+
+    The conditions that its own cotangent stands `under` are said again where a slope needs them:
+    zero times an infinite slope is not zero in NumPy.
+    """
     incoming = access(cotangent, statement.free)
+    guards = Guards.of_graph(graph)
     for term in statement.body.terms:
         apart = term.freshened()
         single = poly_of((Term(apart.coefficient, apart.factors),))
@@ -236,6 +248,9 @@ def _pull(
                     here = Affine.of(0) if axis == ONE else Affine.of(index)
                     deltas = deltas * atom(Iverson("eq", here - entry))
             body = incoming * derivative * selected * deltas
+            if under is not None and guards.unsafe(f for t in derivative.terms for f in t.factors):
+                for guard in under.at(statement.free):
+                    body = body * atom(guard)
             over = (*statement.free, *apart.bound, *statement.bound)
             slab = slab_of(target, statement)
             yield target.tensor.name, Arrival(body.over(over), slab)

@@ -22,7 +22,7 @@ class Sample:
     Attributes:
         seed: of the values, the upstream gradient and the direction.
         factor: by which inputs without bounds are larger than usual.
-        zeros: whether some entries of inputs without a domain are exactly zero.
+        zeros: whether some entries of inputs that may be zero are exactly zero.
         moved: whether real constants have other values than the spec says; a formula prints
             their names, so it holds for all.
     """
@@ -45,7 +45,7 @@ class Sample:
         kind = variable.domain.kind
         if self.factor != 1 and kind in ("real", "positive", "nonnegative"):
             values = values * self.factor
-        if self.zeros and kind == "real" and values.size > 1:
+        if self.zeros and kind in ("real", "nonnegative") and values.size > 1:
             values = np.where(rng.random(values.shape) < 0.3, 0.0, values)
         return values
 

@@ -16,7 +16,7 @@ from gradtool.ir.walk import atoms
 from gradtool.numeric.certify import Certificate
 from gradtool.numeric.certify_differential import certify_differential
 from gradtool.ops.scalar import FUNCTIONS
-from gradtool.report.make_sheet import loop_row, tape_row
+from gradtool.report.make_sheet import loop_row, tape_row, unguarded
 from gradtool.report.order import Order
 from gradtool.report.sheet import Row, Sheet
 from gradtool.spec.model import LayerSpec
@@ -218,6 +218,7 @@ def _meaning(found: Differential) -> Iterator[str]:
 
 
 def _conventions(found: Differential) -> Iterator[str]:
+    yield from unguarded(found.graph, found.lines)
     if not _kinks(found.graph):
         return
     if found.first is not None:

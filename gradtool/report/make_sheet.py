@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradtool.derive.derivation import Derivation, derive
+from gradtool.derive.guards import Guards
 from gradtool.derive.line import Block, Line, Tape
 from gradtool.emit.loops import block_lines, tape_note
 from gradtool.emit.text import line, text
@@ -78,7 +79,10 @@ def make_sheet(
         rows=tuple(rows),
         zero=derivation.zero,
         remarks=(*graph.remarks, *_unshown(certificate)),
-        conventions=tuple(_conventions(derivation.graph)),
+        conventions=(
+            *_conventions(derivation.graph),
+            *unguarded(derivation.graph, derivation.lines),
+        ),
         digits=certificate.digits,
         size_sets=certificate.size_sets,
         skipped=certificate.skipped,
@@ -119,6 +123,22 @@ def _conventions(graph: Graph) -> list[str]:
     if any(s.reduce in ("argmax", "argmin") for s in bodies):
         found.append("a tie of max or min goes to the first entry")
     return found
+
+
+def unguarded(graph: Graph, lines: Iterable[Line]) -> Iterator[str]:
+    """What to know of derivatives that lost the condition under which they are finite."""
+    guards = Guards.of_graph(graph)
+    bare: list[str] = []
+    for entry in lines if guards.any else ():
+        if guards.bare(entry.tree) and entry.role == "inner":
+            guards = guards.also(entry.name)
+        elif guards.bare(entry.tree):
+            bare.append(entry.name)
+    if bare:
+        yield (
+            f"{', '.join(bare)} may come out as nan (0 * inf) where a condition is false and what "
+            "it guards is not finite; nothing comes from there: 0 is meant"
+        )
 
 
 def _note(entry: Line, derivation: Derivation, reader: LineReader) -> str:

@@ -1,0 +1,296 @@
+"""Conditions that keep a value finite, and must stand where that value does.
+
+``where(X > 0, Z / X, 0)`` is finite at ``X = 0``, and so is its derivative.  A product with a 0/1
+factor is zero in the normal form whatever the other factors are, but in NumPy ``0 * inf`` is nan:
+there a condition is only as good as the ``where`` that it stands in.  So a condition may not be
+left out because another factor is zero where it is false, and may not be a factor, as long as
+something else in the product need not be finite on that side.
+
+Only what a ``where`` guards is looked at.  A value that an output needs on both sides (the
+normalised input of a batch norm under a relu) has to be finite for the forward pass already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from gradtool.derive.truths import is_condition
+from gradtool.ir.graph import Graph, MatrixFunction, Scan, operands
+from gradtool.ir.index import Affine, Index, Tensor
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Compare,
+    Factor,
+    Function,
+    Iverson,
+    Number,
+    Poly,
+    Size,
+    Symbol,
+    atom,
+)
+from gradtool.ir.tree import Call, Name, Tree, call, children, integer, names, rebuild
+from gradtool.ir.tree import Number as Numeral
+from gradtool.ir.walk import accesses
+
+# Not finite, or without a finite slope, at some finite arguments; exp overflows.
+_SINGULAR = frozenset(
+    (
+        *("log", "log2", "log10", "log1p", "sqrt", "norm", "std", "exp", "expm1", "sinh", "cosh"),
+        *("tan", "inv", "solve", "cholesky", "det"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What the conditions of a forward pass guard.
+
+    Attributes:
+        fragile: values that only one side of a condition needs, and that need not be finite on
+            the other.
+        under: values of which something that is singular is guarded: the X of the quotient above.
+        masks: arrays of truth values.
+    """
+
+    fragile: frozenset[str]
+    under: frozenset[str]
+    masks: frozenset[str]
+
+    @staticmethod
+    def of_graph(graph: Graph) -> Guards:
+        """The guards of a graph, kept with it."""
+        known = graph.memory.get(Guards)
+        if known is None:
+            known = graph.memory[Guards] = _guards(graph)
+        assert isinstance(known, Guards)
+        return known
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to guard."""
+        return bool(self.fragile or self.under)
+
+    def unsafe(self, factors: Iterable[Factor]) -> bool:
+        """Whether a product may have a factor that is not finite where a condition is false."""
+        return self.any and any(
+            self._unsafe(base, exponent < 0 or exponent.denominator != 1)
+            for base, exponent in factors
+        )
+
+    def _unsafe(self, base: Atom, singular: bool) -> bool:
+        if isinstance(base, Symbol | Size | Number | Iverson | Compare):
+            return False
+        if isinstance(base, Function) and base.name in (*_SINGULAR, "pow"):
+            singular = True
+        mentioned = {a.tensor.name for a in accesses(atom(base))}
+        return not mentioned.isdisjoint(self.under if singular else self.fragile)
+
+    def restored(self, tree: Tree) -> Tree:
+        """A formula in which conditions guard what is not finite where they are false."""
+        if not self.any:
+            return tree
+        if isinstance(tree, Call) and tree.op in ("mul", "div"):
+            found: list[Tree] = []
+            rest = self._without_conditions(tree, found)
+            # A `where` in there guards against its own condition only.
+            if found and rest is not None and any(map(self._may_fail, _all_parts(rest))):
+                rest = self.restored(rest)
+                for condition in found:
+                    rest = _where(condition, rest)
+                return rest
+        return rebuild(tree, self.restored)
+
+    def _without_conditions(self, tree: Tree, found: list[Tree]) -> Tree | None:
+        """A product without its conditions, which are added to `found`; None for no factor."""
+        if is_condition(tree, self.masks) or self._is_opposite(tree):
+            found.append(tree)
+            return None
+        if isinstance(tree, Call) and tree.op == "mul":
+            left, right = (self._without_conditions(part, found) for part in tree.args)
+            if left is None or right is None:
+                return left or right
+            return Call("mul", (left, right), tree.kwargs)
+        if isinstance(tree, Call) and tree.op == "div":
+            above = self._without_conditions(tree.args[0], found)
+            return Call("div", (above or integer(1), tree.args[1]), tree.kwargs)
+        if isinstance(tree, Call) and tree.op == "neg":
+            inner = self._without_conditions(tree.args[0], found)
+            return call("neg", inner or integer(1))
+        return tree
+
+    def _is_opposite(self, tree: Tree) -> bool:
+        """``1 - M`` of a condition M."""
+        return (
+            isinstance(tree, Call)
+            and tree.op == "sub"
+            and tree.args[0] == integer(1)
+            and is_condition(tree.args[1], self.masks)
+        )
+
+    def _may_fail(self, part: Tree) -> bool:
+        """Whether a part of a formula is something that a condition guards in the forward pass."""
+        if isinstance(part, Name):
+            return part.id in self.fragile
+        return not self.under.isdisjoint(_singular_in(part))
+
+    def beside(self, derivatives: Mapping[str, Tensor]) -> Guards:
+        """The same for formulas in which the derivatives of these values have names."""
+        own = {derivatives[name].name for name in self.fragile & derivatives.keys()}
+        return replace(self, fragile=self.fragile | own)
+
+    def also(self, name: str) -> Guards:
+        """The same with one more fragile value."""
+        return replace(self, fragile=self.fragile | {name})
+
+    def bare(self, tree: Tree) -> bool:
+        """Whether a formula has such a part outside every ``where``."""
+        return any(not within and self._may_fail(part) for part, within in _parts(tree))
+
+
+def _where(condition: Tree, value: Tree) -> Tree:
+    if isinstance(condition, Call) and condition.op == "sub":
+        return call("where", condition.args[1], integer(0), value)
+    return call("where", condition, value, integer(0))
+
+
+def is_guard(base: Atom) -> bool:
+    """Whether a factor is 0 or 1."""
+    return isinstance(base, Compare | Iverson) or (
+        isinstance(base, Access) and base.tensor.kind == "bool"
+    )
+
+
+def _guards(graph: Graph) -> Guards:
+    masks = frozenset(n for n, tensor in graph.tensors.items() if tensor.kind == "bool")
+    trees = {s.out.name: s.tree for s in graph.statements if not isinstance(s, Scan)}
+    if not any(_chooses(tree) for tree in trees.values()):
+        return Guards(frozenset(), frozenset(), masks)
+    visible = partial(_opened, graph=graph, known={})
+    needed = set(graph.outputs)  # on both sides of every condition
+    for statement in reversed(graph.statements):
+        if statement.out.name not in needed:
+            continue
+        tree = trees.get(statement.out.name)
+        if tree is None or not _chooses(tree):
+            needed |= operands(statement)
+            continue
+        for part, guarded in _parts(tree):
+            if isinstance(part, Name) and not guarded:
+                needed.add(part.id)
+            if isinstance(part, Call) and part.op == "where":
+                yes, no = (visible(names(branch)) for branch in part.args[1:])
+                needed |= yes & no
+    guarded_names: set[str] = set()
+    open_names: set[frozenset[str]] = set()
+    fragile: set[str] = set()
+    singular: list[frozenset[str]] = []
+    for statement in graph.statements:
+        name = statement.out.name
+        tree = trees.get(name)
+        if tree is None:
+            continue
+        of_tensors = isinstance(statement, MatrixFunction)
+        for part, guarded in _parts(tree):
+            read = _singular_in(part) & graph.tensors.keys()
+            if not read:
+                continue
+            if guarded or name not in needed:
+                singular.append(frozenset(read))
+                if not guarded:
+                    fragile.add(name)
+            else:
+                open_names.add(frozenset(read))
+        if name not in needed and (of_tensors or names(tree) & fragile):
+            fragile.add(name)
+    for read in singular:
+        if read not in open_names:
+            guarded_names |= read | visible(read)
+    return Guards(frozenset(fragile), frozenset(guarded_names), masks)
+
+
+def _chooses(tree: Tree) -> bool:
+    return isinstance(tree, Call) and (tree.op == "where" or any(map(_chooses, children(tree))))
+
+
+def _all_parts(tree: Tree) -> Iterator[Tree]:
+    return (part for part, _ in _parts(tree))
+
+
+def _parts(tree: Tree, guarded: bool = False) -> Iterator[tuple[Tree, bool]]:
+    """Every part of a formula, and whether it stands in a branch of a ``where``."""
+    yield tree, guarded
+    if isinstance(tree, Call) and tree.op == "where":
+        condition, *branches = tree.args
+        yield from _parts(condition, guarded)
+        for branch in branches:
+            yield from _parts(branch, True)
+        return
+    for child in children(tree):
+        yield from _parts(child, guarded)
+
+
+def _singular_in(tree: Tree) -> frozenset[str]:
+    """The names in what a quotient divides by, a logarithm is of, …; for this part alone."""
+    if not isinstance(tree, Call):
+        return frozenset()
+    if tree.op == "div":
+        return frozenset(names(tree.args[1]))
+    if tree.op == "pow":
+        exponent = tree.args[1]
+        plain = isinstance(exponent, Numeral) and exponent.value >= 0
+        whole = plain and isinstance(exponent, Numeral) and exponent.value.denominator == 1
+        return frozenset() if whole else frozenset(names(tree))
+    if tree.op in _SINGULAR:
+        return frozenset(names(tree))
+    return frozenset()
+
+
+def _opened(
+    read: Collection[str], graph: Graph, known: dict[str, frozenset[str]]
+) -> frozenset[str]:
+    """Values, and those that unnamed ones among them are made of: they are printed instead."""
+    found = frozenset(read)
+    for name in read:
+        if name not in known:
+            statement = graph.definitions.get(name)
+            hidden = statement is not None and statement.hidden
+            known[name] = (
+                _opened(operands(statement), graph, known)
+                if hidden and statement is not None
+                else frozenset()
+            )
+        found |= known[name]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The 0/1 factors without which no term of a cotangent stands, in the indices of its value."""
+
+    free: tuple[Index, ...]
+    guards: tuple[Atom, ...]
+
+    def at(self, index: Sequence[Affine | Index]) -> tuple[Atom, ...]:
+        """The same at an entry."""
+        values = {
+            i: entry if isinstance(entry, Affine) else Affine.of(entry)
+            for i, entry in zip(self.free, index, strict=True)
+        }
+        return tuple(guard.substitute(values) for guard in self.guards)
+
+
+def guarded(body: Poly, free: tuple[Index, ...], known: Mapping[str, Guarded]) -> Guarded:
+    """What every term of a sum stands under; `known` are those of other cotangents."""
+    shared: set[Atom] | None = None
+    for term in body.terms:
+        own = [base for base, _ in term.factors if is_guard(base)]
+        for base, exponent in term.factors:
+            if isinstance(base, Access) and exponent > 0 and base.tensor.name in known:
+                own += known[base.tensor.name].at(base.index)
+        outer = {base for base in own if base.indices.isdisjoint(term.bound)}
+        shared = outer if shared is None else shared & outer
+    return Guarded(free, tuple(sorted(shared or (), key=lambda base: base.key)))

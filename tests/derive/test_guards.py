@@ -1,0 +1,137 @@
+"""A derivative is finite where the ``where`` of the forward pass keeps the forward pass finite.
+
+Every layer is evaluated where a condition is false and what it guards is not finite.  Expected is
+what HIPS autograd finds of the branch that is taken, at the entries that take it, and 0 elsewhere:
+autograd never sees the other branch, nor a condition.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import grad
+
+import gradtool
+from gradtool.report.make_sheet import make_sheet
+from gradtool.report.sheet import Sheet
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
+
+_X = np.array([[0.0, 0.5, 2.0], [1.5, 0.0, 0.25]])
+_Z = np.array([[0.3, -1.2, 0.8], [2.0, 0.7, -0.4]])
+_M = np.array([[False, True, True], [True, False, True]])
+_UP = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])
+
+_INPUTS = """inputs:
+  X: {shape: [N, D], domain: nonnegative}
+  Z: [N, D]
+  M: {shape: [N, D], dtype: bool}
+forward: |
+"""
+
+# The forward pass, and the branch that is taken where X is not zero (where M holds).
+LAYERS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "quotient": ("  Y = where(X > 0, Z / X, 0)", lambda x, z: z / x),
+    "logarithm": ("  Y = where(X > 0, X * log(X), 0)", lambda x, z: x * anp.log(x)),
+    "mask": ("  Y = where(M, X * log(X), 0)", lambda x, z: x * anp.log(x)),
+    "opposite mask": ("  Y = where(~M, 0, X * log(X) * Z)", lambda x, z: x * anp.log(x) * z),
+    "opposite": ("  Y = where(X == 0, 0, Z**2 / X)", lambda x, z: z**2 / x),
+    "root": ("  Y = where(X > 0, sqrt(X) * Z, 0)", lambda x, z: anp.sqrt(x) * z),
+    "named value": (
+        "  H = X * log(X)\n  Y = where(X > 0, H, 0) * Z",
+        lambda x, z: x * anp.log(x) * z,
+    ),
+    "used twice": (
+        "  R = Z / X\n  Y = where((X > 0) & M, R * R + R, 0)",
+        lambda x, z: (z / x) ** 2 + z / x,
+    ),
+    "index notation": ("  Y[n, d] = where(X[n, d] > 0, Z[n, d] / X[n, d], 0)", lambda x, z: z / x),
+    "exponential": ("  Y = where(X > 0, exp(-1 / X), 0)", lambda x, z: anp.exp(-1 / x)),
+}
+
+
+def _expected(branch: Callable[[Any, Any], Any], taken: Any) -> tuple[Any, Any]:
+    def total(x: Any, z: Any) -> Any:
+        return anp.sum(_UP[taken] * branch(x, z))
+
+    found = []
+    for which in (0, 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a branch that does not depend on Z
+            part = grad(total, which)(_X[taken], _Z[taken])
+        whole = np.zeros_like(_X)
+        whole[taken] = part
+        found.append(whole)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_gradient_is_that_of_the_branch_that_is_taken(name: str) -> None:
+    text, branch = LAYERS[name]
+    layer = gradtool.load(f"layer: guarded\n{_INPUTS}{text}\n")
+    found = layer.derive()
+    forward, backward = found.numpy()
+    with np.errstate(all="ignore"):
+        _, cache = forward(X=_X, Z=_Z, M=_M)
+        gradients = backward(_UP, cache)
+    for variable, expected in zip(("X", "Z"), _expected(branch, _X > 0), strict=True):
+        np.testing.assert_allclose(
+            getattr(gradients, f"d{variable}"), expected, rtol=1e-12, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_printed_directional_derivative_is_finite_there(name: str) -> None:
+    text, branch = LAYERS[name]
+    layer = gradtool.load(f"layer: guarded\n{_INPUTS}{text}\n")
+    found = layer.jvp()
+    forward_mode = found.numpy()
+    with np.errstate(all="ignore"):
+        _, moved = forward_mode(_X, _Z, _M, _UP, _UP)
+    dx, dz = _expected(branch, _X > 0)
+    np.testing.assert_allclose(moved, dx + dz, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  A = where(X > 0, Z / X, 0)\n  Y = A + 2 * where(M, Z / X, 0)",
+        "  R = sum(log(X), axis=1)\n  Y = where(M, R[:, None] * Z, 0)",
+    ],
+)
+def test_a_condition_that_cannot_be_kept_is_told(text: str) -> None:
+    sheet = _sheet(f"layer: told\n{_INPUTS}{text}\n")
+    assert any(note.startswith("dX") and "nan" in note for note in sheet.conventions)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_nothing_is_told_of_conditions_that_are_kept(name: str) -> None:
+    sheet = _sheet(f"layer: kept\n{_INPUTS}{LAYERS[name][0]}\n")
+    assert not any("nan" in note for note in sheet.conventions)
+
+
+@pytest.mark.parametrize(
+    ("forward", "gradient"),
+    [
+        ("A = relu(Z)", "dA * (Z > 0)"),
+        ("A = where(Z > 0, Z, 0)", "dA * (Z > 0)"),
+        ("h = Z / sqrt(mean(Z**2, axis=0))\n  A = where(M, h, 0) + h", None),
+    ],
+)
+def test_conditions_that_guard_nothing_stay_factors(forward: str, gradient: str | None) -> None:
+    found = gradtool.load(f"layer: plain\n{_INPUTS}  {forward}\n").derive()
+    if gradient is None:
+        assert "where" not in str(found)
+    else:
+        assert found.gradients["Z"].text == gradient
+
+
+def _sheet(text: str) -> Sheet:
+    spec = load_text(text, "<text>")
+    sheet, _, _ = make_sheet(spec, graph_of(spec), None, staged=False)
+    return sheet
