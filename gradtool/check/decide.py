@@ -112,7 +112,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         verdict,  # type: ignore[arg-type]  # one of the three
         file,
         case.reference.spec.name,
-        binding.called(case.session.inventory),
+        binding.called(case.session.whole),
         binding.convention,
         binding.texts,
         tuple(outputs),

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable
 
 CUT_SHORT = "importing as it is"
+NOT_READ = "Python cannot read"
 """How the note begins that says that a file did not run to its end when it was imported."""
 
 # Calls that only compute.  Anything else at top level may open a file or train for hours.

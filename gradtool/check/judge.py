@@ -238,7 +238,7 @@ def _judge_one(
         return Judgement(verdict, (), binding)
     known = session.recalled(about)
     if isinstance(known, Judgement):  # what follows depends on the answers, and on nothing else
-        called, notes = binding.called(session.inventory), tuple(session.notes)
+        called, notes = binding.called(session.whole), tuple(session.notes)
         return replace(known, verdict=replace(known.verdict, file=file, called=called, notes=notes))
     found, spared = _judged(reference, session, binding, file, seed, version, sparing=True)
     if spared and any(gradient.standing == "ok" for gradient in found.verdict.gradients):
@@ -290,7 +290,7 @@ def _judged(
             notes=session.notes,
             binding=binding,
         )
-        verdict = replace(verdict, called=binding.called(session.inventory))
+        verdict = replace(verdict, called=binding.called(session.whole))
         return Judgement(verdict, (), binding), spared
     case = Case(reference, session, binding, measured, tuple(drawn), seed)
     return Judgement(decide(case, file, version), measured.points, binding), spared

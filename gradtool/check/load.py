@@ -18,7 +18,7 @@ from types import ModuleType
 
 from gradtool.check import modernise
 from gradtool.check.cells import Cell, FileProblem, not_parsed, read_cells, tagged
-from gradtool.check.definitions import CUT_SHORT, definitions
+from gradtool.check.definitions import CUT_SHORT, NOT_READ, definitions
 from gradtool.check.inventory import bound_names
 from gradtool.check.modernise import Importer
 from gradtool.check.python2 import missing_names
@@ -167,7 +167,8 @@ def _parsed(
             trees.append((replace(cell, text=text), tree))
         except SyntaxError as error:
             if path.suffix == ".ipynb":
-                tell(f"{cell.place} was left out: line {error.lineno}: {error.msg}")
+                what = f"line {error.lineno}: {error.msg}"
+                tell(f"{NOT_READ} {cell.place}, which was left out: {what}")
             else:
                 raise not_parsed(error, cell.place) from None
     return trees

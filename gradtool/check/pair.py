@@ -162,6 +162,8 @@ def bindings_of(
     stated = from_check(spec.check) if spec.check else None
     usable = stated is not None and (stated.forward or stated.backward)
     missing = stated.missing(session.names) if stated and usable else ()
+    if stated and usable and not missing:
+        missing = _elsewhere(stated, session)
     if stated and usable and not missing and wanted.everything:
         return (stated,)
     try:
@@ -170,9 +172,36 @@ def bindings_of(
         if missing:
             raise BindingProblem(not_found(missing, file, session.inventory)) from None
         ways = _by_running(reference, session, wanted, seed)
+        ways = ways or _with_what_stands_before(reference, session, wanted, file)
         if not ways:
             raise
         return ways
+
+
+def _elsewhere(stated: Binding, session: Session) -> tuple[str, ...]:
+    """What a stated binding calls for the gradients, where none of it is in the cells that count:
+    it was handed out, or answers another question.
+    """
+    answer = replace(stated, forward=None) if stated.backward else stated
+    called = () if answer.called(session.inventory) else answer.called(session.whole)
+    return tuple(one.name for one in called)
+
+
+def _with_what_stands_before(
+    reference: Reference, session: Session, wanted: Wanted, file: str
+) -> tuple[Binding, ...]:
+    """The bindings of an answer in the cells that count, with what it lacks out of those before.
+
+    There stands a forward pass, say, that was handed out.  A backward pass that does is nobody's
+    answer.
+    """
+    own = session.inventory
+    places = {*(one.place for one in own.functions), *(one.place for one in own.classes)}
+    inside = replace(wanted, places=frozenset(places))
+    try:
+        return recognise(reference, session.whole, inside, file)
+    except BindingProblem:
+        return ()
 
 
 def _by_running(

@@ -45,11 +45,10 @@ def recognise(
         BindingProblem: nothing fits, or more than one thing does equally well.
     """
     layer = reference.spec.name
-    chosen = everything = candidates(found)
-    if not wanted.everything:
-        chosen = tuple(c for c in everything if wanted.keeps(c))
-        if not chosen:
-            raise BindingProblem(_nothing(wanted.text, everything, found, wanted, file))
+    everything = candidates(found)
+    chosen = tuple(c for c in everything if wanted.keeps(c))
+    if not (chosen or wanted.everything):
+        raise BindingProblem(_nothing(wanted.text, everything, found, wanted, file))
     scored = [(score(candidate, layer), candidate) for candidate in chosen]
     best = max((s for s, _ in scored), default=(0, 0))
     top = [c for s, c in scored if s == best]

@@ -71,7 +71,8 @@ class Session:
         self._spare = spare or self._start
         self.answers = answers
         self.notes: list[str] = []
-        self.inventory = Inventory()
+        self.inventory = Inventory()  # of what counts
+        self.whole = self.inventory  # with what stands before the cells that count
         self.names: frozenset[str] = frozenset()
         self._snippets: Mapping[str, str | None] = {}
         self.frameworks: tuple[str, ...] = ()
@@ -126,6 +127,8 @@ class Session:
         self._note(reply.header)
         try:
             self.inventory = from_json(reply.header.get("inventory"))
+            whole = reply.header.get("whole")
+            self.whole = self.inventory if whole is None else from_json(whole)
         except ValueError as error:
             raise CheckTrouble(Trouble("import", str(error))) from None
         self.names = frozenset(filter(str.isidentifier, texts(reply.header.get("names"))))
@@ -297,7 +300,7 @@ class Session:
         """With its exception in plain words: a function returned None, or divides as Python 2."""
         if run.trouble is None:
             return run
-        trouble = plainly(run.trouble, self._snippets, self.inventory)
+        trouble = plainly(run.trouble, self._snippets, self.whole)
         if python2.is_float_size(trouble.message) and not self._python2:
             trouble = replace(trouble, message=f"{trouble.message}; {python2.OLD_DIVISION}")
         return run if trouble == run.trouble else replace(run, trouble=trouble)

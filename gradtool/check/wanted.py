@@ -15,6 +15,7 @@ class Wanted:
         function: the name of a forward, a backward or a class, or ``Class.method``.
         cell: the number of a notebook's code cell, from 1.
         line: a line of the file, or of the cell.
+        places: where the answer itself has to stand: the backward pass, or the class.
         elsewhere: layers that other questions ask for: what is called after one of them is meant
             for that, though it be all that there is.
         how: what to do where it cannot be told which functions are meant.
@@ -23,6 +24,7 @@ class Wanted:
     function: str | None = None
     cell: int | None = None
     line: int | None = None
+    places: frozenset[str] | None = None
     elsewhere: tuple[str, ...] = ()
     how: str = "Choose with --function NAME, or in the spec's check: block"
 
@@ -41,6 +43,9 @@ class Wanted:
     def keeps(self, candidate: Candidate) -> bool:
         """Whether a candidate is chosen: one of its functions is enough."""
         if self.function is not None and self.function not in _names(candidate):
+            return False
+        answer = candidate.owner or candidate.backward or candidate.forward
+        if self.places is not None and (answer is None or answer.place not in self.places):
             return False
         items = [i for i in (candidate.owner, candidate.forward, candidate.backward) if i]
         if self.cell is not None:

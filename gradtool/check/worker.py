@@ -82,10 +82,11 @@ def _taken(wall: float, processor: float) -> float:
     return elapsed if elapsed > _PAUSE else time.thread_time() - processor
 
 
-def _counting(loaded: Loaded, tag: str | None) -> tuple[tuple[Cell, ast.Module], ...]:
-    """The cells whose functions count: those with the tag, where any has it."""
-    chosen = tuple((cell, tree) for cell, tree in loaded.cells if tag in cell.tags)
-    return chosen or loaded.cells
+def _counting(loaded: Loaded, file: Path, tag: str | None) -> tuple[tuple[Cell, ast.Module], ...]:
+    """The cells whose functions count: those of a notebook with the tag, though none be left."""
+    if tag is None or file.suffix != ".ipynb":
+        return loaded.cells
+    return tuple((cell, tree) for cell, tree in loaded.cells if tag in cell.tags)
 
 
 class Responder:
@@ -139,10 +140,15 @@ class Responder:
         )
         if options.change is not None and options.change.widen:
             widen_defaults(header.get("frameworks", ()))
-        self.loaded = load(Path(header["file"]), options, self.trees)
+        file = Path(header["file"])
+        self.loaded = load(file, options, self.trees)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
+        counting = _counting(self.loaded, file, options.tag)
+        told = {"inventory": to_json(inventory(counting))}
+        if len(counting) < len(self.loaded.cells):
+            told["whole"] = to_json(inventory(self.loaded.cells))
         return {
-            "inventory": to_json(inventory(_counting(self.loaded, options.tag))),
+            **told,
             "names": names[:_NAMES],
             "frameworks": loaded_frameworks(),
             "notes": self._notes(),

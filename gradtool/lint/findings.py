@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from gradtool.check.definitions import CUT_SHORT
+from gradtool.check.definitions import CUT_SHORT, NOT_READ
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.lint.result import Finding
 
@@ -104,7 +104,8 @@ def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> Finding:
     if trouble.stage in ("binding", "snippet"):
         # What is not there may be so because the file did not run to its end.
         cut = [note for note in verdict.notes if note.startswith(CUT_SHORT)]
-        return Finding("GT105", "; ".join([message, *cut[:1]]), line)
+        unread = [note for note in verdict.notes if note.startswith(NOT_READ)]
+        return Finding("GT105", "; ".join([*unread[:1], message, *cut[:1]]), line)
     if trouble.stage == "unclear":
         return Finding("GT207", message, line)
     if "MemoryError" in trouble.message.partition(":")[0]:  # NumPy has one of its own

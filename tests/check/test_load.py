@@ -141,7 +141,7 @@ def test_a_notebook_without_its_magics(tmp_path: Path) -> None:
     verdict = check(file)
     assert verdict.verdict == "pass"
     assert verdict.notes[0].startswith("5 lines that are no Python were dropped")
-    assert any("cell 4 was left out" in note for note in verdict.notes)
+    assert any("cell 4, which was left out" in note for note in verdict.notes)
     assert any("cell 5" in note for note in verdict.notes)
 
 

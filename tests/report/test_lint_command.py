@@ -20,7 +20,7 @@ from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.rules import RULES
 from gradtool.report import cache, init_command, lint_command
 from tests.conftest import ROOT
-from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, WRONG
+from tests.lint.hostile.model import FORWARD, HEAD, RIGHT, RIGHT_BACKWARD, WRONG, WRONG_BACKWARD
 
 ASSIGNMENT = """\
 assignment: hw1
@@ -430,6 +430,14 @@ questions:
 """
 
 
+ONE_TAG = """\
+assignment: tagged
+questions:
+  - {spec: affine, file: "*.ipynb", cell: q2, points: 4}
+limits: {seconds: 5}
+"""
+
+
 def test_a_question_is_answered_by_the_cells_with_its_tag(course: Path, capsys: Captured) -> None:
     """The same names in two cells: each question sees its own, whichever comes last."""
     (course / "nb").mkdir()
@@ -455,6 +463,85 @@ def test_a_question_is_answered_by_the_cells_with_its_tag(course: Path, capsys: 
     assert "no code cell has the tag 'q2'; the tags are q1" in told[0]
     lines = [f["line"] for f in by_name["wrong_first.ipynb"][0]["findings"]]
     assert lines == [8, 8]
+
+
+BASE = """\
+class Layer:
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+"""
+DERIVED = """\
+class Affine(Layer):
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+
+    def backward(self, dY):
+        self.dW, self.db = self.X.T @ dY, dY.sum(axis=0)
+        return dY @ self.W.T
+"""
+OTHER_NAMES = "def step(a, c):\n    return a + c, c\n"
+BROKEN = "def affine_backward(:\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "points", "told"),
+    [
+        ([(HEAD + FORWARD, ""), (RIGHT_BACKWARD, "q2")], 4, ""),
+        ([(HEAD + FORWARD, "hidden"), (RIGHT_BACKWARD, "q2")], 4, ""),
+        ([(HEAD + BASE, ""), (DERIVED, "q2")], 4, ""),
+        ([(HEAD + FORWARD, ""), (WRONG_BACKWARD, "q2")], 2, "dW"),
+        # What stands before is nobody's answer, however right it is.
+        ([(RIGHT, ""), (OTHER_NAMES, "q2")], 0, "return a + c"),
+        ([(RIGHT, ""), ("def show(a):\n    return a\n", "q2")], 0, "no forward and backward"),
+        ([(RIGHT, "q1"), ("x = 1\n", "q2")], 0, "it defines nothing"),
+        ([(RIGHT, "q1"), (FORWARD, "q2")], 0, "affine_forward"),
+        ([(RIGHT, "q1"), (BROKEN, "q2")], 0, "Python cannot read ann.ipynb cell 2"),
+    ],
+)
+def test_what_stands_before_the_cells_of_a_question_helps_and_is_no_answer(
+    cells: list[tuple[str, str]], points: float, told: str, course: Path, capsys: Captured
+) -> None:
+    listed = [(text, [tag] if tag else []) for text, tag in cells]
+    (course / "ann.ipynb").write_text(notebook(*listed))
+    Path("tagged.yaml").write_text(ONE_TAG)
+    (one,) = graded(capsys, "course/ann.ipynb", "--assignment", "tagged.yaml")["submissions"]
+    (question,) = one["questions"]
+    assert one["points"] == points
+    messages = [f["message"] for f in question["findings"] if f["level"] == "error"]
+    assert bool(messages) == (points < 4)
+    assert told in " ".join(messages)
+
+
+STATED = """
+check:
+  forward: Y, cache = affine_forward(X, W, b)
+  backward: dX, dW, db = affine_backward(dY, cache)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "points"),
+    [
+        ([(RIGHT, "q2")], 4),
+        ([(HEAD + FORWARD, ""), (RIGHT_BACKWARD, "q2")], 4),
+        ([(RIGHT, "q1"), ("x = 1\n", "q2")], 0),
+        ([(RIGHT, "q1"), (FORWARD, "q2")], 0),
+        ([(RIGHT, "q1"), (BROKEN, "q2")], 0),
+    ],
+)
+def test_a_stated_call_needs_its_gradients_in_the_cells_of_the_question(
+    cells: list[tuple[str, str]], points: float, course: Path, capsys: Captured
+) -> None:
+    spec = (ROOT / "specs/dense/affine.yaml").read_text()
+    Path("mine.yaml").write_text(spec + STATED)
+    Path("tagged.yaml").write_text(ONE_TAG.replace("spec: affine", "name: a, spec: mine.yaml"))
+    listed = [(text, [tag] if tag else []) for text, tag in cells]
+    (course / "ann.ipynb").write_text(notebook(*listed))
+    (one,) = graded(capsys, "course/ann.ipynb", "--assignment", "tagged.yaml")["submissions"]
+    (question,) = one["questions"]
+    codes = {f["code"] for f in question["findings"] if f["level"] == "error"}
+    assert (one["points"], codes) == (points, set() if points else {"GT105"})
 
 
 ONLY_SMALL = (
