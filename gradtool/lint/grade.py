@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -21,9 +21,18 @@ from gradtool.lint.parcel import Parcel, unpacked
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rooms import Rooms
 from gradtool.lint.rules import RULES
-from gradtool.lint.submissions import Staged, Submission, choose, contents, shown_name, stage
+from gradtool.lint.submissions import (
+    Staged,
+    Submission,
+    choose,
+    contents,
+    further,
+    shown_name,
+    stage,
+)
 
 _MOST_ANSWERS = 16 << 20  # bytes
+_NOT_THERE = "GT105"
 _FORBIDDEN = ("GT401", "GT402", "GT403")
 
 
@@ -78,18 +87,45 @@ class Case:
         self._stack.close()
 
     def grade(self, bench: Bench) -> Graded:
-        """Ask every question; never raises for what is in the submission."""
+        """Ask every question; never raises for what is in the submission.
+
+        Where a file has nothing that answers a question, those that later patterns choose are
+        asked, too: ``helper.py`` may stand beside the notebook that it helps.
+        """
         started = time.monotonic()
-        chosen: dict[tuple[str, Loading], list[Question]] = {}
         answers: dict[str, Answer] = {}
+        waiting: list[tuple[Question, tuple[str, ...]]] = []
         for question in bench.assignment.questions:
             file, problem = choose(self.staged, question.files)
             if file:
-                reference = bench.references[question.name]
-                loading = loading_of(reference, question, bench.assignment)
-                chosen.setdefault((file, loading), []).append(question)
+                files = (file, *further(self.staged, question.files, file))
+                waiting.append((question, files))
             else:
                 answers[question.name] = self._without_file(bench, question, problem)
+        cpu, peak = 0.0, 0
+        while waiting:
+            asked, seconds, most = self._asked(bench, [(q, files[0]) for q, files in waiting])
+            cpu, peak = cpu + seconds, max(peak, most)
+            for name, answer in asked.items():
+                if name not in answers or not _is_missing(answer):
+                    answers[name] = answer
+            waiting = [
+                (q, files[1:]) for q, files in waiting if files[1:] and _is_missing(answers[q.name])
+            ]
+        ordered = tuple(answers[question.name] for question in bench.assignment.questions)
+        seconds = round(time.monotonic() - started, 4)
+        return Graded(self._submission.name, self.key, ordered, seconds, round(cpu, 4), peak)
+
+    def _asked(
+        self, bench: Bench, pairs: Iterable[tuple[Question, str]]
+    ) -> tuple[dict[str, Answer], float, int]:
+        """The answers to questions, each in a file; the processor time and the memory it took."""
+        chosen: dict[tuple[str, Loading], list[Question]] = {}
+        for question, file in pairs:
+            reference = bench.references[question.name]
+            loading = loading_of(reference, question, bench.assignment)
+            chosen.setdefault((file, loading), []).append(question)
+        answers: dict[str, Answer] = {}
         cpu, peak = 0.0, 0
         for (file, loading), questions in chosen.items():
             desk = Desk(
@@ -113,9 +149,7 @@ class Case:
                     seconds = round(time.monotonic() - before, 4)
                     answers[question.name] = self._answer(bench, question, file, judged, seconds)
             cpu, peak = cpu + desk.cpu_seconds, max(peak, desk.peak_bytes)
-        ordered = tuple(answers[question.name] for question in bench.assignment.questions)
-        seconds = round(time.monotonic() - started, 4)
-        return Graded(self._submission.name, self.key, ordered, seconds, round(cpu, 4), peak)
+        return answers, cpu, peak
 
     def _without_file(self, bench: Bench, question: Question, problem: str) -> Answer:
         expected = " or ".join(question.files)
@@ -161,3 +195,8 @@ class Case:
             for v in spec.variables
             if v.differentiable and (wanted is None or v.name in wanted)
         ]
+
+
+def _is_missing(answer: Answer) -> bool:
+    """Whether a file has nothing that answers the question."""
+    return any(finding.code == _NOT_THERE for finding in answer.findings)

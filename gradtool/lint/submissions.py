@@ -164,8 +164,14 @@ def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
     highest = [name for name in fitting if name.count("/") == depth]
     if len(highest) > 1:
         listed = ", ".join(map(shown_name, highest[:5])) + (", …" if len(highest) > 5 else "")
-        return "", f"several files fit: {listed}"
+        return "", f"several files fit: {listed}; the assignment's file: can name one"
     return highest[0], ""
+
+
+def further(staged: Staged, patterns: Sequence[str], file: str) -> tuple[str, ...]:
+    """What other patterns than that of a chosen file choose: it may be a helper of theirs."""
+    found = (choose(staged, (pattern,))[0] for pattern in patterns)
+    return tuple(dict.fromkeys(name for name in found if name and name != file))
 
 
 def contents(staged: Staged) -> str:

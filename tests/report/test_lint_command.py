@@ -319,6 +319,28 @@ def test_a_report_that_cannot_be_written_is_told_at_once(course: Path, capsys: C
     assert not Path("cache/lint").exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "file", "points"),
+    [
+        ({"helper.py": "x = 1\n"}, "hw.ipynb", 4),
+        ({"helper.py": "def mean(a):\n    return a.mean()\n"}, "hw.ipynb", 4),
+        ({"helper.py": WRONG}, "helper.py", 2),  # it is an answer
+        ({"helper.py": "def f(:\n"}, "helper.py", 0),
+        ({"one.py": "x = 1\n", "two.py": "x = 1\n"}, "", 0),
+    ],
+)
+def test_a_helper_beside_a_notebook_is_not_taken_for_the_answer(
+    files: dict[str, str], file: str, points: float, course: Path, capsys: Captured
+) -> None:
+    (course / "pia").mkdir()
+    for name, text in {**files, "hw.ipynb": notebook((RIGHT, []))}.items():
+        (course / "pia" / name).write_text(text)
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace('    file: [layers.py, "*.py"]\n', ""))
+    report = graded(capsys, "course/pia", "--single", "--assignment", "hw1.yaml")
+    (one,) = report["submissions"]
+    assert (one["points"], one["questions"][0]["file"]) == (points, file)
+
+
 def test_files_of_a_project_are_linted_without_an_assignment(
     course: Path, capsys: Captured
 ) -> None:
