@@ -66,7 +66,8 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
 
     Raises:
         CertificationError: it does not hold; the message is a bug report.
-        UnsupportedError: the layer is singular at every size set.
+        UnsupportedError: the layer is singular at every size set, or wherever its constants have
+            the values of the spec.
     """
     statements, gradients = read_back(derivation)
     targets = derivation_targets(derivation)
@@ -82,6 +83,17 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
         refusal = UnsupportedError(
             f"{spec.name} is singular at every size that was tried (a division by zero)",
             "give inputs a domain, or pin sizes: under sizes:",
+        )
+        refusal.line = trials.line
+        raise refusal
+    for number, done in enumerate(trials.done.copy()):
+        if trials.own:
+            break
+        trials.may(Sample(done, number))
+    if not trials.own:
+        refusal = UnsupportedError(
+            f"{spec.name} is singular at the constants of the spec (a division by zero)",
+            "give the constants other values, or inputs a domain",
         )
         refusal.line = trials.line
         raise refusal
@@ -110,6 +122,7 @@ class _Trials:
         self.whole = whole
         self.worst = 0.0
         self.line = 0  # of a division by zero
+        self.own = False  # whether a sample had the constants of the spec
         self.done: list[Mapping[str, int]] = []
         self.skipped: list[Mapping[str, int]] = []
         self.sides: frozenset[tuple[int, bool]] = frozenset()
@@ -138,6 +151,7 @@ class _Trials:
         if not seen.error <= REQUIRED:
             raise CertificationError(_report(self.whole, sample, seen.error))
         self._add(seen)
+        self.own |= not sample.moved
         self.done.append(sample.sizes)
 
     def may(self, sample: Sample) -> None:
@@ -148,6 +162,7 @@ class _Trials:
             return
         if seen.error <= REQUIRED:
             self._add(seen)
+            self.own |= not sample.moved
         elif seen.smooth:
             raise CertificationError(_report(self.whole, sample, seen.error))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gradtool.derive.derivation import derive
+from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.tree import Call, Name, integer
 from gradtool.numeric.certify import Certificate, CertificationError, certify
 from gradtool.spec.forward import graph_of
@@ -80,3 +81,12 @@ def test_tiny_and_huge_sums_keep_their_digits() -> None:
     # has 10**13 binary digits.
     assert _certified("Y = log(sum(exp(x - 400)))").digits >= 30
     assert _certified("Y = log(sum(exp(exp(30 + x))))").digits >= 30
+
+
+def test_a_layer_that_divides_by_its_own_constant_of_zero_is_refused() -> None:
+    """With another constant it is right; nobody asked for that."""
+    zero = "constants: {c: 0.0}\n"
+    with pytest.raises(UnsupportedError, match="singular at the constants of the spec"):
+        _certified("Y = x / c", constants=zero)
+    assert _certified("Y = x / (1 + c)", constants=zero).digits >= 30
+    assert _certified("Y = x / c", constants="constants: {c: 0.5}\n").digits >= 30
