@@ -113,14 +113,14 @@ def written_lines(
     *,
     staged: bool = False,
     label: Callable[[str], str] = cotangent_name,
-    raising: Callable[[Poly, Sequence[Index]], Tree] = raised,
+    raising: Callable[[Poly, Sequence[Index], Collection[str]], Tree] = raised,
     apart: Collection[str] = (),
 ) -> list[Line]:
     """The statements of a sweep as array expressions, in an order that can be run.
 
     Args:
         label: what the cotangent (or tangent) of a value is called.
-        raising: from index notation to the tree that is printed.
+        raising: from index notation to the tree that is printed, and what no index may be called.
         apart: values whose lines are not written into others, however short that would be.
     """
     lines: list[Line] = []
@@ -130,7 +130,7 @@ def written_lines(
     for statement in closed.statements:
         name = statement.out.name
         if isinstance(statement, Statement) and not is_joined(statement):
-            tree = raising(statement.body, statement.free)
+            tree = raising(statement.body, statement.free, found.graph.names)
         else:
             tree = statement.tree
         role = "gradient" if name in gradient_names else "cotangent"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from gradtool.ir.dims import Dim
@@ -24,16 +25,18 @@ from gradtool.ir.poly import (
 )
 from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.tree import Number as Numeral
-from gradtool.ir.walk import accesses, labels
+from gradtool.ir.walk import accesses, atoms, entries, labels
 from gradtool.ops.affine import affine_tree as written
 from gradtool.ops.affine import sides
 from gradtool.ops.shape import dim_tree
 
 
 def index_names(free: Sequence[Index], body: Poly, taken: Iterable[str] = ()) -> dict[Index, str]:
-    """A short name for every index: n for N, d for D, then i, j, k …"""
-    used = set(taken) | {a.tensor.name for a in accesses(body)}
-    used |= {label.tensor.name for label in labels(body)}
+    """A short name for every index: n for N, d for D, then i, j, k …
+
+    None is the name of anything in the expression, or one of `taken`.
+    """
+    used = set(taken) | symbols_of(body, free)
     names: dict[Index, str] = {}
     every = [*free]
     for term in body.terms:
@@ -47,16 +50,49 @@ def index_names(free: Sequence[Index], body: Poly, taken: Iterable[str] = ()) ->
                 used.add(letter)
                 break
         else:
-            names[index] = f"i{len(names)}"
+            count = next(k for k in itertools.count() if f"i{k}" not in used)
+            names[index] = f"i{count}"
+            used.add(names[index])
     return names
 
 
-def indexed_tree(body: Poly, free: Sequence[Index]) -> Tree:
+def symbols_of(body: Poly, free: Sequence[Index]) -> set[str]:
+    """Every name that stands in an expression or in a range: values, constants and sizes."""
+    found: set[str] = set()
+    sizes = [index.size for index in (*free, *(i for term in body.terms for i in term.bound))]
+    for base in atoms(body):
+        match base:
+            case Symbol(name=name):
+                found.add(name)
+            case Size(dim=dim):
+                sizes.append(dim)
+            case Access(tensor=tensor):
+                found.add(tensor.name)
+                sizes += tensor.shape
+        sizes += [part for entry in entries(base) for part in _dims_of(entry)]
+        for index in base.indices:
+            sizes.append(index.size)
+    for label in labels(body):
+        found.add(label.tensor.name)
+        sizes += [*label.tensor.shape, *(part for entry in label.index for part in _dims_of(entry))]
+    return found.union(*(size.symbols for size in sizes))
+
+
+def _dims_of(entry: Affine) -> Iterator[Dim]:
+    yield entry.const
+    for _, coefficient in entry.terms:
+        yield coefficient
+
+
+def indexed_tree(body: Poly, free: Sequence[Index], taken: Iterable[str] = ()) -> Tree:
     """``[n, d] -> sum(…, over=[…])``: a Call of "indexed" that the spec language reads back.
 
     Ranges are stated where they do not follow from a plain access.
+
+    Args:
+        taken: names that no index may have.
     """
-    names: dict[Index, str] = index_names(free, body)
+    names: dict[Index, str] = index_names(free, body, taken)
     every = [*free, *(i for term in body.terms for i in term.bound)]
     stated = frozenset(i for i in every if not _follows(i, body, names, every))
     left = tuple(declared(i, names, stated) for i in free)

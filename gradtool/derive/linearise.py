@@ -57,7 +57,9 @@ def along(graph: Graph, varied: Sequence[str], *, staged: bool = False) -> Linea
             wanted,
             staged=staged,
             label=seeds.label,
-            raising=lambda body, free: reordered(raised(body, free), _by_tangents(step)),
+            raising=lambda body, free, taken: reordered(
+                raised(body, free, taken), _by_tangents(step)
+            ),
             apart={s.out.name for s in step.graph.statements if not s.hidden},
         )
         return lines, closed

@@ -8,7 +8,7 @@ what belongs to which; a chain of broadcasts does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from gradtool.derive.addends import reordered
@@ -21,23 +21,26 @@ from gradtool.ir.tree import Call, Number, Tree, call, integer, size_of
 from gradtool.ops.shape import dim_tree
 
 
-def raised_derivative(body: Poly, free: Sequence[Index]) -> Tree:
-    """The tree of a Jacobian or Hessian, one axis for each free index, in this order."""
+def raised_derivative(body: Poly, free: Sequence[Index], taken: Collection[str] = ()) -> Tree:
+    """The tree of a Jacobian or Hessian, one axis for each free index, in this order.
+
+    No index has a name that is `taken`.
+    """
     if len(free) > 2:
-        return indexed_tree(_factored(body), free)
+        return indexed_tree(_factored(body), free, taken)
     axes = [i for i in free if i.size.as_int != 1]
     inner = _gathered(body, frozenset(free))
     if len(axes) == len(free) == 2 and axes[0].size == axes[1].size:
-        tree = _with_diagonal(inner, axes[0], axes[1])
+        tree = _with_diagonal(inner, axes[0], axes[1], taken)
         if tree is not None:
             return tree
-    return reordered(raised(inner, free), size_of)
+    return reordered(raised(inner, free, taken), size_of)
 
 
 # -- two axes -----------------------------------------------------------------------------
 
 
-def _with_diagonal(body: Poly, row: Index, column: Index) -> Tree | None:
+def _with_diagonal(body: Poly, row: Index, column: Index, taken: Collection[str]) -> Tree | None:
     """``(diag(p) - outer(p, p)) / N``; None when there is no diagonal part."""
     scale, shared, inner = _scaled(body)
     on_diagonal, rest = _split(inner, row, column)
@@ -48,7 +51,7 @@ def _with_diagonal(body: Poly, row: Index, column: Index) -> Tree | None:
         # A number is subtracted from every entry: eye(D) - 1 / D.
         trees.append(raised(rest, (row, column) if rest.indices else ()))
     if any(_is_indexed(tree) for tree in trees):
-        return indexed_tree(_factored(body), (row, column))
+        return indexed_tree(_factored(body), (row, column), taken)
     result = trees[0] if len(trees) == 1 else _sum(*trees)
     above = tuple((b, e) for b, e in shared if e > 0)
     below = tuple((b, -e) for b, e in shared if e < 0)

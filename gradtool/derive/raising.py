@@ -7,7 +7,7 @@ elementwise; the rest is an einsum.  What has no array operation is written in i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from gradtool.derive.chains import collected
@@ -53,10 +53,13 @@ from gradtool.ir.walk import accesses, inside
 from gradtool.ops.shape import dim_tree
 
 
-def raised(body: Poly, free: Sequence[Index], *, arrays: bool = False) -> Tree:
+def raised(
+    body: Poly, free: Sequence[Index], taken: Collection[str] = (), *, arrays: bool = False
+) -> Tree:
     """The array expression of a statement: one axis for each free index, in this order.
 
     Args:
+        taken: names that no index may have, should it be written in index notation.
         arrays: an array expression wherever there is one, however hard to read.
     """
     slots = [None if i.size.as_int == 1 else i for i in free]
@@ -65,10 +68,10 @@ def raised(body: Poly, free: Sequence[Index], *, arrays: bool = False) -> Tree:
             return _zeros(free)
         tree = exact(sum_piece(nested(body), slots), slots)
     except NotRaisable:
-        return indexed_tree(body, free)
+        return indexed_tree(body, free, taken)
     if not arrays and _positions(tree) > 1:
         # Comparisons of positions are easier to read in index notation.
-        indexed = indexed_tree(body, free)
+        indexed = indexed_tree(body, free, taken)
         if width_of(indexed) < width_of(tree):
             return indexed
     if free and _counts(tree):

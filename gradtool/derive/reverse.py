@@ -7,7 +7,7 @@ sentence is all there is: `softmax`, `conv2d` and `layer_norm` need no rule of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -301,7 +301,7 @@ def with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
                     out=Tensor(_selector_name(statement), shape, "index", labels),
                     free=free,
                     reduce=reduce,
-                    tree=_arg_tree(statement, reduce),
+                    tree=_arg_tree(statement, reduce, graph.names),
                     hidden=True,
                 )
             )
@@ -309,7 +309,7 @@ def with_selectors(graph: Graph, targets: Iterable[str]) -> Graph:
     return replace(graph, statements=tuple(statements))
 
 
-def _arg_tree(statement: Statement, reduce: str) -> Tree:
+def _arg_tree(statement: Statement, reduce: str, taken: Collection[str]) -> Tree:
     """How the position of the best entry is written: like the max, with another word."""
     tree = statement.tree
     if isinstance(tree, Call) and tree.op == "indexed":
@@ -321,7 +321,7 @@ def _arg_tree(statement: Statement, reduce: str) -> Tree:
         return Call(reduce, tree.args, tuple((k, v) for k, v in tree.kwargs if k != "keepdims"))
     if f"arg{tree.op}" in vocabulary():
         return Call(f"arg{tree.op}", tree.args, tree.kwargs)
-    names = index_names((*statement.free, *statement.bound), statement.body)
+    names = index_names((*statement.free, *statement.bound), statement.body, taken)
     every = frozenset((*statement.free, *statement.bound))
     left, over = (
         Items(tuple(declared(i, names, every) for i in group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 
 from gradtool.emit.latex_tree import ALL, POWER, SCALAR, Printer, Shown, bracketed
@@ -117,17 +118,18 @@ def show_arange_entry(p: Printer, tree: Call, places: list[str]) -> Shown | None
 
 def show_einsum(p: Printer, tree: Call) -> Shown | None:
     rank = p.rank(tree)
-    if rank is None or _subscripts(tree) is None:
+    read = _letters(p, tree)
+    if rank is None or read is None:
         return None
     if rank == 0:
         return show_einsum_entry(p, tree, [])
-    _, out = _subscripts(tree) or ([], "")
-    inner = show_einsum_entry(p, tree, list(out))  # the letters that the user chose
+    _, out = read
+    inner = show_einsum_entry(p, tree, list(out))
     return None if inner is None else Shown(f"\\left[{inner.text}\\right]_{{{','.join(out)}}}")
 
 
 def show_einsum_entry(p: Printer, tree: Call, places: list[str]) -> Shown | None:
-    read = _subscripts(tree)
+    read = _letters(p, tree)
     if read is None or list(read[1]) != places:
         return None
     terms, out = read
@@ -141,6 +143,22 @@ def show_einsum_entry(p: Printer, tree: Call, places: list[str]) -> Shown | None
     for factor in shown[1:]:
         body = p.product(body, factor, SCALAR)
     return p.reduction("sum", ",".join(summed), body) if summed else body
+
+
+def _letters(p: Printer, tree: Call) -> tuple[list[str], str] | None:
+    """The letters of an einsum as they were chosen, unless something has that name already.
+
+    In the einsum they are apart from all names; a sum over s beside a stride s is not.
+    """
+    read = _subscripts(tree)
+    if read is None:
+        return None
+    terms, out = read
+    chosen = dict.fromkeys("".join((*terms, out)))
+    names = p.notation.names.keys()
+    free = (c for c in string.ascii_letters if c not in names and c not in chosen)
+    turned = str.maketrans({c: next(free, c) for c in chosen if c in names})
+    return [term.translate(turned) for term in terms], out.translate(turned)
 
 
 def _subscripts(tree: Call) -> tuple[list[str], str] | None:

@@ -196,6 +196,11 @@ class Graph:
         return table
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """What an index must not be called like: values, named constants and sizes."""
+        return frozenset((*self.tensors, *self.constants, *self.dimensions))
+
+    @cached_property
     def definitions(self) -> Mapping[str, AnyStatement]:
         return {statement.out.name: statement for statement in self.statements}
 

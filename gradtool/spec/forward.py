@@ -74,6 +74,11 @@ def tensor_of(variable: Variable) -> Tensor:
     return Tensor(variable.name, variable.shape, variable.dtype, variable.index)
 
 
+def declared_names(scope: Scope) -> frozenset[str]:
+    """What an index cannot be called like."""
+    return frozenset((*(v.name for v in scope.spec.variables), *scope.spec.constants))
+
+
 def _dimensions(spec: LayerSpec) -> frozenset[str]:
     found: set[str] = set(spec.sizes)
     for variable in spec.variables:
@@ -101,6 +106,9 @@ class Words(Mapping[str, Lowering]):
     def _shadowed(self, name: str) -> bool:
         return self.scope is not None and name in self.scope.build.scope
 
+    def _declared(self) -> frozenset[str]:
+        return frozenset() if self.scope is None else declared_names(self.scope)
+
     def _checked(self, name: str, rule: Lowering) -> Lowering:
         def lower(build: Builder, call: Call) -> Operand:
             # Operators and methods cannot be hidden by a variable, a plain call can.
@@ -116,7 +124,7 @@ class Words(Mapping[str, Lowering]):
                     hint=f"use the method form, x.{name}(…), or rename the variable",
                 )
             if call.keyword("over") is not None:
-                return IndexNotation(build).value(call)
+                return IndexNotation(build, self._declared()).value(call)
             return rule(build, call)
 
         return lower
@@ -327,7 +335,7 @@ def _assign(scope: Scope, reader: Reader, target: ast.expr, value: ast.expr) -> 
                 reader.span(target),
                 "build the array at once, for example with where, pad or concatenate",
             )
-        notation = IndexNotation(scope.build)
+        notation = IndexNotation(scope.build, declared_names(scope))
         name, operand = notation.statement(reader, target, value)
         _bind(scope, reader.span(target), name, operand)
     elif isinstance(target, ast.Name):

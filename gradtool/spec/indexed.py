@@ -52,9 +52,14 @@ def is_index_statement(target: ast.Subscript) -> bool:
 
 @dataclass
 class IndexNotation:
-    """One index statement being lowered."""
+    """One index statement being lowered.
+
+    Attributes:
+        taken: names of inputs and constants, which would mean two things in one line.
+    """
 
     build: Builder
+    taken: frozenset[str] = frozenset()
     ranges: dict[str, Dim] = field(default_factory=dict)
     outside: bool = False
 
@@ -106,6 +111,12 @@ class IndexNotation:
         if frame is not None and isinstance(first, Name) and first.id == frame.step.name:
             raise OpError(
                 f"'{first.id}' is the step of the loop, it cannot be an index",
+                span_of(entry),
+                hint="choose another letter",
+            )
+        if isinstance(first, Name) and first.id in self.taken:
+            raise OpError(
+                f"'{first.id}' is an input or a constant, it cannot be an index, too",
                 span_of(entry),
                 hint="choose another letter",
             )
