@@ -217,7 +217,9 @@ class _Life:
         if names := ", ".join(n for n in unlike if n not in kept):
             text = f"{names} of a second backward after the same forward is another one"
             found.append(Remark("state", text))
-        if names := ", ".join(n for n in seen.run.mutated if n not in kept):
+        # And code that changes its cache in its own backward pass may change its output with it.
+        changed = self.case.reference.outputs if self.first.run.mutated else ()
+        if names := ", ".join(n for n in seen.run.mutated if n not in (*kept, *changed)):
             text = f"{names} of an earlier call is overwritten by the next: it is the same array"
             found.append(Remark("aliases", text))
         return found
