@@ -9,8 +9,8 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome, Role
-from gradtool.check.facts import Case
+from gradtool.check.compare import Role
+from gradtool.check.facts import Case, everything_of
 from gradtool.check.measure import Point, compared
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.recall import recall_of
@@ -100,23 +100,18 @@ def by_chance(masks: Sequence[np.ndarray]) -> float:
     return float((share**2 + (1 - share) ** 2) ** entries)
 
 
-def outcomes_of(point: Point) -> list[tuple[Role, str, Outcome]]:
-    outputs: list[tuple[Role, str, Outcome]] = [("output", n, o) for n, o in point.outputs.items()]
-    return [*outputs, *(("gradient", n, o) for n, o in point.gradients.items())]
-
-
 def faults_of(case: Case, point: Point, run: Run) -> list[Fault]:
     """What a run gave, at the values of a point, that is neither like there nor right."""
     off = [
         (role, name)
-        for role, name, _ in outcomes_of(point)
+        for role, name, _ in everything_of(point)
         if not near(array_of(run, role, name), array_of(point.run, role, name), point.probe)
     ]
     if not off or run.trouble is not None:
         return []
     # What the code draws itself is another one, and what is right depends on it.
     there = compared(case.reference, case.binding, point.probe, run, case.seed)
-    outcomes = {(role, name): outcome for role, name, outcome in outcomes_of(there)}
+    outcomes = {(role, name): outcome for role, name, outcome in everything_of(there)}
     found = [(role, name, outcomes.get((role, name))) for role, name in off]
     return [
         Fault(role, name, "", outcome.worst if outcome else None)

@@ -20,14 +20,13 @@ from gradtool.check.batches import (
     by_chance,
     faults_of,
     near,
-    outcomes_of,
     parameters,
     point_of,
     probe_of,
     same,
 )
 from gradtool.check.compare import Outcome
-from gradtool.check.facts import Case
+from gradtool.check.facts import Case, everything_of
 from gradtool.check.life import INTO, THEN
 from gradtool.check.measure import Point, measure
 from gradtool.check.probes import Probe
@@ -114,12 +113,10 @@ class _Life:
     def _new(self, fresh: Point) -> tuple[Fault, ...]:
         """What is wrong in new objects, too: something is kept beside them."""
         text = "right for the first values, wrong for others of the same sizes"
-        points = self.case.measured.points
-        excused = {(r, n) for point in points for r, n, o in outcomes_of(point) if not o.right}
         return tuple(
             Fault(role, name, text, outcome.worst)
-            for role, name, outcome in outcomes_of(fresh)
-            if not outcome.right and (role, name) not in excused and not _is_rounding(outcome)
+            for role, name, outcome in everything_of(fresh)
+            if not (outcome.right or _is_rounding(outcome) or name in self.case.excused(role))
         )
 
     def _seen(self, calls: Sequence[str], fresh: Point) -> _Seen:
