@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,33 +15,12 @@ from gradtool.check.measure import Point, compared
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.result import Remark, Worst
+from gradtool.check.shown import Mistake
 
 _NUMBER = 700  # of the probe
 _ENOUGH = 5_000  # scalar operations, with so many entries that a few of each kind are among them
 # Relative: float32 differs by less where a sum is in another order, a batch is another by more.
 _OTHER, _NOTHING = 1e-4, 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An output or a gradient that is wrong, what is said of it, and the entry that shows it."""
-
-    role: Role
-    name: str
-    text: str
-    worst: Worst | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """What code showed that is right at every point, when it was asked in another way."""
-
-    faults: tuple[Fault, ...] = ()
-    remarks: tuple[Remark, ...] = ()
-
-    def and_also(self, other: Later) -> Later:
-        return Later((*self.faults, *other.faults), (*self.remarks, *other.remarks))
 
 
 def point_of(points: Sequence[Point]) -> Point | None:
@@ -100,7 +79,7 @@ def by_chance(masks: Sequence[np.ndarray]) -> float:
     return float((share**2 + (1 - share) ** 2) ** entries)
 
 
-def faults_of(case: Case, point: Point, run: Run) -> list[Fault]:
+def mistakes_of(case: Case, point: Point, run: Run) -> list[Mistake]:
     """What a run gave, at the values of a point, that is neither like there nor right."""
     off = [
         (role, name)
@@ -114,7 +93,7 @@ def faults_of(case: Case, point: Point, run: Run) -> list[Fault]:
     outcomes = {(role, name): outcome for role, name, outcome in everything_of(there)}
     found = [(role, name, outcomes.get((role, name))) for role, name in off]
     return [
-        Fault(role, name, "", outcome.worst if outcome else None)
+        Mistake(role, name, "", outcome.worst if outcome else None)
         for role, name, outcome in found
         if outcome is None or not outcome.right
     ]

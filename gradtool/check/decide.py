@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check import conduct
-from gradtool.check.batches import Later, point_of, probe_of
+from gradtool.check.batches import point_of, probe_of
 from gradtool.check.compare import Outcome, Role
 from gradtool.check.draws import Draws, of_draws, zero_by_draw
 from gradtool.check.ends import at_ends
@@ -28,8 +28,9 @@ from gradtool.check.memory_order import in_memory_order
 from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.second_batch import second_batch
+from gradtool.check.shown import Shown
 from gradtool.check.sizes import rule
-from gradtool.check.stress import Stress, under_stress
+from gradtool.check.stress import under_stress
 from gradtool.check.telling import untold
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
@@ -80,7 +81,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
-    stress, draws = Stress(), of_draws(case) if right else Draws()
+    stress, draws = Shown(), of_draws(case) if right else Draws()
     if draws.cause is not None:
         outputs = [_drawn(output, draws.cause) for output in outputs]
     remarks += draws.remarks
@@ -91,16 +92,16 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         stress = stress if stress.wrong else stress.and_also(at_zeros(case))
         stress = stress if stress.wrong else stress.and_also(at_ends(case))
         remarks += [*stress.remarks, *without_offsets(case)]
-        outputs = [_stressed(case, output, "output", stress) for output in outputs]
-        gradients = tuple(_stressed(case, one, "gradient", stress) for one in gradients)
+        outputs = [_with(case, output, "output", stress) for output in outputs]
+        gradients = tuple(_with(case, one, "gradient", stress) for one in gradients)
         right = not stress.wrong
-    later = Later()
+    later = Shown()
     if right and gradients and measured.trouble is None:
         later = second_batch(case)
-        later = later if later.faults else later.and_also(in_memory_order(case))
-    if later.faults:
-        outputs = [_later(output, "output", later) for output in outputs]
-        gradients = tuple(_later(gradient, "gradient", later) for gradient in gradients)
+        later = later if later.wrong else later.and_also(in_memory_order(case))
+    if later.wrong:
+        outputs = [_with(case, output, "output", later) for output in outputs]
+        gradients = tuple(_with(case, gradient, "gradient", later) for gradient in gradients)
         right = False
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
@@ -219,12 +220,12 @@ def _closest(entries: Sequence[Worst]) -> Worst | None:
     return max(entries, key=lambda w: w.error / w.bound if w.bound else 0.0, default=None)
 
 
-def _stressed(case: Case, compared: Compared, role: Role, stress: Stress) -> Compared:
-    """An output or a gradient that was right at every size, with what other values showed."""
-    for one in stress.wrong:
+def _with(case: Case, compared: Compared, role: Role, shown: Shown) -> Compared:
+    """An output or a gradient that was right at every point, with what was shown later."""
+    for one in shown.wrong:
         if (one.role, one.name) != (role, compared.name):
             continue
-        at = one.point if any(other.role == "output" for other in stress.wrong) else None
+        at = one.point if any(other.role == "output" for other in shown.wrong) else None
         array = at.gradients[one.name].array if at and role == "gradient" else None
         if at and array is not None and fits(case, one.name, [(at, array)]):
             return replace(compared, standing="follows", message="", worst=one.worst)
@@ -237,14 +238,6 @@ def _drawn(output: Compared, cause: Cause) -> Compared:
     if output.standing != "ok":
         return output
     return replace(output, standing="wrong", cause=cause, worst=None)
-
-
-def _later(compared: Compared, role: Role, later: Later) -> Compared:
-    """An output or a gradient that was right at every point, with what a second batch showed."""
-    for fault in later.faults:
-        if (fault.role, fault.name) == (role, compared.name):
-            return replace(compared, standing="wrong", message=fault.text, worst=fault.worst)
-    return compared
 
 
 def _unproved(case: Case) -> list[Remark]:

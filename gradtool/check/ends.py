@@ -16,16 +16,16 @@ from gradtool.check.facts import Case
 from gradtool.check.probes import NEAR_KINK, Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.stress import Stress
+from gradtool.check.shown import Shown
 from gradtool.check.zeros import MOST_WORK, look
 from gradtool.spec.model import Domain
 
 _NEAREST, _FURTHEST = 5e-4, 1e-3  # of the interval, or of one
 
 
-def at_ends(case: Case) -> Stress:
+def at_ends(case: Case) -> Shown:
     """Look at a case that is right at random values of every interval."""
-    found = Stress()
+    found = Shown()
     if not case.measured.points or case.first.setting.work > MOST_WORK:
         return found
     for probe in _probes(case.reference, case.first, case.read):

@@ -37,7 +37,8 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
-from gradtool.check.stress import JUMP, Mistake, Stress
+from gradtool.check.shown import Mistake, Shown
+from gradtool.check.stress import JUMP
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
@@ -56,9 +57,9 @@ _BESIDE = ", in what does not depend on the choice there"
 _CLOSE, _ALIKE = 1e-11, 1e-8  # a side of a kink to rounding; entries that no choice moves
 
 
-def at_kinks(case: Case) -> Stress:
+def at_kinks(case: Case) -> Shown:
     """Look at a case that is right wherever there is a derivative."""
-    found = Stress()
+    found = Shown()
     for point in _places(case.measured.points):
         found = found.and_also(_at_kinks(case, point.probe, case.read_at(point)))
         if found.wrong:
@@ -75,7 +76,7 @@ def _places(points: Sequence[Point]) -> list[Point]:
     return [*cheap[:_FIRST], *largest[:_LARGEST]]
 
 
-def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stress:
+def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Shown:
     recall = recall_of(case.reference)
     if recall.keeps(drawn) and not read:
         key = ("kinks", id(drawn))
@@ -83,22 +84,22 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Stres
     else:
         found = _grid(case.reference, drawn, read)
     if not found:
-        return Stress()
+        return Shown()
     (probe,) = found
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
         text = told_at("where compared values are equal", measured.trouble)
         if case.binding.forward and measured.trouble.stage == "backward":
             # What its own forward pass has taken the backward pass may not refuse.
-            return Stress((), tuple(_refused(case, measured.points, text)), 1)
-        return Stress((Remark("kink", text),), probes=1)
+            return Shown((), tuple(_refused(case, measured.points, text)), 1)
+        return Shown((Remark("kink", text),), probes=1)
     if not measured.points:
-        return Stress()
+        return Shown()
     (point,) = measured.points
     calm = _calm(case, point)
     wrong = (*_wrong(case, point, "output"), *(_wrong(case, calm, "gradient") if calm else ()))
     remarks = _remarks(case, probe, point, {(one.role, one.name) for one in wrong})
-    return Stress(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
+    return Shown(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
 
 
 def _refused(case: Case, points: Sequence[Point], text: str) -> Iterator[Mistake]:

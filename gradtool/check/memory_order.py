@@ -11,48 +11,49 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gradtool.check.answers import Run
-from gradtool.check.batches import Later, faults_of, point_of
+from gradtool.check.batches import mistakes_of, point_of
 from gradtool.check.facts import Case
 from gradtool.check.measure import Point
 from gradtool.check.result import Remark
 from gradtool.check.session import CheckTrouble, TooSlow
+from gradtool.check.shown import Shown
 
 _MOST_WORK = 50_000  # scalar operations
 
 
-def in_memory_order(case: Case) -> Later:
+def in_memory_order(case: Case) -> Shown:
     """Look at a case that is right for arrays in C order."""
     point = point_of(case.measured.points)
     if point is None or point.probe.setting.work > _MOST_WORK:
-        return Later()
+        return Shown()
     parameters = {v.name for v in case.reference.spec.variables if v.role == "parameter"}
     names = [n for n, a in point.probe.arrays.items() if a.ndim > 1 and n not in parameters]
     if not names:
-        return Later()
+        return Shown()
     try:
         return _turned(case, point, names)
     except TooSlow:
-        return Later()  # slow code is right in both orders or in none
+        return Shown()  # slow code is right in both orders or in none
     except CheckTrouble as lost:
-        return Later(remarks=(_refused(names, lost.trouble.message),))
+        return Shown(remarks=(_refused(names, lost.trouble.message),))
 
 
-def _turned(case: Case, point: Point, names: Sequence[str]) -> Later:
+def _turned(case: Case, point: Point, names: Sequence[str]) -> Shown:
     run = _run(case, point, names)
     if run.trouble is not None:
-        return Later(remarks=(_refused(names, run.trouble.message),))
-    if not faults_of(case, point, run):
-        return Later()
+        return Shown(remarks=(_refused(names, run.trouble.message),))
+    if not mistakes_of(case, point, run):
+        return Shown()
     arriving = [n for n in names if n not in point.probe.values]
-    alone = {n: faults_of(case, point, _run(case, point, [n])) for n in names}
+    alone = {n: mistakes_of(case, point, _run(case, point, [n])) for n in names}
     text = "right for arrays in C order only: wrong where {} is a transposed view (F order)"
-    if faults := [fault for n in arriving for fault in alone[n]]:
+    if mistakes := [mistake for n in arriving for mistake in alone[n]]:
         told = text.format(" or ".join(n for n in arriving if alone[n]))
-        return Later(tuple(replace(fault, text=told) for fault in faults))
+        return Shown(wrong=tuple(replace(mistake, text=told) for mistake in mistakes))
     # Who calls a layer can copy its data, and a course may rely on that; what arrives from the
     # layer behind is in no one's hands.
     told = text.format(" or ".join(n for n in names if alone[n]) or " and ".join(names))
-    return Later(remarks=(Remark("order", told),))
+    return Shown(remarks=(Remark("order", told),))
 
 
 def _run(case: Case, point: Point, names: Sequence[str]) -> Run:

@@ -14,11 +14,9 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.batches import (
-    Fault,
-    Later,
     array_of,
     by_chance,
-    faults_of,
+    mistakes_of,
     near,
     parameters,
     point_of,
@@ -33,6 +31,7 @@ from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.result import Remark, Trouble, told_at
 from gradtool.check.session import CheckTrouble, TooSlow
+from gradtool.check.shown import Mistake, Shown
 from gradtool.check.stress import JUMP
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run a few times
@@ -49,7 +48,7 @@ class _Seen:
     """The last calls of a life against what they should give: wrong, or sums with earlier ones."""
 
     run: Run
-    wrong: tuple[Fault, ...]
+    wrong: tuple[Mistake, ...]
     sums: tuple[str, ...]
 
     @property
@@ -57,20 +56,20 @@ class _Seen:
         return not self.wrong and self.run.trouble is None
 
 
-def second_batch(case: Case) -> Later:
+def second_batch(case: Case) -> Shown:
     """Look at a case that is right at every point."""
     first = point_of(case.measured.points)
     if first is None or first.probe.setting.work > _MOST_WORK:
-        return Later()
+        return Shown()
     if any("step(" in text for text in case.binding.grads.values()):
-        return Later()  # its weights are other ones by what it is asked for
+        return Shown()  # its weights are other ones by what it is asked for
     try:
         return _Life(case, first).looked_at()
     except TooSlow:  # slow code need not keep anything
         text = "a second batch gave no answer in time: whether it is right is not known"
-        return Later(remarks=(Remark("late", text),))
+        return Shown(remarks=(Remark("late", text),))
     except CheckTrouble as lost:
-        return Later(remarks=(_failing(lost.trouble),))
+        return Shown(remarks=(_failing(lost.trouble),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +77,30 @@ class _Life:
     case: Case
     first: Point
 
-    def looked_at(self) -> Later:
+    def looked_at(self) -> Shown:
         case = self.case
         second = probe_of(case.reference, case.binding, self.first.probe, case.seed)
         fresh, trouble = self._fresh(second)
         if trouble is not None:
             text = told_at(f"at {second.varies}", trouble)
-            return Later(remarks=(Remark("state", text),))
+            return Shown(remarks=(Remark("state", text),))
         if fresh is None:  # the layer itself is not finite
-            return Later()
-        if faults := self._new(fresh):
-            return Later(faults)
+            return Shown()
+        if mistakes := self._new(fresh):
+            return Shown(wrong=mistakes)
         whole = self._seen(_WHOLE, fresh)
-        found = Later(self._same_masks(second, whole.run) if whole.fine else ())
+        found = Shown(wrong=self._same_masks(second, whole.run) if whole.fine else ())
         if not whole.fine:
             whole = self._seen(_PLAIN, fresh)
             if whole.run.trouble is not None:
-                return Later(remarks=(_failing(whole.run.trouble),))
+                return Shown(remarks=(_failing(whole.run.trouble),))
             if whole.wrong:
                 return self._of_kept(second, whole)
             if self._seen(_UNANSWERED, fresh).wrong:
                 text = (
                     "a forward whose backward never comes, as on validation data, spoils the next"
                 )
-                found = Later(remarks=(Remark("state", text),))
+                found = Shown(remarks=(Remark("state", text),))
         return replace(found, remarks=(*found.remarks, *self._beside(whole)))
 
     def _fresh(self, probe: Probe) -> tuple[Point | None, Trouble | None]:
@@ -110,11 +109,11 @@ class _Life:
         found = measure(case.session, case.reference, case.binding, [probe], case.seed)
         return (found.points[0] if found.points else None), found.trouble
 
-    def _new(self, fresh: Point) -> tuple[Fault, ...]:
+    def _new(self, fresh: Point) -> tuple[Mistake, ...]:
         """What is wrong in new objects, too: something is kept beside them."""
         text = "right for the first values, wrong for others of the same sizes"
         return tuple(
-            Fault(role, name, text, outcome.worst)
+            Mistake(role, name, text, outcome.worst)
             for role, name, outcome in everything_of(fresh)
             if not (outcome.right or _is_rounding(outcome) or name in self.case.excused(role))
         )
@@ -138,14 +137,14 @@ class _Life:
 
     def _against(
         self, fresh: Point, run: Run, most: int = 1
-    ) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
+    ) -> tuple[tuple[Mistake, ...], tuple[str, ...]]:
         """What a run gave that a new object does not, and of that the sums over all calls."""
         case = self.case
         own = parameters(case.reference, fresh.probe)
-        wrong: list[Fault] = []
+        wrong: list[Mistake] = []
         sums: list[str] = []
-        for fault in faults_of(case, fresh, run):
-            role, name = fault.role, fault.name
+        for mistake in mistakes_of(case, fresh, run):
+            role, name = mistake.role, mistake.name
             got, one = (array_of(r, role, name) for r in (run, self.first.run))
             new = array_of(fresh.run, role, name)
             if role == "gradient" and name in own and one is not None and new is not None:
@@ -154,28 +153,28 @@ class _Life:
                 if any(near(got, total, fresh.probe) for total in added):
                     sums.append(name)
                     continue
-            wrong.append(fault)
+            wrong.append(mistake)
         return tuple(wrong), tuple(sums)
 
-    def _of_kept(self, second: Probe, changed: _Seen) -> Later:
+    def _of_kept(self, second: Probe, changed: _Seen) -> Shown:
         """A second batch that is wrong: with the same weights, or only where these have changed."""
         old = self._with(second, ())
         fresh, trouble = self._fresh(old)
         if fresh is None or trouble is not None:
-            return Later(remarks=(Remark("state", "a second batch on one object is wrong"),))
+            return Shown(remarks=(Remark("state", "a second batch on one object is wrong"),))
         same = self._seen(_PLAIN, fresh)
         if same.run.trouble is not None:
-            return Later(remarks=(_failing(same.run.trouble),))
+            return Shown(remarks=(_failing(same.run.trouble),))
         if same.wrong:
-            updates = any(fault.role == "output" for fault in same.wrong)
+            updates = any(mistake.role == "output" for mistake in same.wrong)
             if updates and self._seen(_UNANSWERED, fresh).fine:
                 text = "after a backward pass the forward pass of the same object is another one"
-                return Later(remarks=(Remark("state", text),))
+                return Shown(remarks=(Remark("state", text),))
             text = "right for the first batch only: wrong for a second one"
             text += " on the same object" if self.case.binding.setup else ""
-            return Later(tuple(replace(fault, text=text) for fault in same.wrong))
+            return Shown(wrong=tuple(replace(mistake, text=text) for mistake in same.wrong))
         if not self._against(fresh, changed.run)[0]:
-            return Later(remarks=tuple(self._beside(same)))  # it has copies of its weights
+            return Shown(remarks=tuple(self._beside(same)))  # it has copies of its weights
         for name in parameters(self.case.reference, second):
             one = self._with(second, (name,))
             new, trouble = self._fresh(one)
@@ -184,8 +183,8 @@ class _Life:
             seen = self._seen(_PLAIN, new)
             if seen.wrong and self._against(fresh, seen.run)[0]:
                 text = f"right until {name} changes: a part of the object still has the old one"
-                return Later(tuple(replace(fault, text=text) for fault in seen.wrong))
-        return Later(remarks=tuple(self._beside(same)))
+                return Shown(wrong=tuple(replace(mistake, text=text) for mistake in seen.wrong))
+        return Shown(remarks=tuple(self._beside(same)))
 
     def _with(self, second: Probe, changed: Iterable[str]) -> Probe:
         """The second batch with the first weights, but for those that are changed."""
@@ -221,7 +220,7 @@ class _Life:
             found.append(Remark("aliases", text))
         return found
 
-    def _same_masks(self, second: Probe, run: Run) -> tuple[Fault, ...]:
+    def _same_masks(self, second: Probe, run: Run) -> tuple[Mistake, ...]:
         """An object that draws one mask for ever, where other objects have others."""
         for name in (v.name for v in self.case.reference.spec.variables if v.read):
             pairs = [(self.first.run, run)]
@@ -234,7 +233,7 @@ class _Life:
             others = any(not np.array_equal(mask, masks[0]) for mask in masks)
             if same(*pairs[-1], name) and others and by_chance(masks) < _CHANCE:
                 text = f"right for the first batch only: {name} of the second is that of the first"
-                return tuple(Fault("output", n, text) for n in self.case.reference.outputs[:1])
+                return tuple(Mistake("output", n, text) for n in self.case.reference.outputs[:1])
         return ()
 
     def _pair(self, second: Probe, seed: int) -> tuple[Run, Run]:

@@ -11,7 +11,7 @@ begins by and by as well: it is told from lost digits by an error that stands st
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import LARGE_INPUTS, Probe, scaled, stressed
-from gradtool.check.result import Compared, Remark, Trouble, Worst, told_at
+from gradtool.check.result import Compared, Remark, Trouble, told_at
+from gradtool.check.shown import Mistake, Shown
 from gradtool.check.standing import stands_still
 
 _MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
@@ -34,43 +35,13 @@ _SWITCH = 1e6
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """An output or a gradient that is wrong somewhere: what is said, and the entry that shows it.
-
-    `point` is where, if differences can be taken there: not beside a kink or the end of a domain.
-    """
-
-    role: Role
-    name: str
-    text: str
-    worst: Worst | None = None
-    point: Point | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stress:
-    """What large, tiny or equal values showed: remarks, and what is wrong there."""
-
-    remarks: tuple[Remark, ...] = ()
-    wrong: tuple[Mistake, ...] = ()
-    probes: int = 0
-
-    def and_also(self, other: Stress) -> Stress:
-        return Stress(
-            (*self.remarks, *other.remarks),
-            (*self.wrong, *other.wrong),
-            self.probes + other.probes,
-        )
-
-
-def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
+def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Shown:
     """Look at a case that is right at every point so far.
 
     `scaled_names` are outputs with a guard, and gradients with one or a factor of their course's.
     """
     if not case.measured.points or case.first.setting.work > _MOST_WORK:
-        return Stress()
+        return Shown()
     remarks: list[Remark] = []
     wrong: dict[tuple[Role, str], Mistake] = {}
     clips: dict[str, str] = {}
@@ -123,7 +94,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Stress:
     excused = case.excused("gradient")
     # What clips at other points, too, was told of there.
     remarks += [Remark("clips", text) for name, text in clips.items() if name not in excused]
-    return Stress(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
+    return Shown(tuple(dict.fromkeys(remarks)), tuple(wrong.values()), count)
 
 
 def _looks(case: Case) -> Iterator[tuple[Case, Probe]]:

@@ -19,18 +19,19 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
-from gradtool.check.stress import JUMP, Mistake, Stress
+from gradtool.check.shown import Mistake, Shown
+from gradtool.check.stress import JUMP
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
 MOST_WORK = 50_000  # scalar operations
 
 
-def at_zeros(case: Case) -> Stress:
+def at_zeros(case: Case) -> Shown:
     """Look at a case that is right wherever nothing is zero."""
     if not case.measured.points or case.first.setting.work > MOST_WORK:
-        return Stress()
+        return Shown()
     free = case.binding.upstream is None
-    found = Stress()
+    found = Shown()
     for probe in _probes(case.reference, case.first, case.read, free):
         found = found.and_also(look(case, probe))
         if found.wrong:
@@ -70,12 +71,12 @@ def _made(
             yield replace(first, values=values, upstream=arriving, varies=words)
 
 
-def look(case: Case, probe: Probe) -> Stress:
+def look(case: Case, probe: Probe) -> Shown:
     """What special values show of a case that is right at random ones."""
     measured = measure(case.session, case.reference, case.binding, [probe], case.seed)
     if measured.trouble is not None:
         text = told_at(f"where {probe.varies}", measured.trouble)
-        return Stress((Remark("zeros", text),), probes=1)
+        return Shown((Remark("zeros", text),), probes=1)
     remarks, wrong = [], []
     for point in measured.points:  # none where the layer itself is not finite
         for role, name, outcome in everything_of(point):
@@ -99,4 +100,4 @@ def look(case: Case, probe: Probe) -> Stress:
             text = f"right at random values, wrong where {probe.varies}"
             text = "; ".join(filter(None, (outcome.message, text)))
             wrong.append(Mistake(role, name, text, worst))
-    return Stress(tuple(remarks), tuple(wrong), len(measured.points))
+    return Shown(tuple(remarks), tuple(wrong), len(measured.points))

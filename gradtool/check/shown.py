@@ -1,0 +1,40 @@
+"""What further questions show of code that is right at every point: remarks and mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradtool.check.compare import Role
+from gradtool.check.measure import Point
+from gradtool.check.result import Remark, Worst
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An output or a gradient that is wrong somewhere: what is said, and the entry that shows it.
+
+    `point` is where, if differences can be taken there: not beside a kink or the end of a domain,
+    nor in the second batch of an object.
+    """
+
+    role: Role
+    name: str
+    text: str
+    worst: Worst | None = None
+    point: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was to be said beside the verdict, and what is wrong; `probes` is how many more."""
+
+    remarks: tuple[Remark, ...] = ()
+    wrong: tuple[Mistake, ...] = ()
+    probes: int = 0
+
+    def and_also(self, other: Shown) -> Shown:
+        return Shown(
+            (*self.remarks, *other.remarks),
+            (*self.wrong, *other.wrong),
+            self.probes + other.probes,
+        )
