@@ -9,7 +9,7 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Role
+from gradtool.check.compare import Role, is_near
 from gradtool.check.facts import Case, everything_of
 from gradtool.check.measure import Point, compared
 from gradtool.check.probes import Probe, make_probe
@@ -56,15 +56,10 @@ def array_of(run: Run, role: Role, name: str) -> np.ndarray | None:
 
 def near(got: np.ndarray | None, right: np.ndarray | None, probe: Probe) -> bool:
     """Whether two arrays are one but for rounding; nothing is near where nothing is."""
-    if right is None or got is None or got.shape != right.shape:
+    if right is None or got is None:
         return right is None and got is None
-    finite = np.isfinite(got) & np.isfinite(right)
     sizes = (float(np.max(np.abs(u), initial=0.0)) for u in probe.upstream.values())
-    upstream = max(sizes, default=0.0)
-    most = _OTHER * float(np.max(np.abs(right), initial=0.0, where=finite)) + _NOTHING * upstream
-    with np.errstate(all="ignore"):
-        close = np.abs(got - right) <= most
-    return bool(np.all(close | (got == right) | (np.isnan(got) & np.isnan(right))))
+    return is_near(got, right, _OTHER, _NOTHING * max(sizes, default=0.0))
 
 
 def same(one: Run, other: Run, name: str) -> bool:

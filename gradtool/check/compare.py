@@ -65,6 +65,20 @@ def arrays_of(bounded: Bounded, role: Role, name: str) -> tuple[np.ndarray, np.n
     return bounded.gradients[name], bounded.gradient_bounds[name]
 
 
+def is_near(got: np.ndarray, right: np.ndarray, share: float, least: float = 0.0) -> bool:
+    """Whether arrays are one but for a share of the largest entry of `right`, or for `least`.
+
+    What is not finite is near what is just so.
+    """
+    if got.shape != right.shape:
+        return False
+    finite = np.isfinite(got) & np.isfinite(right)
+    most = share * float(np.max(np.abs(right), initial=0.0, where=finite)) + least
+    with np.errstate(all="ignore"):
+        close = np.abs(got - right) <= most
+    return bool(np.all(close | (got == right) | (np.isnan(got) & np.isnan(right))))
+
+
 def compare(
     role: Role,
     name: str,

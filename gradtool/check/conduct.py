@@ -8,6 +8,7 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bounds import EPS
+from gradtool.check.compare import is_near
 from gradtool.check.probes import Probe
 from gradtool.check.result import Remark
 from gradtool.check.session import CheckTrouble, Session, TooSlow
@@ -77,14 +78,7 @@ def _arrays(run: Run) -> dict[str, np.ndarray]:
 
 
 def _same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
-    def near(a: np.ndarray, b: np.ndarray) -> bool:
-        # Threads and alignment may change the order of a sum: equal bits are not asked for.
-        if a.shape != b.shape:
-            return False
-        finite = np.isfinite(a) & np.isfinite(b)
-        size = float(np.max(np.abs(a), initial=0.0, where=finite))
-        with np.errstate(all="ignore"):
-            close = np.abs(a - b) <= _NEAR * size
-        return bool(np.all(close | (a == b) | (np.isnan(a) & np.isnan(b))))
-
-    return first.keys() == second.keys() and all(near(first[n], second[n]) for n in first)
+    # Threads and alignment may change the order of a sum: equal bits are not asked for.
+    return first.keys() == second.keys() and all(
+        is_near(second[name], array, _NEAR) for name, array in first.items()
+    )
