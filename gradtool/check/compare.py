@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from gradtool.check.bounds import Bounded, rms
+from gradtool.check.bounds import Bounded, Pair, rms
 from gradtool.check.convert import Value
 from gradtool.check.result import Remark, Worst
 from gradtool.check.tolerance import CLEARLY, Target
 from gradtool.ir.dims import Dim, shape_text
+from gradtool.numeric.shake import Arrays
 
 Role = Literal["output", "gradient"]
 
@@ -56,6 +57,11 @@ class Outcome:
 def label_of(role: Role, name: str) -> str:
     """What is told of an output or a gradient: ``Y``, ``dX``."""
     return name if role == "output" else f"d{name}"
+
+
+def all_of(pair: Pair, role: Role) -> Arrays:
+    """The outputs or the gradients of what a reference gives."""
+    return pair[0] if role == "output" else pair[1]
 
 
 def arrays_of(bounded: Bounded, role: Role, name: str) -> tuple[np.ndarray, np.ndarray]:

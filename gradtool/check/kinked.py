@@ -30,7 +30,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check.bounds import Pair, rms
-from gradtool.check.compare import Role, label_of
+from gradtool.check.compare import Role, all_of, label_of
 from gradtool.check.facts import Case, everything_of, right_of
 from gradtool.check.measure import Point, measure, offered
 from gradtool.check.probes import Probe, can_grow
@@ -144,7 +144,7 @@ def _remarks(
         if outcome.array is None or (role == "output" and name in case.excused(role)):
             continue
         sides = sides if sides is not None else list(_sides(case, probe, point, _NEAR))
-        every = np.stack([right, *(_arrays(side, role)[name] for side in sides)])
+        every = np.stack([right, *(all_of(side, role)[name] for side in sides)])
         low, high = every.min(axis=0), every.max(axis=0)
         slack = _RANGE * (high - low) + _AGREE * (1 + np.abs(right))
         off = (outcome.array < low - slack) | (outcome.array > high + slack)
@@ -165,11 +165,6 @@ def _sides(
     for _ in range(count):
         values = _moved(case.reference, point.values, near, rng)
         yield case.reference.evaluate(values, probe.upstream, probe.given)
-
-
-def _arrays(pair: Pair, role: Role) -> Mapping[str, np.ndarray]:
-    """The outputs or the gradients of what a reference gives."""
-    return pair[0] if role == "output" else pair[1]
 
 
 def _moved(
@@ -262,7 +257,7 @@ def _wrong(case: Case, at: Point, only: Role) -> Iterator[Mistake]:
             continue
         if sides is None:
             sides = list(_sides(case, at.probe, at, _CLOSE, _MANY_SIDES))
-        every = np.stack([right, *(_arrays(side, role)[name] for side in sides)])
+        every = np.stack([right, *(all_of(side, role)[name] for side in sides)])
         spread = every.max(axis=0) - every.min(axis=0)
         # An entry that depends on a choice all the same, as of the spec's formula, has none.
         alike = _ALIKE * np.maximum(np.abs(right), rms(right))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome, Role
+from gradtool.check.compare import Outcome, Role, all_of
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
@@ -23,7 +23,6 @@ from gradtool.numeric.shake import Shake
 # Times the bound.  A difference in place of a derivative is noise, too, and more of it; an output
 # is none: log(1 - a) loses as many digits as a has nines.
 _MOST: dict[Role, float] = {"gradient": 64.0, "output": 1e4}
-_PLACE: dict[Role, int] = {"output": 0, "gradient": 1}  # in what a reference gives
 _CLOSE = 1e-8  # relative; far from any kink, and every last digit is another
 _CHEAP = 1_000_000  # scalar operations of a point that is run again a few times
 _RARE = 4  # a gradient that is wrong at one point of so many may be right but for rounding
@@ -116,7 +115,7 @@ def _without_noise(
         assert outcome.array is not None
         assert outcome.bound is not None
         pair = reference.evaluate({**probe.values, **read}, probe.upstream, probe.given)
-        right = pair[_PLACE[role]][name]
+        right = all_of(pair, role)[name]
         first = np.abs(outcome.array - right)
         off = ~(first <= outcome.bound)
         if not is_systematic(runs, off):
@@ -155,7 +154,7 @@ def _errors(
         except CheckTrouble:
             return {}
         pair = reference.evaluate({**close.values, **read}, close.upstream, close.given)
-        right = pair[_PLACE[role]]
+        right = all_of(pair, role)
         given = run.gradients if role == "gradient" else run.outputs
         for name, runs in found.items():
             value = given.get(name)
