@@ -28,19 +28,13 @@ def at_ends(case: Case) -> Shown:
     found = Shown()
     if not case.measured.points or case.first.setting.work > MOST_WORK:
         return found
-    for probe in _probes(case.reference, case.first, case.read):
+    reference, first, read = case.reference, case.first, case.read
+    probes = recall_of(reference).made_of(
+        first, ("ends",), lambda: tuple(_made(reference, first, read)), alone=not read
+    )
+    for probe in probes:
         found = found.and_also(look(case, probe))
     return found
-
-
-def _probes(
-    reference: Reference, first: Probe, read: Mapping[str, np.ndarray]
-) -> tuple[Probe, ...]:
-    recall = recall_of(reference)
-    if recall.keeps(first) and not read:
-        key = ("ends", id(first))
-        return recall.of(key, lambda: tuple(_made(reference, first, read)), holding=first)
-    return tuple(_made(reference, first, read))
 
 
 def _made(reference: Reference, first: Probe, read: Mapping[str, np.ndarray]) -> Iterator[Probe]:

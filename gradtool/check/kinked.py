@@ -77,12 +77,9 @@ def _places(points: Sequence[Point]) -> list[Point]:
 
 
 def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Shown:
-    recall = recall_of(case.reference)
-    if recall.keeps(drawn) and not read:
-        key = ("kinks", id(drawn))
-        found = recall.of(key, lambda: _grid(case.reference, drawn, read), holding=drawn)
-    else:
-        found = _grid(case.reference, drawn, read)
+    found = recall_of(case.reference).made_of(
+        drawn, ("kinks",), lambda: _grid(case.reference, drawn, read), alone=not read
+    )
     if not found:
         return Shown()
     (probe,) = found
@@ -181,13 +178,13 @@ def _calm(case: Case, point: Point) -> Point | None:
     """
     if case.binding.upstream is not None:
         return None
-    probe, recall = point.probe, recall_of(case.reference)
-    if recall.keeps(probe) and not case.read_at(point):
-        key = ("calm", id(probe), case.seed)
-        size = sum(upstream.nbytes for upstream in probe.upstream.values())
-        masked = recall.of(key, lambda: _masked(case, point), holding=probe, size=size)
-    else:
-        masked = _masked(case, point)
+    masked = recall_of(case.reference).made_of(
+        point.probe,
+        ("calm", case.seed),
+        lambda: _masked(case, point),
+        alone=not case.read_at(point),
+        size=sum(upstream.nbytes for upstream in point.probe.upstream.values()),
+    )
     if not masked:
         return point
     measured = measure(case.session, case.reference, case.binding, masked, case.seed)

@@ -271,15 +271,13 @@ def compared(reference: Reference, binding: Binding, probe: Probe, run: Run, see
     """
     values = {**probe.values, **_read(reference, probe, run)}
     number = seed * _MOST_PROBES + probe.number
-    recall = recall_of(reference)
 
     def made() -> Expected:
         return expected(reference, values, probe.upstream, probe.given, number, probe.setting.work)
 
-    if recall.keeps(probe) and values.keys() == probe.values.keys():
-        right = recall.of(("expected", id(probe), number), made, holding=probe)
-    else:  # what the code drew itself is part of the values
-        right = made()
+    # What the code drew itself is part of the values.
+    alone = values.keys() == probe.values.keys()
+    right = recall_of(reference).made_of(probe, ("expected", number), made, alone=alone)
     outputs = {
         name: compare(
             "output", name, run.outputs[name], right, reference.output_shapes[name], probe.env

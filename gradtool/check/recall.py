@@ -46,6 +46,23 @@ class Recall:
                 self._ids |= set(map(id, made)) if isinstance(made, tuple) else {id(made)}
         return made
 
+    def made_of(
+        self,
+        one: object,
+        key: tuple[Hashable, ...],
+        make: Callable[[], T],
+        *,
+        alone: bool = True,
+        size: int = 0,
+    ) -> T:
+        """What is made of one object: kept beside it, where that is kept, and made now elsewhere.
+
+        Only where it is made of this object and the key `alone`, and of nothing that a file gave.
+        """
+        if not alone or not self.keeps(one):
+            return make()
+        return self.of((*key, id(one)), make, holding=one, size=size)
+
     def keeps(self, value: object) -> bool:
         """Whether this very object is a value that is kept, or in a tuple that is."""
         return id(value) in self._ids

@@ -49,13 +49,8 @@ def telling(reference: Reference, binding: Binding, first: Probe, seed: int) -> 
     """
     if not _numbers(reference, first.setting.constants):
         return (first,)
-    recall = recall_of(reference)
-    if not recall.keeps(first):
-        return tuple(_telling(reference, binding, first, seed))
-    return recall.of(
-        ("telling", id(first), seed),
-        lambda: tuple(_telling(reference, binding, first, seed)),
-        holding=first,
+    return recall_of(reference).made_of(
+        first, ("telling", seed), lambda: tuple(_telling(reference, binding, first, seed))
     )
 
 

@@ -30,23 +30,17 @@ def at_zeros(case: Case) -> Shown:
     """Look at a case that is right wherever nothing is zero."""
     if not case.measured.points or case.first.setting.work > MOST_WORK:
         return Shown()
+    reference, first, read = case.reference, case.first, case.read
     free = case.binding.upstream is None
+    probes = recall_of(reference).made_of(
+        first, ("zeros", free), lambda: tuple(_made(reference, first, read, free)), alone=not read
+    )
     found = Shown()
-    for probe in _probes(case.reference, case.first, case.read, free):
+    for probe in probes:
         found = found.and_also(look(case, probe))
         if found.wrong:
             break
     return found
-
-
-def _probes(
-    reference: Reference, first: Probe, read: Mapping[str, np.ndarray], free: bool
-) -> tuple[Probe, ...]:
-    recall = recall_of(reference)
-    if recall.keeps(first) and not read:
-        key = ("zeros", id(first), free)
-        return recall.of(key, lambda: tuple(_made(reference, first, read, free)), holding=first)
-    return tuple(_made(reference, first, read, free))
 
 
 def _made(

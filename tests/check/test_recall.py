@@ -38,3 +38,20 @@ def test_too_much_is_forgotten_and_what_is_too_large_is_not_kept() -> None:
 def test_a_single_check_keeps_nothing() -> None:
     assert NOTHING.of("key", lambda: 1) == 1
     assert NOTHING.of("key", lambda: 2) == 2
+
+
+def test_what_is_made_of_an_object_is_kept_with_it() -> None:
+    recall, made = Recall(1 << 20), []
+
+    def make() -> list[int]:
+        made.append(1)
+        return [len(made)]
+
+    kept = recall.of("one", lambda: ["one"])
+    assert recall.made_of(kept, ("of it",), make) is recall.made_of(kept, ("of it",), make)
+    assert len(made) == 1
+    assert recall.made_of(kept, ("other",), make) == [2]
+    assert recall.made_of(kept, ("of it",), make, alone=False) == [3]
+    stranger = ["one"]
+    assert recall.made_of(stranger, ("of it",), make) == [4]
+    assert recall.made_of(stranger, ("of it",), make) == [5]
