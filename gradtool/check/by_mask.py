@@ -1,7 +1,8 @@
 """A mask that the code draws itself, as a dropout does: read back from its cache or its object.
 
 The spec has the mask as an input without a gradient; the function has no argument for it.  What
-it drew is found among what it kept, and the layer is judged with that.
+it drew is found among what it kept, and the layer is judged with that.  It may be true where an
+entry is dropped; which of both it is shows in the outputs.
 """
 
 from __future__ import annotations
@@ -36,11 +37,14 @@ def with_drawn_masks(
             found += convention(candidate, replace(names, variables=drawn))
         except NoMatch:
             continue
-    read = [with_read for one in found if (with_read := _reading(one, masks)) is not None]
-    turned = [
-        other for one in read for name in names.constants if (other := _dropped(one, name))
-    ]  # fmt: skip
-    return [*read, *turned]
+    ways: list[Binding] = []
+    for kept in (True, False):
+        read = [known for one in found if (known := _reading(one, masks, kept)) is not None]
+        turned = [
+            other for one in read for name in names.constants if (other := _dropped(one, name))
+        ]  # fmt: skip
+        ways += [way for way in (*read, *turned) if way not in ways]
+    return ways
 
 
 def is_mask(variable: Variable) -> bool:
@@ -49,16 +53,21 @@ def is_mask(variable: Variable) -> bool:
     return free and (variable.dtype == "bool" or variable.domain.kind in _DRAWN)
 
 
-def _reading(binding: Binding, masks: Iterable[Variable]) -> Binding | None:
-    """The binding with lines that find the masks after the forward pass."""
-    kept = [place for place in ("layer", "cache") if binding.mentions(place)]
-    if not kept or binding.forward is None:
+def _reading(binding: Binding, masks: Iterable[Variable], kept: bool) -> Binding | None:
+    """The binding with lines that find the masks after the forward pass.
+
+    Truth values tell which entries are `kept`, or else which are not.
+    """
+    places = [place for place in ("layer", "cache") if binding.mentions(place)]
+    if not places or binding.forward is None:
         return None
+    relation = "!=" if kept else "=="
     lines = [binding.forward]
     for mask in masks:
-        call = f"mask_in({kept[0]}, {shape_text(mask.shape)})"
-        truth = mask.dtype == "bool" or mask.domain.kind == "binary"
-        lines.append(f"{mask.name} = ({call} != 0) * 1.0" if truth else f"{mask.name} = {call}")
+        found = f"mask_in({places[0]}, {shape_text(mask.shape)})"
+        if mask.dtype == "bool" or mask.domain.kind == "binary":
+            found = f"({found} {relation} 0) * 1.0"
+        lines.append(f"{mask.name} = {found}")
     return replace(
         binding,
         forward="\n".join(lines),

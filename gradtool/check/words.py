@@ -85,7 +85,7 @@ _SYNONYMS: tuple[tuple[str, ...], ...] = (
     (
         "p", "keep", "keepprob", "keepprobability", "keeprate", "prob", "ratio", "rate", "pkeep",
         "dropout", "dropprob", "droprate", "dropratio", "dropoutratio", "dropoutrate", "dropp",
-        "dropoutprob", "pdrop", "probability", "probkeep",
+        "dropoutprob", "pdrop", "probability", "probkeep", "drop", "dropprobability",
     ),
     ("h", "hidden", "hprev", "prevh", "hidprev"),
 )  # fmt: skip

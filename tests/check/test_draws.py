@@ -38,6 +38,30 @@ class Dropout:
     def backward(self, dY):
         return dY * self.mask
 """
+DROPPED = """
+import numpy as np
+def dropout_forward(X, p):
+    dropped = DRAW
+    return np.where(dropped, 0, X) / SHARE, (dropped, p)
+def dropout_backward(dY, cache):
+    dropped, p = cache
+    return np.where(dropped, 0, dY) / SHARE
+"""
+SHARE_DROPPED = """
+import numpy as np
+class Dropout:
+    def __init__(self, drop=0.5):
+        self.drop = drop
+    def forward(self, X):
+        self.dropped = np.random.rand(*X.shape) < self.drop
+        Y = X / (1 - self.drop)
+        Y[self.dropped] = 0
+        return Y
+    def backward(self, dY):
+        dX = dY / (1 - self.drop)
+        dX[self.dropped] = 0
+        return dX
+"""
 RAND = "np.random.rand(*X.shape)"
 
 
@@ -66,6 +90,10 @@ def judged(
         code(f"{RAND} > p", "(1 - p)"),
         code("np.random.binomial(1, 1 - p, X.shape)", "(1 - p)"),
         CLASS.replace("DRAW", "np.random.binomial(1, self.p, X.shape)"),
+        # True where an entry is dropped.
+        DROPPED.replace("DRAW", f"{RAND} > p").replace("SHARE", "p"),
+        DROPPED.replace("DRAW", f"{RAND} < p").replace("SHARE", "(1 - p)"),
+        SHARE_DROPPED,
     ],
 )
 def test_a_mask_of_the_right_probability_is_right(tmp_path: Path, text: str) -> None:
@@ -80,6 +108,8 @@ def test_a_mask_of_the_right_probability_is_right(tmp_path: Path, text: str) -> 
     [
         (code(f"{RAND} > p"), "keeps what is to be dropped"),
         (code(f"{RAND} < p", "(1 - p)"), "keeps what is to be dropped"),
+        (DROPPED.replace("DRAW", f"{RAND} < p").replace("SHARE", "p"), "what is to be dropped"),
+        (DROPPED.replace("DRAW", f"{RAND} < 0.2").replace("SHARE", "p"), "where p = 0.56"),
         (code("np.random.randn(*X.shape) < p"), "entries where p = 0.56 is the probability"),
         (code(f"{RAND} < 0.8"), "entries where p = 0.56 is the probability"),
         (code("np.ones(X.shape) < p"), "keeps 0 % of"),
