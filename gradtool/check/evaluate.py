@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
@@ -157,7 +157,12 @@ def opened(
         namespace.pop(name, None)
     given = {name: _given(array, name in turned) for name, array in arrays.items()}
     namespace |= {"np": np, "module": loaded.module, **scalars, **given}
-    namespace["mask_in"] = mask_in
+
+    def known_mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
+        made = [namespace[name] for name in program.outputs if name in namespace]
+        return mask_in(kept, shape, [*arrays.values(), *given.values(), *made])
+
+    namespace["mask_in"] = known_mask_in
     namespace["cell"] = lambda text: cell(text, namespace)
     return Evaluation(namespace, arrays, given, watch, frozenset(namespace))
 
@@ -257,8 +262,10 @@ def _share(a: np.ndarray, b: np.ndarray) -> bool:
     return np.may_share_memory(a, b) and np.shares_memory(a, b)
 
 
-def mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
+def mask_in(kept: Any, shape: tuple[int, ...], known: Sequence[Any] = ()) -> np.ndarray:
     """The array of a shape with one value beside zero that a cache or an object holds.
+
+    Inputs and outputs are `known` to be no masks: a single entry has one value in each of them.
 
     Raises:
         LookupError: there is none, or more than one.
@@ -268,6 +275,8 @@ def mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
         a for a in _arrays(values, set())
         if a.shape == tuple(shape) and np.unique(a[a != 0]).size <= 1
     ]  # fmt: skip
+    own = [a for a in found if not any(a.any() and np.array_equal(a, other) for other in known)]
+    found = own or found
     found = [a for a in found if a.any()] or found  # zeros are no mask beside one
     if not found:
         raise LookupError(f"no mask of the shape {tuple(shape)} was kept for the backward pass")

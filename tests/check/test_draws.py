@@ -132,6 +132,16 @@ def test_another_mask_is_wrong(tmp_path: Path, text: str, said: str) -> None:
         assert said in output.cause.message
 
 
+@pytest.mark.parametrize(("drawn", "result"), [("< p", "M * "), ("> p", "~M * ")])
+def test_what_is_kept_beside_a_mask_is_no_mask(tmp_path: Path, drawn: str, result: str) -> None:
+    """Where there is one entry only, an input and an output have one value, as masks have."""
+    text = code(f"{RAND} {drawn}").replace("X * M", f"{result}X").replace("dY * M", f"{result}dY")
+    text = text.replace("(M, p)", "(X.copy(), M, p)").replace("M, p = cache", "X, M, p = cache")
+    for seed in range(6):  # with some of them the only entry is dropped
+        verdict = judged(text, tmp_path, seed=seed)
+        assert verdict.verdict == "pass", verdict
+
+
 def test_a_generator_that_is_seeded_where_it_draws_is_told(tmp_path: Path) -> None:
     verdict = judged(code(f"{RAND} < p", seed="np.random.seed(1)"), tmp_path)
     assert verdict.verdict == "pass"
