@@ -214,7 +214,7 @@ def _is_guarded(unit: Unit, terms: list[_Flat]) -> bool:
     having = [units for _, units in terms if unit in units]
     if not any(_is_singular(unit, units[unit]) for units in having):
         return False
-    conditions = [frozenset(u for u in units if _is_condition(u)) for units in having]
+    conditions = [frozenset(filter(_is_condition, units)) for units in having]
     common = frozenset.intersection(*conditions)
     own = [found - common for found in conditions]
     if not all(own):
@@ -232,9 +232,7 @@ def _is_singular(unit: Unit, exponent: Fraction) -> bool:
 
 
 def _is_condition(unit: Unit) -> bool:
-    return isinstance(unit, Compare | Iverson) or (
-        isinstance(unit, Access) and unit.tensor.kind == "bool"
-    )
+    return not isinstance(unit, Contraction | Sum | Choice) and unit.is_condition
 
 
 def _divided(units: dict[Unit, Fraction], shared: dict[Unit, Fraction]) -> bool:

@@ -157,13 +157,6 @@ def _where(condition: Tree, value: Tree) -> Tree:
     return call("where", condition, value, integer(0))
 
 
-def is_guard(base: Atom) -> bool:
-    """Whether a factor is 0 or 1."""
-    return isinstance(base, Compare | Iverson) or (
-        isinstance(base, Access) and base.tensor.kind == "bool"
-    )
-
-
 def _guards(graph: Graph) -> Guards:
     masks = frozenset(n for n, tensor in graph.tensors.items() if tensor.kind == "bool")
     trees = {s.out.name: s.tree for s in graph.statements if not isinstance(s, Scan)}
@@ -287,7 +280,7 @@ def guarded(body: Poly, free: tuple[Index, ...], known: Mapping[str, Guarded]) -
     """What every term of a sum stands under; `known` are those of other cotangents."""
     shared: set[Atom] | None = None
     for term in body.terms:
-        own = [base for base, _ in term.factors if is_guard(base)]
+        own = [base for base, _ in term.factors if base.is_condition]
         for base, exponent in term.factors:
             if isinstance(base, Access) and exponent > 0 and base.tensor.name in known:
                 own += known[base.tensor.name].at(base.index)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from gradtool.derive.definitions import Definitions, entry_of
-from gradtool.derive.guards import Guards, is_guard
+from gradtool.derive.guards import Guards
 from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
@@ -269,7 +269,7 @@ class Knowledge(Definitions):
         """The conditions that a product loses when only `rest` of it stays, and that guard that."""
         if not self._guards.unsafe(rest):
             return ()
-        return tuple(f for f in term.factors if is_guard(f[0]) and f not in rest)
+        return tuple(f for f in term.factors if f[0].is_condition and f not in rest)
 
     def _summed(
         self,
