@@ -69,9 +69,7 @@ def derive(
 ) -> Derivation:
     """Derive the gradients of `wanted` (default: every differentiable input)."""
     targets = graph.wanted if wanted is None else wanted
-    if (reverse, targets) not in graph.memory:  # the closed and the staged form share it
-        graph.memory[reverse, targets] = reverse(graph, targets)
-    found: Cotangents = graph.memory[reverse, targets]
+    found = graph.once(reverse, targets)  # the closed and the staged form share it
     lines, closed = _step_lines(found, targets, staged=staged)
     zero = tuple(name for name in targets if name not in closed.gradients)
     upstream = (

@@ -63,11 +63,7 @@ class Guards:
     @staticmethod
     def of_graph(graph: Graph) -> Guards:
         """The guards of a graph, kept with it."""
-        known = graph.memory.get(Guards)
-        if known is None:
-            known = graph.memory[Guards] = _guards(graph)
-        assert isinstance(known, Guards)
-        return known
+        return graph.once(_guards)
 
     @property
     def any(self) -> bool:

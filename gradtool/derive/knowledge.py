@@ -53,11 +53,7 @@ class Knowledge(Definitions):
     @staticmethod
     def of_graph(graph: Graph) -> Knowledge:
         """What is known of a graph, kept with it for everything that is derived from it."""
-        known = graph.memory.get(Knowledge)
-        if known is None:
-            known = graph.memory[Knowledge] = Knowledge(graph)
-        assert isinstance(known, Knowledge)
-        return known
+        return graph.once(Knowledge)
 
     @cached_property
     def _guards(self) -> Guards:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.errors import UnsupportedError
@@ -15,6 +15,7 @@ from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Tree
 from gradtool.ir.walk import accesses, labels
 
+T = TypeVar("T")
 Reduction: TypeAlias = Literal["sum", "max", "min", "argmax", "argmin"]
 
 
@@ -168,8 +169,8 @@ class Graph:
         remarks: what the reader should know of the names.
         hints: names that a used spec gave to inner values.
         distributions: constant inputs that sum to one over their last axis, by their domain.
-        memory: what later stages found out about this graph, under keys of their own; a changed
-            graph begins with an empty one.
+        memory: what later stages found out about this graph, by `once`; a changed graph begins
+            with an empty one.
     """
 
     name: str
@@ -183,6 +184,14 @@ class Graph:
     distributions: frozenset[str] = frozenset()
     hints: Mapping[str, str] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def once(self, make: Callable[..., T], *more: Hashable) -> T:
+        """`make` of this graph and of `more`, kept in its memory: made when first asked for."""
+        key = (make, *more)
+        if key not in self.memory:
+            self.memory[key] = make(self, *more)
+        found: T = self.memory[key]
+        return found
 
     @cached_property
     def integers(self) -> Mapping[str, int]:
