@@ -93,7 +93,7 @@ class Guards:
             found: list[Tree] = []
             rest = self._without_conditions(tree, found)
             # A `where` in there guards against its own condition only.
-            if found and rest is not None and any(map(self._may_fail, _all_parts(rest))):
+            if found and rest is not None and any(self._may_fail(part) for part, _ in _parts(rest)):
                 rest = self.restored(rest)
                 for condition in found:
                     rest = _where(condition, rest)
@@ -197,16 +197,12 @@ def _guards(graph: Graph) -> Guards:
             fragile.add(name)
     for read in singular:
         if read not in open_names:
-            guarded_names |= read | visible(read)
+            guarded_names |= visible(read)
     return Guards(frozenset(fragile), frozenset(guarded_names), masks)
 
 
 def _chooses(tree: Tree) -> bool:
     return isinstance(tree, Call) and (tree.op == "where" or any(map(_chooses, children(tree))))
-
-
-def _all_parts(tree: Tree) -> Iterator[Tree]:
-    return (part for part, _ in _parts(tree))
 
 
 def _parts(tree: Tree, guarded: bool = False) -> Iterator[tuple[Tree, bool]]:
@@ -229,10 +225,10 @@ def _singular_in(tree: Tree) -> frozenset[str]:
     if tree.op == "div":
         return frozenset(names(tree.args[1]))
     if tree.op == "pow":
-        exponent = tree.args[1]
-        plain = isinstance(exponent, Numeral) and exponent.value >= 0
-        whole = plain and isinstance(exponent, Numeral) and exponent.value.denominator == 1
-        return frozenset() if whole else frozenset(names(tree))
+        match tree.args[1]:
+            case Numeral(value=value) if value >= 0 and value.denominator == 1:
+                return frozenset()
+        return frozenset(names(tree))
     if tree.op in _SINGULAR:
         return frozenset(names(tree))
     return frozenset()
@@ -246,12 +242,10 @@ def _opened(
     for name in read:
         if name not in known:
             statement = graph.definitions.get(name)
-            hidden = statement is not None and statement.hidden
-            known[name] = (
-                _opened(operands(statement), graph, known)
-                if hidden and statement is not None
-                else frozenset()
-            )
+            if statement is not None and statement.hidden:
+                known[name] = _opened(operands(statement), graph, known)
+            else:
+                known[name] = frozenset()
         found |= known[name]
     return found
 
