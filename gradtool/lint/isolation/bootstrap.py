@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import operator
 import os
 import signal
 import sys
@@ -186,7 +185,7 @@ class Station:
             if self._proven and lock_again(self._context, around.layers, self.statuses):
                 return self._entry, pid, self._refused, self._told
             statuses = lock_each(self._context, around.layers, self.statuses)
-            if all(map(operator.is_, statuses, self.statuses)):
+            if statuses == self.statuses:
                 return self._entry, pid, self._refused, self._told
             return self._entry, pid, *self._report(statuses)
         prepared = around.prepared or Prepared(around.setup)

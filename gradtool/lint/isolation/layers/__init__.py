@@ -70,7 +70,7 @@ def lock_again(
     """
     try:
         for layer, status in zip(layers, locked, strict=True):
-            if layer.each is not None and layer.each.lasting and status.active:
+            if layer.each is not None and status.active:
                 layer.each.apply(context)
     except (Inactive, OSError):
         return False

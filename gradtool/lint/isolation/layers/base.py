@@ -87,17 +87,15 @@ class Step:
         apply: locks this process in and returns a remark ("" or what this host lacks of it);
             raises Inactive or OSError when it cannot.
         probe: tries what is forbidden now, harmlessly; raises Inactive when it was possible.
-        lasting: there is something to apply, and not only to try.
     """
 
     apply: Callable[[Context], str]
     probe: Callable[[Context], None]
-    lasting: bool = True
 
 
 def only_tried(probe: Callable[[Context], None]) -> Step:
     """The step of a process that a fork has locked in already."""
-    return Step(lambda _: "", probe, lasting=False)
+    return Step(lambda _: "", probe)
 
 
 @dataclass(frozen=True, slots=True)
