@@ -86,7 +86,7 @@ def _run(
     kept = Kept(output, job.limits.output_bytes)
     deadline = started + job.limits.wall_seconds
     with bell.of(worker) as rung:
-        cause, seen = _watch(worker, kept, lifeline, (bell, rung), deadline)
+        cause, seen = _watch(worker, kept, lifeline, bell, rung, deadline)
     end = _bury(worker, first, seen)
     kept.drain()
     ended = describe(cause, end, job.limits, time.monotonic() - started)
@@ -135,10 +135,12 @@ class Kept:
 
 
 def _watch(
-    worker: int, kept: Kept, lifeline: int, bell: tuple[Bell, int], deadline: float
+    worker: int, kept: Kept, lifeline: int, bell: Bell, rung: int, deadline: float
 ) -> tuple[Cause, End | None]:
-    """Wait for the worker, the clock or the judge, whichever is first."""
-    end, rung = bell
+    """Wait for the worker, the clock or the judge, whichever is first.
+
+    `rung` can be read once the worker may have ended, and `bell` is silenced then.
+    """
     poll = select.poll()
     for fd in (lifeline, kept.fd, rung):
         poll.register(fd, select.POLLIN)
@@ -155,7 +157,7 @@ def _watch(
         if kept.fd in ready and not kept.take() and not kept.open:
             poll.unregister(kept.fd)
         if rung in ready:
-            end.silence()
+            bell.silence()
 
 
 def _bury(worker: int, first: bool, end: End | None) -> End | None:
