@@ -57,7 +57,7 @@ class Bench:
 
 
 class Case:
-    """A submission in a private folder.  A context manager, which removes the folder.
+    """A submission in a private folder.  A context manager, which empties the folder.
 
     Attributes:
         key: of its content, the assignment and the version.

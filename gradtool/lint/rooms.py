@@ -1,7 +1,7 @@
 """Private folders, one for each submission that is graded at the same time.
 
-Each stands beside no other, under a name that none can guess. One is used again when it is
-empty: what the sandbox grants is a folder, and to grant the same one costs next to nothing.
+Each has a name that none can guess, and is all that a worker may read of the submissions.  One is
+used again when it is empty: to grant the same folder costs the sandbox next to nothing.
 """
 
 from __future__ import annotations
