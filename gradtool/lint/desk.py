@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gradtool.check.answers import clean
-from gradtool.check.bind import BindingProblem
+from gradtool.check.bind import Binding, BindingProblem
 from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.measure import bind
@@ -194,7 +194,18 @@ class Desk:
             Path(self._file).name,
             self._seed,
         )
-        judgement = judge(
+        judgement = self._judgement(reference, session, bindings)
+        if reason := unclear(judgement):
+            raise CheckTrouble(Trouble("unclear", reason))
+        found = self._means(question, reference, session, judgement)
+        if self._ahead is not None and not self._end():
+            self._ahead.learn(right=judgement.verdict.verdict == "pass")
+        return judgement, found
+
+    def _judgement(
+        self, reference: Reference, session: Session, bindings: Sequence[Binding]
+    ) -> Judgement:
+        return judge(
             reference,
             session,
             bindings,
@@ -202,12 +213,6 @@ class Desk:
             seed=self._seed,
             version=self._version,
         )
-        if reason := unclear(judgement):
-            raise CheckTrouble(Trouble("unclear", reason))
-        found = self._means(question, reference, session, judgement)
-        if self._ahead is not None and not self._end():
-            self._ahead.learn(right=judgement.verdict.verdict == "pass")
-        return judgement, found
 
     def _again(
         self, question: Question, reference: Reference, clock: Clock
@@ -368,14 +373,7 @@ class Desk:
             return ()
         try:
             with session.varied(Change(widen=True)) as other:
-                wide = judge(
-                    reference,
-                    other,
-                    (binding,),
-                    file=self._file,
-                    seed=self._seed,
-                    version=self._version,
-                )
+                wide = self._judgement(reference, other, (binding,))
         except CheckTrouble:
             return ()
         return means.differenced(wide, line)
