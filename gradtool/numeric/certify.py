@@ -80,23 +80,17 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     if len(sets) == 1 and any(not isinstance(value, int) for value in spec.constants.values()):
         trials.may(Sample(sets[0], 1, moved=True))
     if not trials.done:
-        refusal = UnsupportedError(
-            f"{spec.name} is singular at every size that was tried (a division by zero)",
-            "give inputs a domain, or pin sizes: under sizes:",
+        raise trials.refusal(
+            "every size that was tried", "give inputs a domain, or pin sizes: under sizes:"
         )
-        refusal.line = trials.line
-        raise refusal
-    for number, done in enumerate(trials.done.copy()):
+    for number, done in enumerate(trials.done):
         if trials.own:
             break
         trials.may(Sample(done, number))
     if not trials.own:
-        refusal = UnsupportedError(
-            f"{spec.name} is singular at the constants of the spec (a division by zero)",
-            "give the constants other values, or inputs a domain",
+        raise trials.refusal(
+            "the constants of the spec", "give the constants other values, or inputs a domain"
         )
-        refusal.line = trials.line
-        raise refusal
     first = trials.done[0]
     trials.may(Sample(first, 10, zeros=True))
     for sample in trials.wanted(first):
@@ -150,8 +144,7 @@ class _Trials:
             return
         if not seen.error <= REQUIRED:
             raise CertificationError(_report(self.whole, sample, seen.error))
-        self._add(seen)
-        self.own |= not sample.moved
+        self._add(sample, seen)
         self.done.append(sample.sizes)
 
     def may(self, sample: Sample) -> None:
@@ -161,10 +154,16 @@ class _Trials:
         except (ZeroDivisionError, UnsupportedError):
             return
         if seen.error <= REQUIRED:
-            self._add(seen)
-            self.own |= not sample.moved
+            self._add(sample, seen)
         elif seen.smooth:
             raise CertificationError(_report(self.whole, sample, seen.error))
+
+    def refusal(self, place: str, hint: str) -> UnsupportedError:
+        """That the layer is singular there, at the first line that was."""
+        name = self.whole.spec.name
+        found = UnsupportedError(f"{name} is singular at {place} (a division by zero)", hint)
+        found.line = self.line
+        return found
 
     def _seen(self, sample: Sample, digits: tuple[int, ...]) -> Seen:
         for precision in digits:  # an ill-conditioned point needs more digits
@@ -173,7 +172,8 @@ class _Trials:
                 break
         return seen
 
-    def _add(self, seen: Seen) -> None:
+    def _add(self, sample: Sample, seen: Seen) -> None:
+        self.own |= not sample.moved
         self.worst = max(self.worst, seen.error)
         self.sides |= seen.sides
         self.alive |= seen.alive
