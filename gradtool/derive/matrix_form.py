@@ -21,7 +21,7 @@ from gradtool.ir.tree import Call, Number, Tree, call, integer, size_of
 from gradtool.ops.shape import dim_tree
 
 
-def raised_derivative(body: Poly, free: Sequence[Index], taken: Collection[str] = ()) -> Tree:
+def raised_derivative(body: Poly, free: Sequence[Index], taken: Collection[str]) -> Tree:
     """The tree of a Jacobian or Hessian, one axis for each free index, in this order.
 
     No index has a name that is `taken`.
