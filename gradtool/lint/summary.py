@@ -48,7 +48,7 @@ class Summary:
     points: float
     frequent: tuple[Frequent, ...]
     codes: tuple[tuple[str, int], ...]
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...]
 
     @property
     def seed(self) -> int | None:
@@ -92,8 +92,15 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
             kinds.items(), key=lambda item: (-item[1], item[0])
         )
     )
-    counted = tuple(solved.items()), points, frequent, tuple(sorted(codes.items()))
-    return Summary(total, passed, *counted, tuple(sorted(seeds)))
+    return Summary(
+        total=total,
+        passed=passed,
+        solved=tuple(solved.items()),
+        points=points,
+        frequent=frequent,
+        codes=tuple(sorted(codes.items())),
+        seeds=tuple(sorted(seeds)),
+    )
 
 
 def _what(answer: Answer, finding: Finding) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from gradtool.lint.choice import Choice
 from gradtool.lint.result import Answer, Course, Finding, Graded
 from gradtool.lint.rules import RULES, Rule
+from gradtool.lint.summary import summary
 from gradtool.report.findings_text import detail
 
 NAME = "sarif"
@@ -40,7 +41,7 @@ def text(course: Course, choice: Choice) -> str:
         "columnKind": "unicodeCodePoints",
         "properties": {
             "assignment": heading.assignment,
-            "seeds": sorted({g.seed for g in course.graded if g.seed is not None}),
+            "seeds": list(summary(course.graded, choice).seeds),
             "sandbox": [layer.name for layer in heading.sandbox.layers if layer.active],
             "unguarded": list(heading.sandbox.missing),
         },
