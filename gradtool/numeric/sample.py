@@ -167,7 +167,7 @@ def sizes_apart(graph: Graph, rules: Mapping[str, SizeRule], fits: Fits) -> dict
     there are two; a window of the stride's size hides which of them was taken, and windows that
     do not overlap hide `=` for `+=`.  None where no size is computed from others.
     """
-    windows = {name for dim in _computed_dims(graph) for name in dim.symbols}
+    windows = {name for dim in graph.once(_computed_dims) for name in dim.symbols}
     drawn = (_drawn_apart(graph, rules, fits, windows, wide) for wide in _WIDE if windows)
     return next((sizes for sizes in drawn if sizes is not None), None)
 
@@ -205,7 +205,7 @@ def _gaps(graph: Graph, sizes: Mapping[str, int]) -> int:
     """
     whole = {**sizes, **graph.integers}
     gaps = 0
-    for dim in _computed_dims(graph):
+    for dim in graph.once(_computed_dims):
         count = dim.evaluate(whole)
         for name in dim.symbols:
             if name not in sizes:
@@ -228,16 +228,12 @@ def _thin(graph: Graph, sizes: Mapping[str, int]) -> int:
 def computed(graph: Graph, sizes: Mapping[str, int]) -> list[int]:
     """The sizes that are computed from others, such as the number of windows."""
     whole = {**sizes, **graph.integers}
-    return [dim.evaluate(whole) for dim in _computed_dims(graph)]
+    return [dim.evaluate(whole) for dim in graph.once(_computed_dims)]
 
 
-def _computed_dims(graph: Graph) -> set[Dim]:
-    return {
-        dim
-        for tensor in graph.tensors.values()
-        for dim in tensor.shape
-        if dim.as_symbol is None and dim.as_int is None
-    }
+def _computed_dims(graph: Graph) -> frozenset[Dim]:
+    every = (dim for tensor in graph.tensors.values() for dim in tensor.shape)
+    return frozenset(dim for dim in every if dim.as_symbol is None and dim.as_int is None)
 
 
 def work(graph: Graph, sizes: Mapping[str, int]) -> int:
