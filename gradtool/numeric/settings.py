@@ -267,14 +267,13 @@ def _constants(graph: Graph, rules: Mapping[str, SizeRule], first: Setting) -> I
         others = [other for other in (value - 1, value + 1) if other >= min(value, 1)]
         for other in [*others, 0] if value > 0 and _is_offset(graph, name) else others:
             changed = replace(graph, constants={**graph.constants, name: other})
-            try:
-                sizes = size_sets(changed, rules)[0]
-            except UnsupportedError:
-                continue
             # One window hides what a stride is.
-            several = sizes_apart(changed, rules, lambda _: True)
-            if several is not None and _work(changed, several) <= _LARGER_WORK:
-                sizes = several
+            sizes = sizes_apart(changed, rules, lambda _: True)
+            if sizes is None or _work(changed, sizes) > _LARGER_WORK:
+                try:
+                    sizes = size_sets(changed, rules)[0]
+                except UnsupportedError:
+                    continue
             cost = _work(changed, sizes)
             if cost <= _LARGER_WORK:
                 beyond = other == 0 < value
