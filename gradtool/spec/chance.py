@@ -14,7 +14,7 @@ from gradtool.spec.scalars import ScalarError
 
 WORD = "bernoulli"
 _HINT = "write the probability that an entry is 1: bernoulli(p), bernoulli(1 - p), bernoulli(0.8)"
-_MOST_CHARACTERS = 100
+MAX_LENGTH = 100
 _OPERATIONS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -30,7 +30,7 @@ def parse_chance(text: str) -> str:
         ScalarError: it is no such call, or what is in it is no arithmetic.
     """
     problem = ScalarError(f"expected a probability, found {shown(text)}", _HINT)
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > MAX_LENGTH:
         raise problem
     try:
         tree = syntax.parse(text.strip(), mode="eval").body

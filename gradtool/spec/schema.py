@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 from typing import Any
 
-from gradtool.spec.chance import WORD
+from gradtool.spec.chance import MAX_LENGTH, WORD
 from gradtool.spec.names import MAX_NAME_LENGTH
 from gradtool.spec.scalars import MAX_SIZE
 from gradtool.spec.sections.domains import NAMED
@@ -125,7 +125,7 @@ def _domain() -> Schema:
         "interval such as [0, 1], or bernoulli(p): 0 or 1, and 1 with the probability p.",
         "anyOf": [
             {"enum": list(NAMED)},
-            {"type": "string", "pattern": f"^\\s*{WORD}\\s*\\(.+\\)\\s*$", "maxLength": 100},
+            {"type": "string", "pattern": f"^\\s*{WORD}\\s*\\(.+\\)\\s*$", "maxLength": MAX_LENGTH},
             {"type": "array", "items": end, "minItems": 2, "maxItems": 2},
         ],
     }
