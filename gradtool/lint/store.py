@@ -138,21 +138,22 @@ class Store:
         if path is None:
             return _spool()
         found = None if fresh else _read_tolerant(path)
-        same = found is not None and _same_run(found[0], self.heading)
-        if found is not None and same:
+        if found is not None and not _same_run(found[0], self.heading):
+            found = None
+        if found is not None:
             self._known = {(name, key): place for name, key, place in found[1]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if found is not None and same and found[0].total != self.heading.total:
+            if found is not None and found[0].total != self.heading.total:
                 return self._moved(path, found[1])
-            stream = path.open("a+b" if same else "w+b")
+            stream = path.open("w+b" if found is None else "a+b")
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise UsageError(f"results cannot be kept in {path}: it is no regular file")
-            if same:
+            if found is None:
+                _written(stream, _heading_line(self.heading))
+            else:
                 stream.write(b"\n")  # the last line may have been cut off
                 stream.flush()
-            else:
-                _written(stream, _heading_line(self.heading))
         except OSError as error:
             if not needed:
                 return _spool()
