@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from gradtool.check.every import check_every
+from gradtool.check.pair import check_pair
 from gradtool.check.process import Worker
 from gradtool.check.reference import Reference
 from gradtool.check.result import Verdict
@@ -15,7 +16,7 @@ from gradtool.check.wanted import EVERYTHING
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.report.every_layer import bundled_layers
 from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path
+from gradtool.spec.load import load_path, load_text
 from gradtool.spec.model import LayerSpec
 
 BUNDLED = bundled_specs()
@@ -30,6 +31,20 @@ def bundled(name: str) -> DerivedReference:
 def every_layer() -> tuple[Layers, Callable[[LayerSpec], Reference]]:
     """All of them for matching, as `gradtool check FILE` tries them."""
     return bundled_layers(0)
+
+
+def written(name: str, body: str) -> DerivedReference:
+    """The layer of a spec that consists of this text but for its name."""
+    return reference_for(load_text(f"layer: {name}\n{body}\n", f"{name}.yaml"))
+
+
+def verdict_on(
+    reference: Reference, folder: Path, text: str, *, seed: int = 0, explain: bool = False
+) -> Verdict:
+    """What the judge says of a file with this text, held to one layer."""
+    file = folder / "hw.py"
+    file.write_text(text)
+    return check_pair(reference, file, seed=seed, version="", explain=explain).verdict
 
 
 def verdicts(folder: Path, text: str) -> list[Verdict]:

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 
 from gradtool.check.ends import _near_ends
-from gradtool.check.pair import check_pair
-from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
 from gradtool.spec.model import Domain
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on
 
 ENTROPY = """
 import numpy as np
@@ -42,12 +40,6 @@ def layer(text: str) -> DerivedReference:
     return reference_for(load_text(text, "ends.yaml"))
 
 
-def judged(reference: DerivedReference, text: str, folder: Path, seed: int) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(text)
-    return check_pair(reference, file, seed=seed, version="", explain=False).verdict
-
-
 @pytest.mark.parametrize(
     "slope",
     [
@@ -61,14 +53,15 @@ def judged(reference: DerivedReference, text: str, folder: Path, seed: int) -> V
 def test_right_formulas_and_small_guards_pass(tmp_path: Path, slope: str, clip: str) -> None:
     code = ENTROPY.replace("SLOPE", slope).replace("CLIP", clip)
     for seed in range(3):
-        verdict = judged(bundled("binary_cross_entropy"), code, tmp_path, seed)
+        verdict = verdict_on(bundled("binary_cross_entropy"), tmp_path, code, seed=seed)
         assert verdict.verdict == "pass", verdict
 
 
 @pytest.mark.parametrize("clip", ["A = np.clip(A, 0.04, 0.96)", "A = np.clip(A, 0.01, 1)"])
 def test_values_that_are_cut_off_near_an_end_are_found(tmp_path: Path, clip: str) -> None:
     code = ENTROPY.replace("SLOPE", "(A - T) / (A * (1 - A))").replace("CLIP", clip)
-    verdicts = [judged(bundled("binary_cross_entropy"), code, tmp_path, s) for s in range(3)]
+    reference = bundled("binary_cross_entropy")
+    verdicts = [verdict_on(reference, tmp_path, code, seed=seed) for seed in range(3)]
     assert {v.verdict for v in verdicts} == {"fail"}
     assert all("near an end of their interval" in v.gradients[0].message for v in verdicts)
 
@@ -81,7 +74,7 @@ def test_a_derivative_that_is_infinite_at_the_ends(tmp_path: Path) -> None:
         ("-dY * X / np.maximum(np.sqrt(1 - X**2), 0.1)", "fail"),
     ):
         code = ROOT.replace("SLOPE", slope)
-        assert judged(layer(ARCSINE), code, tmp_path, 0).verdict == verdict, slope
+        assert verdict_on(layer(ARCSINE), tmp_path, code).verdict == verdict, slope
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-2, 3), (None, 1), (2, None)])

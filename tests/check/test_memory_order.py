@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.numeric.reference import reference_for
-from gradtool.report import library
+from tests.layers import bundled, verdict_on
 
 RELU = """
 import numpy as np
@@ -21,11 +19,7 @@ def relu_backward(dA, Z):
 
 
 def checked(folder: Path, body: str) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(RELU.format(body=body))
-    spec = library.load("relu")
-    found = reference_for(spec, library.finder(spec))
-    return check_pair(found, file, seed=0, version="", explain=False).verdict
+    return verdict_on(bundled("relu"), folder, RELU.format(body=body))
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.load import load_text
+from gradtool.numeric.reference import DerivedReference
+from tests.layers import verdict_on, written
 
 SPECS = {
     "relu": "inputs: {X: [N, D]}\nforward: Y = relu(X)",
@@ -113,13 +112,12 @@ WRONG = [
 
 @cache
 def reference(name: str) -> DerivedReference:
-    return reference_for(load_text(f"layer: {name}\n{SPECS[name]}\n", f"{name}.yaml"))
+    return written(name, SPECS[name])
 
 
 def checked(folder: Path, name: str, text: str, seed: int) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text("import numpy as np" + text)
-    return check_pair(reference(name), file, seed=seed, version="1", explain=True).verdict
+    text = f"import numpy as np\n{text}"
+    return verdict_on(reference(name), folder, text, seed=seed, explain=True)
 
 
 @pytest.mark.parametrize(("name", "text", "said"), WRONG)

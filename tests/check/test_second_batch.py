@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.numeric.reference import reference_for
-from gradtool.report import library
+from tests.layers import bundled, verdict_on
 
 AFFINE = """
 import numpy as np
@@ -32,11 +30,7 @@ GIVEN = "self.dW, self.db = self.X.T @ dY, dY.sum(0)"
 
 
 def checked(folder: Path, layer: str, text: str) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(text)
-    spec = library.load(layer)
-    found = reference_for(spec, library.finder(spec))
-    return check_pair(found, file, seed=0, version="", explain=False).verdict
+    return verdict_on(bundled(layer), folder, text)
 
 
 def affine(folder: Path, made: str = MADE, forward: str = KEPT, backward: str = GIVEN) -> Verdict:

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from gradtool.check.noise import RUNS, is_systematic
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from gradtool.numeric.reference import DerivedReference, reference_for
-from gradtool.spec.load import load_text
+from gradtool.numeric.reference import DerivedReference
+from tests.layers import verdict_on, written
 
 SPECS = {
     "softmax": "inputs: {S: [N, C]}\nforward: P = softmax(S, axis=1)",
@@ -92,13 +91,12 @@ def logistic_loss(X, y):
 
 @cache
 def reference(name: str) -> DerivedReference:
-    return reference_for(load_text(f"layer: {name}\n{SPECS[name]}\n", f"{name}.yaml"))
+    return written(name, SPECS[name])
 
 
 def checked(folder: Path, name: str, text: str, seed: int) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text("import numpy as np" + text)
-    return check_pair(reference(name), file, seed=seed, version="1", explain=False).verdict
+    text = f"import numpy as np\n{text}"
+    return verdict_on(reference(name), folder, text, seed=seed)
 
 
 @pytest.mark.parametrize(
