@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradtool.check.bind import Binding
+from gradtool.check.compare import is_near
 from gradtool.check.guards import SMALL
 from gradtool.check.probes import NEAR_KINK, Probe, can_grow, make_probe, scaled
 from gradtool.check.recall import recall_of
@@ -120,8 +121,7 @@ def _differ(changed: np.ndarray, before: np.ndarray) -> bool:
     """Whether arrays differ by more than rounding; what is not finite cannot be compared."""
     if changed.shape != before.shape or not np.isfinite(changed).all():
         return False
-    least = _DIFFERS * float(np.max(np.abs(changed), initial=0.0))
-    return bool(np.any(~(np.abs(changed - before) <= least)))
+    return not is_near(before, changed, _DIFFERS)
 
 
 def _with_stand_ins(reference: Reference, probe: Probe, seed: int) -> Mapping[str, np.ndarray]:
