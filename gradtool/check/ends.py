@@ -16,8 +16,8 @@ from gradtool.check.facts import Case
 from gradtool.check.probes import NEAR_KINK, Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
-from gradtool.check.shown import Shown
-from gradtool.check.zeros import MOST_WORK, look
+from gradtool.check.shown import MOST_WORK, Shown
+from gradtool.check.zeros import look
 from gradtool.spec.model import Domain
 
 _NEAREST, _FURTHEST = 5e-4, 1e-3  # of the interval, or of one

@@ -37,8 +37,7 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
-from gradtool.check.shown import Mistake, Shown
-from gradtool.check.stress import JUMP
+from gradtool.check.shown import JUMP, Mistake, Shown
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at

@@ -16,15 +16,13 @@ from gradtool.check.facts import Case
 from gradtool.check.measure import Point
 from gradtool.check.result import Remark
 from gradtool.check.session import CheckTrouble, TooSlow
-from gradtool.check.shown import Shown
-
-_MOST_WORK = 50_000  # scalar operations
+from gradtool.check.shown import MOST_WORK, Shown
 
 
 def in_memory_order(case: Case) -> Shown:
     """Look at a case that is right for arrays in C order."""
     point = point_of(case.measured.points)
-    if point is None or point.probe.setting.work > _MOST_WORK:
+    if point is None or point.probe.setting.work > MOST_WORK:
         return Shown()
     parameters = {v.name for v in case.reference.spec.variables if v.role == "parameter"}
     names = [n for n, a in point.probe.arrays.items() if a.ndim > 1 and n not in parameters]

@@ -31,10 +31,8 @@ from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.result import Remark, Trouble, told_at
 from gradtool.check.session import CheckTrouble, TooSlow
-from gradtool.check.shown import Mistake, Shown
-from gradtool.check.stress import JUMP
+from gradtool.check.shown import JUMP, MOST_WORK, Mistake, Shown
 
-_MOST_WORK = 50_000  # scalar operations of a pass that is run a few times
 _MASKS = 4  # objects whose masks are compared
 _CHANCE = 1e-6
 
@@ -59,7 +57,7 @@ class _Seen:
 def second_batch(case: Case) -> Shown:
     """Look at a case that is right at every point."""
     first = point_of(case.measured.points)
-    if first is None or first.probe.setting.work > _MOST_WORK:
+    if first is None or first.probe.setting.work > MOST_WORK:
         return Shown()
     if any("step(" in text for text in case.binding.grads.values()):
         return Shown()  # its weights are other ones by what it is asked for

@@ -8,6 +8,9 @@ from gradtool.check.compare import Role
 from gradtool.check.measure import Point
 from gradtool.check.result import Remark, Worst
 
+MOST_WORK = 50_000  # scalar operations of a pass that is run a few times more
+JUMP = 1e4  # times its bound: rounding that begins to show is far below
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:

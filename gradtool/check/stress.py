@@ -22,17 +22,15 @@ from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
 from gradtool.check.measure import Point, is_finite, measure
 from gradtool.check.probes import LARGE_INPUTS, Probe, scaled, stressed
 from gradtool.check.result import Compared, Remark, Trouble, told_at
-from gradtool.check.shown import Mistake, Shown
+from gradtool.check.shown import MOST_WORK, Mistake, Shown
 from gradtool.check.standing import stands_still
 
-_MOST_WORK = 50_000  # scalar operations of a pass that is run again and again
-_MOST_WIDE = 6_000  # of one with more values
+_MOST_WIDE = 6_000  # scalar operations of a pass with more values
 _STEPS = 8
 _HALVINGS = 42  # what is continuous there, such as a limit, has no error left
 _BEYOND = 1.001  # what is cut off by less was lost in rounding
 # Times the bound, about eight digits: libraries leave off the last ones of a softplus behind 20.
 _SWITCH = 1e6
-JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
 def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Shown:
@@ -40,7 +38,7 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Shown:
 
     `scaled_names` are outputs with a guard, and gradients with one or a factor of their course's.
     """
-    if not case.measured.points or case.first.setting.work > _MOST_WORK:
+    if not case.measured.points or case.first.setting.work > MOST_WORK:
         return Shown()
     remarks: list[Remark] = []
     wrong: dict[tuple[Role, str], Mistake] = {}

@@ -19,11 +19,9 @@ from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
-from gradtool.check.shown import Mistake, Shown
-from gradtool.check.stress import JUMP
+from gradtool.check.shown import JUMP, MOST_WORK, Mistake, Shown
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
-MOST_WORK = 50_000  # scalar operations
 
 
 def at_zeros(case: Case) -> Shown:
