@@ -87,7 +87,8 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     remarks += draws.remarks
     gradients = tuple(zero_by_draw(case, gradient) for gradient in gradients)
     right = right and draws.cause is None and all(c.standing == "ok" for c in gradients)
-    if right and gradients and measured.trouble is None:
+    right = right and bool(gradients) and measured.trouble is None
+    if right:
         stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
         stress = stress if stress.wrong else stress.and_also(at_zeros(case))
         stress = stress if stress.wrong else stress.and_also(at_ends(case))
@@ -96,7 +97,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients = tuple(_with(case, one, "gradient", stress) for one in gradients)
         right = not stress.wrong
     later = Shown()
-    if right and gradients and measured.trouble is None:
+    if right:
         later = second_batch(case)
         later = later if later.wrong else later.and_also(in_memory_order(case))
     if later.wrong:
@@ -105,7 +106,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         right = False
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
-    if right and gradients and measured.trouble is None:
+    if right:
         verdict = "pass"
     else:
         verdict = "error" if nothing and measured.trouble else "fail"
