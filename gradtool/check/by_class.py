@@ -25,7 +25,7 @@ from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.filters import NO_WINDOW, Window, filters_of, windows
 from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
-from gradtool.check.targets import gradient_lines, keys_of, order_note, upstream_arguments
+from gradtool.check.targets import gradient_lines, keys_of, order_note, together, upstream_arguments
 from gradtool.check.words import canonical, folded, is_upstream, is_window_size, of_gradient
 
 _KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
@@ -98,6 +98,9 @@ def _readings(
     whole = with_arguments(arguments.text)
     # Where the forward pass keeps nothing, the backward pass is given what it needs.
     readings = [whole, *alone] if forward.sets else [*alone, whole]
+    if all_of_them := together(upstream, names):
+        arguments = call(backward, names, {**all_of_them, **again, **node}, [])
+        readings.append(with_arguments(arguments.text))
     kept = [f"layer.{attribute}" for attribute in forward.sets]
     if guesses := guesses_for(backward, upstream, called, kept, names):
         others = [

@@ -10,7 +10,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
 from gradtool.check.guesses import guesses_for, unsure_readings
 from gradtool.check.inventory import Function
-from gradtool.check.targets import gradient_lines, order_note, upstream_arguments
+from gradtool.check.targets import gradient_lines, order_note, together, upstream_arguments
 from gradtool.check.words import is_cache, is_upstream
 
 
@@ -39,7 +39,8 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     left = [name for name in targets[len(names.outputs) :] if name.isidentifier()]
     guesses = guesses_for(backward, upstream, called, left, names)
     if not guesses:
-        return [with_arguments(upstream)]
+        ways = [upstream, *filter(None, [together(upstream, names)])]
+        return [with_arguments(given) for given in ways]
     others = [(told, with_arguments(guess)) for told, guess in guesses]
     upstream_too = ("the upstream gradient", with_arguments(upstream))
     return unsure_readings(backward, [*others, upstream_too])

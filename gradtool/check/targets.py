@@ -103,6 +103,13 @@ def upstream_arguments(
     return {p: f"d{o}" for p, o in zip(found, named, strict=False)}
 
 
+def together(upstream: Mapping[str, str], names: Names) -> dict[str, str]:
+    """The only upstream argument given those of all outputs as a tuple; {} where there are more."""
+    if len(upstream) != 1 or len(names.outputs) == 1:
+        return {}
+    return dict.fromkeys(upstream, f"({', '.join(f'd{o}' for o in names.outputs)})")
+
+
 def _is_output(name: str, names: Names) -> bool:
     if len(names.outputs) == 1:
         return sorted(split(name)) == sorted(split(names.outputs[0]))

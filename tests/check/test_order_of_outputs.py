@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.pair import check_pair
+from gradtool.numeric.reference import reference_for
+from gradtool.spec.load import load_text
 from tests.layers import bundled, verdicts
 
 LSTM = """
@@ -67,6 +69,44 @@ def test_outputs_in_either_order_are_right_and_wrong_code_is_wrong(
         assert judged.verdict == verdict
         wrong = {g.name for g in judged.gradients if g.standing != "ok"}
         assert wrong == (set() if verdict == "pass" else {"prev_c"})
+
+
+@pytest.mark.parametrize("name", ["as in the spec", "with a letter each"])
+def test_all_upstream_gradients_may_come_in_one_argument(tmp_path: Path, name: str) -> None:
+    taken = ORDERS[name][-1]
+    right = text(*ORDERS[name]).replace(
+        f"backward({taken}, cache):", f"backward(grads, cache):\n    {taken} = grads"
+    )
+    file = tmp_path / "lstm.py"
+    for written, verdict in ((right, "pass"), (right.replace("dc * f", "dc * i"), "fail")):
+        file.write_text(f"import numpy as np\n{written}")
+        judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
+        assert judged.verdict == verdict
+        wrong = {g.name for g in judged.gradients if g.standing != "ok"}
+        assert wrong == (set() if verdict == "pass" else {"prev_c"})
+
+
+def test_a_method_may_take_all_upstream_gradients_in_one_argument(tmp_path: Path) -> None:
+    spec = load_text(
+        "layer: products\ninputs:\n  a: [N, D]\n  b: [D, N]\n"
+        "forward: |\n  P = a @ b\n  Q = b @ a\noutputs: [P, Q]\n",
+        "products.yaml",
+    )
+    right = """
+class Products:
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a @ b, b @ a
+    def backward(self, grads):
+        dP, dQ = grads
+        return dP @ self.b.T + self.b.T @ dQ, self.a.T @ dP + dQ @ self.a.T
+"""
+    file = tmp_path / "products.py"
+    for written, verdict in ((right, "pass"), (right.replace("+ dQ @", "- dQ @"), "fail")):
+        file.write_text(written)
+        found = check_pair(reference_for(spec), file, seed=0, version="1", explain=False)
+        assert found.verdict.verdict == verdict
+        assert {g.name: g.standing for g in found.verdict.gradients}["a"] == "ok"
 
 
 def test_upstream_gradients_that_are_mixed_up_are_wrong(tmp_path: Path) -> None:
