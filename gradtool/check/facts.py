@@ -260,9 +260,28 @@ def restricted(case: Case, gradients: Iterable[Compared]) -> tuple[Remark, ...]:
             continue
         # Small sizes hide much: it holds where it holds at all that were compared.
         rest = [_as_given(case, way, probe) for probe in points[_RESTRICTED:]]
-        if not rest or _all_right(case, way, rest):
+        others = _all_right(case, way, rest) if rest else ()
+        if rest and not others:
+            continue
+        pairs = list(zip(case.measured.points, (*tried, *others), strict=True))
+        if all(any(_was_wrong(name, *pair) for pair in pairs) for name in wrong):
             return (Remark("restricted", f"right when the upstream gradient is {kind}"),)
     return ()
+
+
+def _was_wrong(name: str, point: Point, special: Point) -> bool:
+    """Whether an entry that is wrong at a point is none of those that are zero for the special
+    upstream gradient: what is wrong at one constant only may be right there by chance."""
+    outcome, values = point.gradients.get(name), special.values
+    if outcome is None or outcome.right:
+        return False
+    if any(not np.array_equal(array, point.values[n]) for n, array in values.items()):
+        return False  # other values of the same sizes, at which it may be right anyway
+    there = np.abs(special.expected.gradients[name]) > special.expected.gradient_bounds[name]
+    if outcome.array is None:
+        return bool(there.any())
+    off = np.abs(outcome.array - point.expected.gradients[name])
+    return bool(np.any(there & ~(off <= point.expected.gradient_bounds[name])))
 
 
 def _as_given(case: Case, way: Binding, probe: Probe) -> Probe:

@@ -22,6 +22,7 @@ from tests.check.references import (
     spec,
     variable,
 )
+from tests.layers import bundled
 
 FORWARD = """
 import numpy as np
@@ -332,6 +333,29 @@ def test_what_is_right_for_a_special_upstream_gradient_is_so_at_all(
     assert standings(found) == {"X": "ok", "W": "ok", "b": "wrong"}
     told = {r.message for r in found.remarks if r.code == "restricted"}
     assert told == (set() if later else {f"right when the upstream gradient is {kind}"})
+
+
+def test_what_is_wrong_at_few_entries_is_not_right_for_a_special_upstream_gradient(
+    tmp_path: Path,
+) -> None:
+    """At the only point with another constant the special one is zero where the code is wrong."""
+    text = """
+import numpy as np
+class ELU:
+    def __init__(self, alpha=1.5):
+        self.alpha = alpha
+    def forward(self, x):
+        self.y = np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        return self.y
+    def backward(self, d):
+        return d * np.where(self.y > 0, 1, self.y + 1.5)
+"""
+    file = tmp_path / "elu.py"
+    file.write_text(text)
+    elu = bundled("elu")
+    verdicts = [check_pair(elu, file, seed=seed, version="").verdict for seed in range(6)]
+    assert {verdict.verdict for verdict in verdicts} == {"fail"}
+    assert all("restricted" not in codes(verdict) for verdict in verdicts)
 
 
 def test_a_loss_takes_an_upstream_gradient_only_when_it_is_mentioned(tmp_path: Path) -> None:
