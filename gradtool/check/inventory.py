@@ -227,13 +227,12 @@ def _top_level(statements: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
 
 
 def class_of(node: ast.ClassDef, place: str) -> Class:
-    defined = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-    methods = {item.name: function_of(item, place, method=True) for item in defined}
+    bodies = [(item, _own_nodes(item)) for item in node.body if isinstance(item, ast.FunctionDef)]
+    methods = {item.name: _function(item, inside, place, True) for item, inside in bodies}
     if (init := methods.get("__init__")) is not None:
-        apart = set().union(*(_taken_apart(_own_nodes(item), ("self",)) for item in defined))
-        apart |= set(init.pairs)
+        apart = set(init.pairs).union(*(_taken_apart(inside, ("self",)) for _, inside in bodies))
         methods["__init__"] = replace(init, pairs=tuple(p for p in init.params if p in apart))
-    for name, made in _made_by_methods(defined).items():
+    for name, made in _made_by_methods(bodies).items():
         known = methods[name].keys
         keys = {n: tuple(dict.fromkeys((*known.get(n, ()), *more))) for n, more in made.items()}
         methods[name] = replace(methods[name], keys={**known, **keys})
@@ -242,14 +241,16 @@ def class_of(node: ast.ClassDef, place: str) -> Class:
     return Class(node.name, place, node.lineno, bases, tuple(methods.values()), end)
 
 
-def _made_by_methods(defined: Sequence[ast.FunctionDef]) -> dict[str, dict[str, list[str]]]:
+def _made_by_methods(
+    bodies: Sequence[tuple[ast.FunctionDef, Sequence[ast.AST]]],
+) -> dict[str, dict[str, list[str]]]:
     """By method the attributes that it fills with a dictionary of another one, with its keys."""
-    returned = {item.name: _returned_keys(_own_nodes(item)) for item in defined}
+    returned = {item.name: _returned_keys(inside) for item, inside in bodies}
     found: dict[str, dict[str, list[str]]] = {}
     if not any(returned.values()):
         return found
-    for item in defined:
-        for node in _own_nodes(item):
+    for item, inside in bodies:
+        for node in inside:
             match node:
                 case ast.Assign(
                     targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)],
@@ -280,6 +281,13 @@ def _dotted(node: ast.expr) -> str:
 
 
 def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
+    return _function(node, _own_nodes(node), place, method)
+
+
+def _function(
+    node: ast.FunctionDef, inside: Sequence[ast.AST], place: str, method: bool
+) -> Function:
+    """A function from its definition and its own nodes, which others look through as well."""
     arguments = node.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     required = len(names) - len(arguments.defaults)
@@ -288,7 +296,11 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         names, required = names[1:], max(0, required - 1)
     named = [a.arg for a in arguments.kwonlyargs]
     names += named
-    inside = _own_nodes(node)
+    defaults = dict(_defaults(arguments))
+    pair = {
+        name for name, value in defaults.items() if isinstance(value, tuple) and len(value) == 2
+    }
+    pair |= _taken_apart(inside, ())
     returns = [_returned(n.value) for n in inside if isinstance(n, ast.Return) and n.value]
     return Function(
         node.name,
@@ -302,9 +314,9 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
         node.end_lineno or node.lineno,
         _reads(inside),
         tuple(_decorators(node)),
-        {name: value for name, value in _defaults(arguments) if isinstance(value, str)},
-        tuple(name for name, value in _defaults(arguments) if isinstance(value, bool)),
-        tuple(n for n in names if n in _twofold(inside, arguments)),
+        {name: value for name, value in defaults.items() if isinstance(value, str)},
+        tuple(name for name, value in defaults.items() if isinstance(value, bool)),
+        tuple(name for name in names if name in pair),
         tuple(named),
         tuple(n for n, value in zip(named, arguments.kw_defaults, strict=True) if value is None),
     )
@@ -321,12 +333,6 @@ def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, object]]:
                 yield argument.arg, constant
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
                 yield argument.arg, tuple(e.value for e in elements if isinstance(e, ast.Constant))
-
-
-def _twofold(nodes: Iterable[ast.AST], arguments: ast.arguments) -> set[str]:
-    """What is two numbers: a parameter by default, and any name that is taken apart like that."""
-    pair = {n for n, value in _defaults(arguments) if isinstance(value, tuple) and len(value) == 2}
-    return pair | _taken_apart(nodes, ())
 
 
 def _taken_apart(nodes: Iterable[ast.AST], owner: tuple[str, ...]) -> set[str]:
