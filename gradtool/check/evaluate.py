@@ -118,27 +118,6 @@ def _gradient_code(name: str, text: str) -> tuple[bool, CodeType]:
     return False, _compiled(text.strip(), stage, "eval")
 
 
-def start(
-    loaded: Loaded,
-    program: Program,
-    arrays: Mapping[str, np.ndarray],
-    scalars: Mapping[str, float],
-    seed: int,
-    watch: bool,
-    cell: Callable[[str, dict[str, Any]], None],
-    turned: Collection[str] = (),
-) -> Evaluation:
-    """Set up and run the forward snippet; exceptions of the user's code pass.
-
-    The arrays that are `turned` lie in memory in the order of their last axis first.
-    """
-    evaluation = opened(loaded, program, arrays, scalars, seed, watch, cell, turned)
-    if program.setup:
-        exec(program.setup, evaluation.namespace)
-    forward(program, evaluation)
-    return evaluation
-
-
 def opened(
     loaded: Loaded,
     program: Program,
@@ -149,13 +128,15 @@ def opened(
     cell: Callable[[str, dict[str, Any]], None],
     turned: Collection[str] = (),
 ) -> Evaluation:
-    """A namespace in which nothing has been run yet."""
+    """A namespace in which nothing has been run yet.
+
+    The arrays that are `turned` lie in memory in the order of their last axis first.
+    """
     random.seed(seed)
     seeded(seed)
     namespace: dict[str, Any] = dict(loaded.module.__dict__)
-    for name in (*program.outputs, *program.read, *(f"d{name}" for name in program.gradients)):
-        namespace.pop(name, None)
-    given = {name: _given(array, name in turned) for name, array in arrays.items()}
+    forget(program, namespace)
+    given = {name: fresh(array, name in turned) for name, array in arrays.items()}
     namespace |= {"np": np, "module": loaded.module, **scalars, **given}
 
     def known_mask_in(kept: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -167,6 +148,20 @@ def opened(
     return Evaluation(namespace, arrays, given, watch, frozenset(namespace))
 
 
+def forget(program: Program, namespace: dict[str, Any]) -> None:
+    """Take away what the snippets are to make: what is there afterwards was made by them."""
+    for name in (*program.outputs, *program.read, *(f"d{name}" for name in program.gradients)):
+        namespace.pop(name, None)
+
+
+def start(program: Program, evaluation: Evaluation) -> Evaluation:
+    """Set up and run the forward snippet; exceptions of the user's code pass."""
+    if program.setup:
+        exec(program.setup, evaluation.namespace)
+    forward(program, evaluation)
+    return evaluation
+
+
 def forward(program: Program, evaluation: Evaluation) -> None:
     """Run the forward snippet and gather the outputs; exceptions of the user's code pass."""
     namespace, given = evaluation.namespace, evaluation.given
@@ -175,7 +170,7 @@ def forward(program: Program, evaluation: Evaluation) -> None:
     made = [n for n in (*program.outputs, *program.read) if n in namespace]
     evaluation.returned = {n: namespace[n] for n in made}
     # A backward pass may write into what the forward pass has returned.
-    evaluation.outputs = {n: _kept(value) for n, value in evaluation.returned.items()}
+    evaluation.outputs = {n: copied(value) for n, value in evaluation.returned.items()}
     if evaluation.watch:
         _note_mutations(evaluation)
         new = [namespace[n] for n in namespace if n not in evaluation.names]
@@ -213,16 +208,18 @@ def finish(program: Program, evaluation: Evaluation) -> None:
                 evaluation.grad_errors[name] = error
         if evaluation.watch:
             _note_mutations(evaluation)
-            if any(not _same(now, then) for now, then in evaluation.cache):
+            if any(not unchanged(now, then) for now, then in evaluation.cache):
                 evaluation.mutated.append("cache")
             _note_aliases(evaluation)
 
 
-def _kept(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """A copy of an array; anything else as it is."""
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _given(array: np.ndarray, turned: bool) -> Any:
+def fresh(array: np.ndarray, turned: bool = False) -> Any:
+    """A copy of an array as the user's code gets it."""
     if turned:
         return np.array(array.T, order="C").T  # a view, as of data that was transposed
     # A scalar input is a NumPy scalar: it behaves like a Python number and cannot be changed.
@@ -231,12 +228,13 @@ def _given(array: np.ndarray, turned: bool) -> Any:
 
 def _note_mutations(evaluation: Evaluation) -> None:
     for name, value in evaluation.given.items():
-        changed = isinstance(value, np.ndarray) and not _same(value, evaluation.pristine[name])
+        changed = isinstance(value, np.ndarray) and not unchanged(value, evaluation.pristine[name])
         if changed and name not in evaluation.mutated:
             evaluation.mutated.append(name)
 
 
-def _same(now: np.ndarray, then: np.ndarray) -> bool:
+def unchanged(now: np.ndarray, then: np.ndarray) -> bool:
+    """Whether an array is what its copy was; what is no number is like itself."""
     if now.shape != then.shape:
         return False
     if now.dtype == then.dtype and now.tobytes() == then.tobytes():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,8 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from gradtool.check.evaluate import Evaluation, Program, finish, forward, opened
-from gradtool.check.load import Loaded
+from gradtool.check.evaluate import (
+    Evaluation,
+    Program,
+    copied,
+    finish,
+    forget,
+    forward,
+    fresh,
+    unchanged,
+)
 
 THEN, INTO = "then ", "into "
 """How the names of arrays begin that come with a change: in place of the first, or put into it."""
@@ -32,12 +40,13 @@ class Life:
     """Calls on what one setup has made.
 
     Attributes:
-        evaluation: the namespace, and what the last calls gave.
+        evaluation: the namespace, opened with the arrays of the first calls, and what the last
+            calls gave.
+        arrays: those of the first calls, and those that come with a change.
         stage: what is being run, for the place of an exception.
         unlike: the gradients that a second backward after one forward gives otherwise.
     """
 
-    loaded: Loaded
     program: Program
     evaluation: Evaluation
     arrays: Mapping[str, np.ndarray]
@@ -49,7 +58,7 @@ class Life:
 
     def run(self, calls: Sequence[str]) -> None:
         """Set up, and make the calls: forward, backward, again, change; exceptions pass."""
-        self._values = {n: a for n, a in self.arrays.items() if not n.startswith((THEN, INTO))}
+        self._values = dict(self.evaluation.pristine)
         self._set_up(first=True)
         self._keep()
         for number, call in enumerate(calls):
@@ -65,17 +74,15 @@ class Life:
 
     def _forward(self, first: bool) -> None:
         if not first:
-            program, namespace = self.program, self.evaluation.namespace
-            gradients = [f"d{name}" for name in program.gradients]
-            for name in (*program.outputs, *program.read, *gradients):
-                namespace.pop(name, None)
+            forget(self.program, self.evaluation.namespace)
             self._put(self._values)
             self._set_up(first=False)
             self._keep()
         forward(self.program, self.evaluation)
 
     def _backward(self) -> None:
-        self._put([name for name in self._values if name in self._upstream])
+        upstream = [f"d{name}" for name in self.program.outputs]
+        self._put([name for name in upstream if name in self._values])
         evaluation = self.evaluation
         evaluation.gradients, evaluation.grad_errors = {}, {}
         finish(self.program, evaluation)
@@ -92,7 +99,7 @@ class Life:
     def _again(self) -> None:
         """A second backward after the same forward, which code may refuse; its results go."""
         evaluation = self.evaluation
-        first = {n: _copied(value) for n, value in evaluation.gradients.items()}
+        first = {n: copied(value) for n, value in evaluation.gradients.items()}
         errors = evaluation.grad_errors
         with suppress(Exception):
             # A backward pass that updates the weights is another one with them.
@@ -102,23 +109,19 @@ class Life:
             self.unlike = [
                 name
                 for name, value in evaluation.gradients.items()
-                if isinstance(value, np.ndarray) and not _equal(value, first.get(name))
+                if isinstance(value, np.ndarray) and not _is_like(value, first.get(name))
             ]
         evaluation.gradients, evaluation.grad_errors = first, errors
 
     @property
     def overwritten(self) -> list[str]:
         """What the first calls returned and later ones have changed."""
-        return [name for name, (now, then) in self._earlier.items() if not _equal(now, then)]
+        return [name for name, (now, then) in self._earlier.items() if not unchanged(now, then)]
 
     def _keep(self) -> None:
         """Note what the setup has made of the arrays that objects may hold, such as a view."""
         held = [name for name in self._values if INTO + name in self.arrays]
         self._bound = {name: self.evaluation.namespace[name] for name in held}
-
-    @property
-    def _upstream(self) -> frozenset[str]:
-        return frozenset(f"d{name}" for name in self.program.outputs)
 
     def _put(self, names: Iterable[str]) -> None:
         """The values as they are now: new arrays, but for those that objects may hold."""
@@ -129,45 +132,30 @@ class Life:
                 held[...] = value
                 namespace[name] = self._bound[name]
             else:
-                namespace[name] = value.copy() if value.ndim else value[()]
+                namespace[name] = fresh(value)
 
     def _set_up(self, first: bool, data_too: bool = True) -> None:
         """The statements of the setup: all of them first, later those that make no object."""
         namespace = self.evaluation.namespace
-        fresh = {_plain(name) for name in self.arrays if name.startswith(THEN)}
+        changing = {_plain(name) for name in self.arrays if name.startswith(THEN)}
         held = {_plain(name) for name in self.arrays if name.startswith(INTO)}
         for statement, names, stored, code in _statements(self.program.setup_text or ""):
-            data = not fresh.isdisjoint(names)
+            data = not changing.isdisjoint(names)
             if first or (data and data_too) or (not data and _is_setting(statement, namespace)):
                 if not first:  # what it makes of a name it made of the array itself
                     namespace.update({n: self.evaluation.given[n] for n in stored & held})
                 exec(code, namespace)
             if data:  # what is made of the data is data
-                fresh |= stored
+                changing |= stored
 
 
-def lived(
-    loaded: Loaded,
-    program: Program,
-    arrays: Mapping[str, np.ndarray],
-    scalars: Mapping[str, float],
-    seed: int,
-    cell: Callable[[str, dict[str, Any]], None],
-) -> Life:
-    """What has not been set up yet."""
-    first = {n: a for n, a in arrays.items() if n == _plain(n)}
-    return Life(loaded, program, opened(loaded, program, first, scalars, seed, False, cell), arrays)
+def at_first(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of the first calls."""
+    return {name: array for name, array in arrays.items() if name == _plain(name)}
 
 
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _equal(now: np.ndarray, then: Any) -> bool:
-    """Whether an array is what another one was; what is no number is like itself."""
-    if not isinstance(then, np.ndarray) or now.shape != then.shape:
-        return False
-    return np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+def _is_like(now: np.ndarray, then: Any) -> bool:
+    return isinstance(then, np.ndarray) and unchanged(now, then)
 
 
 def _plain(name: str) -> str:

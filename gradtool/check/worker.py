@@ -25,11 +25,12 @@ from gradtool.check.evaluate import (
     SnippetProblem,
     compile_program,
     finish,
+    opened,
     start,
 )
 from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
-from gradtool.check.life import lived
+from gradtool.check.life import Life, at_first
 from gradtool.check.load import Loaded, Options, load
 from gradtool.check.reached import OBJECT, arrays_of, changed
 from gradtool.check.rewrite import Change
@@ -182,10 +183,8 @@ class Responder:
 
     def _left(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """What the backward pass has changed in an object; see `gradtool.check.left`."""
-        assert self.loaded is not None
         assert self.program is not None
-        scalars, seed = header["scalars"], int(header["seed"])
-        evaluation = start(self.loaded, self.program, arrays, scalars, seed, False, self._cell)
+        evaluation = start(self.program, self._opened(header, arrays))
         before = arrays_of(evaluation.namespace.get(OBJECT))
         finish(self.program, evaluation)
         return {"left": changed(before, arrays_of(evaluation.namespace.get(OBJECT)))}
@@ -201,17 +200,30 @@ class Responder:
         assert program is not None
 
         def run() -> trial.Results:
-            scalars, seed = header["scalars"], int(header["seed"])
-            evaluation = start(loaded, program, arrays, scalars, seed, False, self._cell)
+            evaluation = start(program, self._opened(header, arrays))
             finish(program, evaluation)
             return evaluation.outputs, evaluation.gradients
 
         return trial.answer(loaded.module, header, run)
 
+    def _opened(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Evaluation:
+        """What a request asks to evaluate, with nothing run yet."""
+        assert self.loaded is not None
+        assert self.program is not None
+        return opened(
+            self.loaded,
+            self.program,
+            arrays,
+            header["scalars"],
+            int(header["seed"]),
+            bool(header.get("watch")),
+            self._cell,
+            header.get("turned", ()),
+        )
+
     def _evaluate(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        assert self.loaded is not None
         assert self.program is not None
         stage, slot = "forward", int(header.get("slot", 0))
         error: BaseException | None = None
@@ -219,16 +231,7 @@ class Responder:
         began = time.perf_counter(), time.thread_time()
         try:
             if header["op"] in ("start", "run"):
-                evaluation = start(
-                    self.loaded,
-                    self.program,
-                    arrays,
-                    header["scalars"],
-                    int(header["seed"]),
-                    bool(header.get("watch")),
-                    self._cell,
-                    header.get("turned", ()),
-                )
+                evaluation = start(self.program, self._opened(header, arrays))
                 self.open[slot] = evaluation
             if header["op"] in ("finish", "run") and not header.get("forward_only"):
                 stage = "backward"
@@ -247,12 +250,9 @@ class Responder:
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Several calls on one object: what the last ones gave."""
-        assert self.loaded is not None
         assert self.program is not None
         error: BaseException | None = None
-        life = lived(
-            self.loaded, self.program, arrays, header["scalars"], int(header["seed"]), self._cell
-        )
+        life = Life(self.program, self._opened(header, at_first(arrays)), arrays)
         began = time.perf_counter(), time.thread_time()
         try:
             life.run(header["calls"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradtool.check.evaluate import fresh
 from gradtool.check.result import Verdict
 from tests.layers import bundled, verdict_on
 
@@ -70,11 +71,9 @@ def test_an_exception_is_told(tmp_path: Path) -> None:
 
 
 def test_a_turned_array_has_the_same_values_and_is_no_part_of_what_was_sent() -> None:
-    from gradtool.check.evaluate import _given
-
     for shape in ((3, 4), (1, 5), (2, 3, 4)):
         array = np.arange(float(np.prod(shape))).reshape(shape)
-        given = _given(array, turned=True)
+        given = fresh(array, turned=True)
         assert np.array_equal(given, array)
         assert given.flags.f_contiguous
         assert not np.shares_memory(given, array)
