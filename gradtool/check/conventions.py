@@ -116,10 +116,9 @@ def _rearranged(
         for one in others:
             if one.guess is not None and (one.setup, one.forward, one.backward) not in texts:
                 texts.add((one.setup, one.forward, one.backward))
-                listed = ", ".join(one.guess.parameters)
                 remark = (
-                    f"no name tells which of {listed} is which: taken in the order in which the "
-                    "forward gives the layer's numbers"
+                    f"{one.guess.unknown}: taken in the order in which the forward gives the "
+                    "layer's numbers"
                 )
                 found.append(replace(one.remarked(remark), last_resort=True))
     return tuple(found)

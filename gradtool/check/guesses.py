@@ -81,8 +81,8 @@ def unclear(judgement: Judgement) -> str:
     fits = all(one.standing == "ok" for one in verdict.forward)
     if verdict.verdict != "pass" and guess is not None and not guess.all_tried and not fits:
         return (
-            f"no name tells which of {', '.join(guess.parameters)} is which, and there are too "
-            "many orders to try them all; say it in a check: block"
+            f"{guess.unknown}, and there are too many orders to try them all; say it in a check: "
+            "block"
         )
     if verdict.verdict == "pass" or binding is None or not binding.unsure:
         return ""

@@ -132,8 +132,8 @@ def _with_order_told(judgement: Judgement, others: Sequence[Binding]) -> Judgeme
     if not any(other.last_resort and other.guess is not None for other in others):
         return judgement
     text = (
-        f"no name tells which of {', '.join(guess.parameters)} is which; in none of the orders "
-        "that were tried does the forward give the layer's numbers"
+        f"{guess.unknown}; in none of the orders that were tried does the forward give the "
+        "layer's numbers"
     )
     told = replace(verdict, remarks=(*verdict.remarks, Remark("contract", text)))
     return replace(judgement, verdict=told)

@@ -17,8 +17,8 @@ from gradtool.spec.model import Variable
 MOST_PLACED = {True: 6, False: 24}
 """Orders that are tried: by whether any layer may be meant, of which there are a hundred."""
 
-BY_ORDER = "by their order"
 _MOST_MOVED = 6  # arguments without names: more are not tried in other orders
+_BY_ORDER = "by their order"
 _BY_LETTERS = "by their first letters"
 _ANOTHER = "in the order that gives the layer's numbers"
 
@@ -36,6 +36,11 @@ class Guess:
     parameters: tuple[str, ...]
     how: str
     all_tried: bool
+
+    @property
+    def unknown(self) -> str:
+        """What the names leave open, in words."""
+        return f"no name tells which of {', '.join(self.parameters)} is which"
 
 
 def placing(
@@ -68,8 +73,7 @@ def _orders(
         yield lettered, _BY_LETTERS
     if lettered == plain and sure:
         return
-    if lettered != plain or not sure:
-        yield plain, BY_ORDER
+    yield plain, _BY_ORDER
     if lettered and lettered != plain and not sure:
         yield lettered, _ANOTHER
     several = permutations(variables) if len(variables) <= _MOST_MOVED else ()
