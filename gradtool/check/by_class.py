@@ -22,11 +22,11 @@ from gradtool.check.as_made import builds
 from gradtool.check.bind import Binding
 from gradtool.check.by_derivative import method_alone
 from gradtool.check.candidate import Candidate, is_torch_function
-from gradtool.check.filters import NO_WINDOW, Window, filters_of, windows
+from gradtool.check.filters import NO_WINDOW, Window, filters_of, is_window, windows
 from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, together, upstream_arguments
-from gradtool.check.words import canonical, folded, is_upstream, is_window_size, of_gradient
+from gradtool.check.words import canonical, folded, is_upstream, of_gradient
 
 _KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 _PENALTIES = frozenset({"l1", "lasso", "ridge", "l1reg", "l2reg", "l1lambda", "l2lambda"})
@@ -168,11 +168,10 @@ def construction(
 ) -> tuple[list[str], list[str]]:
     """The lines that make the object, with those of `built`, and the variables that it got."""
     init, filters = owner.method("__init__"), filters_of(names)
-    own = names.parameters  # of just that name one is meant, whatever else it may mean
     texts: dict[str, str] = {}
     passed: list[str] = []
     for parameter in init.params if init else ():
-        if window.text and filters and is_window_size(parameter) and parameter not in own:
+        if window.text and is_window(parameter, names):
             texts[parameter] = window.text
         elif init and parameter in init.flags:  # ``bias=True`` says that there is one
             if _asks_for_bias(parameter) and (answer := _has_bias(names)):
@@ -294,17 +293,11 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
     keyed = {n: k for m in owner.methods for n, k in m.keys.items() if n.startswith("self.")}
     lines: list[str] = []
     for name in wanted:
-        word = other_name(name, names)
-        stored = next((a for a in attributes if _is_gradient_of(a, name)), None)
-        if stored is None and word:
-            stored = next((a for a in attributes if _is_gradient_of(a, word)), None)
-        if stored:
+        if stored := _gradient_called(name, attributes, names):
             lines.append(f"d{name} = layer.{stored}")
             continue
         for store, keys in keyed.items():
-            key = next((k for k in keys if _is_gradient_of(k, name)), None)
-            if key is None and word:
-                key = next((k for k in keys if _is_gradient_of(k, word)), None)
+            key = _gradient_called(name, keys, names)
             if key is None and "grad" in store.lower():
                 key = _called(name, keys, names)
             if key:
@@ -319,6 +312,12 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
     if not lines and lists:  # self.params = [W, b] and self.grads = [dW, db]
         lines = [f"d{name} = layer.{lists[0]}[{k}]" for k, name in enumerate(wanted)]
     return lines
+
+
+def _gradient_called(name: str, known: Sequence[str], names: Names) -> str | None:
+    """What the gradient of a variable is called among some names."""
+    words = filter(None, (name, other_name(name, names)))
+    return next((one for word in words for one in known if _is_gradient_of(one, word)), None)
 
 
 def _is_gradient_of(attribute: str, name: str) -> bool:

@@ -74,14 +74,18 @@ class Window:
 NO_WINDOW = Window()
 
 
+def is_window(parameter: str, names: Names) -> bool:
+    """Whether an argument of a constructor is the size of a window.
+
+    Not where the layer has a parameter of just that name: then that is meant.
+    """
+    return is_window_size(parameter) and parameter not in names.parameters
+
+
 def windows(owner: Class, names: Names) -> tuple[Window, ...]:
     """The ways to give a constructor the size of a window: one number for both axes, or a pair."""
     init, filters = owner.method("__init__"), filters_of(names)
-    if (
-        init is None
-        or filters is None
-        or not any(is_window_size(p) and p not in names.parameters for p in init.params)
-    ):
+    if init is None or filters is None or not any(is_window(p, names) for p in init.params):
         return (NO_WINDOW,)
     first, *others = filters.window
     pair = [Window(f"({', '.join(filters.window)})")] if others else []

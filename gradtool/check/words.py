@@ -94,7 +94,7 @@ _WINDOW_SIZES = frozenset(
     what + of
     for what in ("pool", "pooling", "kernel", "filter", "filt", "window", "win", "k", "f")
     for of in ("size", "sz", "dim", "shape", "height", "width", "h", "w", "")
-) - {"filter", "filt", "pool", "pooling", "fw", "kw"} | {"hh", "ww", "kw", "size"}
+) - {"filter", "filt", "pool", "pooling", "fw"} | {"hh", "ww", "size"}
 
 _UPSTREAM = frozenset(
     [
