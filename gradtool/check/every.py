@@ -11,6 +11,7 @@ from gradtool.check.guesses import unclear
 from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, gradients_in, match
+from gradtool.check.pair import judge_with_left
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates
 from gradtool.check.reference import Reference
@@ -159,7 +160,7 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
     """The verdict on a candidate as a layer, or why it is none after all."""
     assert found.layer is not None
     session, reference = file.session, file.reference_for(found.layer)
-    judgement = judge(
+    judgement = judge_with_left(
         reference,
         session,
         found.bindings,
@@ -167,12 +168,6 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
         seed=file.seed,
         version=file.version,
     )
-    if any(gradient.standing == "not offered" for gradient in judgement.verdict.gradients):
-        from gradtool.check.left import with_left
-
-        judgement = with_left(
-            reference, session, judgement, file=file.name, seed=file.seed, version=file.version
-        )
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same.

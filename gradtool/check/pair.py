@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,9 @@ def check_pair(
             )
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
-        judgement = judge(reference, session, bindings, file=name, seed=seed, version=version)
-        judgement = _with_left(reference, session, judgement, name, seed, version)
+        judgement = judge_with_left(
+            reference, session, bindings, file=name, seed=seed, version=version
+        )
         if reason := unclear(judgement):
             trouble = Trouble("unclear", reason)
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
@@ -81,11 +83,20 @@ def check_pair(
         return judgement
 
 
-def _with_left(
-    reference: Reference, session: Session, judgement: Judgement, file: str, seed: int, version: str
+def judge_with_left(
+    reference: Reference,
+    session: Session,
+    bindings: Sequence[Binding],
+    *,
+    file: str,
+    seed: int,
+    version: str,
 ) -> Judgement:
+    """The verdict on a loaded file, with gradients that an object holds where no text shows it."""
+    judgement = judge(reference, session, bindings, file=file, seed=seed, version=version)
     if all(gradient.standing != "not offered" for gradient in judgement.verdict.gradients):
         return judgement
+    # Only here: code that offers its gradients must not wait for the search.
     from gradtool.check.left import with_left
 
     return with_left(reference, session, judgement, file=file, seed=seed, version=version)
@@ -120,8 +131,7 @@ def check_live(
                 name, layer, Trouble("binding", str(reason)), seed=seed, version=version
             )
             return Judgement(verdict, (), None)
-        judgement = judge(reference, session, ways, file=name, seed=seed, version=version)
-        judgement = _with_left(reference, session, judgement, name, seed, version)
+        judgement = judge_with_left(reference, session, ways, file=name, seed=seed, version=version)
         if explain and _is_wrong(judgement):
             from gradtool.check.diagnose import with_causes
 
