@@ -22,6 +22,7 @@ from gradtool.check.reached import MOST_ARRAYS, OBJECT
 from gradtool.check.reference import Reference
 from gradtool.check.result import is_lost
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.unsettled import where_unknown
 from gradtool.check.words import of_gradient
 from gradtool.ir import syntax
 
@@ -93,12 +94,6 @@ def _readings(
         text = "\n".join(filter(None, (binding.backward, *lines)))
         ways.append(replace(binding, backward=text, unsure="" if sure else where_unknown(missing)))
     return ways
-
-
-def where_unknown(missing: Sequence[str]) -> str:
-    """What is told where gradients may be somewhere else in the object."""
-    where = " and ".join(f"d{name}" for name in missing)
-    return f"where the object leaves {where} was not recognised; say it in a check: block"
 
 
 def _told(reply: object) -> Iterator[tuple[str, list[int]]]:

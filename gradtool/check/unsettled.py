@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gradtool.check.judge import Judgement
@@ -19,15 +21,18 @@ def not_seen(verdict: Verdict) -> str:
     trouble = verdict.trouble
     if any(g.standing == "wrong" for g in verdict.gradients):
         return ""
-    hidden = [f"d{g.name}" for g in verdict.gradients if g.standing == "not offered"]
-    if trouble and unfinished(trouble):
+    hidden = [g.name for g in verdict.gradients if g.standing == "not offered"]
+    if unfinished(trouble):
         return ""
     if trouble and (hidden or trouble.message.startswith(_NOT_SET_UP)):
         raised = f"its {trouble.stage} raises {trouble.message} in line {trouble.line}"
         return f"{raised}; if the object needs more set-up, write it in a check: block"
-    if not hidden:
-        return ""
-    where = " and ".join(hidden)
+    return where_unknown(hidden) if hidden else ""
+
+
+def where_unknown(missing: Sequence[str]) -> str:
+    """What is told where gradients may be somewhere else in the object."""
+    where = " and ".join(f"d{name}" for name in missing)
     return f"where the object leaves {where} was not recognised; say it in a check: block"
 
 
