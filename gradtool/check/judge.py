@@ -105,7 +105,7 @@ def _in_other_types(
     binding, trouble = raising.binding, raising.verdict.trouble
     if binding is None or trouble is None:
         return found
-    for other in retyped(binding, reference.spec.variables, trouble):
+    for other in retyped(binding, reference.spec.variables, trouble.message):
         judged = _judge_one(reference, session, other, file, seed, version)
         if is_lost(judged.verdict.trouble):
             return [judged]

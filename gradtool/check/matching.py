@@ -24,7 +24,6 @@ from gradtool.check.one_sample import (
 )
 from gradtool.check.recognise import score
 from gradtool.check.reference import Reference
-from gradtool.check.result import Trouble
 from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import OTHER, SHAPE, Layers, fitting
@@ -170,8 +169,7 @@ def _in_another_type(
     raised = next(filter(may_be_of_a_type, reasons), "")
     if not raised:
         return ()
-    trouble, variables = Trouble("forward", raised), reference.spec.variables
-    others = [other for way in ways for other in retyped(way, variables, trouble)]
+    others = [other for way in ways for other in retyped(way, reference.spec.variables, raised)]
     return fitting(session, reference, others, layers, _SAME)[0]
 
 
@@ -203,12 +201,11 @@ def gradients_in(way: Binding, layer: LayerSpec) -> int:
     return sum(v.differentiable and way.mentions(v.name) for v in layer.variables)
 
 
-def _may_vary(reasons: Iterable[str], related: bool) -> bool:
+def _may_vary(reasons: Sequence[str], related: bool) -> bool:
     """Whether code that is not a layer may be it with another constant, by why it is not.
 
     One that is called like the layer and gives another shape may have another stride.
     """
-    reasons = tuple(reasons)
     return _has_other_numbers(reasons) or (
         related and any(reason.startswith(SHAPE) for reason in reasons)
     )

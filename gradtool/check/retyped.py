@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gradtool.check.bind import Binding
-from gradtool.check.result import Trouble
 from gradtool.spec.model import Variable
 
 _RAISED = ("TypeError", "IndexError", "ValueError", "AssertionError")
@@ -24,13 +23,16 @@ def may_be_of_a_type(message: str) -> bool:
     return message.startswith(_RAISED)
 
 
-def retyped(binding: Binding, variables: Iterable[Variable], trouble: Trouble) -> list[Binding]:
-    """The binding with each variable that is of another type as well, and with all of them."""
+def retyped(binding: Binding, variables: Iterable[Variable], raised: str) -> list[Binding]:
+    """The binding with each variable that is of another type as well, and with all of them.
+
+    `raised` is the message of what it raises as it is.
+    """
     found = [v for v in variables if not v.read and _types(v)]
     plans = [{v: kind} for v in found for kind in _types(v)]
     if len(found) > 1:
         plans += [{v: k for v in found for k in _types(v) if k == kind} for kind in _TYPES]
-    return [_given(binding, plan, trouble) for plan in plans[:_MOST] if plan]
+    return [_given(binding, plan, raised) for plan in plans[:_MOST] if plan]
 
 
 def _types(variable: Variable) -> tuple[str, ...]:
@@ -45,12 +47,12 @@ def _types(variable: Variable) -> tuple[str, ...]:
     return ("int",) if variable.domain.kind == "sign" else ("bool", "int")
 
 
-def _given(binding: Binding, types: dict[Variable, str], trouble: Trouble) -> Binding:
+def _given(binding: Binding, types: dict[Variable, str], raised: str) -> Binding:
     lines = [
         f"{v.name} = {v.name}.astype({kind})" if v.shape else f"{v.name} = {kind}({v.name})"
         for v, kind in types.items()
     ]
     setup = "\n".join(filter(None, (*lines, binding.setup)))
     told = " and ".join(f"{v.name} is given as {kind}" for v, kind in types.items())
-    remark = f"{told}: as it is, your code raises {trouble.message}"
+    remark = f"{told}: as it is, your code raises {raised}"
     return replace(binding, setup=setup).remarked(remark)
