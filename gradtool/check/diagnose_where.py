@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
-from gradtool.check.writes import written
+from gradtool.check.writes import ends, written
 
 _DEPTH = 3
 
@@ -239,22 +239,19 @@ def _walked(function: ast.FunctionDef) -> Iterator[ast.stmt | ast.expr]:
 
 def _binds(node: ast.AST, name: str) -> bool:
     """Whether a statement gives a name, or an entry of it, a value."""
-    targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
-        targets = [node.target]
-    else:
-        targets = list(written(node))
-    return any(_base(t) == name for target in targets for t in _flat(target))
+    return any(_base(target) == name for target in _given_a_value(node))
 
 
-def _flat(target: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(target, ast.Tuple | ast.List):
-        for item in target.elts:
-            yield from _flat(item)
-    else:
-        yield target
+def _given_a_value(node: ast.AST) -> Iterator[ast.expr]:
+    """The places that an assignment fills, or those that a call writes into."""
+    match node:
+        case ast.Assign(targets=targets):
+            for target in targets:
+                yield from ends(target)
+        case ast.AugAssign(target=target) | ast.AnnAssign(target=target, value=ast.expr()):
+            yield target
+        case _:
+            yield from written(node)
 
 
 def _base(target: ast.expr) -> str | None:
@@ -276,14 +273,7 @@ def _named(node: ast.AST, wanted: _Wanted) -> str | None:
 
 
 def _sets(node: ast.AST, wanted: _Wanted) -> bool:
-    targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign):
-        targets = [t for target in node.targets for t in _flat(target)]
-    elif isinstance(node, ast.AugAssign):
-        targets = [node.target]
-    else:
-        targets = list(written(node))
-    for target in targets:
+    for target in _given_a_value(node):
         while isinstance(target, ast.Subscript):
             match target.slice:
                 case ast.Constant(value=key) if wanted.key is not None and key == wanted.key:

@@ -28,6 +28,7 @@ from gradtool.check.evaluate import (
     fresh,
     unchanged,
 )
+from gradtool.check.writes import ends
 
 THEN, INTO = "then ", "into "
 """How the names of arrays begin that come with a change: in place of the first, or put into it."""
@@ -193,15 +194,8 @@ def _is_setting(statement: ast.stmt, namespace: Mapping[str, Any]) -> bool:
             return False
     calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
     called = [_found(func, namespace) for func in calls]
-    named = not any(isinstance(t, ast.Attribute | ast.Subscript) for e in targets for t in _ends(e))
+    named = not any(isinstance(t, ast.Attribute | ast.Subscript) for e in targets for t in ends(e))
     return not any(map(_is_maker, called)) and not (named and None in called)
-
-
-def _ends(target: ast.expr) -> list[ast.expr]:
-    """The places that an assignment fills, one by one."""
-    if isinstance(target, ast.Tuple | ast.List):
-        return [end for element in target.elts for end in _ends(element)]
-    return [target]
 
 
 def _found(node: ast.expr, namespace: Mapping[str, Any]) -> object:

@@ -39,6 +39,15 @@ def written(node: ast.AST) -> Iterator[ast.expr]:
             yield owner
 
 
+def ends(target: ast.expr) -> Iterator[ast.expr]:
+    """The places that an assignment fills, one by one: of a tuple each of its elements."""
+    if isinstance(target, ast.Tuple | ast.List):
+        for element in target.elts:
+            yield from ends(element)
+    else:
+        yield target
+
+
 def _each(value: ast.expr) -> Iterator[ast.expr]:
     """Several outputs stand in a tuple."""
     if isinstance(value, ast.Tuple):

@@ -115,6 +115,20 @@ def test_the_line_of_a_name_is_where_its_array_is_filled(tmp_path: Path) -> None
     assert found.line == 5
 
 
+def test_the_line_of_an_annotated_attribute_is_where_it_gets_its_value(tmp_path: Path) -> None:
+    file = tmp_path / "affine.py"
+    file.write_text(
+        "class Affine:\n"
+        "    def backward(self, dY):\n"
+        "        self.dW: object = self.X.T @ dY\n"
+        "        self.dW: object\n"
+        "        return dY @ self.W.T\n"
+    )
+    found = where(file, Binding("", None, backward="dX = Affine().backward(dY)\ndW = a.dW"), "W")
+    assert found is not None
+    assert found.line == 3
+
+
 def test_the_inventory_has_what_is_written(tmp_path: Path) -> None:
     file = tmp_path / "hw.py"
     more = "np.add.at(self.dV[0], 0, 1)", 'self.grads["c"][...] = dY'
