@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, product
 
 from gradtool.check.answers import texts
@@ -27,6 +27,21 @@ from gradtool.check.words import of_gradient
 from gradtool.ir import syntax
 
 _MOST_TRIED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An array that is reached from the object: how it is read, by which attributes and keys."""
+
+    path: str
+    steps: tuple[str, ...]
+    shape: Sequence[int]
+
+    def names(self, name: str) -> bool:
+        """Whether it says that a variable's gradient is there: ``.W.grad``, ``._g['W']``."""
+        last = [step.strip("_") for step in self.steps[-2:]]
+        said = (".".join(last), "_".join(last), *last[-1:])
+        return any(bare != one and same(bare, [name]) for one in said for bare in of_gradient(one))
 
 
 def with_left(
@@ -76,40 +91,42 @@ def _readings(
     bind(session, reference, binding)
     header = {"op": "left", "scalars": dict(probe.scalars), "seed": seed}
     reply = session.ask(header, probe.arrays, 0).header.get("left")
-    found = [(path, shape) for path, shape in _told(reply) if _steps(path)]
+    found = list(_told(reply))
     shapes = {v.name: v.shape for v in offered(reference, binding)}
-    choices: dict[str, list[str]] = {}
+    choices: dict[str, list[_Place]] = {}
     for name in missing:
         shape = [dim.evaluate(probe.env) for dim in shapes[name]]
-        fitting = [path for path, other in found if _squeezed(other) == _squeezed(shape)]
-        if meant := _most_open(fitting, [path for path, _ in found], name):
+        fitting = [place for place in found if _squeezed(place.shape) == _squeezed(shape)]
+        if meant := _most_open(fitting, found, name):
             choices[name] = meant
     ways: list[Binding] = []
-    for paths in islice(product(*choices.values()), _MOST_TRIED if choices else 0):
-        lines = [f"d{name} = {path}" for name, path in zip(choices, paths, strict=True)]
+    for places in islice(product(*choices.values()), _MOST_TRIED if choices else 0):
+        lines = [f"d{name} = {place.path}" for name, place in zip(choices, places, strict=True)]
         sure = all(
-            _names(path, name) and sum(_names(other, name) for other in known) == 1
-            for (name, known), path in zip(choices.items(), paths, strict=True)
+            place.names(name) and sum(other.names(name) for other in known) == 1
+            for (name, known), place in zip(choices.items(), places, strict=True)
         )
         text = "\n".join(filter(None, (binding.backward, *lines)))
         ways.append(replace(binding, backward=text, unsure="" if sure else where_unknown(missing)))
     return ways
 
 
-def _told(reply: object) -> Iterator[tuple[str, list[int]]]:
-    """Paths and shapes of an answer, whatever else a worker may say."""
+def _told(reply: object) -> Iterator[_Place]:
+    """The places of an answer, whatever else a worker may say."""
     for entry in reply[:MOST_ARRAYS] if isinstance(reply, list) else ():
         match entry:
             case [str(path), list(shape)] if all(isinstance(size, int) for size in shape):
-                yield texts([path])[0], shape
+                text = texts([path])[0]
+                if steps := _steps(text):
+                    yield _Place(text, steps, shape)
 
 
-def _steps(path: str) -> list[str] | None:
-    """The attributes and keys by which a path leads from the object; None where it does more."""
+def _steps(path: str) -> tuple[str, ...]:
+    """The attributes and keys by which a path leads from the object; () where it does more."""
     try:
         node: ast.AST = syntax.parse(path, mode="eval").body
     except (SyntaxError, ValueError):
-        return None
+        return ()
     steps: list[str] = []
     while not isinstance(node, ast.Name):
         match node:
@@ -120,30 +137,23 @@ def _steps(path: str) -> list[str] | None:
             case ast.Call(func=inner, args=[], keywords=[]):
                 pass
             case _:
-                return None
+                return ()
         node = inner
-    return steps if node.id == OBJECT else None
+    return tuple(steps) if node.id == OBJECT else ()
 
 
-def _most_open(fitting: Sequence[str], every: Sequence[str], name: str) -> list[str]:
+def _most_open(fitting: Sequence[_Place], every: Sequence[_Place], name: str) -> list[_Place]:
     """Of the places of an array those that an object offers to others most openly.
 
     What an object shows under the gradient's name is meant, whatever its shape and whatever lies
     behind it; then what a method gives; then what has no underscore.
     """
-    shown = [path for path in every if _names(path, name) and len(_steps(path) or ()) == 1]
-    given = [path for path in fitting if "()" in path]
-    public = [path for path in fitting if not any(s.startswith("_") for s in _steps(path) or ())]
-    named = [[p for p in paths if _names(p, name)] for paths in (public, fitting)]
+    shown = [place for place in every if place.names(name) and len(place.steps) == 1]
+    given = [place for place in fitting if "()" in place.path]
+    public = [p for p in fitting if not any(step.startswith("_") for step in p.steps)]
+    named = [[p for p in places if p.names(name)] for places in (public, fitting)]
     return next(filter(None, (shown, given, *named, public, list(fitting))), [])
 
 
 def _squeezed(shape: Sequence[int]) -> list[int]:
     return [size for size in shape if size != 1]
-
-
-def _names(path: str, name: str) -> bool:
-    """Whether a path says that the gradient of a variable is there: ``.W.grad``, ``._g['W']``."""
-    last = [step.strip("_") for step in _steps(path) or ()][-2:]
-    said = (".".join(last), "_".join(last), *last[-1:])
-    return any(bare != one and same(bare, [name]) for one in said for bare in of_gradient(one))
