@@ -106,10 +106,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         right = False
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
-    if right:
-        verdict = "pass"
-    else:
-        verdict = "error" if nothing and measured.trouble else "fail"
+    verdict = "pass" if right else "error" if nothing and measured.trouble else "fail"
     return Verdict(
         verdict,  # type: ignore[arg-type]  # one of the three
         file,
