@@ -9,9 +9,9 @@ import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Role, is_near
-from gradtool.check.facts import Case, everything_of
-from gradtool.check.measure import Point, compared
+from gradtool.check.compare import Role, by_role, is_near
+from gradtool.check.facts import Case
+from gradtool.check.measure import Point, compared, everything_of
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
@@ -50,7 +50,7 @@ def parameters(reference: Reference, probe: Probe, least: int = 1) -> list[str]:
 
 
 def array_of(run: Run, role: Role, name: str) -> np.ndarray | None:
-    value = (run.outputs if role == "output" else run.gradients).get(name)
+    value = by_role(run, role).get(name)
     return value.array if value is not None else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from gradtool.ir.dims import Dim, shape_text
 from gradtool.numeric.shake import Arrays
 
 Role = Literal["output", "gradient"]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 SINGLE = ("float32", "float16", "bfloat16")
 _TOLD = 1e-12  # rounding of something that is not zero is less
@@ -54,9 +56,22 @@ class Outcome:
     bound: np.ndarray | None = None
 
 
+class _Both(Protocol[T_co]):
+    @property
+    def outputs(self) -> Mapping[str, T_co]: ...
+
+    @property
+    def gradients(self) -> Mapping[str, T_co]: ...
+
+
 def label_of(role: Role, name: str) -> str:
     """What is told of an output or a gradient: ``Y``, ``dX``."""
     return name if role == "output" else f"d{name}"
+
+
+def by_role(both: _Both[T], role: Role) -> Mapping[str, T]:
+    """The outputs or the gradients of what has both, such as a point or an answer."""
+    return both.outputs if role == "output" else both.gradients
 
 
 def all_of(pair: Pair, role: Role) -> Arrays:

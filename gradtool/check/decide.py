@@ -23,7 +23,7 @@ from gradtool.check.facts import (
 )
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
-from gradtool.check.measure import Point, is_zero, offered
+from gradtool.check.measure import Point, everything_of, is_zero, offered
 from gradtool.check.memory_order import in_memory_order
 from gradtool.check.offsets import without_offsets
 from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
@@ -312,7 +312,7 @@ def _where(case: Case) -> str:
 
 def _remarks(points: Sequence[Point]) -> Iterable[Remark]:
     """What the comparisons remarked, once for each array."""
-    outcomes = [o for p in points for o in (*p.outputs.values(), *p.gradients.values())]
+    outcomes = [o for p in points for _, _, o in everything_of(p)]
     # A shape that differs harmlessly at a size of one is no remark where it is wrong elsewhere.
     wrong = {o.message.split(" ")[0] for o in outcomes if o.array is None}
     remarks = [r for o in outcomes for r in o.remarks]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome, Role, arrays_of
+from gradtool.check.compare import Outcome, Role, arrays_of, by_role
 from gradtool.check.differences import follows
-from gradtool.check.measure import Measured, Point, is_zero, measure
+from gradtool.check.measure import Measured, Point, everything_of, is_zero, measure
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
@@ -77,14 +77,8 @@ class Case:
         return any(not self.reference.output_shapes[name] for name in self.reference.outputs)
 
 
-def everything_of(point: Point) -> Iterator[tuple[Role, str, Outcome]]:
-    """What was compared at a point, the outputs first."""
-    yield from (("output", n, o) for n, o in point.outputs.items())
-    yield from (("gradient", n, o) for n, o in point.gradients.items())
-
-
 def outcome_of(point: Point, role: Role, name: str) -> Outcome | None:
-    return (point.outputs if role == "output" else point.gradients).get(name)
+    return by_role(point, role).get(name)
 
 
 def right_of(point: Point, role: Role, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,15 @@ from gradtool.check.bounds import rms
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.glance import glance
-from gradtool.check.measure import Measured, Point, bind, is_zero, measure, offered
+from gradtool.check.measure import (
+    Measured,
+    Point,
+    bind,
+    everything_of,
+    is_zero,
+    measure,
+    offered,
+)
 from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
 from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
@@ -278,7 +286,7 @@ def _judged(
     compared_any = any(
         outcome.array is not None or outcome.message
         for point in measured.points
-        for outcome in (*point.outputs.values(), *point.gradients.values())
+        for _, _, outcome in everything_of(point)
     )
     if measured.trouble is not None and not compared_any:
         verdict = failed(

@@ -31,8 +31,8 @@ import numpy as np
 
 from gradtool.check.bounds import Pair, rms
 from gradtool.check.compare import Role, all_of, label_of
-from gradtool.check.facts import Case, everything_of, right_of
-from gradtool.check.measure import Point, measure, offered
+from gradtool.check.facts import Case, right_of
+from gradtool.check.measure import Point, everything_of, measure, offered
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,17 @@ class Measured:
     unfit: tuple[str, ...] = ()
     no_numbers: tuple[str, ...] = ()
     spared: bool = False
+
+
+def everything_of(point: Point) -> Iterator[tuple[Role, str, Outcome]]:
+    """What was compared at a point, the outputs first."""
+    yield from (("output", n, o) for n, o in point.outputs.items())
+    yield from (("gradient", n, o) for n, o in point.gradients.items())
+
+
+def is_right(point: Point) -> bool:
+    """Whether everything is that was compared at a point."""
+    return all(outcome.right for _, _, outcome in everything_of(point))
 
 
 def offered(reference: Reference, binding: Binding) -> tuple[Variable, ...]:
@@ -248,8 +259,7 @@ def _point(
 
 
 def _all_right(points: Sequence[Point]) -> bool:
-    outcomes = [o for p in points for o in (*p.outputs.values(), *p.gradients.values())]
-    return bool(outcomes) and all(outcome.right for outcome in outcomes)
+    return any(p.outputs or p.gradients for p in points) and all(map(is_right, points))
 
 
 def _restarted(session: Session, reference: Reference, binding: Binding) -> bool:

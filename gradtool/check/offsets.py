@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradtool.check.compare import label_of
-from gradtool.check.facts import Case, everything_of
-from gradtool.check.measure import measure
+from gradtool.check.facts import Case
+from gradtool.check.measure import everything_of, measure
 from gradtool.check.probes import beyond
 from gradtool.check.result import Remark
 

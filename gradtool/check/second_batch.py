@@ -24,9 +24,9 @@ from gradtool.check.batches import (
     same,
 )
 from gradtool.check.compare import Outcome
-from gradtool.check.facts import Case, everything_of
+from gradtool.check.facts import Case
 from gradtool.check.life import INTO, THEN
-from gradtool.check.measure import Point, measure
+from gradtool.check.measure import Point, everything_of, measure
 from gradtool.check.probes import Probe
 from gradtool.check.recall import recall_of
 from gradtool.check.result import Remark, Trouble, told_at

@@ -16,10 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check.compare import Role, arrays_of, label_of
-from gradtool.check.facts import Case, again, everything_of, outcome_of
+from gradtool.check.facts import Case, again, outcome_of
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.limits import clipped, is_clip, is_norm, is_scaled_down
-from gradtool.check.measure import Point, is_finite, measure
+from gradtool.check.measure import Point, everything_of, is_finite, is_right, measure
 from gradtool.check.probes import LARGE_INPUTS, Probe, scaled, stressed
 from gradtool.check.result import Compared, Remark, Trouble, told_at
 from gradtool.check.shown import MOST_WORK, Mistake, Shown
@@ -118,8 +118,7 @@ def _looks(case: Case) -> Iterator[tuple[Case, Probe]]:
 def _is_plain(point: Point) -> bool:
     """Whether all is right at a point, with the constants of the spec and windows that fit."""
     setting = point.probe.setting
-    right = all(outcome.right for _, _, outcome in everything_of(point))
-    return right and not setting.constants and not setting.uneven
+    return is_right(point) and not setting.constants and not setting.uneven
 
 
 def _told(probe: Probe, trouble: Trouble) -> Remark:

@@ -17,8 +17,8 @@ import numpy as np
 
 from gradtool.check.answers import clean
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome, Role, arrays_of
-from gradtool.check.measure import Measured, Point, bind, measure
+from gradtool.check.compare import Outcome, Role, arrays_of, by_role
+from gradtool.check.measure import Measured, Point, bind, everything_of, is_right, measure
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.rewrite import Change
@@ -52,7 +52,7 @@ class Varied:
             return False
         for point in wrong:
             right, bound = arrays_of(point.expected.single(), role, name)
-            array = outcomes_of(point, role)[name].array
+            array = by_role(point, role)[name].array
             if array is None or not np.all(np.abs(array - right) <= bound):
                 return False
         return self._is_right(Change(widen=True), role, name, wrong)
@@ -83,7 +83,7 @@ class Varied:
                     found = measure(other, self.reference, self.binding, [probe], self.seed)
             except CheckTrouble:
                 continue
-            outcomes = [o for p in found.points if (o := outcomes_of(p, role).get(name))]
+            outcomes = [o for p in found.points if (o := by_role(p, role).get(name))]
             no_number = found.trouble is not None or any(not o.finite for o in outcomes)
             if (lost and no_number) or any(map(_is_close, outcomes)):
                 return _named(chosen)
@@ -129,7 +129,7 @@ class Varied:
     def _may_be(self, role: Role, name: str, wrong: Sequence[Point]) -> bool:
         if not self.session.varies:
             return False
-        outcomes = [outcomes_of(point, role)[name] for point in wrong]
+        outcomes = [by_role(point, role)[name] for point in wrong]
         if any(o.array is None or not o.finite or o.message or o.single for o in outcomes):
             return False
         # Where most entries are nearly zero, the rest is moved by more than their scale.
@@ -160,7 +160,7 @@ class Varied:
     def _is_same_code(self) -> bool:
         """Whether the file gives what was measured: functions that are loaded may be others."""
         if self._same is None:
-            measured = [p for p in self.measured.points if self._is_wrong(p)]
+            measured = [p for p in self.measured.points if not is_right(p)]
             there = self._run(Change()) if self.session.loaded else {}
             self._same = not self.session.loaded or all(
                 (other := there.get(id(point.probe))) is not None and _gave_the_same(point, other)
@@ -168,22 +168,18 @@ class Varied:
             )
         return self._same
 
-    @staticmethod
-    def _is_wrong(point: Point) -> bool:
-        return not all(o.right for o in (*point.outputs.values(), *point.gradients.values()))
-
     def _is_right(self, change: Change, role: Role, name: str, wrong: Sequence[Point]) -> bool:
         if not self._is_same_code():
             return False
         there = self._run(change)
         points = [there.get(id(point.probe)) for point in wrong]
-        outcomes = [o for p in points if p is not None and (o := outcomes_of(p, role).get(name))]
+        outcomes = [o for p in points if p is not None and (o := by_role(p, role).get(name))]
         return len(outcomes) == len(wrong) and all(o.right for o in outcomes)
 
     def _run(self, change: Change) -> Mapping[int, Point]:
         """The measurements with a change, by the identity of the probe; none where it fails."""
         if change not in self._runs:
-            wrong = [point.probe for point in self.measured.points if self._is_wrong(point)]
+            wrong = [point.probe for point in self.measured.points if not is_right(point)]
             self._runs[change] = {}
             try:
                 with self.session.varied(change) as other:
@@ -204,13 +200,13 @@ def _is_close(outcome: Outcome) -> bool:
 
 
 def _gave_the_same(point: Point, other: Point) -> bool:
-    before = [*point.outputs.values(), *point.gradients.values()]
-    after = [*other.outputs.values(), *other.gradients.values()]
-    if [o.array is None for o in before] != [o.array is None for o in after]:
+    before, after = ([o.array for _, _, o in everything_of(p)] for p in (point, other))
+    if [array is None for array in before] != [array is None for array in after]:
         return False
-    arrays = [(a.array, b.array) for a, b in zip(before, after, strict=True)]
     return all(
-        np.array_equal(a, b, equal_nan=True) for a, b in arrays if a is not None and b is not None
+        np.array_equal(a, b, equal_nan=True)
+        for a, b in zip(before, after, strict=True)
+        if a is not None and b is not None
     )
 
 
@@ -225,8 +221,3 @@ def _guard(item: object) -> Guard | None:
         case [str(key), int(line), str(text), float() | int() | None as value]:
             return Guard(key, line, clean(text), value)
     return None
-
-
-def outcomes_of(point: Point, role: Role) -> Mapping[str, Outcome]:
-    """What was measured of the outputs, or of the gradients."""
-    return point.outputs if role == "output" else point.gradients

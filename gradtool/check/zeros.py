@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check.compare import label_of
-from gradtool.check.facts import Case, everything_of
-from gradtool.check.measure import measure
+from gradtool.check.facts import Case
+from gradtool.check.measure import everything_of, measure
 from gradtool.check.probes import Probe, can_grow
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference

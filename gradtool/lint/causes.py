@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gradtool.check.compare import Role, by_role
 from gradtool.check.judge import Judgement
 from gradtool.check.reference import Reference
-from gradtool.check.result import Cause, Heat
+from gradtool.check.result import Cause, Compared, Heat
 
 _Found: TypeAlias = tuple[Cause | None, Heat | None]
 
@@ -76,22 +77,23 @@ def _key(question: str, judgement: Judgement) -> bytes:
     What is right is off by its rounding, which is another one in every file.
     """
     digest, verdict = hashlib.blake2b(question.encode(), digest_size=16), judgement.verdict
-    for role, rows in (("output", verdict.forward), ("gradient", verdict.gradients)):
-        # Right outputs are the same in every file.
-        for row in rows if role == "gradient" else [o for o in rows if o.standing == "wrong"]:
-            digest.update(f";{role} {row.name} {row.standing} {row.cause is None}".encode())
-            for point in judgement.points:
-                outputs = role == "output"
-                outcome = (point.outputs if outputs else point.gradients).get(row.name)
-                if outcome is None:
-                    continue
-                told = f" {point.probe.number} {outcome.right} {outcome.kind} {outcome.single}"
-                digest.update(told.encode())
-                # The arrays as they were returned: a wrong shape is evidence, too.
-                array = (point.run.outputs if outputs else point.run.gradients)[row.name].array
-                expected = point.expected.outputs if outputs else point.expected.gradients
-                if array is not None and not outcome.right:
-                    digest.update(f"{array.shape}".encode() + _error(array, expected[row.name]))
+    # Right outputs are the same in every file.
+    rows: list[tuple[Role, Compared]]
+    rows = [("output", output) for output in verdict.forward if output.standing == "wrong"]
+    rows += [("gradient", gradient) for gradient in verdict.gradients]
+    for role, row in rows:
+        digest.update(f";{role} {row.name} {row.standing} {row.cause is None}".encode())
+        for point in judgement.points:
+            outcome = by_role(point, role).get(row.name)
+            if outcome is None:
+                continue
+            told = f" {point.probe.number} {outcome.right} {outcome.kind} {outcome.single}"
+            digest.update(told.encode())
+            # The arrays as they were returned: a wrong shape is evidence, too.
+            array = by_role(point.run, role)[row.name].array
+            if array is not None and not outcome.right:
+                right = by_role(point.expected, role)[row.name]
+                digest.update(f"{array.shape}".encode() + _error(array, right))
     return digest.digest()
 
 
