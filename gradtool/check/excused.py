@@ -10,8 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from gradtool.check.compare import Outcome, Role, label_of
-from gradtool.check.differences import follows
-from gradtool.check.facts import Case, UsersForward, again
+from gradtool.check.facts import Case, again, fits
 from gradtool.check.limits import clipped, is_one, is_scaled_down, norm
 from gradtool.check.measure import Point
 from gradtool.check.probes import free_upstream, scaled
@@ -58,7 +57,9 @@ def as_guarded(
     moved = f"{label} is right but for {guards}, which moves it by up to {error:.0e}"
     if role == "output":
         return Remark(GUARD, moved)
-    if outputs and all(_follows(case, name, point, outcome) for point, outcome in wrong[:2]):
+    if outputs and all(
+        o.array is not None and fits(case, name, [(p, o.array)]) for p, o in wrong[:2]
+    ):
         return Remark(GUARD, f"{label} is that of your own forward, with {guards}")
     if error <= _SMALL:
         return Remark(GUARD, moved)
@@ -130,11 +131,3 @@ def as_shortened(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) 
     if None in more or not (is_one(alone) or is_one(joint)):
         return None
     return Remark("clips", f"d{name} is scaled down where it is large, and right elsewhere")
-
-
-def _follows(case: Case, name: str, point: Point, outcome: Outcome) -> bool:
-    assert outcome.array is not None
-    forward = UsersForward(case, point.probe)
-    rng = np.random.default_rng([case.seed, 11])
-    array, upstream = outcome.array, point.probe.upstream
-    return bool(follows(forward, point.values, upstream, name, array, rng))
