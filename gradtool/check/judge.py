@@ -24,7 +24,7 @@ from gradtool.check.measure import (
     measure,
     offered,
 )
-from gradtool.check.probes import Probe, can_grow, make_probe, probes, scaled
+from gradtool.check.probes import Probe, growing, make_probe, probes, scaled
 from gradtool.check.reference import Reading, Reference, Restricted
 from gradtool.check.result import Compared, Remark, Trouble, Verdict, is_lost
 from gradtool.check.retyped import may_be_of_a_type, retyped
@@ -331,6 +331,6 @@ def _others(reference: Reference, binding: Binding, first: Probe, seed: int) -> 
     for number in range(_MORE):
         probe = make_probe(reference, binding, first.setting, _FAR + number, seed)
         probe = replace(probe, varies="another sample")
-        names = [v.name for v in reference.spec.variables if can_grow(v) and v.name in probe.values]
         yield probe
-        yield scaled(probe, dict.fromkeys(names, _WIDER), "another sample")
+        names = [v.name for v in growing(reference, probe)]
+        yield scaled(probe, dict.fromkeys(names, _WIDER), probe.varies)

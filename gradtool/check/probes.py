@@ -158,8 +158,7 @@ def stressed(
 def _stressed(
     reference: Reference, binding: Binding, first: Probe, read: Mapping[str, np.ndarray]
 ) -> Iterator[Probe]:
-    spec = reference.spec.variables
-    free = [v for v in spec if v.name in first.values and can_grow(v)]
+    free = growing(reference, first)
     inputs = [v.name for v in free if v.role == "input"]
     parameters = [v.name for v in free if v.role == "parameter"]
     every = [v.name for v in free]
@@ -197,6 +196,11 @@ def scaled(first: Probe, scale: Mapping[str, float], words: str) -> Probe:
 def can_grow(variable: Variable) -> bool:
     """Whether a variable stays in its domain when it is scaled."""
     return variable.dtype == "real" and variable.domain.kind in _SCALABLE
+
+
+def growing(reference: Reference, probe: Probe) -> list[Variable]:
+    """The variables whose values a probe has, and that can be scaled."""
+    return [v for v in reference.spec.variables if v.name in probe.values and can_grow(v)]
 
 
 def _upstream(

@@ -22,7 +22,7 @@ import numpy as np
 from gradtool.check.bind import Binding
 from gradtool.check.compare import is_near
 from gradtool.check.guards import SMALL
-from gradtool.check.probes import NEAR_KINK, Probe, can_grow, make_probe, scaled
+from gradtool.check.probes import NEAR_KINK, Probe, growing, make_probe, scaled
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark
@@ -168,7 +168,7 @@ def _rounds(
 
 
 def _scaled(reference: Reference, probe: Probe, factor: float) -> Probe:
-    free = [v.name for v in reference.spec.variables if v.name in probe.values and can_grow(v)]
+    free = [v.name for v in growing(reference, probe)]
     words = f"{probe.varies}, values {'larger' if factor > 1 else 'smaller'}"
     return scaled(probe, dict.fromkeys(free, factor), words)
 

@@ -15,7 +15,7 @@ import numpy as np
 from gradtool.check.compare import label_of
 from gradtool.check.facts import Case
 from gradtool.check.measure import everything_of, measure
-from gradtool.check.probes import Probe, can_grow
+from gradtool.check.probes import Probe, growing
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
@@ -45,7 +45,7 @@ def _made(
     reference: Reference, first: Probe, read: Mapping[str, np.ndarray], free: bool
 ) -> Iterator[Probe]:
     """Some entries of everything zero; all inputs zero.  Nothing where a kink is hit by that."""
-    grown = [v for v in reference.spec.variables if v.name in first.values and can_grow(v)]
+    grown = growing(reference, first)
     rng = np.random.default_rng([first.number, 47])
 
     def thinned(array: np.ndarray) -> np.ndarray:
