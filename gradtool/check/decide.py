@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from gradtool.check import conduct
 from gradtool.check.batches import point_of, probe_of
 from gradtool.check.compare import Outcome, Role
-from gradtool.check.draws import Draws, of_draws, zero_by_draw
+from gradtool.check.draws import of_draws, zero_by_draw
 from gradtool.check.ends import at_ends
 from gradtool.check.facts import (
     Case,
@@ -26,7 +27,7 @@ from gradtool.check.kinked import at_kinks
 from gradtool.check.measure import Point, everything_of, is_zero, offered
 from gradtool.check.memory_order import in_memory_order
 from gradtool.check.offsets import without_offsets
-from gradtool.check.result import Cause, Compared, Remark, Standing, Verdict, Worst, is_lost
+from gradtool.check.result import Compared, Remark, Standing, Verdict, Worst, is_lost
 from gradtool.check.second_batch import second_batch
 from gradtool.check.shown import Shown
 from gradtool.check.sizes import rule
@@ -81,34 +82,26 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
-    stress, draws = Shown(), of_draws(case) if right else Draws()
-    if draws.cause is not None:
-        outputs = [_drawn(output, draws.cause) for output in outputs]
+    draws, values, later = of_draws(case) if right else Shown(), Shown(), Shown()
     remarks += draws.remarks
     gradients = tuple(zero_by_draw(case, gradient) for gradient in gradients)
-    right = right and draws.cause is None and all(c.standing == "ok" for c in gradients)
+    right = right and not draws.wrong and all(c.standing == "ok" for c in gradients)
     right = right and bool(gradients) and measured.trouble is None
     if right:
-        stress = under_stress(case, by_course | guarded).and_also(at_kinks(case))
-        stress = stress if stress.wrong else stress.and_also(at_zeros(case))
-        stress = stress if stress.wrong else stress.and_also(at_ends(case))
-        remarks += [*stress.remarks, *without_offsets(case)]
-        outputs = [_with(case, output, "output", stress) for output in outputs]
-        gradients = tuple(_with(case, one, "gradient", stress) for one in gradients)
-        right = not stress.wrong
-    later = Shown()
-    if right:
-        later = second_batch(case)
-        later = later if later.wrong else later.and_also(in_memory_order(case))
-    if later.wrong:
-        outputs = [_with(case, output, "output", later) for output in outputs]
-        gradients = tuple(_with(case, gradient, "gradient", later) for gradient in gradients)
-        right = False
+        values = under_stress(case, by_course | guarded).and_also(at_kinks(case))
+        values = _further(case, values, (at_zeros, at_ends))
+        remarks += [*values.remarks, *without_offsets(case)]
+    if right and not values.wrong:
+        later = _further(case, later, (second_batch, in_memory_order))
+    shown = draws.and_also(values).and_also(later)
+    outputs = [_with(case, output, "output", shown) for output in outputs]
+    gradients = tuple(_with(case, gradient, "gradient", shown) for gradient in gradients)
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
-    verdict = "pass" if right else "error" if nothing and measured.trouble else "fail"
+    verdict: Literal["pass", "fail", "error"]
+    verdict = "error" if nothing and measured.trouble else "fail"
     return Verdict(
-        verdict,  # type: ignore[arg-type]  # one of the three
+        "pass" if right and not shown.wrong else verdict,
         file,
         case.reference.spec.name,
         binding.called(case.session.whole),
@@ -120,7 +113,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         tuple(dict.fromkeys((*_conduct(case), *later.remarks))),
         (*case.session.notes, *(f"not looked at: {text}" for text in not_looked_at)),
         measured.trouble,
-        len(measured.points) + stress.probes + draws.probes,
+        len(measured.points) + shown.probes,
         case.seed,
         version,
         measured.left_out,
@@ -213,6 +206,15 @@ def _decided(
     return outputs, tuple(open_(gradient) for gradient in gradients)
 
 
+def _further(case: Case, found: Shown, looks: Iterable[Callable[[Case], Shown]]) -> Shown:
+    """What more looks show, until something is wrong."""
+    for look in looks:
+        if found.wrong:
+            break
+        found = found.and_also(look(case))
+    return found
+
+
 def _closest(entries: Sequence[Worst]) -> Worst | None:
     """Of the worst entries of all probes the one that is closest to its bound."""
     return max(entries, key=lambda w: w.error / w.bound if w.bound else 0.0, default=None)
@@ -227,15 +229,10 @@ def _with(case: Case, compared: Compared, role: Role, shown: Shown) -> Compared:
         array = at.gradients[one.name].array if at and role == "gradient" else None
         if at and array is not None and fits(case, one.name, [(at, array)]):
             return replace(compared, standing="follows", message="", worst=one.worst)
-        return replace(compared, standing="wrong", message=one.text, worst=one.worst)
+        return replace(
+            compared, standing="wrong", message=one.text, worst=one.worst, cause=one.cause
+        )
     return compared
-
-
-def _drawn(output: Compared, cause: Cause) -> Compared:
-    """An output whose numbers are right, of what was drawn in another way than the spec says."""
-    if output.standing != "ok":
-        return output
-    return replace(output, standing="wrong", cause=cause, worst=None)
 
 
 def _unproved(case: Case) -> list[Remark]:

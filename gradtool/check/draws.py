@@ -14,7 +14,7 @@ holds for every n, so right code is never called wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from gradtool.check.facts import Case
 from gradtool.check.measure import Point, is_zero, measure
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.result import Cause, Compared, Remark
+from gradtool.check.shown import Mistake, Shown
 from gradtool.numeric.settings import Setting
 from gradtool.spec.chance import chance_of, names_in
 from gradtool.spec.model import Variable
@@ -33,21 +34,15 @@ _OTHER_SEED = 1
 _FAR = 900  # the number of a probe that is made here
 
 
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """What was found about the draws: why they are wrong, in words; remarks; how many probes."""
+def of_draws(case: Case) -> Shown:
+    """Hold what the code draws to the probability that the spec states, where it states one.
 
-    cause: Cause | None = None
-    remarks: tuple[Remark, ...] = ()
-    probes: int = 0
-
-
-def of_draws(case: Case) -> Draws:
-    """Hold what the code draws to the probability that the spec states, where it states one."""
+    Where that is another one the outputs are wrong, whose numbers are right.
+    """
     stated = [v for v in case.reference.spec.variables if v.read and v.domain.chance]
     points = [p for p in case.measured.points if not p.probe.setting.constants]
     if not stated or not points or case.measured.trouble is not None:
-        return Draws()
+        return Shown()
     found, probes, remarks = list(points), 0, list[Remark]()
     for variable in stated:
         largest = max(points, key=lambda point: point.values[variable.name].size)
@@ -70,7 +65,9 @@ def of_draws(case: Case) -> Draws:
         by_size = sorted(found, key=lambda point: -point.values[variable.name].size)
         told = (look(variable, point) for look in (_dependent, _unlikely) for point in by_size)
         if text := next(filter(None, told), ""):
-            return Draws(Cause(CODE, text, 1.0, title=TITLE), tuple(remarks), probes)
+            cause = Cause(CODE, text, 1.0, title=TITLE)
+            wrong = tuple(Mistake("output", name, "", cause=cause) for name in points[0].outputs)
+            return Shown(tuple(remarks), wrong, probes)
         if not any(_is_telling(variable, point) for point in found):
             most = max(point.values[variable.name].size for point in found)
             text = (
@@ -78,7 +75,7 @@ def of_draws(case: Case) -> Draws:
                 "tell with which probability one is kept"
             )
             remarks.append(Remark("uncompared", text))
-    return Draws(None, tuple(remarks), probes)
+    return Shown(tuple(remarks), probes=probes)
 
 
 def zero_by_draw(case: Case, gradient: Compared) -> Compared:

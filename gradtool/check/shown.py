@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gradtool.check.compare import Role
 from gradtool.check.measure import Point
-from gradtool.check.result import Remark, Worst
+from gradtool.check.result import Cause, Remark, Worst
 
 MOST_WORK = 50_000  # scalar operations of a pass that is run a few times more
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
@@ -25,6 +25,7 @@ class Mistake:
     text: str
     worst: Worst | None = None
     point: Point | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
