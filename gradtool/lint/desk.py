@@ -119,6 +119,7 @@ class Desk:
         self._foresight = foresight
         self._layers = layers
         self._ahead: Foreseeing | None = None
+        self._rushed = False
         self._plainly = False
         limits = loading.limits
         self._seconds = limits.wall_seconds
@@ -155,10 +156,7 @@ class Desk:
         try:
             self._loaded()
             self._clock = Clock(self._seconds)
-            judgement, found = self._judged(question, reference)
-            if self._ahead is not None and self._ahead.rushed:
-                # Lost on the way through a script: what counts is how it answers one by one.
-                judgement, found = self._again(question, reference, self._clock)
+            judgement, found = self._asked(question, reference)
             # The worker is asked first: its clock goes on while the judge looks for causes.
             judgement = self._causes.told(question.name, reference, self._placed(judgement))
         except (CheckTrouble, BindingProblem) as problem:
@@ -180,6 +178,25 @@ class Desk:
             found = (*means.imports(self._imports), *found)
         return Judged(judgement, end, tuple(dict.fromkeys(found)))
 
+    def _asked(
+        self, question: Question, reference: Reference
+    ) -> tuple[Judgement, tuple[Finding, ...]]:
+        """What counts of who was lost on the way through a script is how it answers one by one."""
+        clock = self._clock
+        try:
+            found = self._judged(question, reference)
+        except (CheckTrouble, BindingProblem):
+            if not self._was_rushed():
+                raise
+        else:
+            if not self._was_rushed():
+                return found
+        return self._again(question, reference, clock)
+
+    def _was_rushed(self) -> bool:
+        """Whether this worker was lost like that, or one that it took the place of."""
+        return self._rushed or (self._ahead is not None and self._ahead.rushed)
+
     def _judged(
         self, question: Question, reference: Reference
     ) -> tuple[Judgement, tuple[Finding, ...]]:
@@ -197,6 +214,8 @@ class Desk:
         judgement = self._judgement(reference, session, bindings)
         if reason := unclear(judgement):
             raise CheckTrouble(Trouble("unclear", reason))
+        if self._was_rushed():
+            return judgement, ()  # and is judged again
         found = self._means(question, reference, session, judgement)
         if self._ahead is not None and not self._end():
             self._ahead.learn(right=judgement.verdict.verdict == "pass")
@@ -259,6 +278,7 @@ class Desk:
 
     def _start(self) -> Boxed | Foreseeing:
         self._account()
+        self._rushed = self._was_rushed()
         self._clock = Clock(self._seconds * _IMPORT_SHARE)
         self._worker = Boxed(self._run(self._foresight.kept), lambda: self._clock)
         self._ahead = None if self._plainly else Foreseeing(self._worker, self._foresight)
@@ -414,7 +434,7 @@ class Desk:
         elif self._worker is not None:
             self._worker.close()
         self._account()
-        self._session, self._worker, self._ahead = None, None, None
+        self._session, self._worker, self._ahead, self._rushed = None, None, None, False
 
     def _account(self) -> None:
         workers = [*self._spares, *filter(None, [self._worker])]

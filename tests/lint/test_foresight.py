@@ -66,6 +66,27 @@ SUBMISSIONS = {
     + "calls = []\ndef affine_backward(dY, cache):\n    calls.append(1)\n    X, W, b = cache\n"
     "    return dY @ W.T + (len(calls) > 18), X.T @ dY, dY.sum(axis=0)\n",
     "s_right_for_the_second_time": RIGHT,
+    # Of a call of its own, so that no script is known: slow once, where its forward pass is asked
+    # in advance whether the gradient fits it.
+    "t_slow_where_it_is_followed": HEAD
+    + """import time
+unanswered = []
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, X):
+        if unanswered == [1]:
+            unanswered.append(2)
+            time.sleep(0.6)
+        elif not unanswered:
+            unanswered.append(1)
+        self.X = X
+        return X @ self.W + self.b**2
+    def backward(self, dY):
+        if unanswered == [1]:
+            unanswered.clear()
+        return dY @ self.W.T, self.X.T @ dY, 2 * self.b * dY.sum(axis=0)
+""",
 }
 
 
