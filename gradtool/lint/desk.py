@@ -11,9 +11,9 @@ from typing import Any
 from gradtool.check.answers import clean
 from gradtool.check.bind import Binding, BindingProblem
 from gradtool.check.guesses import unclear
-from gradtool.check.judge import Judgement, failed, judge
+from gradtool.check.judge import Judgement, failed
 from gradtool.check.measure import bind
-from gradtool.check.pair import bindings_of
+from gradtool.check.pair import bindings_of, judge_with_left
 from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
@@ -224,7 +224,7 @@ class Desk:
     def _judgement(
         self, reference: Reference, session: Session, bindings: Sequence[Binding]
     ) -> Judgement:
-        return judge(
+        return judge_with_left(
             reference,
             session,
             bindings,

@@ -96,6 +96,26 @@ def affine_backward(dY, cache):
     ])
     return dY @ W.T, X.T @ dY, db
 """
+# No text shows that a gradient is left there.
+_LEFT = """\
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+    def backward(self, dY):
+        b, db = self.b, []
+        for e in np.eye(len(b)):
+            self.b = b + e
+            up = self.forward(self.X)
+            self.b = b - e
+            db.append(((up - self.forward(self.X)) * dY).sum() / 2)
+        self.b = b
+        for name, found in (("dW", self.X.T @ dY), ("db", np.array(db))):
+            setattr(self, name, found)
+        return dY @ self.W.T
+"""
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
 
 
@@ -153,6 +173,7 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "complex_copied": (HEAD + FORWARD + _COPIED, ("GT402",)),
     "complex_batched": (HEAD + FORWARD + _BATCHED, ("GT402",)),
     "one_gradient_only": (HEAD + FORWARD + _BIAS_ONLY, ("GT402",)),
+    "left_in_an_object": (HEAD + _LEFT, ("GT402",)),
     "unobserved": (
         HEAD
         + _QUIET

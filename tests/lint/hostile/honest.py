@@ -74,6 +74,18 @@ class Affine:
         self.db = dY.sum(axis=0)
         return dY @ self.W.T
 """
+# No text shows that these are the gradients, where, or of what.
+LEFT = """\
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b, self.kept = W, b, ()
+    def forward(self, X):
+        self.X = X
+        return X @ self.W + self.b
+    def backward(self, dY):
+        KEEP
+        return dY @ self.W.T
+"""
 HELPER = """\
 def times(a, b):
     return a @ b
@@ -137,6 +149,18 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     ),
     "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
     "class": one("honest_class", HEAD + CLASS),
+    "left_by_setattr": one(
+        "honest_left_by_setattr",
+        HEAD
+        + LEFT.replace(
+            "KEEP",
+            "for n, g in (('dW', self.X.T @ dY), ('db', dY.sum(0))): setattr(self, n, g)",
+        ),
+    ),
+    "left_in_a_tuple": one(
+        "honest_left_in_a_tuple",
+        HEAD + LEFT.replace("KEEP", "self.kept = (self.X.T @ dY, dY.sum(0))"),
+    ),
     "checked": one("honest_checked", CHECKED),
     "recomputing": one("honest_recomputing", RECOMPUTING),
     "fourier": one("honest_fourier", HEAD + FORWARD + FOURIER),
