@@ -10,6 +10,7 @@ import ast
 import codecs
 import importlib.util
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ MAX_FILE = 64 << 20  # bytes
 # Cell magics whose cell is Python all the same; the others hand the cell to another language.
 _PYTHON_CELLS = frozenset({"%%time", "%%timeit", "%%capture", "%%prun", "%%python3"})
 _NOT_PYTHON = ("%", "!", "?")
+_NO_FILE = "there is no such file, or it is a folder or a pipe"
 
 
 class FileProblem(Exception):
@@ -59,13 +61,17 @@ def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
         FileProblem: the file cannot be read, is no text, or is no notebook.
     """
     try:
-        if not path.is_file():
-            raise FileProblem("there is no such file, or it is a folder or a pipe")
-        if path.stat().st_size > MAX_FILE:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileProblem(_NO_FILE)
+        if status.st_size > MAX_FILE:
             raise FileProblem(
                 f"the file is larger than {MAX_FILE >> 20} MB; give the file with your functions"
             )
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name may hold a null byte
+        raise FileProblem(_NO_FILE) from None
     except OSError as error:
         raise FileProblem(f"the file cannot be read: {error.strerror}") from None
     if path.suffix == ".ipynb":
@@ -77,7 +83,9 @@ def _decoded(name: str, data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise FileProblem("the file is no text in UTF-8, but in UTF-16; save it as UTF-8")
     try:
-        text = importlib.util.decode_source(data)
+        # Most are plain, and then there is nothing to find out about their encoding.
+        plain = data.isascii() and b"coding" not in data and b"\r" not in data
+        text = data.decode("ascii") if plain else importlib.util.decode_source(data)
     except UnicodeDecodeError as error:
         raise _undecodable(name, data, error) from None
     except (SyntaxError, LookupError) as error:

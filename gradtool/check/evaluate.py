@@ -22,6 +22,7 @@ from gradtool.check.standins import seeded
 
 _WATCHED_DEPTH = 4
 _WATCHED_ARRAYS = 200
+_HELPERS = ("mask_in", "cell")
 
 
 class SnippetProblem(Exception):
@@ -66,6 +67,12 @@ class Evaluation:
     outputs: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     grad_errors: dict[str, BaseException] = field(default_factory=dict)
+
+    def let_go(self) -> None:
+        """Called when nothing more is run: the arrays are freed now, and not once the garbage
+        collector finds that functions of the namespace hold it; the next ones take their place."""
+        for name in _HELPERS:
+            self.namespace.pop(name, None)
 
 
 def compile_program(

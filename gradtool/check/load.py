@@ -66,12 +66,21 @@ class Loaded:
         return any(cell.place == filename for cell, _ in self.cells)
 
 
-def load(
-    path: Path,
-    options: Options,
-    known: MutableMapping[tuple[str, str], ast.Module] | None = None,
-) -> Loaded:
-    """Import a file; `known` are trees of its cells, by place and text, if it was parsed already.
+@dataclass(slots=True)
+class Known:
+    """What was read and parsed of files before they are loaded; each is taken once.
+
+    Attributes:
+        cells: what `read_cells` gave, by the path.
+        trees: of cells, by place and text.
+    """
+
+    cells: dict[str, tuple[tuple[Cell, ...], tuple[str, ...]]] = field(default_factory=dict)
+    trees: dict[tuple[str, str], ast.Module] = field(default_factory=dict)
+
+
+def load(path: Path, options: Options, known: Known | None = None) -> Loaded:
+    """Import a file.
 
     Raises:
         FileProblem: it cannot be read or parsed.
@@ -82,12 +91,14 @@ def load(
         if text not in notes:
             notes.append(text)
 
-    cells, dropped = read_cells(path)
+    known = known or Known()
+    read = known.cells.pop(str(path), None)
+    cells, dropped = read or read_cells(path)
     if options.tag is not None:
         cells = tagged(cells, options.tag, path)
     if dropped:
         tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
-    trees = _parsed(cells, path, options.python2, tell, known)
+    trees = _parsed(cells, path, options.python2, tell, known.trees)
     if options.change is not None:
         trees = [(cell, changed(tree, cell.place, options.change)) for cell, tree in trees]
     home = home_of(path, [tree for _, tree in trees], Path(options.root) if options.root else None)
@@ -157,7 +168,7 @@ def _parsed(
     path: Path,
     old: bool,
     tell: Tell,
-    known: MutableMapping[tuple[str, str], ast.Module] | None,
+    known: MutableMapping[tuple[str, str], ast.Module],
 ) -> list[tuple[Cell, ast.Module]]:
     trees: list[tuple[Cell, ast.Module]] = []
     bound = set().union(*(_bound(cell.text) for cell in cells)) if len(cells) > 1 else set()

@@ -11,6 +11,7 @@ import ast
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from gradtool.check.evaluate import (
 from gradtool.check.habits import habit
 from gradtool.check.inventory import inventory, to_json
 from gradtool.check.life import Life, at_first
-from gradtool.check.load import Loaded, Options, load
+from gradtool.check.load import Known, Loaded, Options, load
 from gradtool.check.reached import OBJECT, arrays_of, changed
 from gradtool.check.rewrite import Change
 from gradtool.check.tiny import guards
@@ -91,17 +92,20 @@ def _counting(loaded: Loaded, file: Path, tag: str | None) -> tuple[tuple[Cell, 
 
 
 class Responder:
-    """The state between requests: the loaded module, the compiled snippets, open evaluations.
+    """The state between requests: what is known of files before they are loaded, the loaded
+    module, the compiled snippets, open evaluations.
 
-    `trees` are those of cells that were parsed before they are loaded, by place and text.
+    Attributes:
+        observed: entered while the user's code is evaluated.
     """
 
     def __init__(self) -> None:
-        self.trees: dict[tuple[str, str], ast.Module] = {}
+        self.known = Known()
         self.loaded: Loaded | None = None
         self.program: Program | None = None
         self.open: dict[int, Evaluation] = {}
         self.told = 0
+        self.observed: AbstractContextManager[object] = nullcontext()
 
     def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = request.header
@@ -142,7 +146,7 @@ class Responder:
         if options.change is not None and options.change.widen:
             widen_defaults(header.get("frameworks", ()))
         file = Path(header["file"])
-        self.loaded = load(file, options, self.trees)
+        self.loaded = load(file, options, self.known)
         names = [name for name in self.loaded.module.__dict__ if isinstance(name, str)]
         counting = _counting(self.loaded, file, options.tag)
         told = {"inventory": to_json(inventory(counting))}
@@ -187,7 +191,9 @@ class Responder:
         evaluation = start(self.program, self._opened(header, arrays))
         before = arrays_of(evaluation.namespace.get(OBJECT))
         finish(self.program, evaluation)
-        return {"left": changed(before, arrays_of(evaluation.namespace.get(OBJECT)))}
+        after = arrays_of(evaluation.namespace.get(OBJECT))
+        evaluation.let_go()
+        return {"left": changed(before, after)}
 
     def _vary(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
@@ -202,6 +208,7 @@ class Responder:
         def run() -> trial.Results:
             evaluation = start(program, self._opened(header, arrays))
             finish(program, evaluation)
+            evaluation.let_go()
             return evaluation.outputs, evaluation.gradients
 
         return trial.answer(loaded.module, header, run)
@@ -231,18 +238,23 @@ class Responder:
         began = time.perf_counter(), time.thread_time()
         try:
             if header["op"] in ("start", "run"):
-                evaluation = start(self.program, self._opened(header, arrays))
+                ready = self._opened(header, arrays)
+                with self.observed:
+                    evaluation = start(self.program, ready)
                 self.open[slot] = evaluation
             if header["op"] in ("finish", "run") and not header.get("forward_only"):
                 stage = "backward"
                 evaluation = self.open.pop(slot)
-                finish(self.program, evaluation)
+                with self.observed:
+                    finish(self.program, evaluation)
         except BaseException as caught:
             error = caught
             evaluation = evaluation or self.open.pop(slot, None)
         seconds = _taken(*began)
         keep_complex = any(array.dtype.kind == "c" for array in arrays.values())
         reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
+        if evaluation is not None and slot not in self.open:
+            evaluation.let_go()
         self._end(reply, error, stage, seconds)
         return reply, sent
 
@@ -260,6 +272,7 @@ class Responder:
             error = caught
         seconds = _taken(*began)
         reply, sent = self._gathered(life.evaluation, int(header["max_bytes"]), False)
+        life.evaluation.let_go()
         reply |= {"mutated": life.overwritten, "unlike": life.unlike}
         self._end(reply, error, life.stage, seconds)
         return reply, sent

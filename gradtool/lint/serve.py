@@ -7,13 +7,14 @@ that answer can be trusted. Later ones can be forged like any number, and gain n
 from __future__ import annotations
 
 import ast
+import heapq  # noqa: F401 - by `Counter.most_common`, which would import it in each worker
 import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy.random
 from gradtool.check import frames
 from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
-from gradtool.check.load import Loaded
+from gradtool.check.load import Known, Loaded
 from gradtool.check.nodes import nodes_of_file
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
@@ -117,7 +118,7 @@ class Observed(Responder):
     def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         match request.header["op"]:
             case "look":
-                return look(Path(request.header["file"]), self.trees), {}
+                return look(Path(request.header["file"]), self.known), {}
             case "count":
                 return self._count(request)
             case "where":
@@ -135,20 +136,17 @@ class Observed(Responder):
         if self.loaded is None:
             return {}, {}
         watch = Watch(self.loaded, Stepped(request.arrays))
-        threading.setprofile(watch)
-        sys.setprofile(watch)
+        self.observed = watch
         try:
             reply, arrays = super().answer(
                 frames.Frame({**request.header, "op": "run"}, request.arrays)
             )
         finally:
-            undisturbed = sys.getprofile() is watch
-            sys.setprofile(None)
-            threading.setprofile(None)
+            self.observed = nullcontext()
         reply |= {
             "calls": watch.calls.most_common(_MOST_NAMES),
             "top": watch.top.most_common(_MOST_NAMES),
-            "undisturbed": undisturbed,
+            "undisturbed": watch.undisturbed,
             "step": watch.stepped.size,
             "modules": sorted({name.partition(".")[0] for name in self._imported()}),
         }
@@ -178,7 +176,10 @@ def _stand_beside(file: Path) -> None:
 class Watch:
     """A profile function that counts calls of a submission's functions, and sees complex steps.
 
+    As a context manager it is in force.
+
     Attributes:
+        undisturbed: nothing has put another one in its place.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
@@ -189,6 +190,16 @@ class Watch:
         self.places = {cell.place for cell, _ in loaded.cells}
         self.calls: Counter[str] = Counter()
         self.top: Counter[str] = Counter()
+        self.undisturbed = True
+
+    def __enter__(self) -> None:
+        threading.setprofile(self)
+        sys.setprofile(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.undisturbed = self.undisturbed and sys.getprofile() is self
+        sys.setprofile(None)
+        threading.setprofile(None)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
@@ -221,17 +232,17 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
     return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
 
 
-def look(path: Path, trees: MutableMapping[tuple[str, str], ast.Module]) -> dict[str, Any]:
+def look(path: Path, known: Known) -> dict[str, Any]:
     """What a file says about itself: imported modules with lines, and whether it has anything by
     which it could come to complex numbers.
 
-    A file that cannot be parsed imports nothing; loading it will tell why.  The trees are kept in
-    `trees`, by place and text.
+    A file that cannot be parsed imports nothing; loading it will tell why.  What was read and
+    parsed is kept in `known`.
     """
     imports: dict[str, int] = {}
     steps = False
     try:
-        cells, _ = read_cells(path)
+        cells, _ = known.cells[str(path)] = read_cells(path)
     except FileProblem:
         return {"imports": {}}
     for cell in cells:
@@ -239,7 +250,7 @@ def look(path: Path, trees: MutableMapping[tuple[str, str], ast.Module]) -> dict
             tree = ast.parse(cell.text, cell.place)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
-        trees[cell.place, cell.text] = tree
+        known.trees[cell.place, cell.text] = tree
         nodes = nodes_of_file(tree)
         for node in nodes:
             for name in imported(node) if isinstance(node, _IMPORTING) else ():

@@ -46,6 +46,32 @@ def test_the_interpreter_is_as_it_was() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+IMPORTED = """
+import sys
+sys.path.insert(0, {root!r})
+from gradtool.lint import rehearsal, serve
+
+before, found = set(sys.modules), set()
+plain = serve.Observed.answer
+
+def answer(self, request):
+    replied = plain(self, request)
+    found.update(set(sys.modules) - before)
+    return replied
+
+serve.Observed.answer = answer
+rehearsal.rehearse()
+print(*found)
+"""
+
+
+def test_what_a_worker_needs_is_there_before_it_is_forked() -> None:
+    """What it imported itself, each of them would."""
+    text = IMPORTED.format(root=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert (done.stderr, done.stdout.split()) == ("", ["sample"])
+
+
 def test_no_answer_of_it_is_left_for_a_submission_to_find() -> None:
     gc.unfreeze()  # a judge that another test ran has taken what there was out of sight
 
