@@ -98,10 +98,13 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     gradients = tuple(_with(case, gradient, "gradient", shown) for gradient in gradients)
     not_looked_at = (*measured.left_out, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
-    verdict: Literal["pass", "fail", "error"]
-    verdict = "error" if nothing and measured.trouble else "fail"
+    verdict: Literal["pass", "fail", "error"] = "fail"
+    if right and not shown.wrong:
+        verdict = "pass"
+    elif nothing and measured.trouble:
+        verdict = "error"
     return Verdict(
-        "pass" if right and not shown.wrong else verdict,
+        verdict,
         file,
         case.reference.spec.name,
         binding.called(case.session.whole),
