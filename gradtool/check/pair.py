@@ -71,16 +71,7 @@ def check_pair(
         judgement = judge_with_left(
             reference, session, bindings, file=name, seed=seed, version=version
         )
-        if reason := unclear(judgement):
-            trouble = Trouble("unclear", reason)
-            verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
-            return Judgement(verdict, (), judgement.binding)
-        if explain and _is_wrong(judgement):
-            # Only here: a file that is right must not wait for the derivation.
-            from gradtool.check.diagnose import with_causes
-
-            judgement = with_causes(reference, session, judgement)
-        return judgement
+        return _told(reference, session, judgement, explain)
 
 
 def judge_with_left(
@@ -100,6 +91,26 @@ def judge_with_left(
     from gradtool.check.left import with_left
 
     return with_left(reference, session, judgement, file=file, seed=seed, version=version)
+
+
+def _told(reference: Reference, session: Session, judgement: Judgement, explain: bool) -> Judgement:
+    """A judgement as it is told: none that rests on a guess, and with `explain` with causes."""
+    if reason := unclear(judgement):
+        verdict = failed(
+            judgement.verdict.file,
+            reference.spec.name,
+            Trouble("unclear", reason),
+            seed=judgement.verdict.seed,
+            version=judgement.verdict.version,
+            notes=session.notes,
+        )
+        return Judgement(verdict, (), judgement.binding)
+    if explain and _is_wrong(judgement):
+        # Only here: a file that is right must not wait for the derivation.
+        from gradtool.check.diagnose import with_causes
+
+        return with_causes(reference, session, judgement)
+    return judgement
 
 
 def _is_wrong(judgement: Judgement) -> bool:
@@ -132,11 +143,7 @@ def check_live(
             )
             return Judgement(verdict, (), None)
         judgement = judge_with_left(reference, session, ways, file=name, seed=seed, version=version)
-        if explain and _is_wrong(judgement):
-            from gradtool.check.diagnose import with_causes
-
-            judgement = with_causes(reference, session, judgement)
-        return judgement
+        return _told(reference, session, judgement, explain)
 
 
 def _functions(stated: Binding, session: Session) -> list[str]:

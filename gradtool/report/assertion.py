@@ -52,7 +52,8 @@ def assert_gradients(
         AssertionError: a gradient or the forward is wrong, or the code fails.
         SpecError: the spec is wrong.
         UsageError: neither or both of `spec` and `inputs` are given, there is no such layer, or
-            how the functions are called cannot be told.
+            how the functions are called cannot be told, or what is right in one reading of
+            them is wrong in another.
     """
     __tracebackhide__ = True
     if (spec is None) == (inputs is None):
@@ -68,6 +69,8 @@ def assert_gradients(
     )
     if verdict.trouble is not None and verdict.trouble.stage == "binding":
         raise UsageError(verdict.trouble.message, "say it in the spec's check: block")
+    if verdict.trouble is not None and verdict.trouble.stage == "unclear":
+        raise UsageError(verdict.trouble.message)
     if verdict.verdict != "pass":
         named = str(spec) if spec is not None and "\n" not in str(spec) else ""
         shown = check_text.plain(verdict, hide_expected=hide_expected, explain=explain, spec=named)

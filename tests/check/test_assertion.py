@@ -99,6 +99,18 @@ def test_misuse_is_told_as_such() -> None:
         assert_gradients(scale, lambda: None, "affine")
 
 
+def test_what_is_right_in_one_reading_only_is_told_as_such() -> None:
+    """A softmax over the samples is right with samples in columns, which the spec has not."""
+
+    def softmax(Z: Array) -> tuple[Array, Array]:
+        E = np.exp(Z - Z.max(axis=0))
+        P = E / E.sum(axis=0)
+        return P, P
+
+    with pytest.raises(UsageError, match="with one sample per column, everything is right"):
+        assert_gradients(softmax, lambda dP, P: P * (dP - (dP * P).sum(axis=0)), "softmax")
+
+
 NORM = """
 import numpy as np
 EPS = np.float32(1e-5)
