@@ -36,17 +36,21 @@ def probe_of(reference: Reference, binding: Binding, first: Probe, seed: int) ->
     def made() -> Probe:
         other = make_probe(reference, binding, first.setting, _NUMBER, seed)
         # The object got a number by value, and cannot see another.
-        numbers = {n: a for n, a in first.values.items() if n in parameters(reference, first, 0)}
-        values = {**other.values, **numbers}
+        numbers = [n for n in _parameters(reference, first) if not first.values[n].ndim]
+        values = {**other.values, **{n: first.values[n] for n in numbers}}
         return replace(other, values=values, varies="another batch of the same sizes")
 
     return recall_of(reference).of(("second batch", id(first), seed), made, holding=first)
 
 
-def parameters(reference: Reference, probe: Probe, least: int = 1) -> list[str]:
-    """The parameters with values, those with axes or (at most that many) without."""
-    names = [v.name for v in reference.spec.variables if v.role == "parameter"]
-    return [n for n in names if n in probe.values and bool(probe.values[n].ndim) == bool(least)]
+def parameters(reference: Reference, probe: Probe) -> list[str]:
+    """The parameters with values that are arrays: an object sees when they change."""
+    return [n for n in _parameters(reference, probe) if probe.values[n].ndim]
+
+
+def _parameters(reference: Reference, probe: Probe) -> list[str]:
+    variables = reference.spec.variables
+    return [v.name for v in variables if v.role == "parameter" and v.name in probe.values]
 
 
 def array_of(run: Run, role: Role, name: str) -> np.ndarray | None:

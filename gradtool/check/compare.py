@@ -100,6 +100,11 @@ def is_near(got: np.ndarray, right: np.ndarray, share: float, least: float = 0.0
     return bool(np.all(close | (got == right) | (np.isnan(got) & np.isnan(right))))
 
 
+def place_of(array: np.ndarray) -> tuple[int, ...]:
+    """The indices of the largest entry, or of the first that is true."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(array)), array.shape))
+
+
 def compare(
     role: Role,
     name: str,
@@ -132,7 +137,7 @@ def compare(
         got = got.reshape(right.shape)
     finite = np.isfinite(got)
     if not finite.all() and np.all(np.isfinite(right)):
-        index = _index(~finite)
+        index = place_of(~finite)
         count = int(np.count_nonzero(~finite))
         message = f"{label}{list(index)} is {got[index]}; {count} of {got.size} entries are"
         return Outcome(False, got, message + " not finite", finite=False)
@@ -184,21 +189,16 @@ def _worst(
         if not np.isfinite(excess.max()):  # infinities that agree, a bound of zero
             error = np.where(got == right, 0.0, error)
             excess = np.where(error == 0, 0.0, np.where(np.isnan(error), np.inf, error / bound))
-    index = np.unravel_index(int(excess.argmax()), got.shape)
-    place = tuple(int(i) for i in index)
+    place = place_of(excess)
     worst = Worst(
         place,
-        float(got[index]),
-        float(right[index]),
-        float(error[index]),
-        float(bound[index]),
+        float(got[place]),
+        float(right[place]),
+        float(error[place]),
+        float(bound[place]),
         tuple(sizes.items()),
     )
     return worst, largest
-
-
-def _index(mask: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradtool.check.bounds import Pair, rms
-from gradtool.check.compare import Role, all_of, label_of
+from gradtool.check.compare import Role, all_of, label_of, place_of
 from gradtool.check.facts import Case, right_of
 from gradtool.check.measure import Point, everything_of, measure, offered
 from gradtool.check.probes import Probe, can_grow
@@ -145,7 +145,7 @@ def _remarks(
         slack = _RANGE * (high - low) + _AGREE * (1 + np.abs(right))
         off = (outcome.array < low - slack) | (outcome.array > high + slack)
         if np.any(off):
-            place = tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
+            place = place_of(off)
             text = (
                 f"where compared values are equal, {label}{list(place)} is "
                 f"{outcome.array[place]:.4g}; both sides give {low[place]:.4g} to {high[place]:.4g}"
@@ -261,9 +261,7 @@ def _wrong(case: Case, at: Point, only: Role) -> Iterator[Mistake]:
         bound = JUMP * outcome.bound + _RANGE * spread + alike
         error = np.abs(array - right)
         with np.errstate(invalid="ignore"):
-            place = tuple(
-                int(i) for i in np.unravel_index(int(np.argmax(error / bound)), error.shape)
-            )
+            place = place_of(error / bound)
         if error[place] > bound[place]:
             shown = replace(
                 worst,
