@@ -24,8 +24,9 @@ square elsewhere, and larger than the step at a jump.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -41,9 +42,8 @@ from gradtool.check.shown import JUMP, Mistake, Shown
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at
-_SIDES = 12  # samples of which side of every kink is taken
-_MANY_SIDES = 64  # so many that a choice which all of them miss has a chance of 2 ** -63
-_NEAR = 1e-7
+# Samples of which side of every kink is taken: a choice that all miss has a chance of 2 ** -63.
+_SIDES = 64
 _AGREE = 1e-5
 _RANGE = 2.0  # times the range that was seen: sums of many kinks reach further
 _MOST_WORK = 20_000
@@ -54,6 +54,9 @@ _SMOOTH = 30.0  # between them
 _DIRECTIONS = 3  # two slopes may differ by nothing in one of them
 _BESIDE = ", in what does not depend on the choice there"
 _CLOSE, _ALIKE = 1e-11, 1e-8  # a side of a kink to rounding; entries that no choice moves
+
+_Taken = Callable[[], list[Pair]]
+"""The sides of the kinks of a point, taken once where they are asked for."""
 
 
 def at_kinks(case: Case) -> Shown:
@@ -92,10 +95,13 @@ def _at_kinks(case: Case, drawn: Probe, read: Mapping[str, np.ndarray]) -> Shown
     if not measured.points:
         return Shown()
     (point,) = measured.points
-    calm = _calm(case, point)
-    wrong = (*_wrong(case, point, "output"), *(_wrong(case, calm, "gradient") if calm else ()))
-    remarks = _remarks(case, probe, point, {(one.role, one.name) for one in wrong})
-    return Shown(tuple(remarks), wrong, 2 if calm and calm is not point else 1)
+    calm, sides = _calm(case, point), cache(partial(_sides, case, point))
+    wrong = list(_wrong(case, point, sides, "output"))
+    if calm is not None:
+        beside = sides if calm is point else cache(partial(_sides, case, calm))
+        wrong += _wrong(case, calm, beside, "gradient")
+    remarks = _remarks(case, point, sides, {(one.role, one.name) for one in wrong})
+    return Shown(tuple(remarks), tuple(wrong), 2 if calm and calm is not point else 1)
 
 
 def _refused(case: Case, points: Sequence[Point], text: str) -> Iterator[Mistake]:
@@ -124,10 +130,9 @@ def _grid(reference: Reference, drawn: Probe, read: Mapping[str, np.ndarray]) ->
 
 
 def _remarks(
-    case: Case, probe: Probe, point: Point, told: Collection[tuple[Role, str]]
+    case: Case, point: Point, sides: _Taken, told: Collection[tuple[Role, str]]
 ) -> Iterator[Remark]:
     """What is no choice at a kink; of what is wrong beside it that is `told` already."""
-    sides = None
     for role, name, outcome in everything_of(point):
         right, _ = right_of(point, role, name)
         if (role, name) in told or outcome.right or not np.all(np.isfinite(right)):
@@ -139,8 +144,7 @@ def _remarks(
             continue
         if outcome.array is None or (role == "output" and name in case.excused(role)):
             continue
-        sides = sides if sides is not None else list(_sides(case, probe, point, _NEAR))
-        every = np.stack([right, *(all_of(side, role)[name] for side in sides)])
+        every = np.stack([right, *(all_of(side, role)[name] for side in sides())])
         low, high = every.min(axis=0), every.max(axis=0)
         slack = _RANGE * (high - low) + _AGREE * (1 + np.abs(right))
         off = (outcome.array < low - slack) | (outcome.array > high + slack)
@@ -153,14 +157,12 @@ def _remarks(
             yield Remark("kink", text)
 
 
-def _sides(
-    case: Case, probe: Probe, point: Point, near: float, count: int = _SIDES
-) -> Iterator[Pair]:
+def _sides(case: Case, point: Point) -> list[Pair]:
     """Outputs and gradients close by, where every kink is on one side or the other by chance."""
-    rng = np.random.default_rng([case.seed, 41])
-    for _ in range(count):
-        values = _moved(case.reference, point.values, near, rng)
-        yield case.reference.evaluate(values, probe.upstream, probe.given)
+    rng, probe = np.random.default_rng([case.seed, 41]), point.probe
+    every = (_moved(case.reference, point.values, _CLOSE, rng) for _ in range(_SIDES))
+    with np.errstate(all="ignore"):  # beyond the end of a domain
+        return [case.reference.evaluate(values, probe.upstream, probe.given) for values in every]
 
 
 def _moved(
@@ -238,30 +240,27 @@ def _bent(
     return bent
 
 
-def _wrong(case: Case, at: Point, only: Role) -> Iterator[Mistake]:
+def _wrong(case: Case, at: Point, sides: _Taken, only: Role) -> Iterator[Mistake]:
     """The outputs or gradients that are wrong whatever is chosen at the kinks.
 
     Gradients are looked at where no output with a kink takes part, if any are left.  What was
     excused elsewhere (a guard, float32 inside, a course's scale) is not held to this.
     """
-    sides = None
     for role, name, outcome in everything_of(at):
         (right, _), array, worst = right_of(at, role, name), outcome.array, outcome.worst
         if role != only or outcome.right or name in case.excused(role):
             continue
         if array is None or worst is None or outcome.bound is None:
             continue
-        if sides is None:
-            sides = list(_sides(case, at.probe, at, _CLOSE, _MANY_SIDES))
-        every = np.stack([right, *(all_of(side, role)[name] for side in sides)])
+        every = np.stack([right, *(all_of(side, role)[name] for side in sides())])
         spread = every.max(axis=0) - every.min(axis=0)
         # An entry that depends on a choice all the same, as of the spec's formula, has none.
         alike = _ALIKE * np.maximum(np.abs(right), rms(right))
         # A choice that is wrong is far off; a long way to a zero, as behind a mean, is not.
         bound = JUMP * outcome.bound + _RANGE * spread + alike
         error = np.abs(array - right)
-        with np.errstate(invalid="ignore"):
-            place = place_of(error / bound)
+        with np.errstate(all="ignore"):  # some sides have no number
+            place = place_of(np.where(error > bound, error / bound, 0.0))
         if error[place] > bound[place]:
             shown = replace(
                 worst,

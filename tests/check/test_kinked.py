@@ -17,7 +17,7 @@ from gradtool.check.result import Verdict
 from gradtool.check.tolerance import expected
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on, written
 
 UNIT = """
 layer: unit
@@ -311,3 +311,32 @@ def test_a_loss_of_one_number_is_held_to_its_choices(
         ("fail", "wrong") if said else ("pass", "ok")
     ), gradient.message
     assert said in gradient.message
+
+
+POWER = """
+inputs:
+  X: {shape: [N, D], domain: nonnegative}
+forward: L = sum(X**1.5 + maximum(X, 1))
+"""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("slope", "verdict"),
+    [("(X > 1)", "pass"), ("(X >= 1)", "pass"), ("(X > 1) + 5*(X == 1)", "fail")],
+)
+def test_an_entry_without_a_number_on_one_side_hides_no_other(
+    tmp_path: Path, slope: str, verdict: str, seed: int
+) -> None:
+    """At X = 0, the end of the domain, a move goes where the layer has no number."""
+    text = f"""
+import numpy as np
+def power_forward(X):
+    return np.sum(X**1.5 + np.maximum(X, 1)), X
+def power_backward(X):
+    return 1.5 * np.sqrt(X) + {slope}
+"""
+    found = verdict_on(written("power", POWER), tmp_path, text, seed=seed)
+    assert found.verdict == verdict
+    assert found.remarks == ()  # either choice at X = 1 is one, however many entries there are
