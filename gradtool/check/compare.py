@@ -12,7 +12,7 @@ from gradtool.check.bounds import Bounded, Pair, rms
 from gradtool.check.convert import Value
 from gradtool.check.result import Remark, Worst
 from gradtool.check.tolerance import CLEARLY, Target
-from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.dims import Dim, shape_text, sizes_text
 from gradtool.numeric.shake import Arrays
 
 Role = Literal["output", "gradient"]
@@ -160,10 +160,10 @@ def compare(
         message = f"{label} is {value.dtype}: an integer buffer cuts off the decimals"
     unknown = int(np.count_nonzero(np.isinf(held) & np.isfinite(right)))
     if unknown:
-        where = ", ".join(f"{n}={v}" for n, v in sizes.items())
         text = (
-            f"{label} has {unknown} of {got.size} entries that are not compared at {where}: every "
-            "move of the inputs by a unit in their last place gives no number there"
+            f"{label} has {unknown} of {got.size} entries that are not compared at "
+            f"{sizes_text(sizes)}: every move of the inputs by a unit in their last place gives no "
+            "number there"
         )
         remarks.append(Remark("uncompared", text))
     error = largest / (rms(right) or 1.0)

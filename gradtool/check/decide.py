@@ -35,7 +35,7 @@ from gradtool.check.stress import under_stress
 from gradtool.check.telling import untold
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
-from gradtool.ir.dims import Dim, shape_text
+from gradtool.ir.dims import Dim, shape_text, sizes_text
 
 
 def decide(case: Case, file: str, version: str) -> Verdict:
@@ -196,7 +196,7 @@ def _decided(
     if not lost and any(c.standing != "ok" for c in (*outputs, *gradients)):
         return outputs, gradients
     count = len(case.measured.points)
-    sizes = ", ".join(f"{n}={size}" for n, size in case.measured.trouble_at.items())
+    sizes = sizes_text(case.measured.trouble_at)
     text = f"right at {count} point{'s' * (count > 1)}; no answer" + f" at {sizes}" * bool(sizes)
 
     def open_(compared: Compared) -> Compared:
@@ -271,7 +271,7 @@ def _wrong(
         messages.append(f"it is {factor} times the right one in every entry")
     if len(wrong) < len(there):
         good = len(there) - len(wrong)
-        where = f"{_sizes(first)} ({first.probe.varies})"
+        where = f"{sizes_text(first.probe.sizes)} ({first.probe.varies})"
         only = rule([p.probe.env for p, o in there if o.right], [p.probe.env for p, _ in wrong])
         which = f"where {only} only" if only else f"at {good} of {len(there)} sizes"
         messages.append(f"right {which}, wrong at {where}")
@@ -302,12 +302,8 @@ def _without_guard(
     return fixed, [Remark("guard", said)]
 
 
-def _sizes(point: Point) -> str:
-    return ", ".join(f"{name}={size}" for name, size in point.probe.sizes.items())
-
-
 def _where(case: Case) -> str:
-    return "fails at " + ", ".join(f"{n}={size}" for n, size in case.measured.trouble_at.items())
+    return f"fails at {sizes_text(case.measured.trouble_at)}"
 
 
 def _remarks(points: Sequence[Point]) -> Iterable[Remark]:

@@ -22,6 +22,7 @@ from gradtool.check.result import Trouble
 from gradtool.check.scale import ScaleProblem, stated
 from gradtool.check.session import CheckTrouble, Session, TooSlow
 from gradtool.check.tolerance import Expected, expected
+from gradtool.ir.dims import sizes_text
 from gradtool.spec.model import Domain, Variable
 
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32
@@ -228,8 +229,7 @@ def _told(unfit: Sequence[tuple[Trouble, Probe, str]]) -> tuple[str, ...]:
     """Every exception once, with the first sizes."""
     first = {trouble.message: (probe, reason) for trouble, probe, reason in reversed(unfit)}
     return tuple(
-        f"where {reason} ({', '.join(f'{n}={v}' for n, v in probe.sizes.items())}) "
-        f"it raises {message}"
+        f"where {reason} ({sizes_text(probe.sizes)}) it raises {message}"
         for message, (probe, reason) in first.items()
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome, Role, all_of
+from gradtool.check.compare import Outcome, Role, all_of, by_role
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
@@ -155,9 +155,8 @@ def _errors(
             return {}
         pair = reference.evaluate({**close.values, **read}, close.upstream, close.given)
         right = all_of(pair, role)
-        given = run.gradients if role == "gradient" else run.outputs
         for name, runs in found.items():
-            value = given.get(name)
+            value = by_role(run, role).get(name)
             if run.trouble or value is None or value.array is None:
                 return {}
             if value.array.size != right[name].size:

@@ -380,6 +380,11 @@ def total(dims: Iterable[Dim]) -> Dim:
     return result
 
 
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """Sizes as a report has them: ``N=2, D=3``."""
+    return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
 def shape_text(shape: Iterable[Dim]) -> str:
     """A shape as NumPy prints it: ``(N, D)``, ``(C,)``, ``()``."""
     parts = [str(dim) for dim in shape]

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
-from gradtool.ir.dims import Dim
+from gradtool.ir.dims import Dim, sizes_text
 from gradtool.numeric.kinks import Closest
 from gradtool.numeric.reference import SamplingError
 from gradtool.numeric.settings import Setting
@@ -135,7 +135,7 @@ def _setting(reference: Reference, sizes: Mapping[str, int]) -> Setting:
         known = ", ".join(first.sizes) or "none"
         raise ValueError(f"{reference.spec.name} has no size {unknown[0]}; its sizes are {known}")
     whole = {**first.sizes, **sizes}
-    told = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    told = sizes_text(sizes)
     for name, rule in reference.spec.sizes.items():
         if name in whole and (
             whole[name] < rule.minimum or rule.exactly not in (None, whole[name])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from gradtool.ir.dims import sizes_text
 from gradtool.report.sheet import Row, Sheet
 
 
@@ -62,7 +63,7 @@ def _certified(sheet: Sheet) -> str:
         f"({count} size set{'s' if count != 1 else ''}); printed formulas evaluated"
     )
     if sheet.skipped:
-        shown = "; ".join(", ".join(f"{k}={v}" for k, v in s.items()) for s in sheet.skipped)
+        shown = "; ".join(map(sizes_text, sheet.skipped))
         text += f"; singular, so not checked, at {shown}"
     return text
 

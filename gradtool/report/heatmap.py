@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gradtool.check.result import Heat
+from gradtool.ir.dims import sizes_text
 
 _SHADES = " ░▒▓█"  # right, then by decades of the largest error
 _WIDEST = 60
@@ -17,7 +18,7 @@ def lines(heat: Heat, width: int | None = None) -> list[str]:
     """
     most = _WIDEST if width is None else max(1, min(_WIDEST, (width - 2) // 2))
     largest = max((v for row in heat.rows for v in row if math.isfinite(v)), default=1.0)
-    sizes = ", ".join(f"{name}={size}" for name, size in heat.sizes)
+    sizes = sizes_text(dict(heat.sizes))
     shown = [
         "│" + "".join(_shade(value, largest) * 2 for value in row[:most]) + "│" for row in heat.rows
     ]
