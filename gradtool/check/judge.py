@@ -313,7 +313,7 @@ def _livened(
         return measured
     for variable in offered(reference, binding):
         name = variable.name
-        if not all(is_zero(p.expected, name) for p in points if name in p.gradients):
+        if not all(is_zero(p.expected, name) for p in measured.points if name in p.gradients):
             continue
         for probe in _others(reference, binding, points[0].probe, seed):
             values = {**points[0].values, **probe.values}

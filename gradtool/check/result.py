@@ -180,6 +180,12 @@ class Verdict:
     spared: tuple[str, ...] = ()
 
     @property
+    def rows(self) -> tuple[tuple[str, Compared], ...]:
+        """Every output and gradient, each with what it is called: ``Y``, ``dX``."""
+        outputs = ((output.name, output) for output in self.forward)
+        return (*outputs, *((f"d{gradient.name}", gradient) for gradient in self.gradients))
+
+    @property
     def trouble_line(self) -> int:
         """Where in the file the trouble is: the line, or else its function; 0 when unknown."""
         if self.trouble is None or self.trouble.own_line or not self.called:
@@ -196,5 +202,4 @@ class Verdict:
         """The outputs and gradients that were right until the worker was lost, as labels."""
         if not is_lost(self.trouble):
             return ()
-        rows = [(o.name, o) for o in self.forward] + [(f"d{g.name}", g) for g in self.gradients]
-        return tuple(label for label, row in rows if row.was_right)
+        return tuple(label for label, row in self.rows if row.was_right)

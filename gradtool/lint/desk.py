@@ -449,8 +449,8 @@ class Desk:
 
 def _earns(verdict: Verdict) -> bool:
     """Whether anything of it may be worth points."""
-    rows = (*verdict.forward, *verdict.gradients)
-    return verdict.verdict == "pass" or any(row.standing in ("ok", "follows") for row in rows)
+    earning = any(row.standing in ("ok", "follows") for _, row in verdict.rows)
+    return verdict.verdict == "pass" or earning
 
 
 def _at(gradient: Compared, told: object) -> Compared:

@@ -20,8 +20,7 @@ def _lines(verdict: Verdict, hide_expected: bool) -> Iterator[str]:
     if trouble is not None:
         level = "notice" if trouble.stage == "match" else "error"
         yield command(level, _at(verdict, verdict.trouble_line, layer), trouble.message)
-    rows = [(o.name, o) for o in verdict.forward] + [(f"d{g.name}", g) for g in verdict.gradients]
-    for label, row in rows:
+    for label, row in verdict.rows:
         if row.standing == "wrong":
             line = row.line or _first_line(verdict)
             yield command(

@@ -116,7 +116,7 @@ def pages(
 
 def _codes(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     """The codes of the causes that are told, in the order in which they are."""
-    rows = (row for verdict in verdicts for row in (*verdict.forward, *verdict.gradients))
+    rows = (row for verdict in verdicts for _, row in verdict.rows)
     causes = (row.cause.code for row in rows if row.cause is not None)
     return tuple(dict.fromkeys(code for code in causes if code != "unknown"))
 
