@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from gradtool.check.facts import (
 )
 from gradtool.check.guards import SMALL, guard_of
 from gradtool.check.kinked import at_kinks
+from gradtool.check.looks import Looks
 from gradtool.check.measure import Point, everything_of, is_zero, offered
 from gradtool.check.memory_order import in_memory_order
 from gradtool.check.offsets import without_offsets
@@ -36,6 +38,8 @@ from gradtool.check.telling import untold
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text, sizes_text
+
+_GONE = "what would have been asked further: your code hung or ended the process again and again"
 
 
 def decide(case: Case, file: str, version: str) -> Verdict:
@@ -82,21 +86,24 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
-    draws, values, later = of_draws(case) if right else Shown(), Shown(), Shown()
+    looks = Looks(case)
+    draws, values, later = looks.shown(of_draws) if right else Shown(), Shown(), Shown()
     remarks += draws.remarks
     gradients = tuple(zero_by_draw(case, gradient) for gradient in gradients)
     right = right and not draws.wrong and all(c.standing == "ok" for c in gradients)
     right = right and bool(gradients) and measured.trouble is None
     if right:
-        values = under_stress(case, by_course | guarded).and_also(at_kinks(case))
-        values = _further(case, values, (at_zeros, at_ends))
-        remarks += [*values.remarks, *without_offsets(case)]
+        values = looks.shown(partial(under_stress, scaled_names=by_course | guarded))
+        values = looks.further(values.and_also(looks.shown(at_kinks)), (at_zeros, at_ends))
+        remarks += [*values.remarks, *(without_offsets(case) if looks.may_ask() else ())]
     if right and not values.wrong:
-        later = _further(case, later, (second_batch, in_memory_order))
+        later = looks.further(later, (second_batch, in_memory_order))
+    behaviour = _conduct(looks)
     shown = draws.and_also(values).and_also(later)
     outputs = [_with(case, output, "output", shown) for output in outputs]
     gradients = tuple(_with(case, gradient, "gradient", shown) for gradient in gradients)
-    not_looked_at = (*measured.left_out, *measured.no_numbers)
+    spared = (*measured.left_out, *([_GONE] if looks.passed_over else ()))
+    not_looked_at = (*spared, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)
     verdict: Literal["pass", "fail", "error"] = "fail"
     if right and not shown.wrong:
@@ -113,13 +120,13 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         tuple(outputs),
         gradients,
         tuple(dict.fromkeys(remarks)),
-        tuple(dict.fromkeys((*_conduct(case), *later.remarks))),
+        tuple(dict.fromkeys((*behaviour, *later.remarks))),
         (*case.session.notes, *(f"not looked at: {text}" for text in not_looked_at)),
         measured.trouble,
         len(measured.points) + shown.probes,
         case.seed,
         version,
-        measured.left_out,
+        spared,
     )
 
 
@@ -207,15 +214,6 @@ def _decided(
     if lost or trouble.stage != "backward":
         outputs = [open_(output) for output in outputs]
     return outputs, tuple(open_(gradient) for gradient in gradients)
-
-
-def _further(case: Case, found: Shown, looks: Iterable[Callable[[Case], Shown]]) -> Shown:
-    """What more looks show, until something is wrong."""
-    for look in looks:
-        if found.wrong:
-            break
-        found = found.and_also(look(case))
-    return found
 
 
 def _closest(entries: Sequence[Worst]) -> Worst | None:
@@ -333,12 +331,14 @@ def _unfinished(case: Case) -> list[Remark]:
     return []
 
 
-def _conduct(case: Case) -> list[Remark]:
+def _conduct(looks: Looks) -> list[Remark]:
+    case = looks.case
     points = case.measured.points
     # Gradients that are read from an update are those of parameters that change.
     found = conduct.of_runs((p.run for p in points), case.binding.grads)
     first = point_of(points)
-    if len(points) > 1 and first is not None and case.measured.trouble is None:
+    asked = len(points) > 1 and case.measured.trouble is None
+    if asked and first is not None and looks.may_ask():
         # Of the same sizes: code may keep one thing for each.
         other = probe_of(case.reference, case.binding, first.probe, case.seed)
         draws = any(v.read for v in case.reference.spec.variables)

@@ -64,7 +64,7 @@ def at_kinks(case: Case) -> Shown:
     found = Shown()
     for point in _places(case.measured.points):
         found = found.and_also(_at_kinks(case, point.probe, case.read_at(point)))
-        if found.wrong:
+        if found.wrong or case.session.lost:
             break
     return found
 

@@ -156,7 +156,7 @@ def measure(
         except TooSlow as slow:
             # Of code that was right where there is little to do, this tells only that it is slow.
             known = work > LITTLE and _all_right(done)
-            if not known or not _restarted(session, reference, binding):
+            if not known or not restarted(session, reference, binding):
                 trouble, trouble_at = slow.trouble, probe.sizes
                 break
             left_out.append((probe, f"your code gave no answer in {session.seconds:g} s"))
@@ -262,7 +262,7 @@ def _all_right(points: Sequence[Point]) -> bool:
     return any(p.outputs or p.gradients for p in points) and all(map(is_right, points))
 
 
-def _restarted(session: Session, reference: Reference, binding: Binding) -> bool:
+def restarted(session: Session, reference: Reference, binding: Binding) -> bool:
     """Whether there is a worker again, in place of one that was lost."""
     try:
         session.again()

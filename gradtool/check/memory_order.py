@@ -14,7 +14,7 @@ from gradtool.check.answers import Run
 from gradtool.check.batches import mistakes_of, point_of
 from gradtool.check.facts import Case
 from gradtool.check.measure import Point
-from gradtool.check.result import Remark
+from gradtool.check.result import Remark, Trouble, told_at
 from gradtool.check.session import CheckTrouble, TooSlow
 from gradtool.check.shown import MOST_WORK, Shown
 
@@ -33,13 +33,13 @@ def in_memory_order(case: Case) -> Shown:
     except TooSlow:
         return Shown()  # slow code is right in both orders or in none
     except CheckTrouble as lost:
-        return Shown(remarks=(_refused(names, lost.trouble.message),))
+        return Shown(remarks=(_refused(names, lost.trouble),))
 
 
 def _turned(case: Case, point: Point, names: Sequence[str]) -> Shown:
     run = _run(case, point, names)
     if run.trouble is not None:
-        return Shown(remarks=(_refused(names, run.trouble.message),))
+        return Shown(remarks=(_refused(names, run.trouble),))
     if not mistakes_of(case, point, run):
         return Shown()
     arriving = [n for n in names if n not in point.probe.values]
@@ -61,6 +61,6 @@ def _run(case: Case, point: Point, names: Sequence[str]) -> Run:
     )
 
 
-def _refused(names: Sequence[str], message: str) -> Remark:
+def _refused(names: Sequence[str], trouble: Trouble) -> Remark:
     told = " or ".join(names)
-    return Remark("order", f"where {told} is a transposed view (F order) it raises {message}")
+    return Remark("order", told_at(f"where {told} is a transposed view (F order)", trouble))

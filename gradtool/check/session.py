@@ -76,6 +76,7 @@ class Session:
         self.names: frozenset[str] = frozenset()
         self._snippets: Mapping[str, str | None] = {}
         self.frameworks: tuple[str, ...] = ()
+        self.lost = False  # whether the worker is, and no other has taken its place
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
@@ -176,6 +177,7 @@ class Session:
     def _restart(self) -> None:
         self._worker.close()
         self._worker = self._start()
+        self.lost = False
 
     def bind(
         self,
@@ -286,6 +288,7 @@ class Session:
         try:
             return self._worker.ask(header, arrays, max_bytes)
         except WorkerLost as lost:
+            self.lost = True
             kind = TooSlow if lost.kind == "timeout" else CheckTrouble
             raise kind(Trouble("worker", f"{RUNNING}{lost}")) from None
 

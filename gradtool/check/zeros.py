@@ -36,7 +36,7 @@ def at_zeros(case: Case) -> Shown:
     found = Shown()
     for probe in probes:
         found = found.and_also(look(case, probe))
-        if found.wrong:
+        if found.wrong or case.session.lost:
             break
     return found
 
