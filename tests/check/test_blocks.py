@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on
 
 CAUSAL = """
 import numpy as np
@@ -57,9 +56,7 @@ FIRST = "dA[i:i + 8, :8] -= dB[i:i + 8] @ X[:8].T if j == 0 else 0"
 
 
 def judged(layer: str, code: str, folder: Path) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(code)
-    return check_pair(bundled(layer), file, seed=0, version="", explain=False).verdict
+    return verdict_on(bundled(layer), folder, code)
 
 
 @pytest.mark.parametrize("block", [8, 16, 32, 64])

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from gradtool.check.draws import _NEVER, _is_improbable
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.errors import SpecError
 from gradtool.spec.load import load_text
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on
 
 CODE = """
 import numpy as np
@@ -72,10 +71,7 @@ def code(draw: str, share: str = "p", seed: str = "pass") -> str:
 def judged(
     text: str, folder: Path, layer: DerivedReference | None = None, seed: int = 0
 ) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(text)
-    reference = layer or bundled("dropout")
-    return check_pair(reference, file, seed=seed, version="").verdict
+    return verdict_on(layer or bundled("dropout"), folder, text, seed=seed, explain=True)
 
 
 @pytest.mark.parametrize(

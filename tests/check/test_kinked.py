@@ -11,7 +11,6 @@ import pytest
 
 from gradtool.check import kinked
 from gradtool.check.bind import Binding
-from gradtool.check.pair import check_pair
 from gradtool.check.probes import make_probe
 from gradtool.check.result import Verdict
 from gradtool.check.tolerance import expected
@@ -99,9 +98,7 @@ def layer(text: str) -> DerivedReference:
 
 
 def judged(folder: Path, spec: str, code: str, change: str, seed: int = 0) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text(code.replace("CHANGE", change))
-    return check_pair(layer(spec), file, seed=seed, version="1", explain=False).verdict
+    return verdict_on(layer(spec), folder, code.replace("CHANGE", change), seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -301,11 +298,10 @@ def test_a_loss_of_one_number_is_held_to_its_choices(
     tmp_path: Path, name: str, slope: str, said: str, seed: int
 ) -> None:
     given = "S" if name == "top" else "S, T"
-    file = tmp_path / "hw.py"
-    file.write_text(
+    text = (
         f"import numpy as np\ndef f({given}):\n    return {LOSSES[name][1]}, ({slope}) / len(S)\n"
     )
-    verdict = check_pair(loss(name), file, seed=seed, version="", explain=False).verdict
+    verdict = verdict_on(loss(name), tmp_path, text, seed=seed)
     (gradient,) = verdict.gradients
     assert (verdict.verdict, gradient.standing) == (
         ("fail", "wrong") if said else ("pass", "ok")

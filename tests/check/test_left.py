@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from tests.layers import bundled, verdicts
+from tests.layers import bundled, verdict_on, verdicts
 
 HEAD = """
 class Parameter:
@@ -67,9 +66,7 @@ def text(name: str) -> str:
 
 
 def judged(folder: Path, text: str) -> Verdict:
-    file = folder / "affine.py"
-    file.write_text(f"import numpy as np\n{text}")
-    return check_pair(bundled("affine"), file, seed=0, version="1", explain=False).verdict
+    return verdict_on(bundled("affine"), folder, f"import numpy as np\n{text}")
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
 from gradtool.numeric.reference import reference_for
 from gradtool.spec.load import load_text
-from tests.layers import bundled, verdicts
+from tests.layers import bundled, verdict_on, verdicts
 
 LSTM = """
 def sigmoid(z):
@@ -57,18 +57,21 @@ def text(h: str, c: str, returned: str, taken: str) -> str:
     return LSTM.format(h=h, c=c, returned=returned, taken=taken, dh=dh, dc=dc)
 
 
+def judged(folder: Path, text: str) -> Verdict:
+    return verdict_on(bundled("lstm_cell"), folder, f"import numpy as np\n{text}")
+
+
+def is_right_and_a_mistake_is_found(folder: Path, right: str) -> bool:
+    wrong = judged(folder, right.replace("dc * f", "dc * i"))
+    found = {g.name for g in wrong.gradients if g.standing != "ok"}
+    return judged(folder, right).verdict == "pass" and found == {"prev_c"}
+
+
 @pytest.mark.parametrize("name", ORDERS)
 def test_outputs_in_either_order_are_right_and_wrong_code_is_wrong(
     tmp_path: Path, name: str
 ) -> None:
-    right = text(*ORDERS[name])
-    file = tmp_path / "lstm.py"
-    for written, verdict in ((right, "pass"), (right.replace("dc * f", "dc * i"), "fail")):
-        file.write_text(f"import numpy as np\n{written}")
-        judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
-        assert judged.verdict == verdict
-        wrong = {g.name for g in judged.gradients if g.standing != "ok"}
-        assert wrong == (set() if verdict == "pass" else {"prev_c"})
+    assert is_right_and_a_mistake_is_found(tmp_path, text(*ORDERS[name]))
 
 
 @pytest.mark.parametrize("name", ["as in the spec", "with a letter each"])
@@ -77,13 +80,7 @@ def test_all_upstream_gradients_may_come_in_one_argument(tmp_path: Path, name: s
     right = text(*ORDERS[name]).replace(
         f"backward({taken}, cache):", f"backward(grads, cache):\n    {taken} = grads"
     )
-    file = tmp_path / "lstm.py"
-    for written, verdict in ((right, "pass"), (right.replace("dc * f", "dc * i"), "fail")):
-        file.write_text(f"import numpy as np\n{written}")
-        judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
-        assert judged.verdict == verdict
-        wrong = {g.name for g in judged.gradients if g.standing != "ok"}
-        assert wrong == (set() if verdict == "pass" else {"prev_c"})
+    assert is_right_and_a_mistake_is_found(tmp_path, right)
 
 
 def test_a_method_may_take_all_upstream_gradients_in_one_argument(tmp_path: Path) -> None:
@@ -101,12 +98,10 @@ class Products:
         dP, dQ = grads
         return dP @ self.b.T + self.b.T @ dQ, self.a.T @ dP + dQ @ self.a.T
 """
-    file = tmp_path / "products.py"
-    for written, verdict in ((right, "pass"), (right.replace("+ dQ @", "- dQ @"), "fail")):
-        file.write_text(written)
-        found = check_pair(reference_for(spec), file, seed=0, version="1", explain=False)
-        assert found.verdict.verdict == verdict
-        assert {g.name: g.standing for g in found.verdict.gradients}["a"] == "ok"
+    for code, verdict in ((right, "pass"), (right.replace("+ dQ @", "- dQ @"), "fail")):
+        found = verdict_on(reference_for(spec), tmp_path, code)
+        assert found.verdict == verdict
+        assert {g.name: g.standing for g in found.gradients}["a"] == "ok"
 
 
 def test_upstream_gradients_that_are_mixed_up_are_wrong(tmp_path: Path) -> None:
@@ -114,10 +109,7 @@ def test_upstream_gradients_that_are_mixed_up_are_wrong(tmp_path: Path) -> None:
     right = text(*ORDERS["as in the spec"])
     mixed = right.replace("backward(dnext_h, dnext_c,", "backward(dnext_c, dnext_h,")
     mixed = mixed.replace("dc = dnext_c + dnext_h", "dc = dnext_h + dnext_c")
-    file = tmp_path / "lstm.py"
-    file.write_text(f"import numpy as np\n{mixed}")
-    judged = check_pair(bundled("lstm_cell"), file, seed=0, version="1", explain=False).verdict
-    assert judged.verdict == "fail"
+    assert judged(tmp_path, mixed).verdict == "fail"
 
 
 def test_without_a_spec_as_well(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
 from gradtool.check.conduct import of_repetition
 from gradtool.check.pace import LITTLE, Pace
-from gradtool.check.pair import check_pair
 from gradtool.check.probes import probes
 from gradtool.check.result import Trouble, Verdict
 from gradtool.check.session import TooSlow
 from gradtool.lint.findings import findings
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on
 
 WORK = 10 * LITTLE
 
@@ -75,9 +74,8 @@ SINGLE = """dX, dW, db = (g.astype(np.float32).astype(np.float64) for g in (dX, 
 
 
 def found(tmp_path: Path, first: str, slow: str, scale: int) -> Verdict:
-    file = tmp_path / "affine.py"
-    file.write_text(CODE.format(first=first, slow=slow, scale=scale))
-    return check_pair(bundled("affine"), file, seed=0, version="1", explain=False).verdict
+    text = CODE.format(first=first, slow=slow, scale=scale)
+    return verdict_on(bundled("affine"), tmp_path, text)
 
 
 def test_slow_code_is_told_what_was_not_looked_at(tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
-from tests.layers import bundled, verdicts
+from tests.layers import bundled, verdict_on, verdicts
 
 # name: (layer, file, a piece of the file, what makes it wrong, what is told)
 CODE = {
@@ -90,9 +89,7 @@ def skipgram_softmax(v, o, U):
 
 
 def judged(folder: Path, layer: str, text: str) -> Verdict:
-    file = folder / f"{layer}.py"
-    file.write_text(f"import numpy as np\n{text}")
-    return check_pair(bundled(layer), file, seed=0, version="1", explain=False).verdict
+    return verdict_on(bundled(layer), folder, f"import numpy as np\n{text}")
 
 
 def told(verdict: Verdict) -> str:

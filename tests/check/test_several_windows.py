@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import reference_for
 from gradtool.spec.load import load_text
+from tests.layers import verdict_on
 
 SPEC = """
 layer: windows
@@ -47,10 +47,8 @@ FITS = "assert (T - R) % stride == 0"
 
 def verdict(folder: Path, size: int, stride: int, **pieces: str) -> Verdict:
     code = {"fits": "pass", "step": "stride", "add": "+=", **pieces}
-    file = folder / "windows.py"
-    file.write_text(CODE.format(**code))
     spec = load_text(SPEC.format(size=size, stride=stride), "windows.yaml")
-    return check_pair(reference_for(spec), file, seed=0, version="1", explain=False).verdict
+    return verdict_on(reference_for(spec), folder, CODE.format(**code))
 
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (6, 3), (11, 4), (9, 4)])
@@ -96,13 +94,11 @@ check:
 def test_constants_that_are_equal_are_varied_apart(
     tmp_path: Path, first: str, second: str, told: str
 ) -> None:
-    file = tmp_path / "elastic.py"
-    file.write_text(
+    text = (
         "def forward(W, V, one, other):\n"
         "    return one * (W**2).sum() + other * (V**2).sum()\n"
         "def backward(W, V, one, other):\n"
         f"    return 2 * {first} * W, 2 * {second} * V\n"
     )
     reference = reference_for(load_text(EQUAL, "elastic.yaml"))
-    found = check_pair(reference, file, seed=0, version="1", explain=False).verdict
-    assert found.verdict == told
+    assert verdict_on(reference, tmp_path, text).verdict == told

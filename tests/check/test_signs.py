@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradtool.check.pair import check_pair
 from gradtool.numeric.draw import draw
-from gradtool.numeric.reference import reference_for
-from gradtool.spec.bundled import bundled_specs
-from gradtool.spec.load import load_path, load_text
+from gradtool.spec.load import load_text
+from tests.layers import bundled, verdict_on
 
 # t * t is 1: the derivative -2 * t * (1 - t * s) is 2 * (s - t).
 HINGE = """
@@ -44,10 +42,7 @@ def focal_loss(z, t, gamma):
     ],
 )
 def test_code_may_rely_on_signs(layer: str, code: str, verdict: str, tmp_path: Path) -> None:
-    file = tmp_path / "hw.py"
-    file.write_text(code)
-    reference = reference_for(load_path(bundled_specs()[layer]))
-    found = check_pair(reference, file, seed=0, version="", explain=False).verdict
+    found = verdict_on(bundled(layer), tmp_path, code)
     assert found.verdict == verdict, found
 
 

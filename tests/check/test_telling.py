@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from gradtool.check.bind import Binding
-from gradtool.check.pair import check_pair
 from gradtool.check.probes import Probe, probes
 from gradtool.check.result import Verdict
 from gradtool.check.telling import telling
 from gradtool.lint.memo import Remembering
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.load import load_text
-from tests.layers import bundled
+from tests.layers import bundled, verdict_on
 
 SPECS = {
     "threshold": """
@@ -132,9 +131,8 @@ def layer(name: str) -> DerivedReference:
 
 
 def judged(name: str, text: str, folder: Path, seed: int) -> Verdict:
-    file = folder / "hw.py"
-    file.write_text("import numpy as np\n" + text)
-    return check_pair(layer(name), file, seed=seed, version="").verdict
+    text = f"import numpy as np\n{text}"
+    return verdict_on(layer(name), folder, text, seed=seed, explain=True)
 
 
 def changed(reference: DerivedReference, seed: int) -> list[tuple[Probe, ...]]:

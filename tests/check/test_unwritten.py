@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.inventory import Inventory
-from gradtool.check.pair import check_pair
 from gradtool.check.result import RETURNS_NONE, Trouble, Verdict
 from gradtool.check.unwritten import plainly
 from gradtool.lint.findings import findings
 from gradtool.report import check_text
 from tests.check.references import HandReference, affine
+from tests.layers import verdict_on
 
 FUNCTIONS = """\
 import numpy as np
@@ -25,9 +25,7 @@ FORWARD = "return x @ w + b, (x, w)"
 
 
 def verdict(tmp_path: Path, text: str, reference: HandReference | None = None) -> Verdict:
-    file = tmp_path / "hw.py"
-    file.write_text(text)
-    return check_pair(reference or affine(), file, seed=0, version="", explain=False).verdict
+    return verdict_on(reference or affine(), tmp_path, text)
 
 
 @pytest.mark.parametrize("body", ["pass", "...", "return None", '"""TODO"""', "return"])
