@@ -366,3 +366,18 @@ def gradient_target(
             if variable in open_names:
                 return variable
     return None
+
+
+def gradients_among(words: Iterable[str], given: Mapping[str, str], names: Names) -> dict[str, str]:
+    """By variable which of some words is the name of its gradient, in their order.
+
+    One that says so, such as ``dX``, counts before the variable's own name, under which a result
+    may have the variable itself beside its gradient.
+    """
+    known = (*given, *names.real)
+    found: dict[str, str] = {}
+    for word in words:
+        variable = gradient_target(word, given, names)
+        if variable is not None and (variable not in found or same(found[variable], known)):
+            found[variable] = word
+    return found

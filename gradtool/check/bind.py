@@ -38,6 +38,8 @@ class Binding:
     this reading may be wrong as it is meant.  `guess` is how arguments without known names were
     placed; a binding of `last_resort` counts only where the forward of no other is the layer's.
     `layout` is how its arrays lie where they lie in another way than those of the spec.
+    `given` are the variables by the names that the code has for them, for results that say at run
+    time which gradient is which; None where the snippets are to be taken as they are.
     """
 
     convention: str
@@ -59,6 +61,7 @@ class Binding:
     guess: Guess | None = None
     last_resort: bool = False
     layout: str = ""
+    given: Mapping[str, str] | None = None
 
     def remarked(self, text: str) -> Binding:
         """This one with a further remark."""

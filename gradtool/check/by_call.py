@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target
+from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, gradients_among
 from gradtool.check.bind import Binding
 from gradtool.check.by_class import construction
 from gradtool.check.candidate import Candidate
-from gradtool.check.targets import keys_of, order_note
+from gradtool.check.targets import OPEN, keys_of, order_note
 
 
 def one_call(candidate: Candidate, names: Names) -> list[Binding]:
@@ -31,15 +31,15 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     lines: list[str]
     if len(rest) == 1 and (keys := keys_of(rest[0], function)):
         lines = [f"{target}grads = {source}"]
-        offered = []
-        for key in keys:
-            variable = gradient_target(key, called.given, names)
-            if variable:
-                offered.append(variable)
-                lines.append(f'd{variable} = grads["{key}"]')
+        found = gradients_among(keys, called.given, names)
+        offered = list(found)
+        lines += (f'd{variable} = grads["{key}"]' for variable, key in found.items())
     else:
         offered = _offered(rest, called, names)
-        lines = [f"{target}{', '.join(f'd{n}' for n in offered)} = {source}"]
+        assigned = ", ".join(f"d{n}" for n in offered)
+        if not offered and len(rest) == 1:  # what is in it shows when it is there
+            offered, assigned = list(names.real), OPEN
+        lines = [f"{target}{assigned} = {source}"]
     if not offered:
         raise NoMatch(f"{title}: which variables are its gradients of?")
     left = [n for n in names.real if n not in offered]
@@ -56,6 +56,7 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
             gradients=order,
             remark=remark,
             guess=called.guess,
+            given=called.given,
         )
     ]
 

@@ -93,6 +93,7 @@ def _readings(
             {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
             unsure=labels_behind(backward, upstream, names),
             guess=called.guess,
+            given=given.given,
         )
 
     whole = with_arguments(arguments.text)

@@ -34,6 +34,7 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
             gradients=offered,
             remark=remark,
             guess=called.guess,
+            given=called.given,
         )
 
     left = [name for name in targets[len(names.outputs) :] if name.isidentifier()]

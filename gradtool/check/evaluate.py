@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.check.load import Loaded
+from gradtool.check.named import WATCH, parts_of, tells, watching
 from gradtool.check.standins import seeded
 
 _WATCHED_DEPTH = 4
@@ -51,7 +52,7 @@ class Evaluation:
     """One evaluation between its forward and its backward pass, and after.
 
     `returned` are the user's own outputs, `outputs` what they were after the forward pass;
-    `names` are those that were there before it.
+    `names` are those that were there before it; `told` is how results are made up that say it.
     """
 
     namespace: dict[str, Any]
@@ -67,6 +68,7 @@ class Evaluation:
     outputs: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     grad_errors: dict[str, BaseException] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
 
     def let_go(self) -> None:
         """Called when nothing more is run: the arrays are freed now, and not once the garbage
@@ -90,7 +92,9 @@ def compile_program(
 
     def compiled(stage: str) -> CodeType | None:
         text = snippets.get(stage)
-        return _compiled(text, stage, "exec") if text else None
+        # A forward pass that has its backward pass apart returns no gradients.
+        plain = stage == "setup" or (stage == "forward" and bool(snippets.get("backward")))
+        return _compiled(text, stage, "exec", watch=not plain) if text else None
 
     expressions = {name: _gradient_code(name, text) for name, text in grads.items()}
     return Program(
@@ -106,9 +110,12 @@ def compile_program(
 
 
 @lru_cache(maxsize=64)
-def _compiled(text: str, stage: str, mode: str) -> CodeType:
+def _compiled(text: str, stage: str, mode: str, watch: bool = False) -> CodeType:
+    place = f"check: {stage}"
     try:
-        code = compile(text, f"check: {stage}", mode, dont_inherit=True)
+        if watch:
+            return watching(text, place)
+        code = compile(text, place, mode, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", 1)
         raise SnippetProblem(f"check: {stage}, line {line}: {error}") from None
@@ -152,7 +159,15 @@ def opened(
 
     namespace["mask_in"] = known_mask_in
     namespace["cell"] = lambda text: cell(text, namespace)
-    return Evaluation(namespace, arrays, given, watch, frozenset(namespace))
+    told: dict[str, Any] = {}
+
+    def look(name: str, result: Any) -> Any:
+        if tells(parts := parts_of(result)):
+            told[name] = parts
+        return result
+
+    namespace[WATCH] = look
+    return Evaluation(namespace, arrays, given, watch, frozenset(namespace), told=told)
 
 
 def forget(program: Program, namespace: dict[str, Any]) -> None:

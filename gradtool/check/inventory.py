@@ -262,12 +262,22 @@ def _made_by_methods(
 
 def _returned_keys(nodes: Iterable[ast.AST]) -> list[str]:
     return [
-        key.value
+        key
         for node in nodes
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
-        for key in node.value.keys
-        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        if isinstance(node, ast.Return) and node.value is not None
+        for key in _dictionary(node.value) or ()
     ]
+
+
+def _dictionary(value: ast.expr) -> list[str] | None:
+    """The constant keys of a dictionary that is written out; None where none is."""
+    match value:
+        case ast.Dict(keys=keys):
+            texts = (key.value for key in keys if isinstance(key, ast.Constant))
+            return [text for text in texts if isinstance(text, str)]
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if keywords:
+            return [keyword.arg for keyword in keywords if keyword.arg is not None]
+    return None
 
 
 def _dotted(node: ast.expr) -> str:
@@ -419,10 +429,8 @@ def _plain(value: ast.expr) -> str:
             return _plain(inner)
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
             return "[" + ",".join(map(_plain, elements)) + "]"
-        case ast.Dict(keys=keys):
-            texts = [k.value for k in keys if isinstance(k, ast.Constant)]
-            return "{" + ",".join(map(str, texts)) + "}"
-    return ""
+    keys = _dictionary(value)
+    return "" if keys is None else "{" + ",".join(keys) + "}"
 
 
 def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
@@ -440,11 +448,9 @@ def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
         match node:
             case ast.Assign(
                 targets=[ast.Name() | ast.Attribute(value=ast.Name(id="self")) as owner],
-                value=ast.Dict(keys=keys),
-            ):
-                for key in keys:
-                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        found.setdefault(_plain(owner), []).append(key.value)
+                value=value,
+            ) if keys := _dictionary(value):
+                found.setdefault(_plain(owner), []).extend(keys)
     return {name: tuple(dict.fromkeys(keys)) for name, keys in found.items()}
 
 

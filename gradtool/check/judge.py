@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.bounds import rms
+from gradtool.check.by_name import by_name, every_by_name
 from gradtool.check.decide import decide
 from gradtool.check.facts import Case
 from gradtool.check.glance import glance
@@ -65,6 +67,8 @@ def judge(
     """
     first, *others = bindings
     tried = [_judge_one(reference, session, first, file, seed, version)]
+    if tried[0].verdict.verdict != "pass" and _has_returned(tried[0]):
+        others = every_by_name(others, session.told, Names.of(reference))
     doubtful: list[tuple[tuple[int, int], Binding]] = []
     for binding in others:
         if binding.last_resort and _has_right_forward(tried, doubtful):
@@ -89,6 +93,12 @@ def judge(
         best = max(typed, key=_understood, default=best)
     best = _with_order_told(best, others)
     return _in_layout(best, tried)
+
+
+def _has_returned(judgement: Judgement) -> bool:
+    """Whether a backward pass gave results, which tell what they are called, if anything."""
+    trouble = judgement.verdict.trouble
+    return trouble is None or trouble.stage == "binding" or bool(judgement.points)
 
 
 def _raises_everywhere(judgement: Judgement) -> bool:
@@ -238,6 +248,7 @@ def _judge_one(
     reference: Reference, session: Session, binding: Binding, file: str, seed: int, version: str
 ) -> Judgement:
     layer, about = reference.spec.name, (reference, binding, seed, version)
+    unread = reference
     reference = _read(reference, binding)
     try:
         bind(session, reference, binding)
@@ -249,6 +260,18 @@ def _judge_one(
         called, notes = binding.called(session.whole), tuple(session.notes)
         return replace(known, verdict=replace(known.verdict, file=file, called=called, notes=notes))
     found, spared = _judged(reference, session, binding, file, seed, version, sparing=True)
+    try:
+        named = by_name(binding, session.told, Names.of(reference))
+    except NoMatch as reason:
+        if found.verdict.trouble is None:
+            trouble = Trouble(
+                "binding", f"{reason} Say how it is called in the spec's check: block"
+            )
+            verdict = failed(file, layer, trouble, seed=seed, version=version, binding=binding)
+            found = Judgement(verdict, (), binding)
+        return found
+    if named is not binding:
+        return _judge_one(unread, session, named, file, seed, version)
     if spared and any(gradient.standing == "ok" for gradient in found.verdict.gradients):
         # Rounding, float32, a guard: what was wrong in all at first is right, if it is everywhere.
         found, _ = _judged(reference, session, binding, file, seed, version, sparing=False)

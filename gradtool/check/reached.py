@@ -50,6 +50,8 @@ def _parts(thing: object) -> Iterator[tuple[str, object]]:
     """What an object consists of, each with the text that reads it."""
     if isinstance(thing, dict):
         yield from ((f"[{k!r}]", v) for k, v in thing.items() if isinstance(k, str | int))
+    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):  # its names tell more
+        yield from ((f".{name}", getattr(thing, name)) for name in thing._fields)
     elif isinstance(thing, list | tuple):
         yield from ((f"[{place}]", value) for place, value in enumerate(thing))
     elif not isinstance(thing, type) and isinstance(getattr(thing, "__dict__", None), dict):

@@ -77,6 +77,7 @@ class Session:
         self._snippets: Mapping[str, str | None] = {}
         self.frameworks: tuple[str, ...] = ()
         self.lost = False  # whether the worker is, and no other has taken its place
+        self.told: dict[str, object] = {}  # how results are made up, since the last binding
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
@@ -192,6 +193,7 @@ class Session:
             CheckTrouble: one is no Python.
         """
         self._snippets = binding.snippets
+        self.told = {}
         header = {
             "op": "bind",
             "snippets": binding.snippets,
@@ -316,6 +318,8 @@ class Session:
 
     def _note(self, header: Mapping[str, Any]) -> None:
         self.notes += [text for text in texts(header.get("notes")) if text not in self.notes]
+        if isinstance(more := header.get("told"), dict):
+            self.told |= more
         found = texts(header.get("frameworks"))
         self.frameworks = tuple(name for name in FRAMEWORKS if name in found) or self.frameworks
 

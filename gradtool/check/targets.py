@@ -6,11 +6,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, permutations
 
-from gradtool.check.arguments import Call, Names, NoMatch, gradient_target, same
+from gradtool.check.arguments import (
+    Call,
+    Names,
+    NoMatch,
+    gradient_target,
+    gradients_among,
+    same,
+)
 from gradtool.check.inventory import Function
 from gradtool.check.words import is_upstream, of_gradient, split
 
 MOST_ORDERS = 6  # of results without names
+
+OPEN = "returned"
+"""How the names begin of results that may be several gradients: what is in them shows when they
+are there."""
 
 
 def gradient_lines(
@@ -24,10 +35,8 @@ def gradient_lines(
             returned = ("",) * len(names.real)  # a tuple under another name
     if len(returned) == 1 and (keys := keys_of(returned[0], function)):
         lines = [f"grads = {source}"]
-        for key in keys:
-            variable = gradient_target(key, called.given, names)
-            if variable:
-                lines.append(f'd{variable} = grads["{key}"]')
+        found = gradients_among(keys, called.given, names)
+        lines += (f'd{variable} = grads["{key}"]' for variable, key in found.items())
         return "\n".join(lines), None
     flat = [name for entry in returned for name in _entries(entry)]
     targets = iter(gradient_targets(flat, called, names))
@@ -50,6 +59,8 @@ def _entries(returned: str) -> list[str]:
 def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> list[str]:
     """A target for each returned value: by its name, otherwise by order.
 
+    Fewer values without names than gradients may be what has several of these in it.
+
     Raises:
         NoMatch: neither tells which gradient is which.
     """
@@ -65,7 +76,10 @@ def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> lis
             # It stands for what has no gradient, such as a size.
             found = ["" if name == "None" else n for name, n in zip(returned, found, strict=True)]
         unknown = found.count(None)
-        anonymous = sum(1 for name in returned if not name)
+        anonymous = sum(1 for name in returned if not name or name.startswith("{"))
+        if unknown < len(free) and anonymous == unknown:
+            opened = (f"{OPEN}{place}" for place in range(unknown))
+            return [f"d{n}" if n else next(opened) for n in found]
         if unknown != len(free) and (anonymous or unknown == len(found)):
             listed = ", ".join(name or "?" for name in returned)
             raise NoMatch(f"which of the results ({listed}) is the gradient of which variable?")

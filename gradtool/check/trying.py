@@ -9,6 +9,7 @@ import numpy as np
 
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
+from gradtool.check.by_name import every_by_name
 from gradtool.check.one_sample import Batch, batch_of
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference, Restricted
@@ -78,9 +79,16 @@ def fitting(
 ) -> tuple[tuple[Binding, ...], list[str]]:
     """The ways whose forward is the layer's, and why the others are not."""
     known: dict[tuple[object, ...], Probed] = {}
+    named: list[Binding] = []
     for way in ways:
         if (key := _forward_of(way)) not in known:
             known[key] = probed(session, reference, way, layers, near)
+            if not way.backward and session.told:  # the forward's results are the gradients, too
+                named += every_by_name([way], session.told, layers.names[reference.spec.name])
+    named = [way for way in named if _forward_of(way) not in known]
+    for way in named:
+        known.setdefault(_forward_of(way), probed(session, reference, way, layers, near))
+    ways = [*named, *ways]
     kept: list[Binding] = []
     for way in ways:
         found = known[_forward_of(way)]

@@ -238,9 +238,9 @@ class Responder:
         began = time.perf_counter(), time.thread_time()
         try:
             if header["op"] in ("start", "run"):
-                ready = self._opened(header, arrays)
+                evaluation = self._opened(header, arrays)
                 with self.observed:
-                    evaluation = start(self.program, ready)
+                    start(self.program, evaluation)
                 self.open[slot] = evaluation
             if header["op"] in ("finish", "run") and not header.get("forward_only"):
                 stage = "backward"
@@ -307,7 +307,10 @@ class Responder:
         for name, error in evaluation.grad_errors.items():
             described = self._described(error, "grads")
             values[f"gradient {name}"] = ["error", "", [], described["message"]]
-        reply = {"values": values, "mutated": evaluation.mutated, "aliased": evaluation.aliased}
+        reply: dict[str, Any] = {"values": values}
+        reply |= {"mutated": evaluation.mutated, "aliased": evaluation.aliased}
+        if evaluation.told:
+            reply["told"] = evaluation.told
         return reply, arrays
 
     def _cell(self, text: str, namespace: dict[str, Any]) -> None:
