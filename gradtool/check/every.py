@@ -13,7 +13,7 @@ from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, gradients_in, match
 from gradtool.check.pair import judge_with_left
 from gradtool.check.process import Asked
-from gradtool.check.recognise import candidates
+from gradtool.check.recognise import candidates, distinct, not_read
 from gradtool.check.reference import Reference
 from gradtool.check.result import Called, Trouble, Verdict, is_lost
 from gradtool.check.session import CheckTrouble, Session
@@ -68,7 +68,8 @@ def check_every(
         except CheckTrouble as problem:
             yield loaded.failed(problem.trouble)
             return
-        chosen = [c for c in candidates(session.inventory) if wanted.keeps(c) and plausible(c)]
+        every = candidates(session.inventory)
+        chosen = distinct(c for c in every if wanted.keeps(c) and plausible(c))
         if not chosen:
             text = _no_pair(file.name, session.inventory, wanted)
             yield loaded.failed(Trouble("binding", text))
@@ -91,6 +92,7 @@ def _no_pair(file: str, found: Inventory, wanted: Wanted) -> str:
         f"{file} has no {what} that could be a layer; it defines {listed}. What is looked for: two "
         "functions such as conv_forward and conv_backward, a class with both, or a loss that "
         "returns its gradients, too. Name yours with --forward, --backward and --inputs"
+        f"{not_read(found)}"
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradtool.check.cells import Cell
+from gradtool.check.defined import Definition, definitions_in, made_by_calls
 from gradtool.check.nodes import nodes_of, nodes_of_file
 from gradtool.check.writes import written
 
@@ -34,6 +35,7 @@ class Function:
         defaults: texts that parameters are by default, by the parameter's name.
         named: the last of the parameters, which can only be given by name.
         owed: those of them that have no default.
+        first: what it was called first, where it has a further name: ``relu_grad = relu_backward``.
         flags: the parameters that are True or False by default.
         pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
             also as attributes, in any method.
@@ -55,6 +57,7 @@ class Function:
     pairs: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
+    first: str = ""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -82,6 +85,7 @@ class Class:
     bases: tuple[str, ...]
     methods: tuple[Function, ...]
     end: int = 0
+    first: str = ""
 
     def method(self, name: str) -> Function | None:
         return next((m for m in self.methods if m.name == name), None)
@@ -96,12 +100,15 @@ class Class:
 class Inventory:
     """What a file offers; `choices` are the texts that it compares a name with, by the name.
 
+    `made` are names whose value a call gives, which may be a function that no text shows.
+
     One is equal to itself only, so that what follows from it can be kept.
     """
 
     functions: tuple[Function, ...] = ()
     classes: tuple[Class, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    made: tuple[str, ...] = ()
 
     @property
     def lines(self) -> dict[str, int]:
@@ -115,16 +122,24 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
     functions: dict[str, Function] = {}
     classes: dict[str, Class] = {}
     choices: dict[str, tuple[str, ...]] = {}
+    known: dict[str, Definition] = {}
+    made: list[str] = []
     for cell, tree in cells:
         for name, text in _compared(tree):
             choices[name] = tuple(dict.fromkeys((*choices.get(name, ()), text)))
-        for node in _top_level(tree.body):
+        for found in definitions_in(tree.body, cell.place, known):
+            node, place, first = found.node, found.place, found.first
             if isinstance(node, ast.FunctionDef):
-                functions[node.name] = function_of(node, cell.place, method=False)
-            elif isinstance(node, ast.ClassDef):
-                classes[node.name] = class_of(node, cell.place)
+                function = function_of(node, place, method=False)
+                functions[node.name] = replace(function, first=first)
+            else:
+                classes[node.name] = replace(class_of(node, place), first=first)
+        made += [n for n in made_by_calls(tree.body) if n not in known]
     return Inventory(
-        tuple(functions.values())[:MAX_ENTRIES], tuple(classes.values())[:MAX_ENTRIES], choices
+        tuple(functions.values())[:MAX_ENTRIES],
+        tuple(classes.values())[:MAX_ENTRIES],
+        choices,
+        tuple(dict.fromkeys(made))[:MAX_ENTRIES],
     )
 
 
@@ -156,7 +171,8 @@ def to_json(found: Inventory) -> dict[str, Any]:
         for item in found.classes
     ]
     functions = [_fields(item) for item in found.functions]
-    return {"functions": functions, "classes": classes, "choices": found.choices}
+    told = {"functions": functions, "classes": classes, "choices": found.choices}
+    return {**told, "made": found.made}
 
 
 def _fields(item: Function | Class) -> dict[str, Any]:
@@ -181,10 +197,12 @@ def from_json(data: object) -> Inventory:
                     tuple(map(str, c["bases"])),
                     tuple(map(_function_from, c["methods"])),
                     int(c["end"]),
+                    str(c["first"]),
                 )
                 for c in data["classes"]
             ),
             {_name(n): tuple(map(str, texts)) for n, texts in data["choices"].items()},
+            tuple(map(_name, data["made"])),
         )
     except (AssertionError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError("the worker sent no inventory") from error
@@ -208,6 +226,7 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         tuple(map(_name, data["pairs"])),
         tuple(map(_name, data["named"])),
         tuple(map(_name, data["owed"])),
+        str(data["first"]),
     )
 
 
@@ -218,16 +237,9 @@ def _name(value: object) -> str:
     return value
 
 
-def _top_level(statements: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
-    for statement in statements:
-        yield statement
-        if isinstance(statement, ast.If | ast.Try | ast.With):
-            yield from _top_level(statement.body)
-            yield from _top_level(getattr(statement, "orelse", []))
-
-
 def class_of(node: ast.ClassDef, place: str) -> Class:
-    bodies = [(item, _own_nodes(item)) for item in node.body if isinstance(item, ast.FunctionDef)]
+    defined = [one.node for one in definitions_in(node.body, place, {})]
+    bodies = [(item, _own_nodes(item)) for item in defined if isinstance(item, ast.FunctionDef)]
     methods = {item.name: _function(item, inside, place, True) for item, inside in bodies}
     if (init := methods.get("__init__")) is not None:
         apart = set(init.pairs).union(*(_taken_apart(inside, ("self",)) for _, inside in bodies))

@@ -14,7 +14,7 @@ from gradtool.check.conventions import bindings
 from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.process import Asked
-from gradtool.check.recognise import candidates, recognise
+from gradtool.check.recognise import candidates, distinct, recognise
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.session import CheckTrouble, Session
@@ -229,7 +229,7 @@ def _by_running(
     from gradtool.check.trying import Layers
 
     layers = Layers([reference], seed, open=False)
-    chosen = [c for c in candidates(session.inventory) if wanted.keeps(c)]
+    chosen = distinct(c for c in candidates(session.inventory) if wanted.keeps(c))
     found = [one for c in chosen[:_RUN] if (one := match(session, c, layers)).layer]
     if len(found) != 1:
         return ()

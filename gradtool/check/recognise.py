@@ -46,7 +46,7 @@ def recognise(
     """
     layer = reference.spec.name
     everything = candidates(found)
-    chosen = tuple(c for c in everything if wanted.keeps(c))
+    chosen = distinct(c for c in everything if wanted.keeps(c))
     if not (chosen or wanted.everything):
         raise BindingProblem(_nothing(wanted.text, everything, found, wanted, file))
     scored = [(score(candidate, layer), candidate) for candidate in chosen]
@@ -126,6 +126,17 @@ def candidates(found: Inventory) -> tuple[Candidate, ...]:
             result.append(Candidate(both, None, whole))
     kept = [c for c in result if c.forward is not None or c.backward in backwards]
     return tuple(sorted(kept, key=_first_line))
+
+
+def distinct(chosen: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Of candidates that are the same code under several names one: with a forward, the first."""
+    ordered = sorted(chosen, key=lambda candidate: candidate.forward is None)
+    found: dict[object, Candidate] = {}
+    for candidate in ordered:
+        answer = candidate.owner or candidate.backward or candidate.forward
+        assert answer is not None
+        found.setdefault((answer.first or answer.name, answer.place, answer.line), candidate)
+    return tuple(sorted(found.values(), key=_first_line))
 
 
 def _first_line(candidate: Candidate) -> tuple[int, int]:
@@ -236,4 +247,14 @@ def _nothing(
         return f"{file} has no function {what}; it has {listed}{more}. {wanted.how}"
     names = list(found.lines)
     offers = f"it defines {', '.join(names[:_LISTED])}" if names else "it defines nothing"
-    return f"{file} has no forward and backward {what}; {offers}"
+    return f"{file} has no forward and backward {what}; {offers}{not_read(found)}"
+
+
+def not_read(found: Inventory) -> str:
+    """What is said of names that may be functions and are not read as such; "" without any."""
+    words = FORWARD_WORDS | BACKWARD_WORDS
+    names = [n for n in found.made if not words.isdisjoint(split(n))][:_LISTED]
+    if not names:
+        return ""
+    what = "is what a call returns" if len(names) == 1 else "are what calls return"
+    return f". {', '.join(names)} {what}, and is read as a function only if written with def"

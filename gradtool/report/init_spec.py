@@ -19,7 +19,7 @@ from gradtool.check.docstrings import docstring_of, labels_in, shapes_of
 from gradtool.check.every import plausible
 from gradtool.check.inventory import Function, inventory
 from gradtool.check.modernise import parsed
-from gradtool.check.recognise import candidates
+from gradtool.check.recognise import candidates, distinct
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import BACKWARD_WORDS, FILLERS, FORWARD_WORDS, canonical, folded, split
 from gradtool.ir.dims import Dim
@@ -99,7 +99,7 @@ def _cells(file: Path) -> list[tuple[Cell, ast.Module]]:
 
 
 def _chosen(found: Sequence[Candidate], function: str | None, file: Path) -> Candidate:
-    kept = [c for c in found if plausible(c) and Wanted(function).keeps(c)]
+    kept = distinct(c for c in found if plausible(c) and Wanted(function).keeps(c))
     titles = "; ".join(c.title for c in (kept or found)[:_LISTED])
     if not kept:
         what = f"function called {function}" if function else "pair of forward and backward"

@@ -1,0 +1,99 @@
+"""What the statements of a file or a class define: by `def` and `class`, and by an assignment.
+
+``relu_prime = lambda z: …`` is a function, ``backward = relu_prime`` another name of one, and
+``np.vectorize(relu)`` what a decorator makes of it.  All are read as if they had been written with
+`def`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+Node: TypeAlias = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A function or class: its node, the text that it stands in, and what it was called first."""
+
+    node: Node
+    place: str
+    first: str
+
+    def called(self, name: str) -> Definition:
+        """The same under another name."""
+        node = copy(self.node)
+        node.name = name
+        return replace(self, node=node)
+
+
+def definitions_in(
+    statements: Iterable[ast.stmt], place: str, known: MutableMapping[str, Definition]
+) -> Iterator[Definition]:
+    """Every definition in the order of the text; `known` are those before, and gets them."""
+    for statement in statements:
+        for found in _made_by(statement, place, known):
+            known[found.node.name] = found
+            yield found
+        if isinstance(statement, ast.If | ast.Try | ast.With):
+            yield from definitions_in(statement.body, place, known)
+            yield from definitions_in(getattr(statement, "orelse", []), place, known)
+
+
+def made_by_calls(statements: Iterable[ast.stmt]) -> list[str]:
+    """The names at top level whose value is the result of a call: ``f = partial(g, 1)``."""
+    return [
+        target.id
+        for statement in statements
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def _made_by(statement: ast.stmt, place: str, known: Mapping[str, Definition]) -> list[Definition]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return [Definition(statement, place, name)]
+        case ast.Assign(targets=targets, value=value):
+            return [one for target in targets for one in _given(target, value, place, known)]
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return _given(target, value, place, known)
+    return []
+
+
+def _given(
+    target: ast.expr, value: ast.expr, place: str, known: Mapping[str, Definition]
+) -> list[Definition]:
+    """What an assignment defines: ``f = lambda x: x``, ``f, g = g, f``."""
+    match target, value:
+        case ast.Tuple(elts=left), ast.Tuple(elts=right) if len(left) == len(right):
+            pairs = zip(left, right, strict=True)
+            return [one for pair in pairs for one in _given(*pair, place, known)]
+        case ast.Name(id=name), _ if (made := _function(name, value, place, known)) is not None:
+            return [made]
+    return []
+
+
+def _function(
+    name: str, value: ast.expr, place: str, known: Mapping[str, Definition]
+) -> Definition | None:
+    """What a value is under a name; None where it is no function and no class."""
+    match value:
+        case ast.Lambda(args=arguments, body=body):
+            given = ast.copy_location(ast.Return(body), body)
+            node = ast.FunctionDef(name, arguments, [given], [])
+            return Definition(ast.copy_location(node, value), place, name)
+        case ast.Name(id=other) if other in known:
+            return known[other].called(name)
+        case ast.Call(func=decorator, args=[ast.Lambda() | ast.Name() as inner], keywords=[]):
+            made = _function(name, inner, place, known)
+            if made is None or not isinstance(made.node, ast.FunctionDef):
+                return None
+            made.node.decorator_list = [decorator, *made.node.decorator_list]
+            return replace(made, first=name)
+    return None

@@ -1,0 +1,111 @@
+"""A function is one however it gets its name: by `def`, by a lambda, by another name for one.
+
+Right code passes, and with one sign turned it fails, in every way to write the same.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from gradtool.check.cells import Cell
+from gradtool.check.inventory import from_json, inventory, to_json
+from tests.layers import bundled, verdict_on, verdicts
+
+RELU = "relu_forward = lambda Z: np.maximum(Z, 0)\n"
+WAYS = {
+    "lambdas": RELU + "relu_backward = lambda dA, Z: dA * (Z > 0)\n",
+    "beside def": (
+        "def relu_forward(Z):\n    return np.maximum(Z, 0)\n"
+        "relu_backward = lambda dA, Z: dA * (Z > 0)\n"
+    ),
+    "the derivative": (
+        "relu = lambda z: np.maximum(z, 0)\nrelu_prime = lambda z: (z > 0).astype(float)\n"
+    ),
+    "annotated": (
+        "from typing import Any\nrelu_forward: Any = lambda Z: np.maximum(Z, 0)\n"
+        "relu_backward: Any = lambda dA, Z: dA * (Z > 0)\n"
+    ),
+    "two at once": (
+        "relu_forward, relu_backward = lambda Z: np.maximum(Z, 0), lambda dA, Z: dA * (Z > 0)\n"
+    ),
+    "another name": (
+        RELU + "def times_slope(dA, Z):\n    return dA * (Z > 0)\nrelu_backward = times_slope\n"
+    ),
+    "several names": (
+        RELU + "def relu_backward(dA, Z):\n    return dA * (Z > 0)\n"
+        "relu_grad = relu_derivative = relu_backward\nrelu = relu_forward\n"
+    ),
+    "a hidden name": (
+        RELU + "def _relu_grad_of(dA, Z):\n    return dA * (Z > 0)\nrelu_backward = _relu_grad_of\n"
+    ),
+    "vectorized": (
+        "relu = np.vectorize(lambda z: max(z, 0.0))\n"
+        "relu_prime = np.vectorize(lambda z: 1.0 * (z > 0))\n"
+    ),
+    "in a class": (
+        "class Relu:\n    forward = lambda self, Z: np.maximum(Z, 0)\n"
+        "    backward = lambda self, dA, Z: dA * (Z > 0)\n"
+    ),
+    "methods": (
+        "class Relu:\n    def __call__(self, Z):\n        self.Z = Z\n"
+        "        return np.maximum(Z, 0)\n    def slope(self, dA):\n"
+        "        return dA * (self.Z > 0)\n    forward = __call__\n    backward = slope\n"
+    ),
+    "a class": (
+        "class Rectifier:\n    def forward(self, Z):\n        self.Z = Z\n"
+        "        return np.maximum(Z, 0)\n    def backward(self, dA):\n"
+        "        return dA * (self.Z > 0)\nReLU = Rectifier\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_is_read(tmp_path: Path, way: str) -> None:
+    text = "import numpy as np\n" + WAYS[way]
+    found = verdict_on(bundled("relu"), tmp_path, text)
+    assert (found.verdict, [g.standing for g in found.gradients]) == ("pass", ["ok"]), found
+    mistaken = text.replace("Z > 0", "Z < 0").replace("z > 0", "z < 0")
+    found = verdict_on(bundled("relu"), tmp_path, mistaken)
+    assert (found.verdict, [g.standing for g in found.gradients]) == ("fail", ["wrong"])
+
+
+@pytest.mark.parametrize("way", ["lambdas", "another name", "several names", "a class"])
+def test_one_with_several_names_is_judged_once(tmp_path: Path, way: str) -> None:
+    (found,) = verdicts(tmp_path, WAYS[way])
+    assert (found.verdict, found.layer) == ("pass", "relu")
+
+
+def test_a_tuple_of_a_lambda_has_its_gradients(tmp_path: Path) -> None:
+    text = (
+        "import numpy as np\naffine_forward = lambda X, W, b: (X @ W + b, (X, W))\n"
+        "affine_backward = lambda dY, c: (dY @ c[1].T, c[0].T @ dY, dY.sum(axis=0))\n"
+    )
+    found = verdict_on(bundled("affine"), tmp_path, text)
+    assert [g.standing for g in found.gradients] == ["ok", "ok", "ok"]
+    found = verdict_on(bundled("affine"), tmp_path, text.replace("sum(axis=0)", "mean(axis=0)"))
+    assert [g.standing for g in found.gradients] == ["ok", "ok", "wrong"]
+
+
+def test_what_a_call_makes_is_said_not_to_be_read(tmp_path: Path) -> None:
+    text = (
+        "import numpy as np\nfrom functools import partial\n" + RELU + "def times(k, dA, Z):\n"
+        "    return k * dA * (Z > 0)\nrelu_backward = partial(times, 1.0)\n"
+    )
+    found = verdict_on(bundled("relu"), tmp_path, text)
+    assert found.trouble is not None
+    assert "relu_backward is what a call returns" in found.trouble.message
+    assert "written with def" in found.trouble.message
+
+
+def test_a_name_stands_for_what_it_meant_there() -> None:
+    text = "def f(a): return a\ng = f\ndef f(a, b): return b\nh, f = f, g\nk = missing\n"
+    found = inventory([(Cell("t", text), ast.parse(text))])
+    assert {f.name: f.params for f in found.functions} == {
+        "f": ("a",),
+        "g": ("a",),
+        "h": ("a", "b"),
+    }
+    assert from_json(to_json(found)).functions == found.functions
