@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, gradients_among
+from gradtool.check.arguments import (
+    Call,
+    Names,
+    NoMatch,
+    call,
+    gradient_target,
+    gradients_among,
+    same,
+)
 from gradtool.check.bind import Binding
 from gradtool.check.by_class import construction
 from gradtool.check.candidate import Candidate
@@ -31,7 +39,10 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     lines: list[str]
     if len(rest) == 1 and (keys := keys_of(rest[0], function)):
         lines = [f"{target}grads = {source}"]
-        found = gradients_among(keys, called.given, names)
+        own = (*called.given, *names.real)
+        # What a layer returns beside its output may be kept for a backward pass.
+        sure = [key for key in keys if names.is_loss or not same(key, own)]
+        found = gradients_among(sure, called.given, names)
         offered = list(found)
         lines += (f'd{variable} = grads["{key}"]' for variable, key in found.items())
     else:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_among
+from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_among, same
 from gradtool.check.bind import Binding
 from gradtool.check.named import called, source_of
 from gradtool.check.targets import OPEN
@@ -44,7 +44,9 @@ def by_name(binding: Binding, found: Mapping[str, Parts], names: Names) -> Bindi
         text = getattr(binding, stage)
         if text is None:
             continue
-        reading = _Reading(binding.given, names, found, _statements(text))
+        # What a layer returns beside its output may be kept for the backward pass.
+        sure = stage == "forward" and not names.is_loss
+        reading = _Reading(binding.given, names, found, _statements(text), sure)
         if (lines := reading.lines()) is not None:
             changed[stage] = "\n".join(lines)
             got += reading.got
@@ -106,7 +108,10 @@ class _Reading:
         names: Names,
         found: Mapping[str, Parts],
         statements: Sequence[ast.stmt],
+        sure: bool,
     ) -> None:
+        """With `sure` only what is called a gradient is taken for one."""
+        self._sure = sure
         self._given, self._names, self._found = given, names, found
         self._statements = statements
         self._used = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
@@ -214,8 +219,9 @@ class _Reading:
         """By place what no name tells, if that is clear; `found` gets it."""
         order = [*self._given.values(), *self._names.real]
         free = [n for n in dict.fromkeys(order) if n in wanted and n not in found]
-        placed = [part for part in rest if part.places]
-        if free and rest and (len(placed) != len(free) or len(rest) != len(free)):
+        placed = [part for part in rest if part.places and not self._sure]
+        unknown = rest and (len(placed) != len(free) or len(rest) != len(free))
+        if free and (unknown or (self._sure and not found)):
             raise NoMatch(unclear)
         if free:
             found.update(zip(free, placed, strict=bool(rest)))
@@ -225,7 +231,9 @@ class _Reading:
         parts: dict[str, _Part] = {}
         for part in leaves:
             parts.setdefault(part.name, part)
-        found = gradients_among(filter(None, parts), self._given, self._names)
+        own = (*self._given, *self._names.real)
+        words = [n for n in parts if n and not (self._sure and same(n, own))]
+        found = gradients_among(words, self._given, self._names)
         return {variable: parts[name] for variable, name in found.items()}
 
     def _is_taken(self, target: ast.expr, part: Parts) -> bool:

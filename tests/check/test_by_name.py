@@ -169,6 +169,7 @@ LOSSES = {
         "return (d * d).sum() * P.size / 4, namedtuple('G', 'dP')(d)",
         "namedtuple('G', 'dP')(-d)",
     ),
+    "called like the variable": ("return (d * d).sum() * P.size / 4, dict(P=d)", "dict(P=-d)"),
     "zipped": ("return (d * d).sum() * P.size / 4, dict(zip(['dP'], [d]))", "dict(dP=2 * d)"),
 }
 
@@ -231,6 +232,14 @@ def test_what_no_name_tells_is_refused_and_not_wrong(tmp_path: Path, line: str) 
     assert found.verdict == "error"
     assert found.trouble is not None
     assert "is the gradient of which variable? Say how it is called" in found.trouble.message
+
+
+@pytest.mark.parametrize("kept", ["X, W, b", "dict(X=X, W=W, b=b)", "dict([('X', X)])", "X"])
+def test_what_is_kept_for_a_backward_pass_is_no_gradient(tmp_path: Path, kept: str) -> None:
+    text = f"def affine_forward(X, W, b):\n    kept = {kept}\n    return X @ W + b, kept\n"
+    found = verdict_on(bundled("affine"), tmp_path, text)
+    assert found.verdict == "error"
+    assert not found.gradients
 
 
 @pytest.mark.parametrize("line", ["return dict(dX=dX, dW=dW)", "return Plain(dW=dW, dX=dX)"])
