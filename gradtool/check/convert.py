@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+_FLOAT64 = np.dtype(np.float64)
+_NUMBERS = (np.ndarray, float, int, list, tuple)
 
-@dataclass(frozen=True, slots=True)
-class Value:
+
+class Value(NamedTuple):
     """`kind` is "array", or why there is none: none, text, ragged, object, complex, large."""
 
     kind: str
@@ -30,6 +31,8 @@ def convert(value: Any, max_bytes: int, keep_complex: bool = False) -> Value:
     """
     if value is None:
         return Value("none")
+    if type(value) is np.ndarray and value.dtype == _FLOAT64 and value.size * 8 <= max_bytes:
+        return Value("array", "float64", value.shape, np.array(value, order="C"))  # as nearly all
     try:
         raw = np.asarray(_plain(value))
     except ValueError:
@@ -61,7 +64,7 @@ _name = lru_cache(maxsize=64)(str)  # NumPy puts the name of a dtype together an
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         return value.filled(0)
-    if isinstance(value, np.ndarray | float | int | list | tuple):
+    if isinstance(value, _NUMBERS):
         return value
     for method in ("detach", "cpu", "toarray"):  # tensors, then sparse matrices
         if callable(getattr(value, method, None)):

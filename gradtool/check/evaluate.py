@@ -23,6 +23,7 @@ from gradtool.check.standins import seeded
 
 _WATCHED_DEPTH = 4
 _WATCHED_ARRAYS = 200
+_SEVERAL = (tuple, list)
 _HELPERS = ("mask_in", "cell")
 
 
@@ -269,6 +270,9 @@ def _note_aliases(evaluation: Evaluation) -> None:
     arrays = {n: v for n, v in results.items() if isinstance(v, np.ndarray) and v.ndim}
     inputs = {n: v for n, v in evaluation.given.items() if isinstance(v, np.ndarray)}
     names = list(arrays)
+    owners = [*arrays.values(), *inputs.values()]
+    if len({id(a) for a in owners}) == len(owners) and all(a.base is None for a in owners):
+        return  # each has memory of its own
     for place, name in enumerate(names):
         others = [*inputs.items(), *((n, arrays[n]) for n in names[:place])]
         for other, array in others:
@@ -314,7 +318,7 @@ def _arrays(values: Iterable[Any], without: set[int], depth: int = 0) -> list[np
         if isinstance(value, np.ndarray):
             if id(value) not in without and value.dtype.kind in "fiub":
                 found.append(value)
-        elif depth < _WATCHED_DEPTH and isinstance(value, tuple | list):
+        elif depth < _WATCHED_DEPTH and isinstance(value, _SEVERAL):
             found += _arrays(value, without, depth + 1)
         elif depth < _WATCHED_DEPTH and isinstance(value, dict):
             found += _arrays(value.values(), without, depth + 1)

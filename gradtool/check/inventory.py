@@ -445,10 +445,15 @@ def _plain(value: ast.expr) -> str:
     return "" if keys is None else "{" + ",".join(keys) + "}"
 
 
+# A union of types is made anew each time that it is written.
+_WRITING = (ast.Assign, ast.Subscript, ast.Call)
+_REACHING = (ast.Attribute, ast.Subscript, ast.Call)
+
+
 def _keys(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
-        if not isinstance(node, ast.Assign | ast.Subscript | ast.Call):
+        if not isinstance(node, _WRITING):
             continue
         for part in (part for target in _stored(node) for part in _parts(target)):
             match part:
@@ -483,7 +488,7 @@ def _parts(target: ast.expr) -> Iterable[ast.expr]:
 
 def _attributes(nodes: Iterable[ast.AST]) -> Iterable[str]:
     for node in nodes:
-        if not isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        if not isinstance(node, _REACHING):
             continue
         for target in _stored(node):
             *_, whole = _parts(target)

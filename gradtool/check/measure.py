@@ -313,7 +313,7 @@ def _scaled(value: Value, binding: Binding, name: str, probe: Probe) -> Value:
     """The user's gradient without the scale that the spec states for it."""
     if name not in binding.scale or value.array is None:
         return value
-    return replace(value, array=value.array * stated(binding.scale[name], probe.scalars))
+    return value._replace(array=value.array * stated(binding.scale[name], probe.scalars))
 
 
 def _read(reference: Reference, probe: Probe, run: Run) -> dict[str, np.ndarray]:

@@ -131,8 +131,10 @@ def stage(submission: Submission, target: Path) -> Staged:
             refused.append(Refused(relative, reason))
             continue
         place = target / relative
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        if "/" in relative:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place, "wb") as file:
+            file.write(content)
         files.append(relative)
         total += len(content)
         for part in (os.fsencode(relative), content):
