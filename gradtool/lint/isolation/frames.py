@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 HEADER = 8
 CHUNK = 1 << 20
+_TOGETHER = 16  # parts of one call; systems take some hundreds
 
 
 class FrameError(Exception):
@@ -54,7 +55,7 @@ def length_of(head: bytes, most: int) -> int:
 
 
 def read_exactly(fd: int, count: int, wait: Wait | None = None) -> bytes:
-    """`count` bytes from a descriptor.
+    """`count` bytes from a descriptor, which is non-blocking where there is a `wait`.
 
     The buffer grows with what arrives, so memory is spent only on bytes that exist.
 
@@ -64,11 +65,12 @@ def read_exactly(fd: int, count: int, wait: Wait | None = None) -> bytes:
     parts: list[bytes] = []
     missing = count
     while missing:
-        if wait is not None:
-            wait(fd, False)
         try:
             part = os.read(fd, min(CHUNK, missing))
         except BlockingIOError:
+            if wait is None:
+                raise
+            wait(fd, False)
             continue
         except ConnectionResetError:
             part = b""
@@ -89,23 +91,37 @@ def read_frame(fd: int, most: int, wait: Wait | None = None) -> bytes:
 
 
 def write_frame(fd: int, payload: bytes, wait: Wait | None = None) -> None:
-    """Write one frame.
+    """Write one frame; see `write_frames`."""
+    write_frames(fd, (payload,), wait)
+
+
+def write_frames(fd: int, payloads: Iterable[bytes], wait: Wait | None = None) -> None:
+    """Write frames to a descriptor, which is non-blocking where there is a `wait`.
+
+    They go out together as far as they can: whoever reads is woken once, not at every header.
 
     Raises:
         FrameEnded: nobody reads any more.
     """
-    for part in (header(len(payload)), payload):
-        view = memoryview(part)
-        while view:
-            if wait is not None:
-                wait(fd, True)
-            try:
-                written = os.write(fd, view[:CHUNK])
-            except BlockingIOError:
-                continue
-            except (BrokenPipeError, ConnectionResetError) as error:
-                raise FrameEnded("the reader is gone") from error
-            view = view[written:]
+    views: list[memoryview] = []
+    for payload in payloads:
+        whole = memoryview(payload)
+        starts = range(0, len(payload), CHUNK)
+        views += [memoryview(header(len(payload))), *(whole[at : at + CHUNK] for at in starts)]
+    while views:
+        try:
+            written = os.writev(fd, views[:_TOGETHER])
+        except BlockingIOError:
+            if wait is None:
+                raise
+            wait(fd, True)
+            continue
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise FrameEnded("the reader is gone") from error
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
 
 
 def until(deadline: float) -> Wait:

@@ -91,8 +91,7 @@ def _run(
     kept.drain()
     ended = describe(cause, end, job.limits, time.monotonic() - started)
     with contextlib.suppress(frames.FrameError):  # the judge has gone
-        frames.write_frame(lifeline, ended_to_bytes(ended))
-        frames.write_frame(lifeline, bytes(kept.data))
+        frames.write_frames(lifeline, (ended_to_bytes(ended), bytes(kept.data)))
     os.close(lifeline)
     os.close(output)
 

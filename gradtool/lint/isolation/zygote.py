@@ -200,8 +200,8 @@ class Zygote:
             os.close(source)
             os.close(sink)
             theirs.close()
-        os.set_blocking(read_fd, False)
-        os.set_blocking(write_fd, False)
+        for fd in (read_fd, write_fd, ours.fileno()):
+            os.set_blocking(fd, False)
         slow = 0.0 if self._setup.warm else START_SECONDS
         finish = partial(self._take_back, lane)
         wall = limits.wall_seconds + slow
