@@ -25,15 +25,38 @@ class Recall:
         self._bytes = 0
         self._kept: dict[Hashable, tuple[object, object]] = {}
         self._ids: frozenset[int] = frozenset()
+        self._making: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
 
     def of(
         self, key: Hashable, make: Callable[[], T], *, holding: object = None, size: int = 0
     ) -> T:
-        """The value of a key: kept, or made now. `size` is roughly its number of bytes."""
+        """The value of a key: kept, or made now. `size` is roughly its number of bytes.
+
+        Where another thread makes it already, what that comes to is waited for: the first
+        submissions of a class are graded at the same time, and ask for all that is kept later.
+        """
         found = self._kept.get(key)
         if found is not None:
             return cast(T, found[0])
+        if not self._most:
+            return make()
+        with self._lock:
+            other = self._making.get(key)
+            if other is None:
+                self._making[key] = threading.Event()
+        if other is not None:
+            other.wait()
+            found = self._kept.get(key)
+            # It may have raised, or be too large to be kept.
+            return make() if found is None else cast(T, found[0])
+        try:
+            return self._made(key, make, holding, size)
+        finally:
+            with self._lock:
+                self._making.pop(key).set()
+
+    def _made(self, key: Hashable, make: Callable[[], T], holding: object, size: int) -> T:
         made = make()
         with self._lock:
             self._bytes += size + _OVERHEAD

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from gradtool.check.recall import NOTHING, Recall
 
 
@@ -55,3 +60,41 @@ def test_what_is_made_of_an_object_is_kept_with_it() -> None:
     stranger = ["one"]
     assert recall.made_of(stranger, ("of it",), make) == [4]
     assert recall.made_of(stranger, ("of it",), make) == [5]
+
+
+def test_what_another_thread_makes_is_waited_for() -> None:
+    recall, began, go = Recall(1 << 20), threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def make() -> str:
+        began.set()
+        assert go.wait(10)
+        made.append("once")
+        return "found"
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(recall.of, "key", make)
+        assert began.wait(10)
+        others = [pool.submit(recall.of, "key", make) for _ in range(3)]
+        assert recall.of("another key", lambda: "at once") == "at once"
+        go.set()
+        assert [one.result(10) for one in (first, *others)] == ["found"] * 4
+    assert made == ["once"]
+
+
+def test_who_waited_for_what_raised_makes_it() -> None:
+    recall, began, go = Recall(1 << 20), threading.Event(), threading.Event()
+
+    def fails() -> str:
+        began.set()
+        assert go.wait(10)
+        raise ZeroDivisionError
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(recall.of, "key", fails)
+        assert began.wait(10)
+        second = pool.submit(recall.of, "key", lambda: "found")
+        go.set()
+        with pytest.raises(ZeroDivisionError):
+            first.result(10)
+        assert second.result(10) == "found"
