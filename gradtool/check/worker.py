@@ -96,7 +96,7 @@ class Responder:
     module, the compiled snippets, open evaluations.
 
     Attributes:
-        observed: entered while the user's code is evaluated.
+        observed: entered wherever the user's code may be run.
     """
 
     def __init__(self) -> None:
@@ -252,7 +252,8 @@ class Responder:
             evaluation = evaluation or self.open.pop(slot, None)
         seconds = _taken(*began)
         keep_complex = any(array.dtype.kind == "c" for array in arrays.values())
-        reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
+        with self.observed:  # what is returned may be computed only now that it is read
+            reply, sent = self._gathered(evaluation, int(header["max_bytes"]), keep_complex)
         if evaluation is not None and slot not in self.open:
             evaluation.let_go()
         self._end(reply, error, stage, seconds)
