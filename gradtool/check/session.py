@@ -78,6 +78,7 @@ class Session:
         self.frameworks: tuple[str, ...] = ()
         self.lost = False  # whether the worker is, and no other has taken its place
         self.told: dict[str, object] = {}  # how results are made up, since the last binding
+        self._replaced = False
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
@@ -178,7 +179,7 @@ class Session:
     def _restart(self) -> None:
         self._worker.close()
         self._worker = self._start()
-        self.lost = False
+        self.lost, self._replaced = False, True
 
     def bind(
         self,
@@ -275,8 +276,12 @@ class Session:
         return self._worker.recalled(about) if isinstance(self._worker, Recalls) else None
 
     def keep(self, about: object, found: object) -> None:
-        """Keep for others what the answers led to, of a file about which nothing was noted."""
-        if isinstance(self._worker, Recalls) and not self.notes and not self.frameworks:
+        """Keep for others what the answers led to, of a file about which nothing was noted.
+
+        What answers of a worker led to that was lost, nobody else's answers show.
+        """
+        noted = self.notes or self.frameworks or self._replaced
+        if isinstance(self._worker, Recalls) and not noted:
             self._worker.keep(about, found)
 
     def ask(

@@ -201,8 +201,9 @@ class Desk:
         self, question: Question, reference: Reference
     ) -> tuple[Judgement, tuple[Finding, ...]]:
         session = self._loaded()
-        if self._ahead is not None:
-            self._ahead.patient = False
+        ahead = self._ahead
+        if ahead is not None:
+            ahead.patient = False
         others = tuple(layer for layer in self._layers if layer != reference.spec.name)
         bindings = bindings_of(
             reference,
@@ -217,8 +218,9 @@ class Desk:
         if self._was_rushed():
             return judgement, ()  # and is judged again
         found = self._means(question, reference, session, judgement)
-        if self._ahead is not None and not self._end():
-            self._ahead.learn(right=judgement.verdict.verdict == "pass")
+        # Another worker in its place was asked the rest only.
+        if ahead is not None and ahead is self._ahead and not self._end():
+            ahead.learn(right=judgement.verdict.verdict == "pass")
         return judgement, found
 
     def _judgement(
