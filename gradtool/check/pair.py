@@ -17,7 +17,7 @@ from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, distinct, recognise
 from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
-from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import EVERYTHING, Wanted
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def check_pair(
             session.load()
             bindings = bindings_of(reference, session, wanted, file.name, seed)
         except (CheckTrouble, BindingProblem) as problem:
-            trouble = (
-                problem.trouble
-                if isinstance(problem, CheckTrouble)
-                else Trouble("binding", str(problem))
-            )
+            trouble = trouble_in(problem)
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
         judgement = judge_with_left(

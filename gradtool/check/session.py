@@ -1,4 +1,4 @@
-"""A user's file in a worker: loaded, bound, evaluated; lost workers are replaced once."""
+"""A user's file in a worker, or in another one where that was lost: loaded, bound, evaluated."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ class CheckTrouble(Exception):
 
 class TooSlow(CheckTrouble):
     """There was no answer in time; another worker may answer to less."""
+
+
+def trouble_in(problem: Exception) -> Trouble:
+    """What a problem says; if it is not the file's, how the file is called cannot be told."""
+    return (
+        problem.trouble if isinstance(problem, CheckTrouble) else Trouble("binding", str(problem))
+    )
 
 
 class Session:

@@ -29,7 +29,7 @@ from gradtool.check.recognise import candidates, whole_class
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.check.scale import factor_name, ratio
-from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.tolerance import Fixed
 from gradtool.ir.dims import shape_text
 from gradtool.numeric.settings import Setting
@@ -76,11 +76,7 @@ def check_unaided(
             ways = readings(candidate, names)
             return _best(session, declared, ways, names.outputs[0], name, seed, version)
         except (CheckTrouble, BindingProblem, NoMatch) as problem:
-            trouble = (
-                problem.trouble
-                if isinstance(problem, CheckTrouble)
-                else Trouble("binding", str(problem))
-            )
+            trouble = trouble_in(problem)
             return failed(name, "", trouble, seed=seed, version=version, notes=session.notes)
 
 

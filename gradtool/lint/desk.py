@@ -19,7 +19,7 @@ from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost
 from gradtool.check.rewrite import Change
-from gradtool.check.session import CheckTrouble, Session
+from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import Wanted
 from gradtool.lint import means
 from gradtool.lint.assignment import Assignment, Question
@@ -160,11 +160,7 @@ class Desk:
             # The worker is asked first: its clock goes on while the judge looks for causes.
             judgement = self._causes.told(question.name, reference, self._placed(judgement))
         except (CheckTrouble, BindingProblem) as problem:
-            trouble = (
-                problem.trouble
-                if isinstance(problem, CheckTrouble)
-                else Trouble("binding", str(problem))
-            )
+            trouble = trouble_in(problem)
             notes: Iterable[str] = self._session.notes if self._session else ()
             verdict = failed(
                 self._file, layer, trouble, seed=self._seed, version=self._version, notes=notes

@@ -1,7 +1,7 @@
 """A trusted process that forks one worker at a time, watches it, and buries all of it.
 
-It sees three things: the worker's output (kept up to a limit, the rest thrown away, so that a
-flood neither blocks nor fills anything), the lifeline to the judge (closed: kill), the clock.
+It sees four things: the worker's end, its output (kept up to a limit, the rest thrown away, so that
+a flood neither blocks nor fills anything), the lifeline to the judge (closed: kill), the clock.
 """
 
 from __future__ import annotations
