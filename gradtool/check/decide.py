@@ -93,7 +93,8 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = right and not draws.wrong and all(c.standing == "ok" for c in gradients)
     right = right and bool(gradients) and measured.trouble is None
     if right:
-        values = looks.shown(partial(under_stress, scaled_names=by_course | guarded))
+        names = by_course | guarded
+        values = looks.shown(partial(under_stress, scaled_names=names, may_ask=looks.may_ask))
         values = looks.further(values.and_also(looks.shown(at_kinks)), (at_zeros, at_ends))
         remarks += [*values.remarks, *(without_offsets(case) if looks.may_ask() else ())]
     if right and not values.wrong:

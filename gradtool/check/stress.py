@@ -10,7 +10,7 @@ begins by and by as well: it is told from lost digits by an error that stands st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -33,10 +33,14 @@ _BEYOND = 1.001  # what is cut off by less was lost in rounding
 _SWITCH = 1e6
 
 
-def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Shown:
+def under_stress(
+    case: Case, scaled_names: Collection[str] = (), may_ask: Callable[[], bool] = lambda: False
+) -> Shown:
     """Look at a case that is right at every point so far.
 
     `scaled_names` are outputs with a guard, and gradients with one or a factor of their course's.
+    `may_ask` tells whether there is a worker, if need be a new one: who was lost where something
+    was large is asked the rest.
     """
     if not case.measured.points or case.first.setting.work > MOST_WORK:
         return Shown()
@@ -44,12 +48,18 @@ def under_stress(case: Case, scaled_names: Collection[str] = ()) -> Shown:
     wrong: dict[tuple[Role, str], Mistake] = {}
     clips: dict[str, str] = {}
     count = 0
+    lost_with: set[str] = set()
     for base, probe in _looks(case):
+        larger = {name for name, factor in probe.scale.items() if factor > 1}
+        if not lost_with.isdisjoint(larger):
+            continue
+        if case.session.lost and not may_ask():
+            break
         measured = measure(base.session, base.reference, base.binding, [probe], base.seed)
         if not measured.points:
             if measured.trouble is not None:
                 remarks.append(_told(probe, measured.trouble))
-                break  # the worker may be lost
+                lost_with |= larger
             continue
         point = measured.points[0]
         if not is_finite(point.expected):

@@ -29,6 +29,7 @@ RELU = {"FORWARD": "np.maximum(X, 0)", "BACKWARD": "dY * self.mask", "KEPT": "Fa
 TANH = {"FORWARD": "np.tanh(X)", "BACKWARD": "dY / np.cosh(self.X) ** 2", "KEPT": "False"}
 EXITS = "os._exit(3)"
 HANGS = "\n            while True: pass"
+LARGE = "if np.abs(X).max() > 10: {}"
 HUGE = "if np.abs(X).max() > 100: {}"
 
 
@@ -57,6 +58,18 @@ def test_a_mistake_elsewhere_is_found_all_the_same(tmp_path: Path, how: str) -> 
     assert found.verdict == "fail"
     (gradient,) = found.gradients
     assert gradient.message.startswith("right for the first batch only")
+
+
+def test_what_is_large_is_no_reason_not_to_be_asked_what_is_tiny(tmp_path: Path) -> None:
+    slope = "dY / np.cosh(self.X) ** 2 * (1 + (np.abs(self.X).max() < 0.01))"
+    found = judged(tmp_path, "tanh", {**TANH, "BACKWARD": slope, "LOST": LARGE.format(EXITS)})
+    assert found.verdict == "fail"
+    (gradient,) = found.gradients
+    text = "right until the largest value shrinks to 0.01, wrong from there on"
+    assert gradient.message == text
+    assert [r.message for r in found.remarks] == [
+        "at large inputs it ended the process (exit code 3)"  # huge ones are larger still
+    ]
 
 
 def test_who_is_lost_again_and_again_is_told_to_be_and_asked_no_more(tmp_path: Path) -> None:
