@@ -84,7 +84,7 @@ class Session:
         self._snippets: Mapping[str, str | None] = {}
         self.frameworks: tuple[str, ...] = ()
         self.lost = False  # whether the worker is, and no other has taken its place
-        self.told: dict[str, object] = {}  # how results are made up, since the last binding
+        self.told: dict[str, object] = {}  # how results are made up, by the snippets that are bound
         self._replaced = False
         self._load: dict[str, Any] = {
             "op": "load",
@@ -200,8 +200,9 @@ class Session:
         Raises:
             CheckTrouble: one is no Python.
         """
+        if self._snippets != binding.snippets:  # in another worker they may be the same
+            self.told = {}
         self._snippets = binding.snippets
-        self.told = {}
         header = {
             "op": "bind",
             "snippets": binding.snippets,
