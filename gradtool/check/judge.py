@@ -77,7 +77,7 @@ def judge(
             break
         if binding.equal and any(map(_takes_any_size, tried)):
             continue  # its backward pass owes what its forward pass has taken
-        seen = glance(_read(reference, binding), session, binding, seed)
+        seen = glance(as_read(reference, binding), session, binding, seed)
         if seen.near or seen.lost:  # who lost the worker, and how, is told
             tried.append(_judge_one(reference, session, binding, file, seed, version))
         else:
@@ -191,7 +191,7 @@ def _gives_other_numbers(judgement: Judgement) -> bool:
     return shaped and any(c.standing == "wrong" for c in verdict.forward)
 
 
-def _read(reference: Reference, binding: Binding) -> Reference:
+def as_read(reference: Reference, binding: Binding) -> Reference:
     """The layer as a binding reads it."""
     if binding.one or binding.equal:
         return Restricted(reference, binding.reads, binding.one, binding.equal)
@@ -249,7 +249,7 @@ def _judge_one(
 ) -> Judgement:
     layer, about = reference.spec.name, (reference, binding, seed, version)
     unread = reference
-    reference = _read(reference, binding)
+    reference = as_read(reference, binding)
     try:
         bind(session, reference, binding)
     except CheckTrouble as problem:

@@ -21,7 +21,7 @@ from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lo
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import Wanted
-from gradtool.lint import means
+from gradtool.lint import counting, means
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
 from gradtool.lint.findings import End
@@ -321,11 +321,13 @@ class Desk:
             gradient.was_right or (gradient.cause and gradient.cause.code == DIFFERENCES)
             for gradient in verdict.gradients
         )
-        if not right or not judgement.points or judgement.binding is None:
+        if not judgement.points or judgement.binding is None:
+            return ()
+        if not right and not counting.is_near(judgement):
             return ()
         line = verdict.called[-1].line if verdict.called else 0
         point = judgement.points[0]
-        probe = point.probe
+        probe = counting.probe_for(reference, judgement.binding, point.probe, self._seed)
         lost = self._end()
         if lost is not None:
             # Lost at large values, say: what is right before counts, and so do its means.
@@ -358,7 +360,8 @@ class Desk:
         assert worker is not None
         self._clock = Clock(self._seconds)  # what slow code has used up before is no evasion
         try:
-            reply = worker.ask(header, probe.arrays, probe.max_bytes).header
+            answer = worker.ask(header, probe.arrays, probe.max_bytes)
+            reply = answer.header
             steps = [reply.get("step")]
             if self._may_step and "numeric-differentiation" in forbidden:
                 self._clock = Clock(self._seconds)
@@ -371,6 +374,8 @@ class Desk:
         found: tuple[Finding, ...] = ()
         if "numeric-differentiation" in forbidden:
             found += means.counted(reply, point, line)
+            if counting.is_otherwise(session, reference, judgement, probe, answer, self._seed):
+                found += means.otherwise(line)
             found += means.complex_step(steps, line)
             found += means.differenced(judgement, line)
             found += self._rounded_away(reference, session, judgement, line)

@@ -64,6 +64,9 @@ def counted(reply: Mapping[str, Any], point: Point, line: int) -> tuple[Finding,
     """
     if reply.get("undisturbed") is not True:
         return (Finding("GT403", "the profiler was switched off while the code ran", line),)
+    if reply.get("threads") != 1:
+        text = "a thread of its own runs beside it, where no calls can be counted"
+        return (Finding("GT403", text, line),)
     calls, top = _counts(reply.get("calls")), _counts(reply.get("top"))
     counts = [calls.get(name, 0) for name in top]
     entries = [prod(g.shape) for g in point.expected.gradients.values()]
@@ -71,6 +74,11 @@ def counted(reply: Mapping[str, Any], point: Point, line: int) -> tuple[Finding,
     if entries and most - 1 >= max(_FEWEST, min(entries)):
         return (Finding("GT402", f"one backward pass calls the forward pass {most} times", line),)
     return ()
+
+
+def otherwise(line: int) -> tuple[Finding, ...]:
+    """The finding on gradients that are right only where no calls are counted."""
+    return (Finding("GT403", "it computes something else while its calls are counted", line),)
 
 
 def complex_step(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:

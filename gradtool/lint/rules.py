@@ -228,8 +228,8 @@ _ALL = (
         "GT403",
         "tampering",
         "error",
-        "The code switched off an observation that it was told nothing about.",
-        "Leave sys.setprofile and sys.settrace alone.",
+        "The code evades an observation: it switches it off, or computes otherwise meanwhile.",
+        "Leave sys.setprofile and sys.getprofile alone, and start no threads.",
     ),
 )
 

@@ -147,6 +147,7 @@ class Observed(Responder):
             "calls": watch.calls.most_common(_MOST_NAMES),
             "top": watch.top.most_common(_MOST_NAMES),
             "undisturbed": watch.undisturbed,
+            "threads": watch.threads,
             "step": watch.stepped.size,
             "modules": sorted({name.partition(".")[0] for name in self._imported()}),
         }
@@ -180,6 +181,7 @@ class Watch:
 
     Attributes:
         undisturbed: nothing has put another one in its place.
+        threads: how many there were; it is in force in those only that begin meanwhile.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
@@ -191,8 +193,10 @@ class Watch:
         self.calls: Counter[str] = Counter()
         self.top: Counter[str] = Counter()
         self.undisturbed = True
+        self.threads = 0
 
     def __enter__(self) -> None:
+        self.threads = max(self.threads, len(sys._current_frames()))
         threading.setprofile(self)
         sys.setprofile(self)
 

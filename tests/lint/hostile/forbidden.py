@@ -116,6 +116,13 @@ class Affine:
             setattr(self, name, found)
         return dY @ self.W.T
 """
+
+
+def _numeric_as(name: str) -> str:
+    """Differences that have no error for this layer, by calls, as another function."""
+    return _NUMERIC.format(h="1.0", up=_CALLS).replace("affine_backward", name)
+
+
 # The gradients are computed when they are read, behind the backward pass.
 _LATER = """\
 class Later:
@@ -124,7 +131,40 @@ class Later:
     def __array__(self, dtype=None, copy=None):
         return self.compute()
 def affine_backward(dY, cache):
-    return [Later(lambda k=k: at_once(dY, cache)[k]) for k in range(3)]
+    found = []
+    def take(k):
+        if not found:
+            found.extend(at_once(dY, cache))
+        return found[k]
+    return [Later(lambda k=k: take(k)) for k in range(3)]
+"""
+_ONCE = _numeric_as("at_once")
+# What is asked again is looked up: nothing has to be called then.
+_KEPT = """\
+known = {}
+def affine_backward(dY, cache):
+    key = b"".join(v.tobytes() for v in (dY, *cache))
+    if key not in known:
+        known[key] = at_once(dY, cache)
+    return known[key]
+"""
+_WHEN_COUNTED = """\
+import sys
+def affine_backward(dY, cache):
+    if sys.getprofile() is not None:
+        return tuple(np.zeros_like(v) for v in cache)
+    return at_once(dY, cache)
+"""
+_ELSEWHERE = """\
+import queue, threading
+asked, answered = queue.Queue(), queue.Queue()
+def work():
+    while True:
+        answered.put(at_once(*asked.get()))
+threading.Thread(target=work, daemon=True).start()
+def affine_backward(dY, cache):
+    asked.put((dY, cache))
+    return answered.get()
 """
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
 
@@ -166,10 +206,10 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central": (_numeric("1e-5", _CALLS), ("GT402",)),
     "central_large": (_numeric("1.0", _CALLS), ("GT402",)),
     "central_inline": (_numeric("1e-5", _INLINE), ("GT402",)),
-    "central_when_read": (
-        _numeric("1.0", _CALLS).replace("affine_backward", "at_once") + _LATER,
-        ("GT402",),
-    ),
+    "central_when_read": (HEAD + FORWARD + _ONCE + _LATER, ("GT402",)),
+    "central_looked_up": (HEAD + FORWARD + _ONCE + _KEPT, ("GT402",)),
+    "central_uncounted": (HEAD + FORWARD + _ONCE + _WHEN_COUNTED, ("GT403",)),
+    "central_elsewhere": (HEAD + FORWARD + _ONCE + _ELSEWHERE, ("GT403",)),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "central_rounded": (
         _numeric("1e-3", _INLINE).replace(

@@ -1,0 +1,104 @@
+"""The evaluation in which calls are counted: at values that were not asked before.
+
+Code that can tell that its calls are counted could compute otherwise then, or look up what it has
+found before.  What is right wherever nothing is counted has to be right there, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradtool.check.answers import Run, read_run
+from gradtool.check.bind import Binding
+from gradtool.check.frames import Frame
+from gradtool.check.judge import Judgement, as_read
+from gradtool.check.measure import compared
+from gradtool.check.probes import Probe, make_probe
+from gradtool.check.reference import Reference
+from gradtool.check.scale import ScaleProblem
+from gradtool.check.session import CheckTrouble, Session
+
+_NUMBER = 950  # of the probe
+_NEAR = 1e-3  # of the largest entry: what differences with any useful step keep to
+
+
+def probe_for(reference: Reference, binding: Binding, first: Probe, seed: int) -> Probe:
+    """Another sample at the sizes of a probe; the same one for a whole class."""
+    return make_probe(as_read(reference, binding), binding, first.setting, _NUMBER, seed)
+
+
+def is_near(judgement: Judgement) -> bool:
+    """Whether a gradient is right to some digits at the first point, as differences are.
+
+    That they are differences takes a search to find, which slow code has no time for.
+    """
+    return any(
+        _is_close(outcome.array, point.expected.gradients[name])
+        for point in judgement.points[:1]
+        for name, outcome in point.gradients.items()
+        if outcome.array is not None and outcome.finite
+    )
+
+
+def _is_close(found: np.ndarray, right: np.ndarray) -> bool:
+    if found.shape != right.shape:
+        return False
+    most = float(np.max(np.abs(right), initial=0.0))
+    return most > 0 and float(np.max(np.abs(found - right))) <= _NEAR * most
+
+
+def is_otherwise(
+    session: Session,
+    reference: Reference,
+    judgement: Judgement,
+    probe: Probe,
+    reply: Frame,
+    seed: int,
+) -> bool:
+    """Whether gradients that are right everywhere are wrong while calls are counted, only then.
+
+    `reply` is the answer at the probe with calls counted; where something is wrong with it, the
+    same is asked without.
+    """
+    binding = judgement.binding
+    assert binding is not None
+    right = tuple(
+        name
+        for name in judgement.points[0].gradients
+        if all(name in p.gradients and p.gradients[name].right for p in judgement.points)
+    )
+    if not right:
+        return False
+    way = *binding.grads.items(), *binding.scale.items(), binding.gradients
+
+    def are_right(run: Run) -> bool:
+        return _are_right(as_read(reference, binding), binding, probe, run, seed, right)
+
+    answer = read_run(reply)
+    sent = tuple((name, array.tobytes()) for name, array in reply.arrays.items())
+    key = ("counted", id(probe), seed, way, right, answer.trouble, sent)
+    size = sum(len(data) for _, data in sent)
+    if session.answers.of(key, lambda: are_right(answer), holding=probe, size=size):
+        return False
+    try:
+        plain = session.evaluate(probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes)
+    except CheckTrouble:
+        return False
+    return are_right(plain)
+
+
+def _are_right(
+    reference: Reference,
+    binding: Binding,
+    probe: Probe,
+    run: Run,
+    seed: int,
+    names: Sequence[str],
+) -> bool:
+    try:
+        point = compared(reference, binding, probe, run, seed)
+    except (CheckTrouble, ScaleProblem):  # what it draws itself is not there
+        return False
+    return all(name in point.gradients and point.gradients[name].right for name in names)
