@@ -150,7 +150,11 @@ class Session:
             CheckTrouble: it cannot be loaded any more.
         """
         self._restart()
-        self.load()
+        try:
+            self.load()
+        except CheckTrouble:
+            self.lost = True  # it has nothing that could be asked
+            raise
 
     def varied(self, change: Change) -> Session:
         """The same file with a change made before it runs, in a worker of its own, loaded.

@@ -87,3 +87,13 @@ def test_who_is_lost_again_and_again_is_told_to_be_and_asked_no_more(tmp_path: P
         ("zeros", "where some entries are 0"),
         ("order", "where Z or dA is a transposed view (F order)"),
     ]
+
+
+def test_a_file_that_cannot_be_loaded_again_is_asked_no_more(tmp_path: Path) -> None:
+    gone = "os.remove(__file__)\nclass Layer:"
+    found = judged(tmp_path, "tanh", {**TANH, "class Layer:": gone, "LOST": HUGE.format(EXITS)})
+    assert found.verdict == "pass"
+    assert len(found.spared) == 1
+    (remark,) = found.remarks
+    assert remark.message.startswith("at huge inputs it ended")
+    assert found.conduct == ()
