@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _FLOAT64 = np.dtype(np.float64)
-_NUMBERS = (np.ndarray, float, int, list, tuple)
+_NUMBERS = (float, int, list, tuple)
 
 
 class Value(NamedTuple):
@@ -62,10 +62,11 @@ _name = lru_cache(maxsize=64)(str)  # NumPy puts the name of a dtype together an
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ma.MaskedArray):
-        return value.filled(0)
-    if isinstance(value, _NUMBERS):
+    if type(value) is np.ndarray or isinstance(value, _NUMBERS):
         return value
+    if isinstance(value, np.ndarray):  # of a class of its own
+        # `np.ma` is imported by its first use, which takes longer than most checks.
+        return value.filled(0) if isinstance(value, np.ma.MaskedArray) else value
     for method in ("detach", "cpu", "toarray"):  # tensors, then sparse matrices
         if callable(getattr(value, method, None)):
             value = getattr(value, method)()

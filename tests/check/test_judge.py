@@ -69,6 +69,7 @@ def codes(verdict: Verdict) -> set[str]:
             set(),
         ),
         (["return (dout @ w.T).tolist(), np.matrix(x).T @ dout, list(dout.sum(0))"], set()),
+        (["return np.ma.array(dout @ w.T), x.T @ dout, np.float64(1) * dout.sum(0)"], set()),
         (["return dout @ w.T, x.T @ dout, dout.sum(0, keepdims=True)"], {"shape"}),
         (
             ["f = np.float32", "return dout @ w.T, x.T.astype(f) @ dout.astype(f), dout.sum(0)"],
@@ -105,6 +106,7 @@ def test_right_code_passes_with_its_remarks(
     [
         ("2 * x.T @ dout", "it is 2 times"),
         ("-x.T @ dout", "it is -1 times"),
+        ("np.ma.array(x.T @ dout, mask=w > 0)", ""),  # what is masked is zero
         ("len(x) * x.T @ dout", "it is N times"),
         ("x.T @ dout / dout.shape[1]", "it is 1/C times"),
         ("x.T @ dout * (1 + 1e-9 * (np.arange(w.size).reshape(w.shape) == 0))", ""),
