@@ -39,12 +39,20 @@ def written(name: str, body: str) -> DerivedReference:
 
 
 def verdict_on(
-    reference: Reference, folder: Path, text: str, *, seed: int = 0, explain: bool = False
+    reference: Reference,
+    folder: Path,
+    text: str,
+    *,
+    seed: int = 0,
+    seconds: float = 10,
+    explain: bool = False,
 ) -> Verdict:
     """What the judge says of a file with this text, held to one layer."""
     file = folder / "hw.py"
     file.write_text(text)
-    return check_pair(reference, file, seed=seed, version="", explain=explain).verdict
+    return check_pair(
+        reference, file, seed=seed, version="", seconds=seconds, explain=explain
+    ).verdict
 
 
 def verdicts(folder: Path, text: str) -> list[Verdict]:

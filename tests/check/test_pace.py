@@ -60,7 +60,7 @@ def affine_backward(dY, cache):
     work = X.shape[0] * X.shape[1] * W.shape[1]
     {slow}
     {first}
-    return ({scale} if max(X.shape[0], *W.shape) > 900 else 1) * dX, dW, db
+    return ({scale} if work > 10_000 else 1) * dX, dW, db
 """
 SLOW = """if work > 1000:
         end = time.thread_time() + work * {each}
@@ -73,9 +73,9 @@ ROUNDS = """if work in (24, 30):
 SINGLE = """dX, dW, db = (g.astype(np.float32).astype(np.float64) for g in (dX, dW, db))"""
 
 
-def found(tmp_path: Path, first: str, slow: str, scale: int) -> Verdict:
+def found(tmp_path: Path, first: str, slow: str, scale: int, seconds: float = 10) -> Verdict:
     text = CODE.format(first=first, slow=slow, scale=scale)
-    return verdict_on(bundled("affine"), tmp_path, text)
+    return verdict_on(bundled("affine"), tmp_path, text, seconds=seconds)
 
 
 def test_slow_code_is_told_what_was_not_looked_at(tmp_path: Path) -> None:
@@ -93,7 +93,8 @@ def test_what_is_wrong_in_all_at_first_and_excused_is_asked_everywhere(
     tmp_path: Path, first: str, scale: int
 ) -> None:
     """Slow code that is wrong in all is spared the dear points; nothing is right without them."""
-    verdict = found(tmp_path, first, SLOW.format(each=2.5e-5), scale)
+    # The time that it has is several times what it takes, for who else may be busy.
+    verdict = found(tmp_path, first, SLOW.format(each=2.5e-5), scale, seconds=20)
     assert verdict.verdict == ("pass" if scale == 1 else "fail")
     assert not verdict.spared
 
