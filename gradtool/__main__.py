@@ -6,13 +6,13 @@ import gc
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
-_THRESHOLD = 20_000
+THRESHOLD = 20_000
 """Objects between two looks for garbage: importing makes hundreds of thousands, and none of it."""
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    gc.set_threshold(_THRESHOLD)
+    gc.set_threshold(THRESHOLD)
     with _workers_ahead() if sys.argv[1:2] == ["lint"] else nullcontext():
         from gradtool import cli
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from gradtool.__main__ import THRESHOLD
 from gradtool.check import process
 from tests.forked import Nursery
 
@@ -19,6 +21,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("gradtool", deadline=None)  # no test fails because a machine is slow
 settings.load_profile("gradtool")
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """One more worker than cores: many tests wait, for a limit of time or for another process."""
+    cores = yield
+    return cores + 1 if config.option.numprocesses == "auto" else cores
+
+
+def pytest_collection_finish() -> None:
+    """What is there once the tests are collected stays, and is not looked through for garbage.
+
+    Nor is what a test makes more often than in the command.
+    """
+    gc.set_threshold(THRESHOLD)
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True, slots=True)

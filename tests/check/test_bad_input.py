@@ -78,7 +78,7 @@ def test_a_hang_ends_at_the_time_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["while True: pass", "import os; os._exit(0)"])
 def test_what_was_right_until_the_worker_was_lost_is_not_decided(tmp_path: Path, end: str) -> None:
     text = f"    if x.shape[0] == x.shape[1]:\n        {end}\n"
-    found = verdict(tmp_path, backward(text + GOOD + RETURN), seconds=2.0)
+    found = verdict(tmp_path, backward(text + GOOD + RETURN), seconds=1.0)
     assert found.verdict == "fail"
     assert {row.standing for row in (*found.forward, *found.gradients)} == {"not computed"}
     assert found.right_until_lost == ("Y", "dX", "dW", "db")
@@ -86,7 +86,7 @@ def test_what_was_right_until_the_worker_was_lost_is_not_decided(tmp_path: Path,
     assert check_text.plain(found).endswith("3 of 3 gradients are not computed (seed 0)\n")
     assert "line=" not in check_github.document([found])
     half = backward(text + GOOD + "    db = 2 * db\n" + RETURN)
-    end_of = check_text.plain(verdict(tmp_path, half, seconds=2.0))
+    end_of = check_text.plain(verdict(tmp_path, half, seconds=1.0))
     assert end_of.endswith("1 of 3 gradients is wrong, 2 are not computed (seed 0)\n")
 
 
@@ -241,9 +241,9 @@ def affine_backward(dout, cache):
     slow = replace(affine(), sets=({"N": 3, "D": 4, "C": 2}, {"N": 90, "D": 20, "C": 2}))
     file = tmp_path / "slow.py"
     file.write_text(text)
-    verdict = check_pair(slow, file, seed=0, version="1", seconds=2.0).verdict
+    verdict = check_pair(slow, file, seed=0, version="1", seconds=1.0).verdict
     assert verdict.verdict == "pass"
-    assert any("your code gave no answer in 2 s" in note for note in verdict.notes)
+    assert any("your code gave no answer in 1 s" in note for note in verdict.notes)
     # Where it was not right before, there is nothing to go by.
     file.write_text(text.replace("x.T @ dout", "2 * x.T @ dout"))
-    assert check_pair(slow, file, seed=0, version="1", seconds=2.0).verdict.verdict == "fail"
+    assert check_pair(slow, file, seed=0, version="1", seconds=1.0).verdict.verdict == "fail"

@@ -609,7 +609,11 @@ def test_sizes_that_the_layer_does_not_have(
     assert f"hw1.yaml:4:11: {message}" in capsys.readouterr().err
 
 
-SLOW = RIGHT.replace("    X, W, b = cache", "    import time; time.sleep(1.5)\n    X, W, b = cache")
+# Slow once in each process, and fast from then on.
+SLOW = "import time\nslept = []\n" + RIGHT.replace(
+    "    X, W, b = cache",
+    "    if not slept: slept.append(time.sleep(1.5))\n    X, W, b = cache",
+)
 
 
 def test_a_question_has_limits_and_forbidden_means_of_its_own(

@@ -27,7 +27,7 @@ questions:
   - spec: affine
     file: [layers.py, "*.py", "*.ipynb"]
     points: 10
-limits: {seconds: 2, cpu: 2, memory: 256 MB}
+limits: {seconds: 2, cpu: 1, memory: 256 MB}
 """
 
 
