@@ -1,8 +1,9 @@
 """The user's code with one thing changed, as a question: what would it give without that?
 
-Three things are asked for.  Numbers of float32 are read as float64: what is then exact was off by
-their rounding and by nothing else.  Guards, the tiny numbers that people add to what they divide
-by or take the logarithm of, are set to another value.  Values are not cut off to ``[-5, 5]``.
+Four things are asked for.  Numbers of float32 are read as float64: what is then exact was off by
+their rounding and by nothing else.  So are numbers that are longer (see `longer`).  Guards, the
+tiny numbers that people add to what they divide by or take the logarithm of, are set to another
+value.  Values are not cut off to ``[-5, 5]``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradtool.check.longer import Narrower
 from gradtool.check.tiny import set_guards
 
 _SHORT = frozenset({"float32", "single", "float16", "half", "csingle", "bfloat16"})
@@ -28,20 +30,32 @@ class Change:
         widen: float32 and shorter types are float64.
         numbers: the keys of guards, and their values.
         unclip: nothing is cut off to an interval around zero.
+        narrow: what is longer than float64 is float64, or has as many digits.
     """
 
     widen: bool = False
     numbers: tuple[tuple[str, float], ...] = ()
     unclip: bool = False
+    narrow: bool = False
+
+    def also(self, other: Change) -> Change:
+        """Both changes."""
+        return Change(
+            self.widen or other.widen,
+            (*self.numbers, *other.numbers),
+            self.unclip or other.unclip,
+            self.narrow or other.narrow,
+        )
 
     def to_json(self) -> dict[str, Any]:
         numbers = [list(pair) for pair in self.numbers]
-        return {"widen": self.widen, "numbers": numbers, "unclip": self.unclip}
+        told = {"widen": self.widen, "numbers": numbers, "unclip": self.unclip}
+        return {**told, "narrow": self.narrow}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Change:
         numbers = tuple((key, value) for key, value in data["numbers"])
-        return Change(data["widen"], numbers, data["unclip"])
+        return Change(data["widen"], numbers, data["unclip"], data["narrow"])
 
 
 def changed(tree: ast.Module, place: str, change: Change) -> ast.Module:
@@ -50,6 +64,8 @@ def changed(tree: ast.Module, place: str, change: Change) -> ast.Module:
         tree = ast.fix_missing_locations(_Widener().visit(copy.deepcopy(tree)))
     if change.numbers:
         tree = set_guards(copy.deepcopy(tree), place, dict(change.numbers))
+    if change.narrow:
+        tree = ast.fix_missing_locations(Narrower().visit(copy.deepcopy(tree)))
     if change.unclip:
         tree = ast.fix_missing_locations(_Unclipper(tree).visit(copy.deepcopy(tree)))
     return tree

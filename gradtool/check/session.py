@@ -82,6 +82,7 @@ class Session:
         self.whole = self.inventory  # with what stands before the cells that count
         self.names: frozenset[str] = frozenset()
         self._snippets: Mapping[str, str | None] = {}
+        self._change: Change | None = None
         self.frameworks: tuple[str, ...] = ()
         self.lost = False  # whether the worker is, and no other has taken its place
         self.told: dict[str, object] = {}  # how results are made up, by the snippets that are bound
@@ -163,9 +164,10 @@ class Session:
             CheckTrouble: it cannot be loaded like that.
         """
         session = Session(self.file, seconds=self.seconds, start=self._spare)
+        session._change = change if self._change is None else self._change.also(change)
         session._load = {
             **self._load,
-            "change": change.to_json(),
+            "change": session._change.to_json(),
             "frameworks": self.frameworks,
         }
         try:

@@ -1,4 +1,4 @@
-"""Steps into the complex plane, seen while a submission runs: numeric differentiation.
+"""Steps of numeric differentiation, seen while a submission runs.
 
 ``f(x + ih).imag / h`` is a difference whose numbers are right to the last digit, so that they
 tell nothing (Squire and Trapp, 1998, "Using complex variables to estimate derivatives of real
@@ -7,6 +7,10 @@ that it was given by an imaginary constant, and others not. Two things see that.
 the values that the submission's own functions hold; `Told` is a number that notices what is added
 to it, also where the result has no name. A Fourier transform of the inputs is no step, for its
 values are no longer those that were given; nor are two inputs as real and imaginary part.
+
+A step along the real axis is seen where a given array comes again and again, each time with
+another entry moved and with all of them in the end: however long the numbers are and however large
+the step, of which a linear layer has no error.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import numpy as np
 _TINY = 1e-2  # of the numbers that are moved, where all of them are
 _EQUAL = 1e-9
 _DEPTH = 3
+_DOUBLE = 8  # bytes
 _MOST = 200  # values of one frame that are looked at
 _WORDS = frozenset(
     {"imag", "complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "view"}
@@ -67,18 +72,43 @@ class Stepped:
 
     Attributes:
         size: the largest step that was seen, 0 when none was.
+        longer: numbers were seen that have more digits than float64.
+        moved: by given array and entry, by how much that entry alone was seen moved.
     """
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
         self._given = given
         self._numbers: np.ndarray | None = None
         self.size = 0.0
+        self.longer = False
+        self.moved: dict[str, dict[int, float]] = {}
+        # Of entries that are alike, as labels are, one may be another by chance.
+        self._apart = {
+            name: array.ravel()
+            for name, array in given.items()
+            if array.dtype.kind == "f" and 1 < array.size == np.unique(array).size
+        }
+
+    @property
+    def entry_by_entry(self) -> float:
+        """The largest step by which each entry of an array was moved alone, 0 without any."""
+        for name, given in self._apart.items():
+            sizes = self.moved.get(name, {})
+            # To leave out one entry after the other is no step.
+            if len(sizes) == given.size and any(sizes[k] != abs(given[k]) for k in sizes):
+                return max(sizes.values())
+        return 0.0
 
     def look(self, frame: FrameType) -> None:
         """Look at the values that a frame holds by name."""
         for value in _within(frame.f_locals.values()):
             if isinstance(value, complex) or value.dtype.kind == "c":
                 self._judge(np.asarray(value), frame)
+                continue
+            if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
+                self.longer = True
+            if value.dtype.kind in "fO":
+                self._compare(value)
 
     def _judge(self, value: np.ndarray, frame: FrameType) -> None:
         flat = value.ravel()
@@ -97,6 +127,22 @@ class Stepped:
         real = flat.real[flat.real != 0]
         if real.size and np.all(np.isin(real, known)):
             self.size = max(self.size, size)
+
+    def _compare(self, value: np.ndarray) -> None:
+        """Note whether a value is a given array but for one entry."""
+        for name, given in self._apart.items():
+            if value.size != given.size or value.shape != self._given[name].shape:
+                continue
+            try:
+                numbers = value.astype(np.float64).ravel()
+            except (TypeError, ValueError):
+                return
+            (places,) = np.nonzero(numbers != given)
+            if places.size == 1:
+                place = int(places[0])
+                size = abs(float(numbers[place] - given[place]))
+                if size < np.inf:
+                    self.moved.setdefault(name, {})[place] = size
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:

@@ -135,6 +135,7 @@ class Desk:
         self._session: Session | None = None
         self._imports: object = {}
         self._may_step = True
+        self._longer = False
         self._lost: End | None = None  # how a worker was lost that another one took the place of
         self._looked = False
         self._unloadable: tuple[CheckTrouble, End | None] | None = None
@@ -304,6 +305,7 @@ class Desk:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
         self._may_step = reply.get("steps") is not False
+        self._longer = reply.get("longer") is True
 
     def _ask(
         self, header: Mapping[str, Any], following: Mapping[str, Any] | None = None
@@ -377,8 +379,11 @@ class Desk:
             if counting.is_otherwise(session, reference, judgement, probe, answer, self._seed):
                 found += means.otherwise(line)
             found += means.complex_step(steps, line)
+            found += means.entry_by_entry(reply.get("moved"), line)
             found += means.differenced(judgement, line)
             found += self._rounded_away(reference, session, judgement, line)
+            if self._longer or reply.get("longer") is True:
+                found += self._in_double(reference, session, judgement, line)
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
@@ -400,6 +405,21 @@ class Desk:
         except CheckTrouble:
             return ()
         return means.differenced(wide, line)
+
+    def _in_double(
+        self, reference: Reference, session: Session, judgement: Judgement, line: int
+    ) -> tuple[Finding, ...]:
+        """Findings on differences whose error numbers that are longer than float64 have hidden.
+
+        The file is loaded once more with these read as float64.
+        """
+        assert judgement.binding is not None
+        try:
+            with session.varied(Change(narrow=True)) as other:
+                double = self._judgement(reference, other, (judgement.binding,))
+        except CheckTrouble:
+            return (means.only_longer(line),)
+        return means.without_longer(judgement, double, line)
 
     def _placed(self, judgement: Judgement) -> Judgement:
         """With the line that assigns each wrong gradient, which the worker reads off the file."""

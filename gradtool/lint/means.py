@@ -36,6 +36,11 @@ FRAMEWORKS = frozenset(
     }
     | {"sympy", "numdifftools", "gradtool", "needle", "tangent", "adept", "algopy", "pyadolc"}
 )
+_LOSS = 1e-8  # of a gradient: more than a formula loses that is right at random values
+_LOST = (
+    "it is off by {:.0e} where its numbers longer than float64 are read as float64: it is a "
+    "difference of nearly equal numbers, not a formula"
+)
 _FEWEST = 3  # calls of the forward pass that no backward pass has another reason for
 
 
@@ -90,6 +95,14 @@ def complex_step(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
     return (Finding("GT402", text, line),)
 
 
+def entry_by_entry(size: object, line: int) -> tuple[Finding, ...]:
+    """A finding when the code moved one entry of a given array after the other."""
+    if not isinstance(size, float) or not 0 < size < inf:
+        return ()
+    text = f"differentiates numerically: it moves one entry after the other by {size:.0e}"
+    return (Finding("GT402", text, line),)
+
+
 def _counts(rows: object) -> dict[str, int]:
     """Pairs of a name and a number, as far as the answer of the worker has them."""
     return {
@@ -107,3 +120,31 @@ def differenced(judgement: Judgement, line: int) -> tuple[Finding, ...]:
         for gradient in judgement.verdict.gradients
         if gradient.cause is not None and gradient.cause.code == DIFFERENCES
     )
+
+
+def without_longer(judgement: Judgement, double: Judgement, line: int) -> tuple[Finding, ...]:
+    """Findings on gradients that are right in numbers longer than float64 only.
+
+    `double` is the judgement on the same code with these read as float64.  A formula loses a few
+    digits by that.  What loses many is a difference of nearly equal numbers, as that of two forward
+    passes is.
+    """
+    if found := differenced(double, line):
+        return found
+    if double.verdict.trouble is not None and judgement.verdict.trouble is None:
+        return (only_longer(line),)
+    right = {g.name for g in judgement.verdict.gradients if g.was_right}
+    return tuple(
+        Finding("GT402", f"d{g.name}: {_LOST.format(g.error)}", line, f"d{g.name}")
+        for g in double.verdict.gradients
+        if g.name in right and g.standing == "wrong" and (g.error or 0.0) > _LOSS
+    )
+
+
+def only_longer(line: int) -> Finding:
+    """The finding on code of which it cannot be seen what it is without its longer numbers."""
+    text = (
+        "it computes with numbers longer than float64 and cannot be run without them, so that "
+        "differences in place of a derivative could not be told"
+    )
+    return Finding("GT403", text, line)

@@ -28,6 +28,7 @@ from gradtool.check import frames
 from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Known, Loaded
+from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
@@ -148,6 +149,8 @@ class Observed(Responder):
             "undisturbed": watch.undisturbed,
             "threads": watch.threads,
             "step": watch.stepped.size,
+            "longer": watch.stepped.longer,
+            "moved": watch.stepped.entry_by_entry,
             "modules": sorted({name.partition(".")[0] for name in self._imported()}),
         }
         return reply, arrays
@@ -237,13 +240,13 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def look(path: Path, known: Known) -> dict[str, Any]:
     """What a file says about itself: imported modules with lines, and whether it has anything by
-    which it could come to complex numbers.
+    which it could come to complex numbers, or to longer ones than float64.
 
     A file that cannot be parsed imports nothing; loading it will tell why.  What was read and
     parsed is kept in `known`.
     """
     imports: dict[str, int] = {}
-    steps = False
+    steps = longer = False
     try:
         cells, _ = known.cells[str(path)] = read_cells(path)
     except FileProblem:
@@ -259,7 +262,9 @@ def look(path: Path, known: Known) -> dict[str, Any]:
             for name in imported(node) if isinstance(node, _IMPORTING) else ():
                 imports.setdefault(name, getattr(node, "lineno", 0))
         steps = steps or may_step(nodes)
-    return {"imports": dict(list(imports.items())[:_MOST_NAMES]), "steps": steps}
+        longer = longer or has_longer(nodes)
+    told = {"imports": dict(list(imports.items())[:_MOST_NAMES])}
+    return {**told, "steps": steps, "longer": longer}
 
 
 _IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)

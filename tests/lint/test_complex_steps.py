@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -171,3 +172,82 @@ def test_it_computes_as_numbers_do() -> None:
     arrays = told({"X": X, "W": X.T.copy()})
     found = function(arrays["X"], arrays["W"]).astype(float)
     np.testing.assert_allclose(found, function(X, X.T.copy()), rtol=1e-14)
+
+
+def moves(function: Callable[[np.ndarray], object]) -> float:
+    """What is seen of steps along the real axis while a function runs on `X`."""
+    stepped = Stepped({"X": X})
+
+    def watch(frame: object, event: str, _: object) -> None:
+        if event in ("c_call", "call", "return") and getattr(frame, "f_code", None) in (
+            function.__code__,
+            inner.__code__,
+        ):
+            stepped.look(frame)  # type: ignore[arg-type]
+
+    sys.setprofile(watch)
+    try:
+        function(X.copy())
+    finally:
+        sys.setprofile(None)
+    return stepped.entry_by_entry
+
+
+def inner(x: np.ndarray) -> float:
+    return float(x.sum())
+
+
+def centered(x: np.ndarray, h: object = 1e-6) -> None:
+    for place in np.ndindex(x.shape):
+        old = x[place]
+        x[place] = old + h
+        up = inner(x)
+        x[place] = old - h
+        assert inner(x) != up
+        x[place] = old
+
+
+def of_copies(x: np.ndarray) -> None:
+    for k in range(x.size):
+        moved = x.astype(np.longdouble)
+        moved.flat[k] += np.longdouble(1.0)
+        inner(moved)
+
+
+def of_fractions(x: np.ndarray) -> None:
+    centered(np.vectorize(Fraction, otypes=[object])(x), Fraction(1, 3))
+
+
+def along_a_basis(x: np.ndarray) -> None:
+    for k in range(x.size):
+        inner(x + np.eye(x.size)[k].reshape(x.shape))
+
+
+def for_each_label(p: np.ndarray) -> None:
+    for row, label in enumerate((2, 0)):
+        q = p.copy()
+        q[row, label] -= 1
+        inner(q)
+
+
+def one_left_out(x: np.ndarray) -> None:
+    for k in range(x.size):
+        others = x.copy()
+        others.flat[k] = 0.0
+        inner(others)
+
+
+def filled(x: np.ndarray) -> None:
+    for k in range(x.size):
+        x.flat[k] = np.tanh(x.flat[k])
+        inner(x)
+
+
+@pytest.mark.parametrize("function", [centered, of_copies, of_fractions, along_a_basis])
+def test_entries_that_are_moved_one_by_one_are_seen(function: Callable[..., object]) -> None:
+    assert any(moves(function) == pytest.approx(step, rel=1e-6) for step in (1e-6, 1.0, 1 / 3))
+
+
+@pytest.mark.parametrize("function", [for_each_label, one_left_out, filled])
+def test_an_entry_that_is_changed_is_no_step(function: Callable[..., object]) -> None:
+    assert moves(function) == 0.0

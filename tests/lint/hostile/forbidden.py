@@ -55,6 +55,25 @@ _TAKEN = {
     "by_lambda": "(lambda x, w, c: ((x @ w + c).imag * dY).sum() / abs(h))"
     "(X + h * p[0], W + h * p[1], b + h * p[2])",
 }
+# With digits enough a difference is as good as a derivative.
+_LONG = """\
+def affine_backward(dY, cache):
+    values, found = [v.astype(np.longdouble) for v in cache], []
+    def f(X, W, b):
+        return ((np.tanh(X @ W + b) - np.tanh(X @ W + b) + X @ W + b) * dY).sum()
+    def slope(k, e, h):
+        moved = lambda s: [v + s * h * e * (place == k) for place, v in enumerate(values)]
+        return (f(*moved(1)) - f(*moved(-1))) / (2 * h)
+    for k, v in enumerate(values):
+        g = np.zeros(v.shape)
+        for i in np.ndindex(v.shape):
+            e = np.zeros(v.shape)
+            e[i] = 1.0
+            h = np.longdouble(1e-4)
+            g[i] = (4 * slope(k, e, h / 2) - slope(k, e, h)) / 3
+        found.append(g)
+    return tuple(found)
+"""
 _COPIED = """\
 def affine_backward(dY, cache):
     found = []
@@ -217,6 +236,17 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
         ("GT402",),
     ),
+    "central_one_inline": (_numeric("1.0", _INLINE), ("GT402",)),
+    "central_longer": (_numeric("1e-3", _INLINE).replace("v.copy()", "v.astype('g')"), ("GT402",)),
+    "central_fractions": (
+        "from fractions import Fraction as F\n"
+        + _numeric("F(1, 3)", _INLINE)
+        .replace("v.copy() for", "np.vectorize(F, otypes=[object])(v) for")
+        .replace("* dY)", "* np.vectorize(F, otypes=[object])(dY))")
+        .replace("np.zeros_like(v)", "np.zeros(v.shape)"),
+        ("GT402",),
+    ),
+    "extrapolated_longer": (HEAD + FORWARD + _LONG, ("GT402",)),
     "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
     **{
         f"complex_{name}_{h}": (HEAD + FORWARD + _PLANE.format(h=h, take=take), ("GT402",))

@@ -48,6 +48,15 @@ def affine_backward(dout, cache):
     dw = np.einsum("nd,nc->dc", x, dout)
     return dx, dw, np.einsum("nc->c", dout)
 """
+LONG_SUMS = """\
+def affine_backward(dout, cache):
+    x, w, b = cache
+    dw, db = np.zeros(w.shape, np.longdouble), np.zeros(b.shape, dtype="g")
+    for n in range(len(x)):
+        dw += np.outer(x[n], dout[n])
+        db += dout[n]
+    return dout @ w.T, dw.astype(float), db
+"""
 LOOPS = """\
 def affine_backward(dout, cache):
     x, w, b = cache
@@ -148,6 +157,7 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
         + EINSUM.replace("return dx, dw,", "return dx.astype(np.float32), dw.astype(np.float32),"),
     ),
     "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
+    "long_sums": one("honest_long_sums", HEAD + FORWARD + LONG_SUMS),
     "class": one("honest_class", HEAD + CLASS),
     "left_by_setattr": one(
         "honest_left_by_setattr",
