@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.journal import taken
+from tests.mutation.journal import parser
 from tests.mutation.mutate import HELD_OUT, OPENED, Mutant
 from tests.mutation.suite import Bench, causes, faulty, is_found, layer, layer_names
 
@@ -59,12 +59,17 @@ def _kind(mutant: Mutant, gradient: str, code: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    journal, arguments = taken(arguments)
-    verbose = "-v" in arguments
-    halves = [a for a in arguments if a in (*_HALVES, *_SETS)] or list(_HALVES)
+    options = parser(__doc__)
+    options.add_argument("names", nargs="*", metavar="SET or LAYER")
+    options.add_argument("-v", "--verbose", action="store_true")
+    given = options.parse_intermixed_args(arguments)
+    journal, verbose, asked = given.journal, given.verbose, set(given.names)
+    halves = [half for half in (*_HALVES, *_SETS) if half in asked] or list(_HALVES)
     sets = {"" if half in _HALVES else half for half in halves}
     names = [n for each in sorted(sets) for n in layer_names(each)]
-    chosen = [n for n in names if n in arguments] or names
+    chosen = [n for n in names if n in asked] or names
+    if unknown := asked - {*_HALVES, *_SETS, *names}:
+        options.error(f"no set, and no layer of these sets: {', '.join(sorted(unknown))}")
     counts: dict[str, Counter[str]] = {half: Counter() for half in halves}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))

@@ -11,14 +11,20 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.journal import taken
+from tests.mutation.journal import parser
 from tests.mutation.mutate import HELD_OUT, OPENED
 from tests.mutation.suite import Bench, faulty, is_found, layer, layer_names
 
 
 def main(arguments: list[str]) -> int:
-    journal, rest = taken(arguments)
-    sets = [layer_names(a) if a in (OPENED, HELD_OUT) else [a] for a in rest]
+    options = parser(__doc__)
+    every = [name for kind in ("", OPENED, HELD_OUT) for name in layer_names(kind)]
+    options.add_argument("names", nargs="*", metavar="SET or LAYER")
+    chosen = options.parse_args(arguments)
+    if unknown := set(chosen.names) - {OPENED, HELD_OUT, *every}:
+        options.error(f"there are no mutants of {', '.join(sorted(unknown))}")
+    journal = chosen.journal
+    sets = [layer_names(a) if a in (OPENED, HELD_OUT) else [a] for a in chosen.names]
     names = [name for each in sets for name in each] or layer_names()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -11,13 +11,15 @@ import tempfile
 from itertools import count, cycle
 from pathlib import Path
 
-from tests.mutation.journal import taken
+from tests.mutation.journal import parser
 from tests.mutation.suite import Bench, layer, layer_names
 
 
 def main(arguments: list[str]) -> int:
-    journal, rest = taken(arguments)
-    runs = int(rest[0]) if rest else 5000
+    options = parser(__doc__)
+    options.add_argument("runs", nargs="?", type=int, default=5000)
+    chosen = options.parse_args(arguments)
+    journal, runs = chosen.journal, chosen.runs
     styles = [
         (name, title, text)
         for name in layer_names()

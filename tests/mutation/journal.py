@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 
@@ -23,9 +24,12 @@ class Journal:
                 file.write(f"{key}\t{result}\n")
 
 
-def taken(arguments: list[str]) -> tuple[Journal, list[str]]:
-    """The journal that ``--journal FILE`` names, and the other arguments."""
-    if "--journal" not in arguments:
-        return Journal(None), arguments
-    place = arguments.index("--journal")
-    return Journal(Path(arguments[place + 1])), arguments[:place] + arguments[place + 2 :]
+def parser(text: str | None) -> ArgumentParser:
+    """Of a command with ``--journal FILE``, which gives the `Journal` of that file."""
+    found = ArgumentParser(description=text, formatter_class=RawDescriptionHelpFormatter)
+    found.add_argument("--journal", metavar="FILE", type=_journal, default=Journal(None))
+    return found
+
+
+def _journal(name: str) -> Journal:
+    return Journal(Path(name))
