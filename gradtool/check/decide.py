@@ -60,9 +60,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
             case, "gradient", name, variable.shape, assigned, remarks, guarded, outputs_guarded
         )
         gradients = (*gradients, one)
-    before = gradients
-    gradients, scaled = course_scale(case, gradients)
-    by_course = {new.name for old, new in zip(before, gradients, strict=True) if old != new}
+    scaled_case, gradients, scaled = course_scale(case, gradients)
     if any(o.standing == "wrong" for o in outputs):
         wrong = outputs
         outputs, guards = _without_guard(case, wrong, gradients)
@@ -86,23 +84,22 @@ def decide(case: Case, file: str, version: str) -> Verdict:
     right = all(c.standing == "ok" for c in gradients) and all(
         o.standing in ("ok", "not offered") for o in outputs
     )
-    looks = Looks(case)
+    looks = Looks(scaled_case)
     draws, values, later = looks.shown(of_draws) if right else Shown(), Shown(), Shown()
     remarks += draws.remarks
     gradients = tuple(zero_by_draw(case, gradient) for gradient in gradients)
     right = right and not draws.wrong and all(c.standing == "ok" for c in gradients)
     right = right and bool(gradients) and measured.trouble is None
     if right:
-        names = by_course | guarded
-        values = looks.shown(partial(under_stress, scaled_names=names, may_ask=looks.may_ask))
+        values = looks.shown(partial(under_stress, guarded=guarded, may_ask=looks.may_ask))
         values = looks.further(values.and_also(looks.shown(at_kinks)), (at_zeros, at_ends))
-        remarks += [*values.remarks, *(without_offsets(case) if looks.may_ask() else ())]
+        remarks += [*values.remarks, *(without_offsets(scaled_case) if looks.may_ask() else ())]
     if right and not values.wrong:
         later = looks.further(later, (second_batch, in_memory_order))
     behaviour = _conduct(looks)
     shown = draws.and_also(values).and_also(later)
-    outputs = [_with(case, output, "output", shown) for output in outputs]
-    gradients = tuple(_with(case, gradient, "gradient", shown) for gradient in gradients)
+    outputs = [_with(scaled_case, output, "output", shown) for output in outputs]
+    gradients = tuple(_with(scaled_case, one, "gradient", shown) for one in gradients)
     spared = (*measured.left_out, *([_GONE] if looks.passed_over else ()))
     not_looked_at = (*spared, *measured.no_numbers)
     nothing = all(c.error is None and c.standing != "wrong" for c in gradients)

@@ -11,7 +11,7 @@ import numpy as np
 from gradtool.check.bind import Binding
 from gradtool.check.compare import Outcome, Role, arrays_of, by_role
 from gradtool.check.differences import follows
-from gradtool.check.measure import Measured, Point, everything_of, is_zero, measure
+from gradtool.check.measure import Measured, Point, compared, everything_of, is_zero, measure
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
@@ -67,7 +67,7 @@ class Case:
     def excused(self, role: Role) -> frozenset[str]:
         """The outputs or gradients whose numbers are not the spec's at some point.
 
-        In a case that is right they are so but for a guard, float32 inside, or a course's factor.
+        In a case that is right they are so but for a guard, or float32 inside.
         """
         everything = (one for point in self.measured.points for one in everything_of(point))
         return frozenset(n for of, n, o in everything if of == role and not o.right)
@@ -111,32 +111,48 @@ def factor_of(case: Case, name: str) -> str | None:
 
 def course_scale(
     case: Case, gradients: tuple[Compared, ...]
-) -> tuple[tuple[Compared, ...], tuple[Remark, ...]]:
+) -> tuple[Case, tuple[Compared, ...], tuple[Remark, ...]]:
     """Take a mean over samples inside the backward of a layer for the convention that it is.
 
     Accepted when every parameter's gradient has the same factor N or 1/N and the inputs' have
-    none.  A loss is averaged in its forward, so there the factor is a mistake.
+    none.  A loss is averaged in its forward, so there the factor is a mistake.  The case that is
+    returned has the gradients without the factor, for all that is asked further.
     """
     variables = {v.name: v for v in case.reference.spec.variables}
     parameters = [c for c in gradients if variables[c.name].role == "parameter"]
     inputs = [c for c in gradients if variables[c.name].role == "input"]
     if case.is_loss or not inputs or not parameters:
-        return gradients, ()
+        return case, gradients, ()
     if any(c.standing != "wrong" for c in parameters):
-        return gradients, ()
+        return case, gradients, ()
     factors = {factor_of(case, c.name) for c in parameters}
     factor = factors.pop()
     if factors or factor is None or factor.removeprefix("1/") not in _batches(case.reference):
-        return gradients, ()
+        return case, gradients, ()
     if any(c.standing == "wrong" and factor_of(case, c.name) == factor for c in inputs):
-        return gradients, ()
+        return case, gradients, ()
     names = ", ".join(f"d{c.name}" for c in parameters)
     remark = Remark("scale", f"{names}: {factor} times the gradient, as some courses define it")
     fixed = [
         replace(c, standing="ok", message="", worst=None, error=None) if c in parameters else c
         for c in gradients
     ]
-    return tuple(fixed), (remark,)
+    return _without(case, factor, [c.name for c in parameters]), tuple(fixed), (remark,)
+
+
+def _without(case: Case, factor: str, names: Iterable[str]) -> Case:
+    """The case with a factor taken out of some gradients, as a spec's `scale:` would."""
+    size = factor.removeprefix("1/")
+    inverse = size if size != factor else f"1/{size}"
+    known = case.binding.scale
+    scale = {n: f"({known[n]}) * ({inverse})" if n in known else inverse for n in names}
+    binding = replace(case.binding, scale={**known, **scale})
+    points = tuple(
+        compared(case.reference, binding, point.probe, point.run, case.seed)
+        for point in case.measured.points
+    )
+    measured = replace(case.measured, points=points)
+    return replace(case, binding=binding, measured=measured, made={})
 
 
 def _batches(reference: Reference) -> set[str]:

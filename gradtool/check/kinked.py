@@ -244,7 +244,7 @@ def _wrong(case: Case, at: Point, sides: _Taken, only: Role) -> Iterator[Mistake
     """The outputs or gradients that are wrong whatever is chosen at the kinks.
 
     Gradients are looked at where no output with a kink takes part, if any are left.  What was
-    excused elsewhere (a guard, float32 inside, a course's scale) is not held to this.
+    excused elsewhere (a guard, float32 inside) is not held to this.
     """
     for role, name, outcome in everything_of(at):
         (right, _), array, worst = right_of(at, role, name), outcome.array, outcome.worst

@@ -34,11 +34,11 @@ _SWITCH = 1e6
 
 
 def under_stress(
-    case: Case, scaled_names: Collection[str] = (), may_ask: Callable[[], bool] = lambda: False
+    case: Case, guarded: Collection[str] = (), may_ask: Callable[[], bool] = lambda: False
 ) -> Shown:
     """Look at a case that is right at every point so far.
 
-    `scaled_names` are outputs with a guard, and gradients with one or a factor of their course's.
+    `guarded` are outputs and gradients that a guard moves where nothing is large, too.
     `may_ask` tells whether there is a worker, if need be a new one: who was lost where something
     was large is asked the rest.
     """
@@ -70,7 +70,7 @@ def under_stress(
             continue
         lost: list[str] = []
         for role, name, outcome in everything_of(point):
-            if outcome.right or name in scaled_names or _excess(base, point, role, name) == 0:
+            if outcome.right or name in guarded or _excess(base, point, role, name) == 0:
                 continue
             label = label_of(role, name)
             if not outcome.finite:

@@ -49,7 +49,10 @@ def _made(
     rng = np.random.default_rng([first.number, 47])
 
     def thinned(array: np.ndarray) -> np.ndarray:
-        return np.where(rng.random(array.shape) < _SHARE, 0.0, array)
+        drawn = rng.random(array.shape)
+        # Of few entries none may be drawn, and then no zero would be looked at.
+        most = max(_SHARE, float(np.min(drawn))) if array.size > 1 else _SHARE
+        return np.where(drawn <= most, 0.0, array)
 
     some = {v.name: thinned(first.values[v.name]) for v in grown}
     upstream = {n: thinned(u) if free and u.ndim else u for n, u in first.upstream.items()}
