@@ -82,20 +82,17 @@ class Stepped:
         self.size = 0.0
         self.longer = False
         self.moved: dict[str, dict[int, float]] = {}
-        # Of entries that are alike, as labels are, one may be another by chance.
-        self._apart = {
-            name: array.ravel()
-            for name, array in given.items()
-            if array.dtype.kind == "f" and 1 < array.size == np.unique(array).size
-        }
+        self._several = [(n, a) for n, a in given.items() if a.dtype.kind == "f" and a.size > 1]
 
     @property
     def entry_by_entry(self) -> float:
         """The largest step by which each entry of an array was moved alone, 0 without any."""
-        for name, given in self._apart.items():
-            sizes = self.moved.get(name, {})
+        for name, sizes in self.moved.items():
+            given = self._given[name].ravel()
+            # Of entries that are alike, as labels are, one may be another by chance.
+            apart = len(sizes) == given.size == np.unique(given).size
             # To leave out one entry after the other is no step.
-            if len(sizes) == given.size and any(sizes[k] != abs(given[k]) for k in sizes):
+            if apart and any(sizes[k] != abs(given[k]) for k in sizes):
                 return max(sizes.values())
         return 0.0
 
@@ -130,17 +127,17 @@ class Stepped:
 
     def _compare(self, value: np.ndarray) -> None:
         """Note whether a value is a given array but for one entry."""
-        for name, given in self._apart.items():
-            if value.size != given.size or value.shape != self._given[name].shape:
+        for name, given in self._several:
+            if value.shape != given.shape:
                 continue
             try:
-                numbers = value.astype(np.float64).ravel()
+                numbers = value.astype(np.float64, copy=False)
             except (TypeError, ValueError):
                 return
-            (places,) = np.nonzero(numbers != given)
-            if places.size == 1:
-                place = int(places[0])
-                size = abs(float(numbers[place] - given[place]))
+            others = numbers != given
+            if np.count_nonzero(others) == 1:
+                place = int(np.argmax(others))
+                size = abs(float(numbers.ravel()[place] - given.ravel()[place]))
                 if size < np.inf:
                     self.moved.setdefault(name, {})[place] = size
 
