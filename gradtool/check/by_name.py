@@ -17,6 +17,7 @@ from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_
 from gradtool.check.bind import Binding
 from gradtool.check.named import called, source_of
 from gradtool.check.targets import OPEN
+from gradtool.check.words import is_the_gradient
 from gradtool.ir import syntax
 
 Parts = object  # of a result, as `named` tells them
@@ -220,6 +221,10 @@ class _Reading:
         order = [*self._given.values(), *self._names.real]
         free = [n for n in dict.fromkeys(order) if n in wanted and n not in found]
         placed = [part for part in rest if part.places and not self._sure]
+        alone = [part for part in rest if is_the_gradient(part.name)]
+        if len(free) == len(self._names.real) == len(alone) == 1:
+            found[free[0]] = alone[0]
+            return
         unknown = rest and (len(placed) != len(free) or len(rest) != len(free))
         if free and (unknown or (self._sure and not found)):
             raise NoMatch(unclear)
@@ -244,7 +249,8 @@ class _Reading:
         if part is None or text in (*self._names.outputs, "cache", "*cache"):
             return False
         # One that the code calls a gradient is one, but for what says otherwise.
-        named = isinstance(part, dict) and any(map(self._variable, _parts(text, part)))
+        inner = _parts(text, part) if isinstance(part, dict) else ()
+        named = any(self._variable(p) or is_the_gradient(p.name) for p in inner)
         return named or self._is_kept(target)
 
     def _is_kept(self, target: ast.expr) -> bool:

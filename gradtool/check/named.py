@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
@@ -102,5 +103,16 @@ def _fields(value: object) -> tuple[str, Mapping[str, object]] | None:
     # one thing: a tensor, a layer.
     one = ("__array__", "__len__", "__iter__", "__call__", "detach")
     if isinstance(own, dict) and own and not any(hasattr(value, name) for name in one):
-        return "name", dict(own)
+        return "name", {**own, **_properties(value)}
     return None
+
+
+def _properties(value: object) -> dict[str, object]:
+    """What the properties of an object give that everybody may read; what raises is left out."""
+    found: dict[str, object] = {}
+    for kind in type(value).__mro__[:-1]:
+        for name, made in vars(kind).items():
+            if isinstance(made, property) and not name.startswith("_") and name not in found:
+                with suppress(Exception):
+                    found[name] = getattr(value, name)
+    return found

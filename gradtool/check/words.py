@@ -211,6 +211,11 @@ def is_upstream(name: str) -> bool:
     return plain in _UPSTREAM or (plain.startswith(("dout", "gradout", "upstream", "dlda", "dldy")))
 
 
+def is_the_gradient(name: str) -> bool:
+    """Whether a name says gradient and nothing of what: enough where there is one variable."""
+    return folded(name) in ("grad", "grads", "gradient", "gradients", "derivative")
+
+
 def is_cache(name: str) -> bool:
     plain = folded(name)
     return plain in _CACHE or plain.endswith(("cache", "ctx"))

@@ -40,6 +40,21 @@ class Plain:
     def __init__(self, **parts):
         for name, part in parts.items():
             setattr(self, name, part)
+class Computed:
+    def __init__(self, *parts):
+        self._parts = parts
+    @property
+    def dX(self):
+        return self._parts[0]
+    @property
+    def dW(self):
+        return self._parts[1]
+    @property
+    def db(self):
+        return self._parts[2]
+    @property
+    def broken(self):
+        raise ValueError
 def finished(a, b, c):
     return dict(dX=a, dW=b, db=c)
 """
@@ -92,6 +107,7 @@ RESULTS = {
     "an object of its own": (
         *(PAIR, "return Plain(db=db, dW=dW, dX=dX)", "return Plain(db=db, dW=dX, dX=dW)", "XW"),
     ),
+    "properties": (*(PAIR, "return Computed(dX, dW, db)", "return Computed(dX, -dW, db)", "W"),),
     "dict()": (
         *(PAIR, "return dict(dW=dW, dX=dX, db=db)", "return dict(dW=dX, dX=dW, db=db)", "XW"),
     ),
@@ -168,6 +184,11 @@ LOSSES = {
     "a named tuple": (
         "return (d * d).sum() * P.size / 4, namedtuple('G', 'dP')(d)",
         "namedtuple('G', 'dP')(-d)",
+    ),
+    "the gradient": ("return (d * d).sum() * P.size / 4, {'grad': d}", "{'grad': d / 2}"),
+    "the gradient, zipped": (
+        "return (d * d).sum() * P.size / 4, dict(zip(['gradient'], [d]))",
+        "dict(zip(['gradient'], [-d]))",
     ),
     "called like the variable": ("return (d * d).sum() * P.size / 4, dict(P=d)", "dict(P=-d)"),
     "zipped": ("return (d * d).sum() * P.size / 4, dict(zip(['dP'], [d]))", "dict(dP=2 * d)"),
