@@ -43,6 +43,12 @@ def started(setup: Setup, *, require: bool = False) -> Zygote:
     return zygote
 
 
+def send_asked(worker: Worker, asked: object = None) -> None:
+    """Send what an entry may read; one that reads nothing may be through by now."""
+    with suppress(FrameEnded):
+        worker.send(json.dumps(asked).encode(), 5)
+
+
 def run_hostile(
     zygote: Zygote,
     name: str,
@@ -54,8 +60,7 @@ def run_hostile(
 ) -> tuple[Any, Exit, Worker]:
     """Run one hostile entry to its end: what it told, how it ended, its handle."""
     with zygote.run(f"{HOSTILE}:{name}", paths, limits) as worker:
-        with suppress(FrameEnded):  # one that asks for nothing may be through by now
-            worker.send(json.dumps(asked).encode(), 5)
+        send_asked(worker, asked)
         answer = json.loads(worker.receive(1 << 20, 20)) if answers else None
         return answer, worker.wait(), worker
 

@@ -23,7 +23,7 @@ from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.lint.isolation.status import unguarded
 from gradtool.lint.isolation.zygote import Zygote
-from tests.lint.isolation.conftest import HOSTILE, ROOT, SHORT, comes_true, run_hostile
+from tests.lint.isolation.conftest import HOSTILE, ROOT, SHORT, comes_true, run_hostile, send_asked
 
 REFUSED = {"EPERM", "EACCES"}
 
@@ -141,7 +141,7 @@ def test_a_daemon_is_dead_afterwards(request: pytest.FixtureRequest, host: str, 
     began = time.monotonic()
     with zygote.run(f"{HOSTILE}:{name}", ()) as worker:
         pipe = os.readlink(f"/proc/self/fd/{worker.read_fd}")
-        worker.send(b"null", 5)
+        send_asked(worker)
         if name == "leave_daemon":
             made = json.loads(worker.receive(100, 10))
             # Where a daemon can be made it must be made, or this test proves nothing.
@@ -173,7 +173,7 @@ def test_children_that_were_born_are_dead_afterwards(
     zygote: Zygote = request.getfixturevalue(host)
     with zygote.run(f"{HOSTILE}:fork_bomb", (), Limits(wall_seconds=5, processes=8)) as worker:
         pipe = os.readlink(f"/proc/self/fd/{worker.read_fd}")
-        worker.send(b"null", 5)
+        send_asked(worker)
         born = json.loads(worker.receive(100, 10))
         if os.getuid() != 0 and host == "namespaces_only":
             assert born < 8

@@ -14,7 +14,7 @@ from gradtool.lint.isolation import descendants
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
-from tests.lint.isolation.conftest import HOSTILE, comes_true, run_hostile
+from tests.lint.isolation.conftest import HOSTILE, comes_true, run_hostile, send_asked
 
 REFUSED = {"EPERM", "EACCES"}
 AGAIN = Limits(wall_seconds=7.0, cpu_seconds=5.0, memory_bytes=300 * MIB, processes=6)
@@ -89,7 +89,7 @@ def test_the_next_worker_comes_up_whatever_the_last_one_did(
     zygote: Zygote = request.getfixturevalue(host)
     for name in ("exit_at_once", "kill_itself", "raise_error", "leave_daemon", "hold_threads"):
         with zygote.run(f"{HOSTILE}:{name}", (), AGAIN) as worker:
-            worker.send(b"null", 5)
+            send_asked(worker)
         assert run_hostile(zygote, "tell_hash", limits=AGAIN)[1].kind == "exited"
 
 
@@ -107,7 +107,7 @@ def test_other_limits_and_paths_have_a_lane_of_their_own(sandbox: Zygote, tmp_pa
     small, large = Limits(memory_bytes=100 * MIB), Limits(memory_bytes=400 * MIB)
     for limits, kind in ((small, "memory"), (large, "exited"), (small, "memory")):
         with sandbox.run(f"{HOSTILE}:eat_memory", (), limits) as worker:
-            worker.send(b"null", 5)
+            send_asked(worker)
             assert worker.wait().kind == kind
 
 
@@ -120,7 +120,7 @@ def test_a_lane_keeps_data_for_its_workers(request: pytest.FixtureRequest, host:
         for number in range(2):
             keep = f"{HOSTILE}:keep_data"
             with zygote.run(f"{HOSTILE}:tell_memory", (), limits, keep=keep, data=data) as worker:
-                worker.send(b"null", 5)
+                send_asked(worker)
                 seen.append(json.loads(worker.receive(1000, 10))[0])
                 assert worker.kept == frozenset(data)
             data = {**data, "b": b"second"} if number else data
