@@ -235,6 +235,9 @@ class Knowledge(Definitions):
                 entry = entry_of(statement, bindings)
                 if entry is None:
                     continue
+                guards = self._guards
+                if guards.unsafe(((entry, Fraction(1)),)) and not guards.unsafe(((found, power),)):
+                    continue  # x has a value where its root, or 1 / x, has none
                 rest = term.factors[:place] + term.factors[place + 1 :]
                 new: Factor = (entry, power / exponent)
                 return poly_of((product(term.coefficient, (*rest, new), term.bound),))

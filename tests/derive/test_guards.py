@@ -85,6 +85,30 @@ def test_the_gradient_is_that_of_the_branch_that_is_taken(name: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("line", "taken", "other"),
+    [
+        ("S = sqrt(Z)\n  Y = where(Z > 0, S, Z**2)", anp.sqrt, lambda z: z**2),
+        ("S = 1 / Z\n  Y = where(Z > 0, S, Z**2)", lambda z: 1 / z, lambda z: z**2),
+        ("S = 1 / sqrt(Z)\n  Y = where(Z > 0, S, Z**3)", lambda z: z**-0.5, lambda z: z**3),
+    ],
+)
+def test_the_other_branch_is_not_written_with_what_it_does_not_have(
+    line: str, taken: Callable[[Any], Any], other: Callable[[Any], Any]
+) -> None:
+    """``2 * Z`` as ``2 * S**2`` is nan where Z is negative."""
+    z = np.array([[0.3, -1.2, 0.0], [2.0, 0.7, -0.4]])
+    layer = gradtool.load(f"layer: guarded\n{_INPUTS}  {line}\n")
+    forward, backward = layer.derive().numpy()
+    with np.errstate(all="ignore"):
+        _, cache = forward(X=_X, Z=z, M=_M)
+        found = backward(_UP, cache).dZ
+    expected = np.zeros_like(z)
+    for mask, branch in ((z > 0, taken), (z <= 0, other)):
+        expected[mask] = grad(lambda part: anp.sum(_UP[mask] * branch(part)))(z[mask])  # noqa: B023
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_printed_directional_derivative_is_finite_there(name: str) -> None:
     text, branch = LAYERS[name]
