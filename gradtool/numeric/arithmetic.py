@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from fractions import Fraction
 from typing import Any
 
@@ -22,9 +23,20 @@ class HighPrecision:
         self.mp = mpmath.mp.clone()
         self.mp.dps = digits
         self.digits = digits
+        self._is_lenient = False
         # Twice the digits as fractional bits: small entries keep their relative precision.
         self.fixed_bits = int(digits * 3.33 * 2)
         self._cache: dict[Fraction | int, Any] = {}
+
+    def lenient(self) -> HighPrecision:
+        """The same, in which what has no value is nan instead of an error.
+
+        That is a division by zero, or the root of a negative number.  From nan on everything is
+        nan; only a condition that is false keeps it out of a result.
+        """
+        twin = copy(self)
+        twin._is_lenient = True
+        return twin
 
     def number(self, value: Fraction | int) -> Any:
         if value not in self._cache:
@@ -66,12 +78,14 @@ class HighPrecision:
 
     def function(self, name: str, args: list[Any]) -> Any:
         if name == "pow":
-            return np.frompyfunc(self._pow, 2, 1)(*args)
+            return self._each(self._pow, *args)
         definition = FUNCTIONS[name].definition
-        return np.frompyfunc(lambda x: self._real(definition(self.mp, x), name), 1, 1)(args[0])
+        return self._each(lambda x: self._real(definition(self.mp, x), name), args[0])
 
     def _real(self, value: Any, name: str) -> Any:
         if isinstance(value, self.mp.mpc):
+            if self._is_lenient:
+                return self.mp.nan
             raise UnsupportedError(
                 f"{name} of a number outside its domain", "give the input a domain: positive"
             )
@@ -84,7 +98,8 @@ class HighPrecision:
         if exponent == 1:
             return base
         if exponent.denominator == 1:
-            return base ** int(exponent)
+            whole = int(exponent)
+            return base**whole if whole > 0 else self._each(lambda x: x**whole, base)
         if exponent == Fraction(1, 2):
             return self._each(lambda x: self._real(self.mp.sqrt(x), "a square root"), base)
         if exponent == Fraction(-1, 2):
@@ -92,8 +107,15 @@ class HighPrecision:
         by = self.number(exponent)
         return self._each(lambda x: self._pow(x, by), base)
 
-    def _each(self, function: Any, base: Any) -> Any:
-        return np.frompyfunc(function, 1, 1)(base)
+    def _each(self, function: Any, *arrays: Any) -> Any:
+        def defined(*entries: Any) -> Any:
+            try:
+                return function(*entries)
+            except ZeroDivisionError:
+                return self.mp.nan
+
+        used = defined if self._is_lenient else function
+        return np.frompyfunc(used, len(arrays), 1)(*arrays)
 
     def matrix(self, name: str, operand: Any) -> Any:
         """A matrix function of every matrix over the last two axes."""

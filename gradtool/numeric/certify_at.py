@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradtool.derive.derivation import Derivation
+from gradtool.ir.errors import TooLargeError, UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
@@ -78,7 +79,7 @@ class _Point:
         self.values = in_precision(of.spec, sample.drawn(of.spec, self.rng), arithmetic)
         # What the loops of the forward pass keep is in the graph of the derivation only.
         forward = of.derivation.graph if of.derivation.tapes else of.graph
-        self.known = run(forward.statements, self.values, self.setting)
+        self.known = self._run(forward.statements, self.values, of.graph.outputs)
         self.step = self.mp.mpf(10) ** -(arithmetic.digits // 3)
         self.weights = {
             output: self._exact(
@@ -92,6 +93,26 @@ class _Point:
             for name in of.targets
         }
 
+    def _run(
+        self, statements: Sequence[AnyStatement], values: Mapping[str, Array], wanted: Sequence[str]
+    ) -> dict[str, Array]:
+        """The values of all tensors; where a condition is false, what it guards need not have any.
+
+        Raises:
+            ZeroDivisionError, UnsupportedError: something that is `wanted` has no value.
+        """
+        try:
+            return run(statements, values, self.setting)
+        except (ZeroDivisionError, UnsupportedError):
+            lenient = replace(self.setting, arithmetic=self.arithmetic.lenient())
+            known = run(statements, values, lenient)
+            if not all(self._is_finite(known[name]) for name in wanted):
+                raise
+            return known
+
+    def _is_finite(self, array: Array) -> bool:
+        return all(self.mp.isfinite(entry) for entry in np.ravel(array))
+
     def _exact(self, array: Any) -> Array:
         return np.asarray(np.frompyfunc(self.mp.mpf, 1, 1)(array), dtype=object)
 
@@ -99,7 +120,9 @@ class _Point:
         asked = sides(self.of.conditions, self.known, self.setting)
         try:
             found = self._gradients()
-        except ZeroDivisionError:
+        except TooLargeError:
+            raise
+        except (ZeroDivisionError, UnsupportedError):
             if not self._smooth():
                 raise
             return Seen(math.inf, True, asked, frozenset())
@@ -128,19 +151,25 @@ class _Point:
             for output, weight in self.weights.items()
             if not self.of.derivation.is_loss
         }
-        backward = run(self.of.statements, {**self.known, **upstream}, self.setting)
-        return {name: backward[t.name] for name, t in self.of.gradients.items()}
+        wanted = {name: tensor.name for name, tensor in self.of.gradients.items()}
+        given = {**self.known, **upstream}
+        backward = self._run(self.of.statements, given, tuple(wanted.values()))
+        return {name: backward[made] for name, made in wanted.items()}
 
-    def _along(self, sign: int, directions: Mapping[str, Array] | None = None) -> Any:
-        """The forward pass, moved along the direction: inputs, and values as they are computed."""
+    def _along(self, part: Any, directions: Mapping[str, Array] | None = None) -> Any:
+        """The forward pass, moved by a part of a step along the direction.
+
+        Inputs are moved, and values as they are computed.
+        """
         along = self.directions if directions is None else directions
-        moved = {n: sign * self.step * d for n, d in along.items()}
+        moved = {n: part * self.step * d for n, d in along.items()}
         inputs = {n: self.values[n] + d for n, d in moved.items() if n in self.values}
         known = {**self.values, **inputs}
         if not moved.keys() - self.values.keys():
-            return self._total(run(self.of.graph.statements, known, self.setting))
+            return self._total(self._run(self.of.graph.statements, known, self.of.graph.outputs))
         for statement in self.of.graph.statements:
-            known = run((statement,), known, self.setting)
+            wanted = {statement.out.name} & {*self.of.graph.outputs}
+            known = self._run((statement,), known, tuple(wanted))
             name = statement.out.name
             if name in moved:
                 known[name] = known[name] + moved[name]
@@ -156,9 +185,10 @@ class _Point:
         """Whether the slopes from both sides are finite and meet: at a kink they do not.
 
         Along one direction they may: of ``relu(x) + x * (z > 0)`` at x = z = 0 they do where x
-        and z go opposite ways.  So other directions are looked at, too.
+        and z go opposite ways.  So other directions are looked at, too.  And at a pole they do,
+        as of ``where(x == 0, 0, 1 / x)``: but there they depend on the step.
         """
-        here = self._total(self.known)
+        here, half = self._total(self.known), self.mp.mpf(1) / 2
         for number in range(_DIRECTIONS):
             along = self.directions
             if number:
@@ -166,9 +196,11 @@ class _Point:
                     name: self._exact(self.rng.standard_normal(np.shape(direction)))
                     for name, direction in self.directions.items()
                 }
-            right = (self._along(1, along) - here) / self.step
-            left = (here - self._along(-1, along)) / self.step
-            finite = self.mp.isfinite(right) and self.mp.isfinite(left)
-            if not finite or abs(right - left) > 1e-8 * max(1, abs(right)):
+            slopes = [
+                (self._along(part, along) - here) / (part * self.step) for part in (1, -1, half)
+            ]
+            if not all(map(self.mp.isfinite, slopes)):
+                return False
+            if max(slopes) - min(slopes) > 1e-8 * max(1, abs(slopes[0])):
                 return False
         return True

@@ -314,8 +314,9 @@ class _Grid:
         mask: Any = None
         for base, exponent in term.factors:
             factor, inside = self._atom(base)
-            if isinstance(base, Iverson | Compare):
-                inside = factor if inside is None else inside & factor
+            if base.is_condition:
+                holds = np.asarray(factor != 0, dtype=bool)
+                inside = holds if inside is None else inside & holds
             else:
                 if inside is not None:
                     factor = np.where(inside, factor, arithmetic.number(1))
