@@ -92,7 +92,13 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
             "the constants of the spec", "give the constants other values, or inputs a domain"
         )
     first = trials.done[0]
-    trials.may(Sample(first, 10, zeros=True))
+    zeros = Sample.at_zero(spec)
+    arrays = frozenset(name for name in zeros if graph.tensors[name].shape)
+    together = trials.may(Sample(first, 10, zeros=arrays))
+    for number, name in enumerate(zeros):
+        # What is divided by, or has a kink at zero, hides the zeros of the others.
+        if not together or name not in arrays:
+            trials.may(Sample(first, 11 + number, zeros=frozenset((name,))))
     for sample in trials.wanted(first):
         trials.may(sample)
     unseen = {
@@ -147,16 +153,33 @@ class _Trials:
         self._add(sample, seen)
         self.done.append(sample.sizes)
 
-    def may(self, sample: Sample) -> None:
-        """A sample at the edge: it counts only where the forward pass has a slope."""
+    def may(self, sample: Sample) -> bool:
+        """A sample at the edge: whether it counts, which is where the forward pass has a slope.
+
+        Raises:
+            UnsupportedError: only because a constant is zero the formula does not hold there, such
+                as ``k * X**(k - 1)``.
+        """
         try:
             seen = self._seen(sample, (60, 160, 400))
         except (ZeroDivisionError, UnsupportedError):
-            return
+            return False
         if seen.error <= REQUIRED:
             self._add(sample, seen)
-        elif seen.smooth:
-            raise CertificationError(_report(self.whole, sample, seen.error))
+            return True
+        if not seen.smooth:
+            return False
+        none = [
+            n for n, v in self.whole.spec.constants.items() if v == 0 and not isinstance(v, int)
+        ]
+        if none and sample.zeros and not sample.moved:
+            self.may(replace(sample, moved=True))  # a mistake shows with other constants, too
+            raise UnsupportedError(
+                f"{self.whole.spec.name} has no formula that holds at zeros while "
+                f"{' and '.join(none)} is 0",
+                "give the constant another value, or write the layer without it",
+            )
+        raise CertificationError(_report(self.whole, sample, seen.error))
 
     def refusal(self, place: str, hint: str) -> UnsupportedError:
         """That the layer is singular there, at the first line that was."""

@@ -22,7 +22,7 @@ class Sample:
     Attributes:
         seed: of the values, the upstream gradient and the direction.
         factor: by which inputs without bounds are larger than usual.
-        zeros: whether some entries of inputs that may be zero are exactly zero.
+        zeros: inputs of which some entries are exactly zero, or the only one.
         moved: whether real constants have other values than the spec says; a formula prints
             their names, so it holds for all.
     """
@@ -30,7 +30,7 @@ class Sample:
     sizes: Mapping[str, int]
     seed: int
     factor: float = 1.0
-    zeros: bool = False
+    zeros: frozenset[str] = frozenset()
     moved: bool = False
 
     def drawn(self, spec: LayerSpec, rng: np.random.Generator) -> dict[str, Any]:
@@ -45,9 +45,22 @@ class Sample:
         kind = variable.domain.kind
         if self.factor != 1 and kind in ("real", "positive", "nonnegative"):
             values = values * self.factor
-        if self.zeros and kind in ("real", "nonnegative") and values.size > 1:
-            values = np.where(rng.random(values.shape) < 0.3, 0.0, values)
+        if variable.name in self.zeros:
+            zero = np.asarray(rng.random(values.shape) < 0.3)
+            # Of a few entries chance may take none, or all.
+            one, *others = rng.permutation(values.size)[:2]
+            zero.flat[one], zero.flat[others] = True, False
+            values = np.where(zero, 0.0, values)
         return values
+
+    @staticmethod
+    def at_zero(spec: LayerSpec) -> tuple[str, ...]:
+        """The inputs that may be zero."""
+        return tuple(
+            variable.name
+            for variable in spec.variables
+            if variable.dtype == "real" and variable.domain.kind in ("real", "nonnegative")
+        )
 
     def setting(self, setting: Setting) -> Setting:
         """The setting with the constants of this sample."""

@@ -90,3 +90,55 @@ def test_a_layer_that_divides_by_its_own_constant_of_zero_is_refused() -> None:
         _certified("Y = x / c", constants=zero)
     assert _certified("Y = x / (1 + c)", constants=zero).digits >= 30
     assert _certified("Y = x / c", constants="constants: {c: 0.5}\n").digits >= 30
+
+
+_PLANE, _BOTH = "x: [N, D]", "x: [N, D], z: [N, D]"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "line"),
+    [
+        (_PLANE, "Y = {x}"),
+        (_PLANE, "Y = where(abs(x) > 0.1, 1 / x, {x})"),
+        (_PLANE, "Y = where(abs(x) > 0.1, log(abs(x)) / sqrt(abs(x)), {x})"),
+        (_PLANE, "h = 1 / x\n  Y = where(abs(x) > 0.1, h, {x})"),
+        (_BOTH, "Y = where(abs(z) > 0.1, x / z, 0) + {x}"),
+        (_BOTH, "h = x / z\n  Y = where(abs(z) > 0.1, h * h, 0) + {x}"),
+        (_BOTH, "Y = relu(z) + {x}"),
+        (_BOTH, "Y = x / z + {x}"),
+        ("x: [], z: [N]", "Y = z * ({x})"),
+    ],
+)
+def test_a_mistake_at_zero_alone(inputs: str, line: str) -> None:
+    """Whatever a branch that is not taken divides by there, and whatever other inputs are."""
+    right, wrong = line.format(x="x**2"), line.format(x="where(x == 0, x, x**2)")
+    assert _certified(right, inputs=inputs).digits >= 30
+    with pytest.raises(CertificationError, match="some inputs being zero"):
+        _certified(right, wrong, inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Y = where(x == 0, 0, z**2 / x)",
+        "Y = where(x > 0, z / x, z)",
+        "Y = where(x == 0, 0, x * abs(x)**(-2/3))",
+        "Y = where(x > 0, sqrt(abs(x)), 0)",
+    ],
+)
+def test_where_there_is_no_slope_a_formula_need_not_hold(line: str) -> None:
+    """At a pole the differences from both sides may be equal: both grow with a smaller step."""
+    assert _certified(line, inputs=_BOTH).digits >= 30
+
+
+def test_a_constant_of_zero_that_leaves_no_formula_is_refused() -> None:
+    """``k * x**(k - 1)`` is 0 * inf at zero, and ``clip(x, -k, k)`` has no slope of 1 anywhere."""
+    zero, other = "constants: {k: 0.0}\n", "constants: {k: 2.0}\n"
+    for line in ("Y = x**k", "Y = clip(x, -k, k)"):
+        with pytest.raises(UnsupportedError, match="while k is 0"):
+            _certified(line, constants=zero, inputs=_PLANE)
+        assert _certified(line, constants=other, inputs=_PLANE).digits >= 30
+    assert _certified("Y = (1 + x**2)**k", constants=zero, inputs=_PLANE).digits >= 30
+    wrong = "Y = where(x == 0, x, x**2) + k * x"
+    with pytest.raises(CertificationError):
+        _certified("Y = x**2 + k * x", wrong, constants=zero, inputs=_PLANE)
