@@ -340,7 +340,7 @@ def lint(
     exit_zero: _ExitZero = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Submissions at once; the number of cores."),
+        typer.Option("--jobs", "-j", min=1, help="Submissions at once; one more than cores."),
     ] = None,
     seed: Annotated[
         int | None,

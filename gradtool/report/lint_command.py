@@ -105,7 +105,7 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             "Gradescope runs the autograder once for each submission; use csv for a class",
         )
     mine = share(found, shard)
-    at_once = request.jobs or settings.jobs or os.cpu_count() or 1
+    at_once = request.jobs or settings.jobs or _usual_jobs()
     started = time.monotonic()
     setup = setup_for(assignment.libraries)
     require = _require(request, settings)
@@ -353,6 +353,12 @@ def _start(zygote: Zygote, assignment: Assignment, require: bool) -> Sandbox:
     except ZygoteGone as error:
         raise UsageError(f"no worker could be started: {error}") from None
     return Sandbox(zygote.layers_active, unguarded(zygote.layers_active))
+
+
+def _usual_jobs() -> int:
+    """One more than the cores that this process may use: one waits for the judge, say."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return (len(affinity(0)) if affinity else os.cpu_count() or 1) + 1
 
 
 def _require(request: Request, settings: Settings) -> bool:
