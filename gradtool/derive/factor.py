@@ -207,17 +207,16 @@ def _common(terms: list[_Flat]) -> dict[Unit, Fraction]:
 
 
 def _is_guarded(unit: Unit, terms: list[_Flat]) -> bool:
-    """Whether every term has a condition of its own under which a factor need only be finite.
+    """Whether a factor need be finite only where conditions of single terms hold.
 
     ``(a > 0) / x + (b > 0) / x`` is zero where x is zero and neither holds; no common factor is.
+    And of ``(x > 0) * sqrt(x) + x`` the root is none.
     """
     having = [units for _, units in terms if unit in units]
-    if not any(_is_singular(unit, units[unit]) for units in having):
-        return False
-    conditions = [frozenset(filter(_is_condition, units)) for units in having]
-    common = frozenset.intersection(*conditions)
-    own = [found - common for found in conditions]
-    if not all(own):
+    common = frozenset.intersection(*(_conditions(units) for units in having))
+    # Terms in which it is finite anyway, as x is beside 1 / x, do not say where it is.
+    own = [_conditions(units) - common for units in having if _is_singular(unit, units[unit])]
+    if not own or not all(own):
         return False
     single = {next(iter(found)) for found in own if len(found) == 1}
     return not any(isinstance(c, Compare) and c.negated() in single for c in single)
@@ -229,6 +228,10 @@ def _is_singular(unit: Unit, exponent: Fraction) -> bool:
         return False
     named = isinstance(unit, Function) and unit.name in ("log", "pow", "log1p", "log2", "log10")
     return named or exponent < 0 or exponent.denominator != 1
+
+
+def _conditions(units: Iterable[Unit]) -> frozenset[Unit]:
+    return frozenset(filter(_is_condition, units))
 
 
 def _is_condition(unit: Unit) -> bool:

@@ -102,14 +102,14 @@ class Guards:
 
     def _without_conditions(self, tree: Tree, found: list[Tree]) -> Tree | None:
         """A product without its conditions, which are added to `found`; None for no factor."""
-        if is_condition(tree, self.masks) or self._is_opposite(tree):
-            found.append(tree)
-            return None
         if isinstance(tree, Call) and tree.op == "mul":
             left, right = (self._without_conditions(part, found) for part in tree.args)
             if left is None or right is None:
                 return left or right
             return Call("mul", (left, right), tree.kwargs)
+        if is_condition(tree, self.masks) or self._is_opposite(tree):
+            found.append(tree)
+            return None
         if isinstance(tree, Call) and tree.op == "div":
             above = self._without_conditions(tree.args[0], found)
             return Call("div", (above or integer(1), tree.args[1]), tree.kwargs)
@@ -149,8 +149,15 @@ class Guards:
 
 def _where(condition: Tree, value: Tree) -> Tree:
     if isinstance(condition, Call) and condition.op == "sub":
-        return call("where", condition.args[1], integer(0), value)
+        return call("where", _both(condition.args[1]), integer(0), value)
     return call("where", condition, value, integer(0))
+
+
+def _both(condition: Tree) -> Tree:
+    """A product of conditions as one condition."""
+    if isinstance(condition, Call) and condition.op == "mul":
+        return call("logical_and", *map(_both, condition.args))
+    return condition
 
 
 def _guards(graph: Graph) -> Guards:

@@ -90,6 +90,12 @@ def test_the_gradient_is_that_of_the_branch_that_is_taken(name: str) -> None:
     [
         ("S = sqrt(Z)\n  Y = where(Z > 0, S, Z**2)", anp.sqrt, lambda z: z**2),
         ("S = 1 / Z\n  Y = where(Z > 0, S, Z**2)", lambda z: 1 / z, lambda z: z**2),
+        ("Y = where((Z > 0) & (X >= 0), Z * sqrt(Z), Z * Z)", lambda z: z**1.5, lambda z: z**2),
+        (
+            "S = 1 / Z\n  Y = where(~((Z > 0) & (X >= 0)), Z * Z, S * Z**4)",
+            lambda z: z**3,
+            lambda z: z**2,
+        ),
         ("S = 1 / sqrt(Z)\n  Y = where(Z > 0, S, Z**3)", lambda z: z**-0.5, lambda z: z**3),
     ],
 )
@@ -107,6 +113,19 @@ def test_the_other_branch_is_not_written_with_what_it_does_not_have(
     for mask, branch in ((z > 0, taken), (z <= 0, other)):
         expected[mask] = grad(lambda part: anp.sum(_UP[mask] * branch(part)))(z[mask])  # noqa: B023
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_product_of_conditions_is_read_back() -> None:
+    """``where((Z > 0) * (V > 0), …)`` was printed, which the spec language refuses."""
+    lines = (
+        "V = X * Z",
+        "S = 1 / V",
+        "H = where(~((Z > 0) & (V > 0)), X * Z, S * X)",
+        "Y = H * H",
+    )
+    found = gradtool.load(f"layer: guarded\n{_INPUTS}  " + "\n  ".join(lines) + "\n").derive()
+    assert found.certified.digits >= 30
+    assert "(Z > 0) *" not in str(found)
 
 
 @pytest.mark.parametrize("name", LAYERS)
