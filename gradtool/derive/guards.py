@@ -83,7 +83,8 @@ class Guards:
         if isinstance(base, Function) and base.name in (*_SINGULAR, "pow"):
             singular = True
         mentioned = {a.tensor.name for a in accesses(atom(base))}
-        return not mentioned.isdisjoint(self.under if singular else self.fragile)
+        risky = self.fragile | self.under if singular else self.fragile
+        return not mentioned.isdisjoint(risky)
 
     def restored(self, tree: Tree) -> Tree:
         """A formula in which conditions guard what is not finite where they are false."""

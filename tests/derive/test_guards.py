@@ -96,6 +96,11 @@ def test_the_gradient_is_that_of_the_branch_that_is_taken(name: str) -> None:
             lambda z: z**3,
             lambda z: z**2,
         ),
+        (
+            "S = Z**0.5\n  H = where((Z > 0) & (X >= 0), S, Z**2)\n  Y = H @ eye(D)",
+            anp.sqrt,
+            lambda z: z**2,
+        ),
         ("S = 1 / sqrt(Z)\n  Y = where(Z > 0, S, Z**3)", lambda z: z**-0.5, lambda z: z**3),
     ],
 )
