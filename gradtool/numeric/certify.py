@@ -169,11 +169,10 @@ class _Trials:
             return True
         if not seen.smooth:
             return False
-        none = [
-            n for n, v in self.whole.spec.constants.items() if v == 0 and not isinstance(v, int)
-        ]
+        none = {n: v for n, v in self.whole.spec.constants.items() if v == 0}
         if none and sample.zeros and not sample.moved:
-            self.may(replace(sample, moved=True))  # a mistake shows with other constants, too
+            if not all(isinstance(value, int) for value in none.values()):
+                self.may(replace(sample, moved=True))  # a mistake shows with other constants, too
             raise UnsupportedError(
                 f"{self.whole.spec.name} has no formula that holds at zeros while "
                 f"{' and '.join(none)} is 0",

@@ -134,9 +134,11 @@ def test_where_there_is_no_slope_a_formula_need_not_hold(line: str) -> None:
 def test_a_constant_of_zero_that_leaves_no_formula_is_refused() -> None:
     """``k * x**(k - 1)`` is 0 * inf at zero, and ``clip(x, -k, k)`` has no slope of 1 anywhere."""
     zero, other = "constants: {k: 0.0}\n", "constants: {k: 2.0}\n"
+    whole = "constants: {k: 0}\n"
     for line in ("Y = x**k", "Y = clip(x, -k, k)"):
-        with pytest.raises(UnsupportedError, match="while k is 0"):
-            _certified(line, constants=zero, inputs=_PLANE)
+        for constants in (zero, whole):
+            with pytest.raises(UnsupportedError, match="while k is 0"):
+                _certified(line, constants=constants, inputs=_PLANE)
         assert _certified(line, constants=other, inputs=_PLANE).digits >= 30
     assert _certified("Y = (1 + x**2)**k", constants=zero, inputs=_PLANE).digits >= 30
     wrong = "Y = where(x == 0, x, x**2) + k * x"
