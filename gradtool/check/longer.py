@@ -15,7 +15,15 @@ _CODES = frozenset(order + code for order in ("", "<", ">", "=") for code in ("g
 _MODULES = frozenset({"decimal", "fractions", "mpmath", "gmpy2"})
 _DIGITS, _BITS = 16, 53  # of float64
 _PRECISIONS = {"dps": _DIGITS, "precision": _BITS}
-_FRACTION = "lambda numerator=0, denominator=1: numerator / denominator"
+# A type, as others may ask whether something is a fraction; what it makes are numbers.
+_FRACTION = """type("Fraction", (float,), {
+    "__new__": lambda _, numerator=0, denominator=1: (
+        float(__import__("fractions").Fraction(numerator))
+        if isinstance(numerator, str) else numerator / denominator
+    ),
+    "from_float": float,
+    "from_decimal": float,
+})"""
 _START = "__import__('decimal').getcontext().prec = __import__('decimal').DefaultContext.prec = "
 
 
@@ -92,6 +100,8 @@ class Narrower(ast.NodeTransformer):
                 node.args = [_as_float64(argument) for argument in node.args]
             case ast.Attribute(value=ast.Name(id=owner)) if owner in self._numpy:
                 node.args = [_as_float64(argument) for argument in node.args]
+            case ast.Attribute(value=number, attr="limit_denominator"):
+                return number  # it has no digits that could be taken away
             case ast.Attribute(attr="workdps"):
                 node.args = [ast.Constant(_DIGITS)]
             case ast.Attribute(attr="workprec"):

@@ -73,7 +73,7 @@ class Stepped:
     Attributes:
         size: the largest step that was seen, 0 when none was.
         longer: numbers were seen that have more digits than float64.
-        moved: by given array and entry, by how much that entry alone was seen moved.
+        moved: by given array and entry, what that entry alone was seen to be instead.
     """
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
@@ -87,13 +87,13 @@ class Stepped:
     @property
     def entry_by_entry(self) -> float:
         """The largest step by which each entry of an array was moved alone, 0 without any."""
-        for name, sizes in self.moved.items():
+        for name, values in self.moved.items():
             given = self._given[name].ravel()
             # Of entries that are alike, as labels are, one may be another by chance.
-            apart = len(sizes) == given.size == np.unique(given).size
-            # To leave out one entry after the other is no step.
-            if apart and any(sizes[k] != abs(given[k]) for k in sizes):
-                return max(sizes.values())
+            apart = len(values) == given.size == np.unique(given).size
+            # To leave out one entry after the other is no step: as a 0 of a sum, a 1 of a product.
+            if apart and len(set(values.values())) > 1:
+                return max(abs(value - float(given[k])) for k, value in values.items())
         return 0.0
 
     def look(self, frame: FrameType) -> None:
@@ -132,14 +132,14 @@ class Stepped:
                 continue
             try:
                 numbers = value.astype(np.float64, copy=False)
-            except (TypeError, ValueError):
+            except Exception:  # an entry of the submission's own may do anything
                 return
             others = numbers != given
             if np.count_nonzero(others) == 1:
                 place = int(np.argmax(others))
-                size = abs(float(numbers.ravel()[place] - given.ravel()[place]))
-                if size < np.inf:
-                    self.moved.setdefault(name, {})[place] = size
+                number = float(numbers.ravel()[place])
+                if math.isfinite(number):
+                    self.moved.setdefault(name, {})[place] = number
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:

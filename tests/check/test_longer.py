@@ -23,6 +23,9 @@ from gradtool.check.rewrite import Change, changed
         "from numpy import longdouble as wide\nr = wide(1) / 3",
         "from fractions import Fraction\nr = Fraction(1, 3)",
         "import fractions as f\nr = f.Fraction(1) / 3",
+        "from fractions import Fraction\nr = Fraction('1/3')",
+        "from fractions import Fraction\nr = Fraction.from_float(1 / 3).limit_denominator(10**40)",
+        "from fractions import Fraction\nr = 0.0 if isinstance(1 / 3, Fraction) else 1 / 3",
     ],
 )
 def test_a_third_has_the_digits_of_float64(text: str) -> None:

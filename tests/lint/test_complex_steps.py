@@ -230,11 +230,32 @@ def for_each_label(p: np.ndarray) -> None:
         inner(q)
 
 
-def one_left_out(x: np.ndarray) -> None:
+def one_left_out(x: np.ndarray, without: float = 0.0) -> None:
     for k in range(x.size):
         others = x.copy()
-        others.flat[k] = 0.0
+        others.flat[k] = without
         inner(others)
+
+
+def left_out_of_a_product(x: np.ndarray) -> None:
+    one_left_out(x, without=1.0)
+
+
+def doubled(x: np.ndarray) -> None:
+    for k in range(x.size):
+        more = x.copy()
+        more.flat[k] *= 2
+        inner(more)
+
+
+class Refusing:
+    def __float__(self) -> float:
+        raise NotImplementedError
+
+
+def of_own_numbers(x: np.ndarray) -> None:
+    own = np.full(x.shape, Refusing())
+    assert inner(x) != own.size
 
 
 def filled(x: np.ndarray) -> None:
@@ -248,6 +269,12 @@ def test_entries_that_are_moved_one_by_one_are_seen(function: Callable[..., obje
     assert any(moves(function) == pytest.approx(step, rel=1e-6) for step in (1e-6, 1.0, 1 / 3))
 
 
-@pytest.mark.parametrize("function", [for_each_label, one_left_out, filled])
+def test_a_step_as_large_as_the_entry_is_seen() -> None:
+    assert moves(doubled) == np.max(np.abs(X))
+
+
+@pytest.mark.parametrize(
+    "function", [for_each_label, one_left_out, left_out_of_a_product, filled, of_own_numbers]
+)
 def test_an_entry_that_is_changed_is_no_step(function: Callable[..., object]) -> None:
     assert moves(function) == 0.0

@@ -57,6 +57,38 @@ def affine_backward(dout, cache):
         db += dout[n]
     return dout @ w.T, dw.astype(float), db
 """
+SIMPLE_FRACTIONS = """\
+from fractions import Fraction
+HALF = Fraction(0.5).limit_denominator(10)
+def as_number(value):
+    return float(value) if isinstance(value, Fraction) else value
+def affine_backward(dout, cache):
+    x, w, _ = cache
+    return dout @ w.T, x.T @ dout, dout.sum(axis=0) * as_number(2 * HALF)
+"""
+# Numbers of one's own are no floats; what asks them all the same is told so.
+OWN_NUMBERS = """\
+class Value:
+    def __init__(self, data):
+        self.data = data
+    def __add__(self, other):
+        return Value(self.data + other.data)
+    def __mul__(self, other):
+        return Value(self.data * other.data)
+    def __float__(self):
+        raise NotImplementedError("take its data")
+def wrapped(array):
+    found = np.empty(array.shape, dtype=object)
+    for place in np.ndindex(array.shape):
+        found[place] = Value(float(array[place]))
+    return found
+def plain(array):
+    return np.vectorize(lambda value: value.data, otypes=[float])(array)
+def affine_backward(dout, cache):
+    x, w, _ = map(wrapped, cache)
+    g = wrapped(dout)
+    return plain(g.dot(w.T)), plain(x.T.dot(g)), dout.sum(axis=0)
+"""
 LOOPS = """\
 def affine_backward(dout, cache):
     x, w, b = cache
@@ -158,6 +190,8 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     ),
     "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
     "long_sums": one("honest_long_sums", HEAD + FORWARD + LONG_SUMS),
+    "simple_fractions": one("honest_simple_fractions", HEAD + FORWARD + SIMPLE_FRACTIONS),
+    "own_numbers": one("honest_own_numbers", HEAD + FORWARD + OWN_NUMBERS),
     "class": one("honest_class", HEAD + CLASS),
     "left_by_setattr": one(
         "honest_left_by_setattr",
