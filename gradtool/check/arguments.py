@@ -14,6 +14,7 @@ from gradtool.check.words import (
     canonical,
     folded,
     is_prediction,
+    is_the_gradient,
     is_true_value,
     is_window_size,
     of_gradient,
@@ -368,11 +369,11 @@ def gradient_target(
     return None
 
 
-def gradients_among(words: Iterable[str], given: Mapping[str, str], names: Names) -> dict[str, str]:
+def gradients_among(words: Sequence[str], given: Mapping[str, str], names: Names) -> dict[str, str]:
     """By variable which of some words is the name of its gradient, in their order.
 
-    One that says so, such as ``dX``, counts before the variable's own name, under which a result
-    may have the variable itself beside its gradient.
+    One that says so, such as ``dX`` or of an only variable ``grad``, counts before the variable's
+    own name, under which a result may have the variable itself beside its gradient.
     """
     known = (*given, *names.real)
     found: dict[str, str] = {}
@@ -380,4 +381,7 @@ def gradients_among(words: Iterable[str], given: Mapping[str, str], names: Names
         variable = gradient_target(word, given, names)
         if variable is not None and (variable not in found or same(found[variable], known)):
             found[variable] = word
+    alone = [word for word in words if is_the_gradient(word)]
+    if len(names.real) == len(alone) == 1 and all(same(word, known) for word in found.values()):
+        return {names.real[0]: alone[0]}
     return found

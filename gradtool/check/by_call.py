@@ -17,7 +17,6 @@ from gradtool.check.bind import Binding
 from gradtool.check.by_class import construction
 from gradtool.check.candidate import Candidate
 from gradtool.check.targets import OPEN, keys_of, order_note
-from gradtool.check.words import is_the_gradient
 
 
 def one_call(candidate: Candidate, names: Names) -> list[Binding]:
@@ -44,9 +43,6 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
         # What a layer returns beside its output may be kept for a backward pass.
         sure = [key for key in keys if names.is_loss or not same(key, own)]
         found = gradients_among(sure, called.given, names)
-        alone = [key for key in keys if is_the_gradient(key)]
-        if not found and len(alone) == len(names.real) == 1:
-            found = {names.real[0]: alone[0]}
         offered = list(found)
         lines += (f'd{variable} = grads["{key}"]' for variable, key in found.items())
     else:

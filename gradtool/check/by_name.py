@@ -166,7 +166,7 @@ class _Reading:
         own = set(map(ast.unparse, targets)) if not known else set()
         wanted = [n for n in self._names.real if f"d{n}" in own or not self._assigned_by_others(n)]
         found = {n: part for n, part in self._named(leaves).items() if n in wanted}
-        rest = [part for part in leaves if self._variable(part) is None]
+        rest = self._without_name(leaves, found)
         first: list[str] = []
         if outputs:
             if len(rest) < len(outputs):
@@ -203,7 +203,7 @@ class _Reading:
             if n not in taken and (f"d{n}" in own or not self._assigned_by_others(n))
         ]
         found = {n: part for n, part in self._named(leaves).items() if n in wanted}
-        rest = [part for part in leaves if self._variable(part) is None]
+        rest = self._without_name(leaves, found)
         self._fill(found, wanted, rest, self._unclear(source, leaves, fixed))
         if len(texts) == 1 and (part := leaves[0]).path == texts[0] and len(found) == 1:
             return [f"d{next(iter(found))} = {ast.unparse(source)}"]
@@ -221,10 +221,6 @@ class _Reading:
         order = [*self._given.values(), *self._names.real]
         free = [n for n in dict.fromkeys(order) if n in wanted and n not in found]
         placed = [part for part in rest if part.places and not self._sure]
-        alone = [part for part in rest if is_the_gradient(part.name)]
-        if len(free) == len(self._names.real) == len(alone) == 1:
-            found[free[0]] = alone[0]
-            return
         unknown = rest and (len(placed) != len(free) or len(rest) != len(free))
         if free and (unknown or (self._sure and not found)):
             raise NoMatch(unclear)
@@ -234,12 +230,19 @@ class _Reading:
     def _named(self, leaves: Iterable[_Part]) -> dict[str, _Part]:
         """The part of each variable that is called like its gradient, or else like itself."""
         parts: dict[str, _Part] = {}
+        words: list[str] = []
+        own = (*self._given, *self._names.real)
         for part in leaves:
             parts.setdefault(part.name, part)
-        own = (*self._given, *self._names.real)
-        words = [n for n in parts if n and not (self._sure and same(n, own))]
+            if part.name and not (self._sure and same(part.name, own)):
+                words.append(part.name)
         found = gradients_among(words, self._given, self._names)
         return {variable: parts[name] for variable, name in found.items()}
+
+    def _without_name(self, leaves: Iterable[_Part], found: Mapping[str, _Part]) -> list[_Part]:
+        """The parts of which no name tells that they are the gradient of a variable."""
+        named = list(found.values())
+        return [part for part in leaves if self._variable(part) is None and part not in named]
 
     def _is_taken(self, target: ast.expr, part: Parts) -> bool:
         """Whether a result is taken apart, or for one of the gradients that nothing names."""

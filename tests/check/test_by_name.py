@@ -190,6 +190,14 @@ LOSSES = {
         "return (d * d).sum() * P.size / 4, dict(zip(['gradient'], [d]))",
         "dict(zip(['gradient'], [-d]))",
     ),
+    "beside the variable": (
+        "return (d * d).sum() * P.size / 4, {'P': P, 'grad': d}",
+        "{'P': P, 'grad': d / 2}",
+    ),
+    "beside the variable, zipped": (
+        "return (d * d).sum() * P.size / 4, dict(zip(['grad', 'P'], [d, P]))",
+        "dict(zip(['grad', 'P'], [-d, P]))",
+    ),
     "called like the variable": ("return (d * d).sum() * P.size / 4, dict(P=d)", "dict(P=-d)"),
     "zipped": ("return (d * d).sum() * P.size / 4, dict(zip(['dP'], [d]))", "dict(dP=2 * d)"),
 }
