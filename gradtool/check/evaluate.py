@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.check.load import Loaded
-from gradtool.check.named import WATCH, parts_of, tells, watching
+from gradtool.check.named import WATCH, parts_of, tells, watch
 from gradtool.check.standins import seeded
 
 _WATCHED_DEPTH = 4
@@ -90,12 +90,18 @@ def compile_program(
     Raises:
         SnippetProblem: one is no Python; it names the snippet and the line.
     """
+    outputs, gradients, read = tuple(outputs), tuple(gradients), tuple(read)
+    made = _made(outputs, gradients, read)
 
     def compiled(stage: str) -> CodeType | None:
         text = snippets.get(stage)
+        if not text:
+            return None
         # A forward pass that has its backward pass apart returns no gradients.
         plain = stage == "setup" or (stage == "forward" and bool(snippets.get("backward")))
-        return _compiled(text, stage, "exec", watch=not plain) if text else None
+        called = tuple(name for name in made if f"{name}(" in text)
+        setup = snippets.get("setup") or "" if called else ""
+        return _compiled(text, stage, "exec", not plain, called, setup)
 
     expressions = {name: _gradient_code(name, text) for name, text in grads.items()}
     return Program(
@@ -103,25 +109,62 @@ def compile_program(
         compiled("forward"),
         compiled("backward"),
         expressions,
-        tuple(outputs),
-        tuple(gradients),
-        tuple(read),
+        outputs,
+        gradients,
+        read,
         snippets.get("setup"),
     )
 
 
+def _made(outputs: Iterable[str], gradients: Iterable[str], read: Iterable[str]) -> tuple[str, ...]:
+    """The names that the snippets are to make."""
+    return (*outputs, *read, *(f"d{name}" for name in gradients))
+
+
 @lru_cache(maxsize=64)
-def _compiled(text: str, stage: str, mode: str, watch: bool = False) -> CodeType:
+def _compiled(
+    text: str,
+    stage: str,
+    mode: str,
+    watched: bool = False,
+    called: tuple[str, ...] = (),
+    setup: str = "",
+) -> CodeType:
+    """A snippet; functions that are `called` like what it makes are the file's all the same."""
     place = f"check: {stage}"
     try:
-        if watch:
-            return watching(text, place)
-        code = compile(text, place, mode, dont_inherit=True)
+        code: object
+        if watched or called:
+            tree = ast.parse(text)
+            if watched:
+                watch(tree)
+            if called:
+                _take_from_the_file(tree, called, setup)
+            code = compile(ast.fix_missing_locations(tree), place, mode, dont_inherit=True)
+        else:
+            code = compile(text, place, mode, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", 1)
         raise SnippetProblem(f"check: {stage}, line {line}: {error}") from None
     assert isinstance(code, CodeType)
     return code
+
+
+def _take_from_the_file(tree: ast.Module, functions: Collection[str], setup: str) -> None:
+    """Call functions as the file's: in ``loss = loss(P, T)`` there is no other one of that name.
+
+    Unless the snippets have defined one before, in the `setup` or here.
+    """
+    defined: set[str] = set()
+    for statement in (*ast.parse(setup).body, *tree.body):
+        if isinstance(statement, ast.FunctionDef):
+            defined.add(statement.name)
+        for node in ast.walk(statement):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name in functions and name not in defined:
+                    node.func = ast.Attribute(ast.Name("module", ast.Load()), name, ast.Load())
+        names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+        defined |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
 
 
 def _gradient_code(name: str, text: str) -> tuple[bool, CodeType]:
@@ -173,7 +216,7 @@ def opened(
 
 def forget(program: Program, namespace: dict[str, Any]) -> None:
     """Take away what the snippets are to make: what is there afterwards was made by them."""
-    for name in (*program.outputs, *program.read, *(f"d{name}" for name in program.gradients)):
+    for name in _made(program.outputs, program.gradients, program.read):
         namespace.pop(name, None)
 
 

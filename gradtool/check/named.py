@@ -12,7 +12,6 @@ import ast
 import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,8 @@ _DEPTH = 3
 _MOST = 64  # parts of one result
 
 
-def watching(text: str, place: str) -> CodeType:
-    """A snippet compiled so that every result which it assigns is shown to `WATCH`.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: it is no Python.
-    """
-    tree = ast.parse(text)
+def watch(tree: ast.Module) -> None:
+    """Change a snippet so that every result which it assigns is shown to `WATCH`."""
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and (source := source_of(statement)) is not None:
             name = ast.Constant(called(source))
@@ -39,7 +33,6 @@ def watching(text: str, place: str) -> CodeType:
                 statement.value = shown
             elif isinstance(statement.value, ast.Subscript):
                 statement.value.value = shown
-    return compile(ast.fix_missing_locations(tree), place, "exec", dont_inherit=True)
 
 
 def source_of(statement: ast.Assign) -> ast.expr | None:
