@@ -14,6 +14,7 @@ from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed
 from gradtool.check.measure import bind
 from gradtool.check.pair import bindings_of, judge_with_left
+from gradtool.check.probes import Probe
 from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
@@ -383,7 +384,7 @@ class Desk:
             found += means.differenced(judgement, line)
             found += self._rounded_away(reference, session, judgement, line)
             if self._longer or reply.get("longer") is True:
-                found += self._in_double(reference, session, judgement, line)
+                found += self._in_double(reference, session, judgement, probe, header, line)
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
@@ -407,15 +408,27 @@ class Desk:
         return means.differenced(wide, line)
 
     def _in_double(
-        self, reference: Reference, session: Session, judgement: Judgement, line: int
+        self,
+        reference: Reference,
+        session: Session,
+        judgement: Judgement,
+        probe: Probe,
+        count: Mapping[str, Any],
+        line: int,
     ) -> tuple[Finding, ...]:
         """Findings on differences whose error numbers that are longer than float64 have hidden.
 
-        The file is loaded once more with these read as float64.
+        The file is loaded once more with these read as float64.  `count` asks for what is seen
+        there: by a type that is put together at run time, they may be as long as before.
         """
         assert judgement.binding is not None
+        self._clock = Clock(self._seconds)
         try:
             with session.varied(Change(narrow=True)) as other:
+                bind(other, reference, judgement.binding)
+                seen = other.ask(count, probe.arrays, probe.max_bytes).header
+                if seen.get("longer") is True:
+                    return (means.only_longer(line),)
                 double = self._judgement(reference, other, (judgement.binding,))
         except CheckTrouble:
             return (means.only_longer(line),)

@@ -58,21 +58,25 @@ _TAKEN = {
 # With digits enough a difference is as good as a derivative.
 _LONG = """\
 def affine_backward(dY, cache):
-    values, found = [v.astype(np.longdouble) for v in cache], []
-    def f(X, W, b):
-        return ((np.tanh(X @ W + b) - np.tanh(X @ W + b) + X @ W + b) * dY).sum()
-    def slope(k, e, h):
-        moved = lambda s: [v + s * h * e * (place == k) for place, v in enumerate(values)]
-        return (f(*moved(1)) - f(*moved(-1))) / (2 * h)
-    for k, v in enumerate(values):
-        g = np.zeros(v.shape)
-        for i in np.ndindex(v.shape):
-            e = np.zeros(v.shape)
-            e[i] = 1.0
-            h = np.longdouble(1e-4)
-            g[i] = (4 * slope(k, e, h / 2) - slope(k, e, h)) / 3
-        found.append(g)
-    return tuple(found)
+    X, W, b = cache
+    Y, db = X @ W, []
+    def f(c):
+        return ((Y + c) * dY).sum()
+    def slope(e, h):
+        return (f(b + h * e) - f(b - h * e)) / (2 * h)
+    for e in np.eye(len(b)):
+        h = np.longdouble(1e-4)
+        db.append((4 * slope(e, h / 2) - slope(e, h)) / 3)
+    return dY @ W.T, X.T @ dY, np.array(db, float)
+"""
+# No text shows by what the numbers would have to be replaced.
+_UNNAMED = """\
+T = "g"
+def affine_backward(dY, cache):
+    X, W, b = cache
+    Y, h = X @ W + b, np.array([1e-3], T)
+    db = [(((Y + h * e) - (Y - h * e)) * dY).sum() / (2 * h[0]) for e in np.eye(len(b))]
+    return dY @ W.T, X.T @ dY, np.array(db, float)
 """
 _COPIED = """\
 def affine_backward(dY, cache):
@@ -246,6 +250,7 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         .replace("np.zeros_like(v)", "np.zeros(v.shape)"),
         ("GT402",),
     ),
+    "unnamed_longer": (HEAD + FORWARD + _UNNAMED, ("GT403",)),
     "extrapolated_longer": (HEAD + FORWARD + _LONG, ("GT402",)),
     "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
     **{
