@@ -229,7 +229,7 @@ _ALL = (
         "tampering",
         "error",
         "The code evades an observation: it switches it off, or computes otherwise meanwhile.",
-        "Leave sys.setprofile and sys.getprofile alone, and start no threads.",
+        "Leave sys.setprofile and sys.getprofile alone, start no threads, compute with float64.",
     ),
 )
 
