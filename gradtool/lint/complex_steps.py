@@ -19,6 +19,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -73,7 +74,9 @@ class Stepped:
     Attributes:
         size: the largest step that was seen, 0 when none was.
         longer: numbers were seen that have more digits than float64.
-        moved: by given array and entry, what that entry alone was seen to be instead.
+        moved: by given array and place, and by entry, what that entry alone was seen to be
+            instead there. A place is a name in a function: values below a bound under one name
+            and those above one under another are no steps.
     """
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
@@ -81,13 +84,13 @@ class Stepped:
         self._numbers: np.ndarray | None = None
         self.size = 0.0
         self.longer = False
-        self.moved: dict[str, dict[int, float]] = {}
+        self.moved: dict[tuple[str, int, str], dict[int, float]] = {}
         self._several = [(n, a) for n, a in given.items() if a.dtype.kind == "f" and a.size > 1]
 
     @property
     def entry_by_entry(self) -> float:
         """The largest step by which each entry of an array was moved alone, 0 without any."""
-        for name, values in self.moved.items():
+        for (name, *_), values in self.moved.items():
             given = self._given[name].ravel()
             # Of entries that are alike, as labels are, one may be another by chance.
             apart = len(values) == given.size == np.unique(given).size
@@ -98,14 +101,16 @@ class Stepped:
 
     def look(self, frame: FrameType) -> None:
         """Look at the values that a frame holds by name."""
-        for value in _within(frame.f_locals.values()):
-            if isinstance(value, complex) or value.dtype.kind == "c":
-                self._judge(np.asarray(value), frame)
-                continue
-            if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
-                self.longer = True
-            if value.dtype.kind in "fO":
-                self._compare(value)
+        line = frame.f_code.co_firstlineno
+        for local, held in islice(frame.f_locals.items(), _MOST):
+            for value in _within((held,)):
+                if isinstance(value, complex) or value.dtype.kind == "c":
+                    self._judge(np.asarray(value), frame)
+                    continue
+                if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
+                    self.longer = True
+                if value.dtype.kind in "fO":
+                    self._compare(value, line, local)
 
     def _judge(self, value: np.ndarray, frame: FrameType) -> None:
         flat = value.ravel()
@@ -125,8 +130,8 @@ class Stepped:
         if real.size and np.all(np.isin(real, known)):
             self.size = max(self.size, size)
 
-    def _compare(self, value: np.ndarray) -> None:
-        """Note whether a value is a given array but for one entry."""
+    def _compare(self, value: np.ndarray, line: int, local: str) -> None:
+        """Note whether a value is a given array but for one entry, in a function at a line."""
         for name, given in self._several:
             if value.shape != given.shape:
                 continue
@@ -139,7 +144,7 @@ class Stepped:
                 place = int(np.argmax(others))
                 number = float(numbers.ravel()[place])
                 if math.isfinite(number):
-                    self.moved.setdefault(name, {})[place] = number
+                    self.moved.setdefault((name, line, local), {})[place] = number
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:

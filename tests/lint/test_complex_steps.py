@@ -174,9 +174,9 @@ def test_it_computes_as_numbers_do() -> None:
     np.testing.assert_allclose(found, function(X, X.T.copy()), rtol=1e-14)
 
 
-def moves(function: Callable[[np.ndarray], object]) -> float:
-    """What is seen of steps along the real axis while a function runs on `X`."""
-    stepped = Stepped({"X": X})
+def moves(function: Callable[[np.ndarray], object], given: np.ndarray = X) -> float:
+    """What is seen of steps along the real axis while a function runs on a given array."""
+    stepped = Stepped({"X": given})
 
     def watch(frame: object, event: str, _: object) -> None:
         if event in ("c_call", "call", "return") and getattr(frame, "f_code", None) in (
@@ -187,7 +187,7 @@ def moves(function: Callable[[np.ndarray], object]) -> float:
 
     sys.setprofile(watch)
     try:
-        function(X.copy())
+        function(given.copy())
     finally:
         sys.setprofile(None)
     return stepped.entry_by_entry
@@ -264,6 +264,13 @@ def filled(x: np.ndarray) -> None:
         inner(x)
 
 
+def cut_off_one_by_one(x: np.ndarray) -> None:
+    """Each entry of two is moved alone, one by a lower bound and one by an upper one."""
+    low = np.maximum(x, 0.0)
+    high = np.minimum(x, 1.0)
+    inner(low * high)
+
+
 @pytest.mark.parametrize("function", [centered, of_copies, of_fractions, along_a_basis])
 def test_entries_that_are_moved_one_by_one_are_seen(function: Callable[..., object]) -> None:
     assert any(moves(function) == pytest.approx(step, rel=1e-6) for step in (1e-6, 1.0, 1 / 3))
@@ -278,3 +285,7 @@ def test_a_step_as_large_as_the_entry_is_seen() -> None:
 )
 def test_an_entry_that_is_changed_is_no_step(function: Callable[..., object]) -> None:
     assert moves(function) == 0.0
+
+
+def test_of_two_entries_each_may_be_beyond_another_bound() -> None:
+    assert moves(cut_off_one_by_one, np.array([-0.5, 3.0])) == 0.0
