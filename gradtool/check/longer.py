@@ -28,11 +28,8 @@ _START = "__import__('decimal').getcontext().prec = __import__('decimal').Defaul
 
 
 def has_longer(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a text names a type of longer numbers, or a module of such."""
-    return any(_is_longer(node) for node in nodes if isinstance(node, _TELLING))
-
-
-_TELLING = (ast.Name, ast.Attribute, ast.Constant, ast.Import, ast.ImportFrom)
+    """Whether a text names a type of longer numbers, or a module of such; see `nodes.telling`."""
+    return any(map(_is_longer, nodes))
 
 
 def _is_longer(node: ast.AST) -> bool:

@@ -6,6 +6,7 @@ A worker looks through the same small tree several times, and does little else b
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import lru_cache
 
 
@@ -21,6 +22,14 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
             elif isinstance(value, ast.AST):
                 found.append(value)
     return found
+
+
+def telling(nodes: Iterable[ast.AST]) -> list[ast.AST]:
+    """The nodes by which a text names something: names, attributes, constants, imports."""
+    return [node for node in nodes if type(node) in _TELLING]
+
+
+_TELLING = frozenset({ast.Name, ast.Attribute, ast.Constant, ast.Import, ast.ImportFrom})
 
 
 @lru_cache(maxsize=256)  # the cells of a notebook are looked at one after the other, and again

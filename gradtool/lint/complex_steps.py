@@ -44,12 +44,10 @@ _PLAIN = frozenset({"numpy", "math", "typing", "collections", "itertools", "__fu
 def may_step(nodes: Iterable[ast.AST]) -> bool:
     """Whether a text has anything by which it could come to complex numbers.
 
-    A text without a word of these works with real numbers, whatever it computes.
+    A text without a word of these works with real numbers, whatever it computes.  The `nodes` are
+    those by which it names something; see `gradtool.check.nodes.telling`.
     """
-    return any(_suspicious(node) for node in nodes if isinstance(node, _TELLING))
-
-
-_TELLING = (ast.Name, ast.Attribute, ast.Constant, ast.Import, ast.ImportFrom)
+    return any(map(_suspicious, nodes))
 
 
 def _suspicious(node: ast.AST) -> bool:

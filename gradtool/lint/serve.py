@@ -29,7 +29,7 @@ from gradtool.check.cells import FileProblem, read_cells
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Known, Loaded
 from gradtool.check.longer import has_longer
-from gradtool.check.nodes import nodes_of_file
+from gradtool.check.nodes import nodes_of_file, telling
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import frames as pipes
@@ -261,8 +261,9 @@ def look(path: Path, known: Known) -> dict[str, Any]:
         for node in nodes:
             for name in imported(node) if isinstance(node, _IMPORTING) else ():
                 imports.setdefault(name, getattr(node, "lineno", 0))
-        steps = steps or may_step(nodes)
-        longer = longer or has_longer(nodes)
+        names = telling(nodes)
+        steps = steps or may_step(names)
+        longer = longer or has_longer(names)
     told = {"imports": dict(list(imports.items())[:_MOST_NAMES])}
     return {**told, "steps": steps, "longer": longer}
 
