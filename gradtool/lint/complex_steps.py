@@ -19,7 +19,6 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -99,16 +98,14 @@ class Stepped:
 
     def look(self, frame: FrameType) -> None:
         """Look at the values that a frame holds by name."""
-        line = frame.f_code.co_firstlineno
-        for local, held in islice(frame.f_locals.items(), _MOST):
-            for value in _within((held,)):
-                if isinstance(value, complex) or value.dtype.kind == "c":
-                    self._judge(np.asarray(value), frame)
-                    continue
-                if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
-                    self.longer = True
-                if value.dtype.kind in "fO":
-                    self._compare(value, line, local)
+        for value in _within(frame.f_locals.values()):
+            if isinstance(value, complex) or value.dtype.kind == "c":
+                self._judge(np.asarray(value), frame)
+                continue
+            if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
+                self.longer = True
+            if value.dtype.kind in "fO":
+                self._compare(value, frame)
 
     def _judge(self, value: np.ndarray, frame: FrameType) -> None:
         flat = value.ravel()
@@ -128,8 +125,8 @@ class Stepped:
         if real.size and np.all(np.isin(real, known)):
             self.size = max(self.size, size)
 
-    def _compare(self, value: np.ndarray, line: int, local: str) -> None:
-        """Note whether a value is a given array but for one entry, in a function at a line."""
+    def _compare(self, value: np.ndarray, frame: FrameType) -> None:
+        """Note whether a value is a given array but for one entry."""
         for name, given in self._several:
             if value.shape != given.shape:
                 continue
@@ -142,7 +139,8 @@ class Stepped:
                 place = int(np.argmax(others))
                 number = float(numbers.ravel()[place])
                 if math.isfinite(number):
-                    self.moved.setdefault((name, line, local), {})[place] = number
+                    where = name, frame.f_code.co_firstlineno, _name_of(value, frame)
+                    self.moved.setdefault(where, {})[place] = number
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:
@@ -161,6 +159,14 @@ def _within(values: Iterable[object], depth: int = 0) -> Iterator[Any]:
         elif depth < _DEPTH and type(value) in (list, tuple, dict):
             held = value.values() if isinstance(value, dict) else value
             yield from _within(held, depth + 1)  # type: ignore[arg-type]
+
+
+def _name_of(value: np.ndarray, frame: FrameType) -> str:
+    """Under which name a frame holds an array."""
+    for name, held in frame.f_locals.items():
+        if any(one is value for one in _within((held,))):
+            return name
+    return ""
 
 
 def _reals(frame: FrameType) -> Iterator[np.ndarray]:
