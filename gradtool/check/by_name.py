@@ -205,6 +205,8 @@ class _Reading:
         found = {n: part for n, part in self._named(leaves).items() if n in wanted}
         rest = self._without_name(leaves, found)
         self._fill(found, wanted, rest, self._unclear(source, leaves, fixed))
+        if not found and not any(map(_is_open, targets)):
+            return None  # none of the parts is a gradient
         if len(texts) == 1 and (part := leaves[0]).path == texts[0] and len(found) == 1:
             return [f"d{next(iter(found))} = {ast.unparse(source)}"]
         lines = [f"d{n} = {part.path}" for n, part in found.items()]

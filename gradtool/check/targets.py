@@ -76,8 +76,9 @@ def gradient_targets(returned: Sequence[str], called: Call, names: Names) -> lis
             # It stands for what has no gradient, such as a size.
             found = ["" if name == "None" else n for name, n in zip(returned, found, strict=True)]
         unknown = found.count(None)
-        anonymous = sum(1 for name in returned if not name or name.startswith("{"))
-        if unknown < len(free) and anonymous == unknown:
+        anonymous = sum(1 for name in returned if not name)
+        dictionaries = sum(1 for name in returned if name.startswith("{"))
+        if unknown < len(free) and anonymous + dictionaries == unknown:
             opened = (f"{OPEN}{place}" for place in range(unknown))
             return [f"d{n}" if n else next(opened) for n in found]
         if unknown != len(free) and (anonymous or unknown == len(found)):

@@ -138,6 +138,14 @@ RESULTS = {
     "called like the variables": (
         *(PAIR, "return dict(X=dX, W=dW, b=db)", "return dict(X=dX, W=-dW, b=db)", "W"),
     ),
+    "beside what is known": (
+        *(PAIR, "return dX, dW, db, {'X': X, 'W': W}"),
+        *("dW = -dW\n    return dX, dW, db, {'X': X, 'W': W}", "W"),
+    ),
+    "behind a size": (
+        *(PAIR, "return {'n': len(X)}, dX, dW, db"),
+        *("db = -db\n    return {'n': len(X)}, dX, dW, db", "b"),
+    ),
     "beside the variables": (
         *(PAIR, "return {'dX': dX, 'dW': dW, 'db': db, 'X': X, 'W': W}"),
         *("return {'dX': dX, 'dW': dW, 'db': -db, 'X': X, 'W': W}", "b"),
