@@ -151,7 +151,7 @@ class _Reading:
         """``dW = layer.grads[0]`` where that has names."""
         if not isinstance(target, ast.Name) or not isinstance(parts, dict):
             return None
-        part = self._named(_parts(ast.unparse(source), parts)).get(target.id[1:])
+        part = self._named(self._leaves(ast.unparse(source), parts)).get(target.id[1:])
         return [f"{target.id} = {part.path}"] if part else None
 
     def _whole(
@@ -161,7 +161,7 @@ class _Reading:
         names = [t.id for t in targets if isinstance(t, ast.Name)]
         kept = self._free_name()
         known = names[0] if len(targets) == 1 and self._is_kept(targets[0]) else ""
-        leaves = list(_parts(known or kept, parts))
+        leaves = self._leaves(known or kept, parts)
         outputs = [n for n in names if n in self._names.outputs]
         own = set(map(ast.unparse, targets)) if not known else set()
         wanted = [n for n in self._names.real if f"d{n}" in own or not self._assigned_by_others(n)]
@@ -189,7 +189,7 @@ class _Reading:
         for target, part in zip_longest(targets, parts):
             text = ast.unparse(target)
             kept = text if self._is_kept(target) or _is_open(target) else self._free_name()
-            inner = list(_parts(kept, part)) if self._is_taken(target, part) else []
+            inner = self._leaves(kept, part) if self._is_taken(target, part) else []
             leaves += inner
             texts.append(kept if inner else text)
             fixed += [] if inner else [text]
@@ -229,6 +229,17 @@ class _Reading:
         if free:
             found.update(zip(free, placed, strict=bool(rest)))
 
+    def _leaves(self, path: str, parts: Parts) -> list[_Part]:
+        """Every part of a result that is one array.
+
+        Fields called ``a b c`` have an order and no names, though the layer may have a ``b``.
+        """
+        found = list(_parts(path, parts))
+        letters = [part for part in found if part.places and len(part.name) == 1]
+        if any(not self._variable(p) and not same(p.name, self._names.outputs) for p in letters):
+            return [replace(part, name="") if part in letters else part for part in found]
+        return found
+
     def _named(self, leaves: Iterable[_Part]) -> dict[str, _Part]:
         """The part of each variable that is called like its gradient, or else like itself."""
         parts: dict[str, _Part] = {}
@@ -254,7 +265,7 @@ class _Reading:
         if part is None or text in (*self._names.outputs, "cache", "*cache"):
             return False
         # One that the code calls a gradient is one, but for what says otherwise.
-        inner = _parts(text, part) if isinstance(part, dict) else ()
+        inner = self._leaves(text, part) if isinstance(part, dict) else ()
         named = any(self._variable(p) or is_the_gradient(p.name) for p in inner)
         return named or self._is_kept(target)
 

@@ -92,6 +92,14 @@ RESULTS = {
     "made of a list": (
         *(PAIR, "return Grads._make([dX, dW, db])", "return Grads._make([dX, dW, -db])", "b"),
     ),
+    "fields that are letters": (
+        *(PAIR, "return namedtuple('G', 'a b c')(dX, dW, db)"),
+        *("return namedtuple('G', 'a b c')(dX, db, dW)", "Wb"),
+    ),
+    "letters of the layer": (
+        *(PAIR, "return namedtuple('G', 'b W X')(db, dW, dX)"),
+        *("return namedtuple('G', 'b W X')(dX, dW, db)", "Xb"),
+    ),
     "under another name": (
         *(PAIR, "g = Turned(db, dX, dW)\n    return g", "g = Turned(dX, db, dW)\n    return g"),
         "Xb",
