@@ -326,7 +326,7 @@ class Desk:
         )
         if not judgement.points or judgement.binding is None:
             return ()
-        if not right and not counting.is_near(judgement):
+        if not right and not counting.has_digits(judgement):
             return ()
         line = verdict.called[-1].line if verdict.called else 0
         point = judgement.points[0]
