@@ -16,13 +16,13 @@ for a name that does not exist, and `CertificationError` for a bug of gradtool.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph
 from gradtool.numeric.certify import Certificate, CertificationError
+from gradtool.records import Struct
 from gradtool.report.library import finder
 from gradtool.report.library import load as load_named
 from gradtool.report.order import Order, OrderKind
@@ -65,8 +65,7 @@ def load(spec: str | Path) -> Layer:
     return Layer(load_named(spec))
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True, dict=True):
     """A loaded spec, not yet derived.
 
     Attributes:

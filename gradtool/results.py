@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +20,14 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call
 from gradtool.numeric.certify import Certificate
+from gradtool.records import Own, Struct, astuple
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
     from gradtool.emit.sympy_forms import SympyForm
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(Own, frozen=True, eq=False):
     """One line of a result.
 
     Attributes:
@@ -51,7 +50,20 @@ class Formula:
     line: str
     index: str
     latex: str
-    _sympy: Callable[[], SympyForm] = field(repr=False, compare=False)
+    _sympy: Callable[[], SympyForm]
+
+    @property
+    def _told(self) -> tuple[object, ...]:
+        return astuple(self)[:-1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Formula) and self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+    def __repr__(self) -> str:
+        return f"Formula({', '.join(map(repr, self._told))})"
 
     def to_sympy(self) -> Any:
         """The right side as a sympy object.
@@ -77,8 +89,7 @@ class Formula:
         return f"$\\displaystyle {self.latex}$" if self.latex else ""
 
 
-@dataclass(frozen=True)
-class Derived:
+class Derived(Struct, frozen=True, dict=True):
     """Certified gradients of a layer.
 
     Attributes:
@@ -157,8 +168,7 @@ class Derived:
         return _aligned(dict.fromkeys(f.latex for f in self.lines if f.latex))
 
 
-@dataclass(frozen=True)
-class Differential:
+class Differential(Struct, frozen=True, dict=True):
     """A certified directional derivative, Jacobian, Hessian or Hessian-vector product.
 
     Attributes:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import settings
 
 from gradtool.__main__ import THRESHOLD
 from gradtool.check import process
+from gradtool.records import Struct
 from tests.forked import Nursery
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,8 +40,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """A process that has ended: its exit code and what it wrote, as bytes decoded from UTF-8."""
 
     code: int

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import gradtool
+from gradtool.records import Struct
 
 # From left to right; a package imports itself and what stands left of it.  The modules at the
 # top (the command line) stand at the very right.
@@ -24,9 +24,11 @@ LAYERS = ("ir", "ops", "spec", "derive", "emit", "numeric", "check", "lint", "re
 LIGHT = {"ir", "ops", "spec"}
 HEAVY = {"numpy", "sympy", "mpmath"}
 
+RECORDS = "records"
+"""The module that everything may use, and the only one that imports what records are made by."""
 
-@dataclass(frozen=True, slots=True)
-class Import:
+
+class Import(Struct, frozen=True):
     """One imported name: ``from a.b import c`` is `target` "a.b.c" (a module or a name in one).
 
     `on_load`: runs when the importing module is imported, not later in a function and not only
@@ -57,6 +59,17 @@ def imports_of(tree: ast.AST, on_load: bool = True) -> Iterator[Import]:
                 yield from imports_of(node, on_load)
 
 
+def unequal(tree: ast.Module) -> list[int]:
+    """The lines of records whose ``!=`` does not ask their `__eq__`."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Struct" for base in node.bases)
+        and any(isinstance(one, ast.FunctionDef) and one.name == "__eq__" for one in node.body)
+    ]
+
+
 def violations(package: Path) -> list[str]:
     """Every broken rule in the package in folder `package`, one text each."""
     root = package.name
@@ -65,12 +78,16 @@ def violations(package: Path) -> list[str]:
     graph: dict[str, set[str]] = {name: set() for name in files}
     for name, path in files.items():
         place = path.relative_to(package.parent).as_posix()
-        for used in imports_of(ast.parse(path.read_text(encoding="utf-8"), place)):
+        tree = ast.parse(path.read_text(encoding="utf-8"), place)
+        found += [f"{place}:{line}: no `Own`, and compares by itself" for line in unequal(tree)]
+        for used in imports_of(tree):
             where = f"{place}:{used.line}"
             if used.relative:
                 found.append(f"{where}: relative import of {used.target}")
                 continue
             top = used.target.split(".")[0]
+            if top == "msgspec" and _layer(name, root) != RECORDS:
+                found.append(f"{where}: msgspec is imported beside {root}.{RECORDS}")
             if top in HEAVY and used.on_load and _layer(name, root) in LIGHT:
                 found.append(f"{where}: {top} is imported when {name} is")
             if top != root:
@@ -107,7 +124,7 @@ def _layer(module: str, root: str) -> str:
 
 def _rank(module: str, root: str) -> int:
     layer = _layer(module, root)
-    if not layer:
+    if layer in ("", RECORDS):
         return -1  # the package itself, which holds the version
     return LAYERS.index(layer) if layer in LAYERS else len(LAYERS)
 
@@ -162,6 +179,16 @@ def test_every_folder_is_a_layer() -> None:
             {"spec/a.py": "try:\n    import numpy.linalg\nexcept ImportError: pass"},
             "tree/spec/a.py:2: numpy is imported when tree.spec.a is",
             id="heavy at import",
+        ),
+        pytest.param(
+            {"ir/a.py": "from msgspec import Struct", "records.py": "import msgspec"},
+            "tree/ir/a.py:1: msgspec is imported beside tree.records",
+            id="records by another way",
+        ),
+        pytest.param(
+            {"ir/a.py": "class A(Struct):\n    def __eq__(self, other): return True"},
+            "tree/ir/a.py:1: no `Own`, and compares by itself",
+            id="a record that compares by itself",
         ),
     ],
 )

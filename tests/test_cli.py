@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 import gradtool.report
 from gradtool import __version__
 from gradtool.cli import main
+from gradtool.records import asdict
 from gradtool.spec.errors import Problem, SpecError, UnsupportedError
 from gradtool.spec.usage import UsageError
 from tests.conftest import ROOT, RunPython

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ import numpy as np
 from gradtool.check.convert import Value
 from gradtool.check.frames import Frame
 from gradtool.check.result import Trouble
+from gradtool.records import Struct
 
 _MOST_SECONDS = 1e6
 _TEXT = 500  # characters kept of any text that a worker sends
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """What one evaluation gave: raw values by name, and the exception that ended it early.
 
     `raw` are the bytes of the answer where others are expected to give the same, else nothing.

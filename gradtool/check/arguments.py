@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from gradtool.check.candidate import flag
 from gradtool.check.inventory import Function
@@ -19,6 +18,7 @@ from gradtool.check.words import (
     is_window_size,
     of_gradient,
 )
+from gradtool.records import Struct, field
 from gradtool.spec.model import Variable
 
 INTO = frozenset(
@@ -85,8 +85,7 @@ class NoMatch(Exception):
     """An argument that nothing in the spec fits, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """The spec names that a function can be given."""
 
     variables: tuple[Variable, ...]
@@ -131,8 +130,7 @@ def compared(names: Names) -> tuple[str, str] | None:
     return (real[0], rest[0]) if len(real) == len(rest) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """The arguments of a call as text, and which variable each parameter got.
 
     `guess` is how the arguments were placed whose names the spec does not know.

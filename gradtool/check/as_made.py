@@ -8,7 +8,6 @@ afterwards, in the shape that is there.
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
@@ -16,6 +15,7 @@ from gradtool.check.candidate import Candidate
 from gradtool.check.inventory import Class
 from gradtool.check.words import folded
 from gradtool.ir import syntax
+from gradtool.records import replace
 
 
 def as_made(binding: Binding, names: Names) -> Binding | None:

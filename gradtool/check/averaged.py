@@ -7,10 +7,10 @@ right, and which it is, is said.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
+from gradtool.records import replace
 
 
 def averaged(binding: Binding, names: Names) -> Iterator[Binding]:

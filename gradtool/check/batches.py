@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from gradtool.check.probes import Probe, make_probe
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.shown import Mistake
+from gradtool.records import replace
 
 _NUMBER = 700  # of the probe
 _ENOUGH = 5_000  # scalar operations, with so many entries that a few of each kind are among them

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -17,6 +16,7 @@ from gradtool.check.inventory import Inventory, bound_names
 from gradtool.check.placing import Guess
 from gradtool.check.result import Called
 from gradtool.ir import syntax
+from gradtool.records import Struct, field, replace
 from gradtool.spec.model import Check
 
 
@@ -24,8 +24,7 @@ class BindingProblem(Exception):
     """No function of the file, or no single one, fits the layer; the message lists them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """Snippets as in a spec's `check:` block, and where they come from.
 
     `gradients` are the variables whose gradient is offered; `convention` says in words what was

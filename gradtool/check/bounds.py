@@ -7,13 +7,13 @@ array, and a floor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
 
 from gradtool.numeric.shake import Arrays
+from gradtool.records import Struct
 
 EPS = float(np.finfo(np.float64).eps)
 _UNITS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
@@ -35,8 +35,7 @@ def unit(dtype: str) -> float:
     return _UNITS.get(dtype, EPS)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded:
+class Bounded(Struct, frozen=True):
     """The right outputs and gradients by name, and for each entry how far off is still right."""
 
     outputs: Arrays

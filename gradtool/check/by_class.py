@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from gradtool.check.arguments import (
     Call,
@@ -27,6 +26,7 @@ from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, together, upstream_arguments
 from gradtool.check.words import canonical, folded, is_upstream, of_gradient
+from gradtool.records import replace
 
 _KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 _PENALTIES = frozenset({"l1", "lasso", "ridge", "l1reg", "l2reg", "l1lambda", "l2lambda"})

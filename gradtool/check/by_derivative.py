@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.check.arguments import Names, call
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
 from gradtool.check.inventory import Class, Function
 from gradtool.check.words import DERIVATIVE_WORDS, split
+from gradtool.records import replace
 
 
 def derivative_only(candidate: Candidate, names: Names) -> list[Binding]:

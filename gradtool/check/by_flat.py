@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.check.arguments import Names, NoMatch, call
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
+from gradtool.records import replace
 
 
 def flat_vector(candidate: Candidate, names: Names) -> list[Binding]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.check.arguments import Names, call
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_custom_vjp, is_torch_function
 from gradtool.check.targets import order_note
+from gradtool.records import replace
 
 
 def torch_function(candidate: Candidate, names: Names) -> list[Binding]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.ir import syntax
 from gradtool.ir.dims import shape_text
+from gradtool.records import replace
 from gradtool.spec.model import Variable
 
 Convention = Callable[[Candidate, Names], list[Binding]]

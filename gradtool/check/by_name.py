@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_among, same
@@ -19,6 +18,7 @@ from gradtool.check.named import called, source_of
 from gradtool.check.targets import OPEN
 from gradtool.check.words import is_the_gradient
 from gradtool.ir import syntax
+from gradtool.records import Struct, replace
 
 Parts = object  # of a result, as `named` tells them
 _LONGEST = 100
@@ -88,8 +88,7 @@ def every_by_name(
     return kept
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A part of a result that may be a gradient: how it is read, and what it is called.
 
     `places`: the parts around it have an order, too.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same
 from gradtool.check.bind import Binding
@@ -12,6 +11,7 @@ from gradtool.check.guesses import guesses_for, unsure_readings
 from gradtool.check.inventory import Function
 from gradtool.check.targets import gradient_lines, order_note, together, upstream_arguments
 from gradtool.check.words import is_cache, is_upstream
+from gradtool.records import replace
 
 
 def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:

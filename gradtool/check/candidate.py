@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from gradtool.check.inventory import Class, Function
 from gradtool.check.words import DERIVATIVE_WORDS, folded, is_cache, is_upstream, split
+from gradtool.records import Struct, replace
 
 _MOST = 8  # texts for one parameter
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A forward with its backward; one function that does both; or a class with methods.
 
     `chosen` are texts for parameters that choose what is computed: ``activation="relu"``.

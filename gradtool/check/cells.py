@@ -11,8 +11,9 @@ import codecs
 import importlib.util
 import json
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+from gradtool.records import Struct
 
 MAX_FILE = 64 << 20  # bytes
 # Cell magics whose cell is Python all the same; the others hand the cell to another language.
@@ -42,8 +43,7 @@ def not_parsed(error: SyntaxError, place: str) -> FileProblem:
     return FileProblem(message, error.lineno or 0, place, (error.text or "").strip())
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Python text; `place` names it in tracebacks: the file, or ``file cell 3``.
 
     `tags` are those in the metadata of a notebook cell.

@@ -6,11 +6,11 @@ Filters then are ``(R, S, C, K)`` or ``(K, R, S, C)``, and a bias may be ``(1, 1
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from gradtool.check.arguments import IMAGE, Names
 from gradtool.check.bind import Binding
 from gradtool.check.filters import filters_of
+from gradtool.records import replace
 
 _LAST, _FIRST = "(0, 2, 3, 1)", "(0, 3, 1, 2)"
 # How filters (K, C, R, S) are turned, and back.

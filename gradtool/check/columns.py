@@ -4,10 +4,9 @@ per row, with the weights of an output in a row, as PyTorch has them.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
+from gradtool.records import replace
 
 _COLUMNS = "one sample per column"
 

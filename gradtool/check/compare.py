@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from gradtool.check.result import Remark, Worst
 from gradtool.check.tolerance import CLEARLY, Target
 from gradtool.ir.dims import Dim, shape_text, sizes_text
 from gradtool.numeric.shake import Arrays
+from gradtool.records import Struct
 
 Role = Literal["output", "gradient"]
 T = TypeVar("T")
@@ -34,8 +34,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How one array of one probe compares.
 
     `array` is the user's, in the right shape, when it has one; `bound` is what its entries were

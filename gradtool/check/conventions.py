@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.as_made import after_a_first_call, as_made
@@ -24,6 +23,7 @@ from gradtool.check.exchanged import exchanged
 from gradtool.check.placing import MOST_PLACED
 from gradtool.check.targets import MOST_ORDERS, as_returned
 from gradtool.check.wide import with_wide_parameters
+from gradtool.records import replace
 
 # Each gives every reading of a candidate that it knows, none when the candidate is not of its
 # kind, and raises NoMatch when it is but the names do not tell enough.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -38,6 +37,7 @@ from gradtool.check.telling import untold
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text, sizes_text
+from gradtool.records import replace
 
 _GONE = "what would have been asked further: your code hung or ended the process again and again"
 

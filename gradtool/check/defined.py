@@ -10,14 +10,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from copy import copy
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from gradtool.records import Struct, replace
 
 Node: TypeAlias = ast.FunctionDef | ast.ClassDef
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """A function or class: its node, the text that it stands in, and what it was called first."""
 
     node: Node

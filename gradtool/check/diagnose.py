@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from gradtool.ir import tree as trees
 from gradtool.ir.errors import TooLargeError, UnsupportedError
 from gradtool.ir.graph import Graph
 from gradtool.ir.store import StoreError, classes_of, pack, unpack
+from gradtool.records import replace
 
 _WIDER = 0.35  # hypotheses dearer than the best by more than this are not looked at
 _POINTS = 4  # the small ones lead

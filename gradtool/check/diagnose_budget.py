@@ -6,7 +6,8 @@ Likely mistakes are tried first, so what is left out are the far-fetched ones.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+
+from gradtool.records import Struct, field
 
 # Seconds of the processor, for all gradients of a file.  What only numbers are known of is looked
 # for until it is found, so that a course gets the same answer every time; somebody who waits, and
@@ -15,8 +16,7 @@ from dataclasses import dataclass, field
 BY_NUMBERS, AFTER_CODE, OF_LOOPS, TOLD = 60.0, 6.0, 1.0, 2.0
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """Seconds of this thread's own work; a busy machine changes nothing.
 
     `is_cut` tells whether something was left out.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.check.causes.catalogue import title
 from gradtool.check.diagnose_evidence import Evidence
@@ -18,6 +17,7 @@ from gradtool.check.diagnose_pattern import pattern
 from gradtool.check.repairs.fix import Fix
 from gradtool.check.repairs.targets import Repair
 from gradtool.check.result import Cause
+from gradtool.records import Struct
 
 PLAIN = 1.16  # a mistake as plain as this needs no further search
 _SHARED = 0.4
@@ -53,8 +53,7 @@ _KIN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """A hypothesis that explains a gradient, and how well."""
 
     hypothesis: Hypothesis

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradtool.check.diagnose_shares import is_spread
@@ -35,6 +34,7 @@ from gradtool.ir.poly import (
     product,
     size,
 )
+from gradtool.records import Struct, replace
 
 Show = Callable[[Atom], str]
 
@@ -43,8 +43,7 @@ _MOST_BOUND = 4
 _MOST_PLACES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """A changed body.
 
     Attributes:
@@ -60,8 +59,7 @@ class Edit:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What an edit may use: tensors of the program by name, and how atoms are printed."""
 
     tensors: Mapping[str, Tensor]

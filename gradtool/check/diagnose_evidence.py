@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -16,6 +15,7 @@ from gradtool.check.diagnose_program import Array, Bench, Derived, Grain
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
 from gradtool.ir.errors import TooLargeError
+from gradtool.records import Struct, field
 from gradtool.spec.model import Variable
 
 _SLACK = 16.0  # a wrong formula rounds otherwise than the right one
@@ -25,8 +25,8 @@ _USUAL = 2
 _MOST_KEPT = 2000  # entries of a gradient
 
 
-@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
-class Seen:
+# without slots: a cached property needs a __dict__
+class Seen(Struct, frozen=True, dict=True):
     """The user's gradient at one point: as it was returned, and what is right there."""
 
     number: int
@@ -54,8 +54,7 @@ class Seen:
         return self.fits_shape and bool(np.all(np.abs(self.got - self.right) <= self.bound))
 
 
-@dataclass
-class Evidence:
+class Evidence(Struct, dict=True):
     """One wrong gradient.
 
     Every hypothesis is tried at `points`, which are few and small; what explains these has to

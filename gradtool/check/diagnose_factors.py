@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from gradtool.records import Struct
 
 _CLOSE = 1e-8
 
 Numbers = Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """An expression: how it is written, and its value; nan where it is undefined."""
 
     text: str

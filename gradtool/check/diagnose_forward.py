@@ -9,7 +9,6 @@ forward, so that one mistake is reported once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +28,7 @@ from gradtool.check.result import Cause, Compared
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Poly, Term
 from gradtool.ir.walk import accesses
+from gradtool.records import Struct, replace
 
 _MOST_POINTS, _MORE_POINTS, _MOST_TERMS = 6, 4, 6
 _FIT = 1e-9
@@ -41,7 +41,7 @@ _DEAREST = 1.6
 _POINTS = 3  # with another value: fewer prove nothing
 
 
-class ForwardGrain(Grain):
+class ForwardGrain(Grain, frozen=True, dict=True):
     """The forward pass alone, one output the wanted value; nothing in it is a gradient."""
 
     @cached_property
@@ -49,8 +49,7 @@ class ForwardGrain(Grain):
         return frozenset()
 
 
-@dataclass
-class OutputEvidence(Evidence):
+class OutputEvidence(Evidence, dict=True):
     """One wrong output, seen as a gradient is; `variable` has its name and shape."""
 
     @property
@@ -191,8 +190,7 @@ def _proposed(evidence: OutputEvidence) -> Iterator[Hypothesis]:
         yield from trees.propose(evidence)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scaled:
+class _Scaled(Struct, frozen=True):
     """The output with a part of it taken so often: `others` and the part make up the whole."""
 
     part: Callable[[Seen], Array]

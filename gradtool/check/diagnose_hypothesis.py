@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gradtool.check.diagnose_evidence import Seen
 from gradtool.check.diagnose_program import Array
+from gradtool.records import Struct
 
 SPARED = 0.35  # costs a mistake in a line from which something right comes, too
 
@@ -15,8 +15,7 @@ def _nothing() -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
+class Hypothesis(Struct, frozen=True):
     """One mistake.
 
     Attributes:

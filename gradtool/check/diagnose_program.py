@@ -8,7 +8,6 @@ these lines, since people write their code in one of these grains.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -28,6 +27,7 @@ from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import Setting, evaluate
 from gradtool.numeric.sample import setting_for
+from gradtool.records import Struct, field, replace
 
 Array = np.ndarray[Any, Any]
 
@@ -35,8 +35,7 @@ _MOST_PATHS = 12
 _MOST_KEPT = 20_000  # entries of the value of a term that is remembered
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """Lines of array expressions that end in a gradient; `cost` tells how unusual they are."""
 
     gradient: str
@@ -44,8 +43,8 @@ class Written:
     cost: float = 0.0
 
 
-@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
-class Grain:
+# without slots: a cached property needs a __dict__
+class Grain(Struct, frozen=True, dict=True):
     """One way to write the pass.
 
     Attributes:
@@ -139,8 +138,7 @@ class Grain:
         return self._paths[tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(Struct, frozen=True):
     """The grains of a layer, coarsest first.
 
     `memory` keeps what is the same for every file that is checked against the layer.
@@ -433,8 +431,7 @@ def _slots(body: Poly, free: Iterable[Index]) -> list[Index]:
     return slots
 
 
-@dataclass
-class Bench:
+class Bench(Struct, dict=True):
     """The values of every tensor of a grain at one point; evaluations with a line changed."""
 
     grain: Grain

@@ -7,7 +7,6 @@ axis or a missing transpose is best played through on the printed line itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +16,7 @@ from gradtool.check.diagnose_shares import ONE, extra_factor, terms_of
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, children, names
 from gradtool.numeric.arithmetic import Double
 from gradtool.ops.scalar import FUNCTIONS
+from gradtool.records import Struct, replace
 
 Array = Any
 
@@ -204,8 +204,7 @@ def _index(value: Any) -> Any:
 # -- changes --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One node of a tree changed.
 
     `what` is made from the texts of the node before and after; see `gradtool.check.causes.trees`.
@@ -217,8 +216,7 @@ class Change:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What changes may use: shapes, what is a function of what, which are gradients, printing."""
 
     shapes: Mapping[str, tuple[object, ...]]

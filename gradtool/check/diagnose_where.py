@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
 from gradtool.check.writes import ends, written
+from gradtool.records import Struct
 
 _DEPTH = 3
 
@@ -37,8 +37,7 @@ class Snippets(Protocol):
         """Expressions of gradients, by variable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """A line of a file (of a notebook cell: `place` names it) and its text."""
 
     line: int
@@ -118,8 +117,7 @@ def _owned(tree: ast.AST, owner: str | None) -> Iterator[tuple[str | None, ast.F
         yield from _owned(node, node.name if isinstance(node, ast.ClassDef) else owner)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """How the snippets get at a gradient: a place in a result, an attribute, a key."""
 
     position: int | None = None

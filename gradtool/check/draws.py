@@ -14,7 +14,6 @@ holds for every n, so right code is never called wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from gradtool.check.probes import Probe, make_probe
 from gradtool.check.result import Cause, Compared, Remark
 from gradtool.check.shown import Mistake, Shown
 from gradtool.numeric.settings import Setting
+from gradtool.records import replace
 from gradtool.spec.chance import chance_of, names_in
 from gradtool.spec.model import Variable
 

@@ -8,7 +8,6 @@ random values and wrong here; a guard as small as 1e-7 is not seen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.shown import MOST_WORK, Shown
 from gradtool.check.zeros import look
+from gradtool.records import replace
 from gradtool.spec.model import Domain
 
 _NEAREST, _FURTHEST = 5e-4, 1e-3  # of the interval, or of one

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from gradtool.check.load import Loaded
 from gradtool.check.named import WATCH, parts_of, tells, watch
 from gradtool.check.standins import seeded
+from gradtool.records import Struct, field
 
 _WATCHED_DEPTH = 4
 _WATCHED_ARRAYS = 200
@@ -31,8 +31,7 @@ class SnippetProblem(Exception):
     """A snippet of the binding is no Python."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """The compiled snippets; `grads` maps a variable to its expression and its code.
 
     A gradient by `step(expression)` is what the backward pass took off the expression.
@@ -48,8 +47,7 @@ class Program:
     setup_text: str | None = None
 
 
-@dataclass(slots=True)
-class Evaluation:
+class Evaluation(Struct):
     """One evaluation between its forward and its backward pass, and after.
 
     `returned` are the user's own outputs, `outputs` what they were after the forward pass;

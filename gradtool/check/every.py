@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradtool.check.candidate import Candidate, with_choices
@@ -21,13 +20,13 @@ from gradtool.check.trying import GIVES, Layers
 from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import of_gradient, split
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 _LOSS_WORDS = frozenset({"loss", "cost", "objective", "entropy", "grad", "gradient", "grads"})
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     """A loaded file, and what its pairs are judged with."""
 
     name: str

@@ -8,13 +8,13 @@ so nobody but the author can tell which of the two it is.
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from gradtool.check.arguments import Names, compared
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
 from gradtool.check.words import folded, is_prediction, is_true_value
 from gradtool.ir import syntax
+from gradtool.records import replace
 
 
 def exchanged(binding: Binding, candidate: Candidate, names: Names) -> Binding | None:

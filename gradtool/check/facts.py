@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.records import Struct, field, replace
 
 if TYPE_CHECKING:
     from gradtool.check.varied import Varied
@@ -25,8 +25,7 @@ _RESTRICTED = 2  # points at which a special upstream gradient is tried first
 _FOLLOWED = 4  # points at which a gradient is held against the user's own forward
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """Everything about one binding of one file: what was measured, and the means to ask more."""
 
     reference: Reference
@@ -206,8 +205,7 @@ def fits(case: Case, name: str, wrong: Sequence[tuple[Point, np.ndarray]]) -> bo
     return True in told or (bool(told) and None not in told)
 
 
-@dataclass(frozen=True, slots=True)
-class UsersForward:
+class UsersForward(Struct, frozen=True):
     """The user's own forward as a function of the values."""
 
     case: Case

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradtool.check.arguments import INTO, OUT_OF, Names
 from gradtool.check.inventory import Class
 from gradtool.check.words import folded, is_window_size
+from gradtool.records import Struct
 
 _COUNTS = frozenset(
     {
@@ -23,8 +22,7 @@ _COUNTS = frozenset(
 _FEWEST = 3  # axes of images: samples, channels, and along which windows move
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Struct, frozen=True):
     """The sizes of the filters of a layer, by what they count.
 
     `window` are those along which a filter moves, first the rows.
@@ -63,8 +61,7 @@ def filters_of(names: Names) -> Filters | None:
     return None if moving & {filters, *window} else Filters(channels, filters, tuple(window))
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """How a constructor is given the size of a window: `text`, and which sizes it makes equal."""
 
     text: str = ""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from gradtool.records import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,7 @@ class FrameError(Exception):
     """Bytes that are no frame, or one that is larger than was agreed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A message: JSON values and named arrays (float64, int64, bool or complex128, C order).
 
     `raw` are its bytes where the same message is expected again, else nothing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 
 from gradtool.check.bind import Binding
@@ -12,13 +11,13 @@ from gradtool.check.probes import probes
 from gradtool.check.reference import Reference
 from gradtool.check.result import is_lost
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.records import Struct
 
 _POINTS = 2  # sizes that differ, then a square
 _NEAR = 1e-2  # of the scale of an array: a guard or a step of differences is no other reading
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(Struct, frozen=True):
     """What two points show of a binding.
 
     Attributes:

@@ -8,7 +8,6 @@ are tried, and the numbers show which it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from gradtool.check.arguments import Call, Names
 from gradtool.check.bind import Binding
@@ -17,6 +16,7 @@ from gradtool.check.inventory import Function
 from gradtool.check.judge import Judgement
 from gradtool.check.scale import ratio
 from gradtool.check.words import canonical, is_true_value
+from gradtool.records import replace
 
 _MOST = 6
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradtool.check.cells import Cell
 from gradtool.check.defined import Definition, definitions_in, made_by_calls
 from gradtool.check.nodes import nodes_of, nodes_of_file
 from gradtool.check.writes import written
+from gradtool.records import Struct, asdict, field, replace
 
 MAX_ENTRIES = 3000
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function or method.
 
     Attributes:
@@ -75,8 +74,7 @@ class Function:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Class:
+class Class(Struct, frozen=True):
     """A class; `bases` are dotted names, such as ``torch.autograd.Function``."""
 
     name: str
@@ -96,8 +94,7 @@ class Class:
         return self.name, self.bases, tuple(method.said for method in self.methods)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inventory:
+class Inventory(Struct, frozen=True, eq=False):
     """What a file offers; `choices` are the texts that it compares a name with, by the name.
 
     `made` are names whose value a call gives, which may be a function that no text shows.
@@ -167,16 +164,12 @@ def _compared(tree: ast.Module) -> Iterable[tuple[str, str]]:
 
 def to_json(found: Inventory) -> dict[str, Any]:
     classes = [
-        {**_fields(item), "methods": [_fields(method) for method in item.methods]}
+        {**asdict(item), "methods": [asdict(method) for method in item.methods]}
         for item in found.classes
     ]
-    functions = [_fields(item) for item in found.functions]
+    functions = [asdict(item) for item in found.functions]
     told = {"functions": functions, "classes": classes, "choices": found.choices}
     return {**told, "made": found.made}
-
-
-def _fields(item: Function | Class) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in type(item).__slots__}
 
 
 def from_json(data: object) -> Inventory:

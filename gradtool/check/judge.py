@@ -8,7 +8,6 @@ against the user's own forward) are combined so that one mistake is reported onc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
@@ -33,6 +32,7 @@ from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.telling import telling
 from gradtool.check.unwritten import unfinished
+from gradtool.records import Struct, replace
 
 _MORE, _FAR = 20, 500  # samples that are drawn for a gradient that was always zero; their numbers
 _WIDER = 4.0
@@ -40,8 +40,7 @@ _ALIVE = 1e-9  # of the upstream gradient
 _FORWARD_RIGHT = 2  # of what is understood
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """A verdict, and the measurements that a diagnosis of the cause starts from."""
 
     verdict: Verdict

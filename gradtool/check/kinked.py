@@ -25,7 +25,6 @@ square elsewhere, and larger than the step at a jump.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -39,6 +38,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
 from gradtool.check.shown import JUMP, Mistake, Shown
+from gradtool.records import replace
 
 _GRIDS = (2.0, 1.0)  # values to an integer: coarse, so that many are equal; the finer one first
 _FIRST, _LARGEST = 2, 1  # of the sizes that are looked at

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice, product
 
 from gradtool.check.answers import texts
@@ -25,12 +24,12 @@ from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.unsettled import where_unknown
 from gradtool.check.words import of_gradient
 from gradtool.ir import syntax
+from gradtool.records import Struct, replace
 
 _MOST_TRIED = 6
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """An array that is reached from the object: how it is read, by which attributes and keys."""
 
     path: str

@@ -11,7 +11,6 @@ import ast
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -29,6 +28,7 @@ from gradtool.check.evaluate import (
     unchanged,
 )
 from gradtool.check.writes import ends
+from gradtool.records import Struct, field
 
 THEN, INTO = "then ", "into "
 """How the names of arrays begin that come with a change: in place of the first, or put into it."""
@@ -36,8 +36,7 @@ THEN, INTO = "then ", "into "
 _LIBRARIES = frozenset({"builtins", "numpy"})
 
 
-@dataclass(slots=True)
-class Life:
+class Life(Struct):
     """Calls on what one setup has made.
 
     Attributes:

@@ -12,7 +12,6 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -31,12 +30,12 @@ from gradtool.check.standins import (
     install_finders,
     install_numpy_aliases,
 )
+from gradtool.records import Struct, field, replace
 
 _LINES = 5  # that are named of those that were left out
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The spec's `load:`; `only_definitions` is also tried by itself.
 
     `python2`: the file and its helper modules are Python 2, even where their syntax is not.
@@ -52,8 +51,7 @@ class Options:
     tag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A user's module, its cells with their trees, and what had to be done for it."""
 
     module: ModuleType
@@ -66,8 +64,7 @@ class Loaded:
         return any(cell.place == filename for cell, _ in self.cells)
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What was read and parsed of files before they are loaded; each is taken once.
 
     Attributes:

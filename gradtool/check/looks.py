@@ -8,17 +8,16 @@ no mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gradtool.check.facts import Case
 from gradtool.check.measure import restarted
 from gradtool.check.shown import Shown
+from gradtool.records import Struct
 
 _MOST = 2  # workers in place of one that was lost: who hangs each time takes all the time each time
 
 
-@dataclass(slots=True)
-class Looks:
+class Looks(Struct):
     """The questions to one case.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 
 from gradtool.check.arguments import NoMatch
@@ -28,6 +27,7 @@ from gradtool.check.retyped import may_be_of_a_type, retyped
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import OTHER, SHAPE, Layers, fitting
 from gradtool.ir.dims import shape_text
+from gradtool.records import Struct
 from gradtool.spec.model import LayerSpec
 
 # Of the largest entry.  The judge asks for more, and knows float32; a forward that is only near
@@ -37,8 +37,7 @@ MOST_TOLD = 4  # reasons for one candidate
 _LOSSES = 2  # lost workers before a candidate is given up
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Struct, frozen=True):
     """A layer that a candidate is not, and why: its name is like the candidate's.
 
     `same`: it computes the same all the same, and something else keeps it from being judged.
@@ -51,8 +50,7 @@ class Tried:
     near: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """What a candidate is, and how it is called; or None, and what was tried."""
 
     candidate: Candidate

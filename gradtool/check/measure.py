@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from gradtool.check.scale import ScaleProblem, stated
 from gradtool.check.session import CheckTrouble, Session, TooSlow
 from gradtool.check.tolerance import Expected, expected
 from gradtool.ir.dims import sizes_text
+from gradtool.records import Struct, replace
 from gradtool.spec.model import Domain, Variable
 
 _ATOL = 1e-6  # for a domain: a mask of 1/p is no longer exact in float32
@@ -32,8 +32,7 @@ _POINTS = 2  # at which everything is wrong
 _MOST_PROBES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """A probe, what is right there, and how the user's values compare with it.
 
     `values` are the probe's, with what the user's code drew itself.  A name is missing in
@@ -48,8 +47,7 @@ class Point:
     gradients: Mapping[str, Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """Every point that could be compared, and what stopped the first that could not.
 
     `left_out` are the probes that the code is too slow for, in words, each reason once, and

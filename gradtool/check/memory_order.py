@@ -8,7 +8,6 @@ of them only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gradtool.check.answers import Run
 from gradtool.check.batches import mistakes_of, point_of
@@ -17,6 +16,7 @@ from gradtool.check.measure import Point
 from gradtool.check.result import Remark, Trouble, told_at
 from gradtool.check.session import CheckTrouble, TooSlow
 from gradtool.check.shown import MOST_WORK, Shown
+from gradtool.records import replace
 
 
 def in_memory_order(case: Case) -> Shown:

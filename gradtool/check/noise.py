@@ -9,7 +9,6 @@ drawn anew.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.numeric.shake import Shake
+from gradtool.records import Struct, replace
 
 # Times the bound.  A difference in place of a derivative is noise, too, and more of it; an output
 # is none: log(1 - a) loses as many digits as a has nines.
@@ -31,8 +31,7 @@ _SURE = 6.0  # standard errors of the mean: Student's t with 11 degrees of freed
 _TAIL = 1 / 9  # by which power of the entries that are asked it grows, so that none of many is off
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """The outputs or the gradients at one probe.
 
     `values` are the probe's, with what the code drew itself.

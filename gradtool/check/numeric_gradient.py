@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from gradtool.check.probes import Probe
 from gradtool.check.result import Trouble
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.slopes import Slope, complex_slope, real_slope
+from gradtool.records import Struct, replace
 
 _STEP = 1e-3  # of the size of the values
 _OTHER_STEP = 0.37
@@ -21,8 +21,7 @@ _SURE = 1e-3
 _SETTLED = 1e-5  # a doubt of more than this share of the gradient is that of a kink
 
 
-@dataclass(frozen=True, slots=True)
-class NumericGradient:
+class NumericGradient(Struct, frozen=True):
     """`bound` is how far off each entry may be; unsettled entries lie at a kink.
 
     `exact` tells that it came from steps into the complex plane.
@@ -42,8 +41,7 @@ class NumericGradient:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UsersOutput:
+class UsersOutput(Struct, frozen=True):
     """The user's output as a function of the inputs at a probe."""
 
     session: Session

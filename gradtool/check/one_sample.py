@@ -8,7 +8,6 @@ everything is, and judged at a batch of one only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,13 +18,13 @@ from gradtool.check.columns import in_columns
 from gradtool.check.conventions import bindings, readings
 from gradtool.check.reference import Reference
 from gradtool.ir.dims import Dim
+from gradtool.records import Struct, replace
 
 _FIRST, _LAST = 0, -1
 _ALIKE = 1e-9  # of the largest entry
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """The size that counts samples, and the axis of every input and output that it is of."""
 
     size: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Trouble
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import EVERYTHING, Wanted
+from gradtool.records import replace
 
 if TYPE_CHECKING:
     from gradtool.check.live import Live

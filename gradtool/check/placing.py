@@ -8,10 +8,10 @@ show which is meant.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, permutations
 
 from gradtool.check.words import folded
+from gradtool.records import Struct
 from gradtool.spec.model import Variable
 
 MOST_PLACED = {True: 6, False: 24}
@@ -23,8 +23,7 @@ _BY_LETTERS = "by their first letters"
 _ANOTHER = "in the order that gives the layer's numbers"
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(Struct, frozen=True):
     """How arguments without a known name were placed.
 
     Attributes:

@@ -7,7 +7,6 @@ of them the values are varied, too: large and tiny inputs, large parameters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.numeric.settings import Setting
+from gradtool.records import Struct, replace
 from gradtool.spec.model import Variable
 
 _BYTES_PER_ENTRY = 8
@@ -26,8 +26,7 @@ _SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
 NEAR_KINK = 1e-9  # a kink this close is decided by rounding
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One point.
 
     Attributes:

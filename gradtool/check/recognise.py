@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from gradtool.check.arguments import Names, NoMatch
@@ -22,6 +21,7 @@ from gradtool.check.words import (
     layer_names,
     split,
 )
+from gradtool.records import replace
 
 _FORWARDS = (
     *("forward", "__call__", "fprop", "forward_pass", "feedforward", "loss", "compute"),

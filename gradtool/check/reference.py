@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from gradtool.ir.dims import Dim
 from gradtool.numeric.kinks import Closest
 from gradtool.numeric.settings import Setting
 from gradtool.numeric.shake import Arrays, Shake
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 
@@ -73,8 +73,7 @@ class Reference(Protocol):
         """The sizes to check at, small and pairwise distinct ones first."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A layer of which some more inputs are read from the code under test."""
 
     layer: Reference
@@ -124,8 +123,7 @@ class Reading:
         return self.layer.settings()
 
 
-@dataclass(frozen=True)
-class Restricted(Reading):
+class Restricted(Reading, frozen=True, dict=True):
     """A layer at some of its sizes only: `one` is 1, and the pairs of `equal` are equal.
 
     Equal sizes are the smaller of both: a window that fits stays one that does.

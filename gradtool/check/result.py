@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from gradtool.records import Struct
 
 RUNNING = "running your code: "
 """How the message begins that says how a worker was lost."""
@@ -17,8 +18,7 @@ SNIPPET = "check: "
 Standing = Literal["ok", "wrong", "follows", "not offered", "not computed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Worst:
+class Worst(Struct, frozen=True, forbid_unknown_fields=True):
     """The entry that is furthest out: ``error = |got - expected|`` and the bound it was held to.
 
     `sizes` are those of the probe.
@@ -32,8 +32,7 @@ class Worst:
     sizes: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True, forbid_unknown_fields=True):
     """Which mistake explains a wrong gradient.
 
     Attributes:
@@ -57,16 +56,14 @@ DIFFERENCES = "differences"
 """The code of the one cause whose gradient is right, to some digits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(Struct, frozen=True, forbid_unknown_fields=True):
     """|difference| / bound of every entry of one probe, row by row, as two axes."""
 
     rows: tuple[tuple[float, ...], ...]
     sizes: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True, forbid_unknown_fields=True):
     """An output or a gradient against the spec.
 
     Attributes:
@@ -100,16 +97,14 @@ class Compared:
         return self.standing == "ok" or stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True, forbid_unknown_fields=True):
     """A fact beside the verdict: scale, shape, dtype, mutates, aliases, float32, state, …"""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
     """Why there is nothing to compare.
 
     `stage` is where: file, import, binding, setup, forward, backward, worker (it hung, ended or
@@ -141,16 +136,14 @@ def is_lost(trouble: Trouble | None) -> bool:
     return trouble is not None and trouble.stage == "worker"
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(Struct, frozen=True, forbid_unknown_fields=True):
     """A function of the user's that was checked."""
 
     name: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a report prints.
 
     Attributes:

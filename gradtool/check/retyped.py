@@ -7,9 +7,9 @@ and `-mask` each work with one of these and raise at others.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from gradtool.check.bind import Binding
+from gradtool.records import replace
 from gradtool.spec.model import Variable
 
 _RAISED = ("TypeError", "IndexError", "ValueError", "AssertionError")

@@ -11,19 +11,18 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gradtool.check.longer import Narrower
 from gradtool.check.tiny import set_guards
+from gradtool.records import Struct
 
 _SHORT = frozenset({"float32", "single", "float16", "half", "csingle", "bfloat16"})
 _TENSORS = frozenset({"FloatTensor", "HalfTensor", "BFloat16Tensor"})  # of torch, torch.cuda
 _CODES = frozenset({"f", "f4", "<f4", ">f4", "=f4", "e", "f2", "<f2", ">f2"})
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What is to be different.
 
     Attributes:

@@ -6,16 +6,15 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from gradtool.check.nodes import nodes_of_file
+from gradtool.records import Struct
 
 _HIGHEST = 8  # folders above the file that are looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """`root` goes on the path beside the file's folder; `package` is "" outside of any."""
 
     root: Path

@@ -8,7 +8,6 @@ object goes on, as in training: its inputs are others, and its weights have been
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.result import Remark, Trouble, told_at
 from gradtool.check.session import CheckTrouble, TooSlow
 from gradtool.check.shown import JUMP, MOST_WORK, Mistake, Shown
+from gradtool.records import Struct, replace
 
 _MASKS = 4  # objects whose masks are compared
 _CHANCE = 1e-6
@@ -41,8 +41,7 @@ _PLAIN = ("forward", "backward", "change", "forward", "backward")
 _UNANSWERED = ("forward", "change", "forward", "backward")
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """The last calls of a life against what they should give: wrong, or sums with earlier ones."""
 
     run: Run
@@ -70,8 +69,7 @@ def second_batch(case: Case) -> Shown:
         return Shown(remarks=(_failing(lost.trouble),))
 
 
-@dataclass(frozen=True, slots=True)
-class _Life:
+class _Life(Struct, frozen=True):
     case: Case
     first: Point
 

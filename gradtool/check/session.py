@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from gradtool.check.recall import NOTHING, Recall
 from gradtool.check.result import RUNNING, Trouble
 from gradtool.check.unwritten import plainly
 from gradtool.check.widths import FRAMEWORKS
+from gradtool.records import replace
 
 if TYPE_CHECKING:
     from gradtool.check.rewrite import Change

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradtool.check.compare import Role
 from gradtool.check.measure import Point
 from gradtool.check.result import Cause, Remark, Worst
+from gradtool.records import Struct
 
 MOST_WORK = 50_000  # scalar operations of a pass that is run a few times more
 JUMP = 1e4  # times its bound: rounding that begins to show is far below
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """An output or a gradient that is wrong somewhere: what is said, and the entry that shows it.
 
     `point` is where, if differences can be taken there: not beside a kink or the end of a domain,
@@ -28,8 +26,7 @@ class Mistake:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What was to be said beside the verdict, and what is wrong; `probes` is how many more."""
 
     remarks: tuple[Remark, ...] = ()

@@ -11,7 +11,6 @@ spacing of float32, and stand still when they move by much less, as rounding to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from gradtool.check.bounds import rms
 from gradtool.check.compare import SINGLE, Role, arrays_of
 from gradtool.check.facts import Case, again, outcome_of
 from gradtool.check.measure import Point
+from gradtool.records import replace
 
 _FINE, _COARSE = 2.0**-40, 2.0**-20  # moves far below and far above the spacing of float32
 _STILL, _MOVED = 0.1, 0.3  # of the error

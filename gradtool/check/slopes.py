@@ -9,16 +9,16 @@ variables to estimate derivatives of real functions").
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+
+from gradtool.records import Struct
 
 _HALVINGS = 4
 _COMPLEX_STEP = 1e-30  # nothing is subtracted, so it cannot be too small
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
+class Slope(Struct, frozen=True):
     """`doubt` is how far off `value` may be; infinite where it does not settle: at a kink."""
 
     value: float

@@ -8,7 +8,6 @@ is other at the slightest move of the inputs, tells the others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from gradtool.check.compare import Outcome
 from gradtool.check.facts import Case, UsersForward, again
 from gradtool.check.measure import Point
 from gradtool.check.result import DIFFERENCES, Cause, Compared
+from gradtool.records import Struct, replace
 
 TITLE = "finite differences instead of a formula"
 
@@ -34,8 +34,7 @@ _FINE = 2.0**-20
 _ANEW = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
+class _Difference(Struct, frozen=True):
     """A kind and a step, and how much of the user's error it leaves unexplained."""
 
     kind: str

@@ -11,7 +11,6 @@ begins by and by as well: it is told from lost digits by an error that stands st
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from gradtool.check.probes import LARGE_INPUTS, Probe, scaled, stressed
 from gradtool.check.result import Compared, Remark, Trouble, told_at
 from gradtool.check.shown import MOST_WORK, Mistake, Shown
 from gradtool.check.standing import stands_still
+from gradtool.records import replace
 
 _MOST_WIDE = 6_000  # scalar operations of a pass with more values
 _STEPS = 8

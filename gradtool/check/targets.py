@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice, permutations
 
 from gradtool.check.arguments import (
@@ -16,6 +15,7 @@ from gradtool.check.arguments import (
 )
 from gradtool.check.inventory import Function
 from gradtool.check.words import is_upstream, of_gradient, split
+from gradtool.records import replace
 
 MOST_ORDERS = 6  # of results without names
 

@@ -13,7 +13,6 @@ seed and on the way in which the code is called, and on no answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Remark
 from gradtool.numeric.reference import SamplingError
 from gradtool.numeric.settings import Setting
+from gradtool.records import replace
 
 if TYPE_CHECKING:
     from gradtool.check.facts import Case

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from gradtool.records import Struct
 
 _MOST = 1e-4  # a guard
 _PLACES = frozenset({"log", "log2", "log10", "sqrt", "rsqrt", "power", "reciprocal", "true_divide"})
@@ -13,8 +14,7 @@ _MACHINE = frozenset({"eps", "tiny", "epsilon", "smallest_normal", "resolution"}
 _ROUNDS = 3  # a guarded value that is named, and named again
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """A tiny number that is added where a zero would do harm: ``log(p + 1e-8)``.
 
     So is a bound that is that close to 0 or to 1: ``clip(p, 1e-8, 1 - 1e-8)``.  `value` is None
@@ -56,8 +56,7 @@ def _number(value: float, like: ast.expr) -> ast.expr:
     return ast.copy_location(ast.Constant(value), like)
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     owner: ast.AST
     field: str
     node: ast.expr

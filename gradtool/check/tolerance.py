@@ -16,7 +16,6 @@ by no more than the kink moves it (`Expected.careful`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +34,7 @@ from gradtool.check.bounds import (
 )
 from gradtool.check.reference import Reference
 from gradtool.numeric.shake import Arrays, Shake
+from gradtool.records import Struct, field
 
 _LONGER = "longdouble" if np.finfo(np.longdouble).eps < EPS else ""
 _SHAKES = 2
@@ -47,8 +47,7 @@ _CHEAP = 1_000_000  # scalar operations of a reference that is evaluated more of
 _SINGLE = 0.3  # of factor and floor, where the rounding of the formula itself was looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True, eq=False):
     """The reference at one point, with its bounds for float64.
 
     `single` and `careful` give them for other numbers and on doubt; each is made once.
@@ -62,8 +61,8 @@ class Expected:
     work: int
     double: Bounded
     _moves: Moved
-    _made: dict[str, Bounded] = field(default_factory=dict, compare=False, repr=False)
-    _finite: list[bool] = field(default_factory=list, compare=False, repr=False)
+    _made: dict[str, Bounded] = field(default_factory=dict)
+    _finite: list[bool] = field(default_factory=list)
 
     @property
     def finite(self) -> bool:
@@ -212,8 +211,7 @@ class Target(Protocol):
     def doubts(self, name: str, dtype: str = "") -> Iterator[Bounded]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A `Target` whose bounds are known beforehand, such as those of a difference."""
 
     double: Bounded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference, Restricted
 from gradtool.check.refused import excuse
 from gradtool.check.session import Session
+from gradtool.records import Struct, replace
 
 _SINGLE = 1e-4  # of the largest entry
 _NOTHING = Binding("", None)
@@ -101,8 +101,7 @@ def _forward_of(way: Binding) -> tuple[object, ...]:
     return way.setup, way.forward, way.one, way.drops_batch, way.equal, way.reads
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(Struct, frozen=True):
     """Why a forward is not the layer's, "" when it is; `reshaped` are outputs of another shape."""
 
     reason: str

@@ -7,7 +7,6 @@ asked, and entries at a kink are not compared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,14 @@ from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.tolerance import Fixed
 from gradtool.ir.dims import shape_text
 from gradtool.numeric.settings import Setting
+from gradtool.records import Struct, replace
 
 _MAX_BYTES = 1 << 26
 _POINTS = 4  # small ones: every entry is differenced
 _UNDECIDED = 0.5  # more entries than this without a slope: nothing was compared
 
 
-@dataclass(frozen=True, slots=True)
-class Functions:
+class Functions(Struct, frozen=True):
     """The functions by name, ``Class.method`` where they are methods; no backward where the
     forward returns the gradients."""
 
@@ -48,8 +47,7 @@ class Functions:
     backward: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(Struct, frozen=True):
     probe: Probe
     run: Run
     outcomes: Mapping[str, Outcome]

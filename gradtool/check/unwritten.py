@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from gradtool.check.answers import clean
 from gradtool.check.inventory import Function, Inventory
 from gradtool.check.result import RETURNS_NONE, SNIPPET, Remark, Trouble
 from gradtool.ir import syntax
+from gradtool.records import Struct, replace
 
 _STAGES = ("setup", "forward", "backward")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     name: str
     function: Function
 

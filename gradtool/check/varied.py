@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.tiny import Guard
+from gradtool.records import Struct, field
 
 _MOST = 0.05  # of an array's scale: a guard or float32 moves it by less somewhere
 _DIGITS = 1e4  # times its bound
@@ -33,8 +33,7 @@ _NAMED = 3
 Name = tuple[Role, str]
 
 
-@dataclass(slots=True)
-class Varied:
+class Varied(Struct):
     """One file at its wrong points, with one thing changed at a time; each is run once."""
 
     reference: Reference

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradtool.check.candidate import Candidate
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A choice among the candidates of a file; the default chooses all.
 
     Attributes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.check.arguments import IMAGE, Names
 from gradtool.check.bind import Binding
+from gradtool.records import replace
 
 
 def with_wide_parameters(binding: Binding, names: Names) -> Binding | None:

@@ -8,7 +8,6 @@ nowhere else.  Where a layer has a kink at such values `kinked` looks at it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from gradtool.check.recall import recall_of
 from gradtool.check.reference import Reference
 from gradtool.check.result import Remark, told_at
 from gradtool.check.shown import JUMP, MOST_WORK, Mistake, Shown
+from gradtool.records import replace
 
 _SHARE = 0.25  # of the entries: so many that every axis has some, and other numbers beside them
 

@@ -7,17 +7,16 @@ cotangent is the concatenation of one cotangent for each slice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.index import Affine, Index, Tensor, nonnegative
 from gradtool.ir.poly import NOTHING, Access, Poly, access
 from gradtool.ir.tree import Call, Items, Name, integer
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Slab:
+class Slab(Struct, frozen=True):
     """A slice ``start : start + count`` along one axis, and the value that uses it."""
 
     axis: int
@@ -26,8 +25,7 @@ class Slab:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A contribution to a cotangent, and the slice that it fills (None: not one slice)."""
 
     body: Poly

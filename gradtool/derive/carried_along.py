@@ -9,7 +9,6 @@ Source: forward accumulation, R. Wengert, A Simple Automatic Derivative Evaluati
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.derive.cotangents import Cotangents, Handed, Turned
 from gradtool.derive.turn import is_tape
@@ -28,6 +27,7 @@ from gradtool.ir.graph import (
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import NOTHING
 from gradtool.ir.tree import Call, loop_tree
+from gradtool.records import Struct, field, replace
 
 # The tangents of a step, from those of its inputs.
 Step = Callable[[Graph, Mapping[str, Tensor]], Cotangents]
@@ -50,18 +50,18 @@ def carried_along(
     return _Along(graph, results, found, label, step).run()
 
 
-@dataclass
-class _Along:
+class _Along(Struct):
     graph: Graph
     results: Sequence[Scan]
     found: Mapping[str, Tensor]
     label: Callable[[str], str]
     step: Step
+    taken: set[str] = field(default_factory=set)
 
     def run(self) -> Turned | None:
         loop = self.results[0].loop
         body = loop.body
-        self.taken = {*body.tensors, *self.graph.tensors, *(t.name for t in self.found.values())}
+        self.taken |= {*body.tensors, *self.graph.tensors, *(t.name for t in self.found.values())}
         self.taken |= set(map(self.label, (*body.tensors, *self.graph.tensors)))
         read = {t.name for t in body.inputs}
         given = {t.name: self.found[t.name] for t in loop.invariant if t.name in self.found}

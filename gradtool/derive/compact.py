@@ -8,7 +8,6 @@ is written in place, and simplified with what the forward pass tells.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -46,6 +45,7 @@ from gradtool.ir.poly import (
     product,
 )
 from gradtool.ir.walk import replace_atoms
+from gradtool.records import Struct, replace
 
 _MAX_TERMS = 30
 _NAME = 1.2  # what writing a named tangent in place must save
@@ -56,8 +56,7 @@ Inner: TypeAlias = Literal["all", "scaled", ""]
 _OPEN: Mapping[Direction, Inner] = {"backward": "all", "forward": "scaled", "whole": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """The backward pass as few statements as read well.
 
     Attributes:

@@ -8,13 +8,13 @@ inner values.  They are definitions like any other: if nothing needs them, they 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Affine, Tensor
 from gradtool.ir.poly import Access, Function, Poly, access, atom
 from gradtool.ir.tree import Call, Items, Tree, integer
+from gradtool.records import replace
 
 
 def with_companions(graph: Graph) -> Graph:

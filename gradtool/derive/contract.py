@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.derive.padding import divides_outside
@@ -27,12 +26,12 @@ from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Atom, Compare, Factor, Iverson, Term
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Tree, call, children, integer
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 AtomPiece = Callable[[Atom, Slots], Piece]
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Factors already joined into one array."""
 
     piece: Piece

@@ -8,7 +8,6 @@ its index.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.derive.pieces import Piece
 from gradtool.derive.sliding import axis_of, compound, plain, positive, turned, under
@@ -18,10 +17,10 @@ from gradtool.ir.poly import Access, Iverson, Term
 from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, integer
 from gradtool.ops.shape import dim_tree
 from gradtool.ops.window import Window, shown
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One axis along which a window slides.
 
     Attributes:
@@ -44,8 +43,7 @@ def convolution_piece(term: Term) -> Piece | None:
 # -- what the words expect ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     """The roles of the axes of image and filter.
 
     b: batch, c: summed channel, o: channel of the result, g: a channel that keeps to itself,

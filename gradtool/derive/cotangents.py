@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from gradtool.ir.graph import AnyStatement, Graph, Loop, Scan, Sliced
 from gradtool.ir.index import Tensor
+from gradtool.records import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Cotangents:
+class Cotangents(Struct, frozen=True):
     """The backward pass before any simplification.
 
     Attributes:
@@ -30,8 +29,7 @@ class Cotangents:
     begun: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
+class Handed(Struct, frozen=True):
     """A cotangent that travels from step to step.
 
     Attributes:
@@ -47,8 +45,7 @@ class Handed:
     initial: Tensor | None
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(Struct, frozen=True):
     """The backward pass of a loop, or (`along`) its tangents.
 
     Attributes:

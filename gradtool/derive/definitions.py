@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from gradtool.derive.calculus import cancelled
@@ -27,10 +26,10 @@ from gradtool.ir.poly import (
 )
 from gradtool.ir.tree import Call
 from gradtool.ir.walk import replace_atoms
+from gradtool.records import field
 
 
-@dataclass(frozen=True)
-class Definitions(Readability):
+class Definitions(Readability, frozen=True, dict=True):
     """What the values of a graph are defined to be.
 
     Attributes:

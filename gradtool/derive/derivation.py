@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from gradtool.derive.compact import Closed, compact
@@ -24,12 +23,12 @@ from gradtool.ir.graph import Graph, Reshape, Statement
 from gradtool.ir.index import Index
 from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Call, Name, Tree, count_name, names, rebuild, replace_names, size_of
+from gradtool.records import Struct, replace
 
 _SHORT = 100  # characters of a line that another one may be written into
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+class Derivation(Struct, frozen=True):
     """A derived backward pass.
 
     Attributes:

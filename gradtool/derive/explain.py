@@ -9,7 +9,6 @@ than the closed forms and each of them follows from one line of the forward pass
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from gradtool.derive.calculus import partial
@@ -29,10 +28,10 @@ from gradtool.ir.index import Index
 from gradtool.ir.poly import NOTHING, Poly, Term, poly_of
 from gradtool.ir.tree import Call, Name, Tree, replace_names
 from gradtool.ir.walk import accesses
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One named value of the forward pass.
 
     Attributes:
@@ -51,8 +50,7 @@ class Stage:
     alive: bool
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Struct, frozen=True):
     """What one stage hands back to one of its operands.
 
     Attributes:
@@ -78,8 +76,7 @@ class Use:
     several: bool
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """The cotangent of one value.
 
     Attributes:
@@ -96,8 +93,7 @@ class Step:
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(Struct, frozen=True, dict=True):
     """The stages first to last, and the cotangents last to first.
 
     Attributes:
@@ -140,7 +136,7 @@ class _Explainer:
         self.targets = targets
         self.found: Cotangents = reverse(graph, targets)
         self.alive = frozenset(self.found.of)
-        self.knowledge = Recording.of(graph)
+        self.knowledge = Recording(graph)
         self.inner: dict[Tree, str] = {}
         self.placed: set[str] = set()
         self.taken = {n for n in graph.tensors if not n.startswith("_")}

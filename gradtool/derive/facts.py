@@ -7,7 +7,6 @@ declares it, it is proved by expanding the definitions of the forward pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from gradtool.derive.knowledge import Knowledge
@@ -18,12 +17,12 @@ from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.poly import Access, Atom, Poly, Term, poly_of
 from gradtool.ir.tree import Call, Tree, names
 from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.records import Struct, field
 
 _MAX_TERMS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """A sum over forward values that is known: ``xhat.sum(axis=0)`` is 0."""
 
     left: Tree
@@ -31,16 +30,10 @@ class Fact:
     of: str
 
 
-class Recording(Knowledge):
+class Recording(Knowledge, frozen=True, dict=True):
     """Remembers the sums that it proved."""
 
-    facts: dict[str, tuple[Term, Poly]]
-
-    @staticmethod
-    def of(graph: Graph) -> Recording:
-        knowledge = Recording(graph)
-        knowledge.facts = {}
-        return knowledge
+    facts: dict[str, tuple[Term, Poly]] = field(default_factory=dict)
 
     def sum_of(self, term: Term) -> Poly | None:
         value = super().sum_of(term)
@@ -50,7 +43,7 @@ class Recording(Knowledge):
 
     def vanishes(self, body: Poly) -> bool:
         """Whether an expression is zero by what the forward pass tells; then remembers why."""
-        trial = Recording.of(self.graph)
+        trial = Recording(self.graph)
         if not any(t.bound for t in body.terms) or simplified(body, trial).terms:
             return False
         self.facts.update(trial.facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
@@ -21,11 +20,11 @@ from gradtool.ir.graph import (
 from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names
 from gradtool.ops.build import renamed
+from gradtool.records import Struct, replace
 from gradtool.spec.lines import LineReader
 
 
-@dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(Struct, frozen=True):
     """A printed backward pass as a function that can be differentiated again.
 
     Attributes:

@@ -13,7 +13,6 @@ normalised input of a batch norm under a relu) has to be finite for the forward 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from gradtool.derive.truths import is_condition
@@ -35,6 +34,7 @@ from gradtool.ir.poly import (
 from gradtool.ir.tree import Call, Name, Tree, call, children, integer, names, rebuild
 from gradtool.ir.tree import Number as Numeral
 from gradtool.ir.walk import accesses
+from gradtool.records import Struct, replace
 
 # Not finite, or without a finite slope, at some finite arguments; exp overflows.
 _SINGULAR = frozenset(
@@ -45,8 +45,7 @@ _SINGULAR = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Guards:
+class Guards(Struct, frozen=True):
     """What the conditions of a forward pass guard.
 
     Attributes:
@@ -258,8 +257,7 @@ def _opened(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(Struct, frozen=True):
     """The 0/1 factors without which no term of a cotangent stands, in the indices of its value."""
 
     free: tuple[Index, ...]

@@ -8,7 +8,6 @@ that is a number whatever the inputs are (``xhat.sum(axis=0) = 0``, ``P.sum(axis
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -36,12 +35,12 @@ from gradtool.ir.poly import (
     product,
 )
 from gradtool.ir.walk import accesses
+from gradtool.records import field
 
 _MAX_EXPANSIONS = 12
 
 
-@dataclass(frozen=True)
-class Knowledge(Definitions):
+class Knowledge(Definitions, frozen=True, dict=True):
     """The definitions of a forward graph, ready for use on products of its entries."""
 
     proved: dict[str, Poly | None] = field(default_factory=dict)

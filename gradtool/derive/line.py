@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Loop
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, names
+from gradtool.records import Struct
 
 if TYPE_CHECKING:  # sympy, which printers do without
     from gradtool.derive.compact import Closed
     from gradtool.derive.cotangents import Cotangents
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One assignment of the backward pass.
 
     Attributes:
@@ -37,8 +36,7 @@ class Line:
     block: Block | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A line of a loop: ``dX[:, t] = …`` or ``dW += …``.
 
     Attributes:
@@ -55,8 +53,7 @@ class Step:
     source: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
+class Block(Struct, frozen=True, eq=False):
     """A loop of the backward pass, as it is written.
 
     Attributes:
@@ -93,8 +90,7 @@ class Block:
         return inside - made
 
 
-@dataclass(frozen=True, slots=True)
-class Tape:
+class Tape(Struct, frozen=True):
     """A value that the forward loop keeps for the backward pass: ``i_at[t] = i``.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.derive.addends import reordered
 from gradtool.derive.compact import Closed, compact
@@ -21,10 +20,10 @@ from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Affine, Index
 from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Tree, names
+from gradtool.records import Struct, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Linearised:
+class Linearised(Struct, frozen=True):
     """A derivative of a graph.
 
     Attributes:

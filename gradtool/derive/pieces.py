@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from gradtool.ir.dims import ONE, Dim
@@ -11,6 +10,7 @@ from gradtool.ir.index import Affine, Index, Label, nonnegative
 from gradtool.ir.poly import Access
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 
 class NotRaisable(Exception):
@@ -20,8 +20,7 @@ class NotRaisable(Exception):
 Slots: TypeAlias = "Sequence[Index | None]"
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """An array expression whose axes are named.
 
     Attributes:

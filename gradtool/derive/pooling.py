@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.derive.pieces import Piece, Slots
@@ -17,10 +16,10 @@ from gradtool.ops.errors import OpError
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
 from gradtool.ops.window import Window, joined, shown
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
+class _Spread(Struct, frozen=True):
     """An array whose entries each go to the window of an image.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from gradtool.derive.factor import nested
@@ -22,12 +21,12 @@ from gradtool.ir.poly import (
     Term,
 )
 from gradtool.ir.tree import Name, Tree, children
+from gradtool.records import Struct, field
 
 _KNOWN_PATTERN = 2.5  # everybody reads a * (1 - a) as one thing
 
 
-@dataclass(frozen=True)
-class Readability:
+class Readability(Struct, frozen=True, dict=True):
     """The costs of expressions over the values of a graph."""
 
     graph: Graph

@@ -8,7 +8,6 @@ for this (``i_at[t]``), and the cotangents that travel (``dh_next``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from gradtool.derive.compact import Closed
 from gradtool.derive.cotangents import Cotangents, Handed, Turned
@@ -32,6 +31,7 @@ from gradtool.ir.tree import (
     replace_names,
 )
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct, field, replace
 
 StepLines = Callable[[Cotangents, tuple[str, ...]], tuple[list[Line], Closed]]
 
@@ -74,8 +74,7 @@ def _known(line: Line, loop: Loop) -> dict[str, str]:
     return found
 
 
-@dataclass
-class _Writing:
+class _Writing(Struct):
     """One loop being written."""
 
     turned: Turned

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gradtool.derive.chains import factors_of, product_of
 from gradtool.derive.line import Line
 from gradtool.ir.tree import Call, Name, Tree, names, rebuild, size_of
+from gradtool.records import replace
 
 _LEAST_SIZE = 3
 

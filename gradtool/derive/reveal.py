@@ -9,7 +9,6 @@ inner value gets a telling name and becomes a stage of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from gradtool.derive.derivation import derive
 from gradtool.derive.naming import telling_name
@@ -28,6 +27,7 @@ from gradtool.ir.index import Tensor
 from gradtool.ir.poly import Access, Atom, Poly, atom
 from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
+from gradtool.records import replace
 
 _UNUSED = Tensor("_unused", ())
 

@@ -8,7 +8,6 @@ sentence is all there is: `softmax`, `conv2d` and `layer_norm` need no rule of t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from gradtool.derive.blocks import Arrival, is_joined, joined_blocks, slab_of
@@ -37,6 +36,7 @@ from gradtool.ir.walk import accesses
 from gradtool.ops.matrix import RULES
 from gradtool.ops.registry import vocabulary
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 
 __all__ = [
     "Cotangents",

@@ -8,7 +8,6 @@ For an output Y that is no scalar, the gradient is that of ``sum(dY * Y)``, with
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from gradtool.derive.derivation import Derivation, derive, is_loss
@@ -20,13 +19,13 @@ from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Graph, operands
 from gradtool.ir.tree import Name, Tree, replace_names
+from gradtool.records import Struct, replace
 
 Kind: TypeAlias = Literal["jvp", "jacobian", "hvp", "hessian"]
 Written: TypeAlias = Callable[[str, Tree], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One array that was asked for.
 
     Attributes:
@@ -46,8 +45,7 @@ class Result:
     symmetric: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Differential:
+class Differential(Struct, frozen=True):
     """The answer to --jvp, --jacobian, --hvp or --hessian.
 
     Attributes:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE
 from gradtool.ir.graph import Graph, Scan
 from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.poly import UNIT, Iverson, Poly, access, atom
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Seeds:
+class Seeds(Struct, frozen=True):
     """What the tangents of the inputs are.
 
     Attributes:

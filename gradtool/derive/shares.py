@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.ir.tree import Call, Number, Tree, call
+from gradtool.records import replace
 
 
 def added(shares: list[Tree]) -> Tree:

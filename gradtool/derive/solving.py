@@ -7,13 +7,13 @@ backward pass: ``dB`` is ``solve(A.T, dY)`` (Giles 2008, section 2.3.1).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from gradtool.derive.chains import factors_of, product_of
 from gradtool.derive.line import Line
 from gradtool.derive.pieces import transposed
 from gradtool.ir.graph import Graph, MatrixFunction, Statement
 from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild
+from gradtool.records import replace
 
 
 def solving(lines: Sequence[Line], graph: Graph) -> list[Line]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from gradtool.derive.chains import Signed, collected
 from gradtool.derive.line import Line
@@ -11,6 +10,7 @@ from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph
 from gradtool.ir.tree import Call, Items, Name, Number, Tree, call, rebuild
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 
 
 def tidied(lines: Sequence[Line], graph: Graph) -> list[Line]:

@@ -10,7 +10,6 @@ Source: P. Werbos, Backpropagation Through Time: What It Does and How to Do It (
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal, Protocol
 
 from gradtool.derive.cotangents import Cotangents, Handed, Turned
@@ -30,6 +29,7 @@ from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import NOTHING, Access, Number, Poly, Size, Symbol, access
 from gradtool.ir.tree import Call, loop_tree
 from gradtool.ir.walk import atoms, replace_atoms
+from gradtool.records import replace
 
 
 class Reverse(Protocol):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 from gradtool.ir.index import Index
 from gradtool.ir.poly import Atom, Compare, Term
+from gradtool.records import Own, Struct
 
 
-@dataclass(frozen=True)
-class Contraction:
+class Contraction(Own, frozen=True, eq=False):
     """``sum over bound of the product of factors``; connected, so it cannot be split.
 
     With `mean` it is divided by the sizes that it is summed over.
@@ -35,8 +34,7 @@ class Contraction:
         return isinstance(other, Contraction) and self.key == other.key
 
 
-@dataclass(frozen=True)
-class Sum:
+class Sum(Own, frozen=True, eq=False):
     """Products added up, in the order in which they are written."""
 
     products: tuple[Product, ...]
@@ -56,8 +54,7 @@ class Sum:
         return isinstance(other, Sum) and self.key == other.key
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Own, frozen=True, eq=False):
     """``where(condition, yes, no)``."""
 
     condition: Compare
@@ -82,8 +79,7 @@ class Choice:
 Unit: TypeAlias = "Atom | Contraction | Sum | Choice"
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Struct, frozen=True):
     """``coefficient * product of unit**exponent``."""
 
     coefficient: Fraction

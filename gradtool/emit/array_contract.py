@@ -10,7 +10,6 @@ instead of 57 (float64, one thread).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
@@ -20,10 +19,10 @@ from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Items, Literal, Name, Tree, call, integer, rebuild
 from gradtool.ops.errors import OpError
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     """An array with a letter for each axis."""
 
     tree: Tree
@@ -39,8 +38,7 @@ class _Operand:
         return call("transpose", self.tree, Items(tuple(map(integer, places))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(Struct, frozen=True):
     """A contraction ``a, b -> out`` with the letters by their roles."""
 
     a: _Operand

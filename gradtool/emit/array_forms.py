@@ -8,18 +8,17 @@ through.  Nothing is expanded here, and nothing that is not arithmetic is looked
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.tree import Name, Tree, names
+from gradtool.records import Struct
 
 Shape: TypeAlias = tuple[Dim, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """Anything that is not arithmetic: a name, a matrix product, a function of something.
 
     Attributes:
@@ -33,8 +32,7 @@ class Leaf:
     fresh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(Struct, frozen=True):
     """``coefficient * product of factor**exponent``."""
 
     coefficient: Fraction
@@ -42,14 +40,12 @@ class Product:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     terms: tuple[Form, ...]
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """A sum over axes; `keep` leaves them with size one."""
 
     body: Form

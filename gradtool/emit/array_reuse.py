@@ -13,7 +13,6 @@ own, it is no result, no line between refers to its memory, and no later line re
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.emit.array_forms import Form
 from gradtool.emit.array_inplace import FEWEST, is_inexact, updates
@@ -22,10 +21,10 @@ from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, Write, is_new, written
 from gradtool.ir.tree import Name, Tree, call, names
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """What a step was written from.
 
     Attributes:

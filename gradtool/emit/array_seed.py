@@ -9,13 +9,13 @@ meets other numbers: ``P * (dL / N)``.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Literal as Choice
 from typing import TypeAlias
 
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step, written
 from gradtool.ir.tree import Call, Items, Name, Number, Tree, call, integer, names
+from gradtool.records import replace
 
 # "free": no cotangent occurs; "linear": every part is linear in one.
 _Degree: TypeAlias = Choice["free", "linear", "other"]

@@ -8,7 +8,6 @@ anyway, so that the rest can be added to it in place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 from typing import Literal as Choice
@@ -34,6 +33,7 @@ from gradtool.emit.numpy_names import ModuleNames
 from gradtool.ir.tree import Call, Name, Tree, call, integer
 from gradtool.ops.errors import OpError
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 if TYPE_CHECKING:
     from gradtool.emit.array_read import Reader
@@ -44,8 +44,7 @@ WORTH = 0.97
 Operator: TypeAlias = Choice["add", "sub", "mul", "div"]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """An expression, its shape, and how many entries are computed for it."""
 
     tree: Tree
@@ -53,8 +52,7 @@ class Made:
     cost: float
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """``start op part op part …``, evaluated from left to right.
 
     Attributes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
 from gradtool.derive.second import Differential
 from gradtool.emit.loops import tape_note, tape_text
 from gradtool.emit.subscript_loops import looped_subscripts
 from gradtool.ir.tree import names
+from gradtool.records import replace
 
 
 def with_lines(found: Differential) -> tuple[tuple[Derivation, tuple[Line, ...]], ...]:

@@ -6,8 +6,6 @@ gradient as its derivative along the direction, ``\\frac{d}{dt}``.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.derive.line import Block
 from gradtool.derive.second import Differential, Result
 from gradtool.emit.latex import (
@@ -25,6 +23,7 @@ from gradtool.emit.latex_page import document
 from gradtool.emit.latex_tree import Notation
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name
+from gradtool.records import replace
 from gradtool.spec.model import LayerSpec
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.derive.line import Block, Tape, target_name
 from gradtool.derive.recurrence import entry
@@ -13,12 +12,12 @@ from gradtool.ir.graph import Graph, Loop, Scan
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree, integer, replace_names
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 _SIGNS = {"=": "=", "+=": "\\mathrel{+}=", "<-": "\\leftarrow"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A line of a loop, or beside it."""
 
     target: Tree
@@ -27,8 +26,7 @@ class Row:
     inside: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """``for t = T-1, …, 0:``"""
 
     index: str

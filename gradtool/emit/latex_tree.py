@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gradtool.emit.indices import fresh_indices, is_telling
@@ -19,6 +18,7 @@ from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.index import Index
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, integer
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct, field
 
 # What binds less stands in brackets inside what binds more.  A text at BIG reaches to its right
 # end (a Σ) and may stand rightmost.
@@ -44,8 +44,7 @@ _LOGIC = {"logical_and": "\\wedge", "logical_or": "\\vee"}
 ALL = ":"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """A piece of LaTeX, how strongly its outermost operator binds, and whether a minus leads it."""
 
     text: str
@@ -53,8 +52,7 @@ class Shown:
     minus: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Notation:
+class Notation(Struct, frozen=True):
     """What names mean.
 
     Attributes:
@@ -75,8 +73,7 @@ Rule: TypeAlias = "Callable[[Printer, Call], Shown | None]"
 Entry: TypeAlias = "Callable[[Printer, Call, list[str]], Shown | None]"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """How words are printed; what has no rule, or one that gives None, is printed as a function.
 
     Attributes:

@@ -8,7 +8,6 @@ in the loop reads.  The price is an array of the kept values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from gradtool.derive.line import Block, Step, target_name
 from gradtool.emit.array_contract import contracted
@@ -17,18 +16,17 @@ from gradtool.ir.dims import ZERO, Dim
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer, names
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct, replace
 
 
-@dataclass(frozen=True, slots=True)
-class _Factor:
+class _Factor(Struct, frozen=True):
     """An array outside the loop, with a letter for each axis; the step is "t"."""
 
     tree: Tree
     letters: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Late:
+class _Late(Struct, frozen=True):
     """A line that can wait, as an einsum: what it reads of the step, and its letters."""
 
     parts: tuple[tuple[str, str], ...]

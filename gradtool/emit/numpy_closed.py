@@ -6,7 +6,6 @@ pass, an inner value in the forward pass.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
@@ -18,6 +17,7 @@ from gradtool.ir.graph import AnyStatement, Reshape, Statement, tensors_in
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Items, Name, call
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 
 if TYPE_CHECKING:
     from gradtool.derive.derivation import Derivation

@@ -7,8 +7,6 @@ as every forward pass is.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.derive.derivation import derive
 from gradtool.derive.gradient_graph import read_after
 from gradtool.derive.second import Differential
@@ -22,6 +20,7 @@ from gradtool.ir.graph import Graph
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Items, Tree, call, integer
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 from gradtool.spec.model import LayerSpec, Place, Variable
 
 

@@ -10,7 +10,6 @@ memory.  A loop over the places of a window is the price; no vectorised form was
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gradtool.emit.numpy_access import Arrays, Found, backwards
 from gradtool.emit.numpy_names import ModuleNames
@@ -20,10 +19,10 @@ from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.poly import Access, Atom, Factor, Poly, Term, poly_of, product
 from gradtool.ir.tree import Call, Items, Name, Slice, Tree, call, integer, replace_names
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """An axis of the result: ``start + step * i + spacing * r`` is where r of window i lands."""
 
     position: int
@@ -34,8 +33,7 @@ class _Axis:
     spacing: Dim
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(Struct, frozen=True):
     """A term as a value for each place of a window.
 
     Attributes:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_steps import Step
 from gradtool.ir.dims import Dim, shape_text
 from gradtool.ir.graph import Graph
+from gradtool.records import Struct
 from gradtool.spec.model import Variable
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of the module: parameters as written, docstring lines, body lines."""
 
     name: str
@@ -23,8 +22,7 @@ class Function:
     body: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """What the functions of a layer take and give, as it is spelled in the code.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -23,6 +22,7 @@ from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, 
 from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 
 
 def needs_index(tree: Tree) -> bool:

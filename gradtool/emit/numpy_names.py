@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from gradtool.ir.graph import Graph, Statement
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Items, Tree, call, integer, names, rebuild
 from gradtool.ops.build import Operand, of_tensor
+from gradtool.records import replace
 from gradtool.spec.lines import LineReader
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ once, small arrays are multiplied before large ones, and long arithmetic works i
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.array_cost import cost_as_written
@@ -33,12 +32,12 @@ from gradtool.emit.numpy_steps import Step, Write, ordered, written
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct, replace
 
 _MOST = 8  # shared products of one module
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """A step whose first value is arithmetic that is understood."""
 
     step: Step

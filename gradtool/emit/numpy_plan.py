@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradtool.derive.naming import telling_name
@@ -45,6 +44,7 @@ from gradtool.ir.tree import (
     size_of,
 )
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from gradtool.derive.line import Block, Line
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A module: its two functions, and name, variable and shape of each gradient."""
 
     forward: Function

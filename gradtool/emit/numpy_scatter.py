@@ -8,7 +8,6 @@ the entry that won.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.emit.numpy_access import positions
 from gradtool.emit.numpy_names import ModuleNames
@@ -21,13 +20,13 @@ from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, poly_of,
 from gradtool.ir.tree import Items, Name, Slice, Tree, call, integer
 from gradtool.ir.walk import accesses
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct, replace
 
 # What stands for the positions of winners until they have a name.
 WINNERS = Name("winners")
 
 
-@dataclass(frozen=True, slots=True)
-class Scatter:
+class Scatter(Struct, frozen=True):
     """A term as a value and the positions where it is added.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.emit.array_contract import contracted
 from gradtool.emit.numpy_layout import assignment
@@ -11,6 +10,7 @@ from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_printer import numpy_text
 from gradtool.emit.numpy_words import factor_tree, numpy_tree, position_tree
 from gradtool.ir.tree import Call, Items, Name, Tree, call, children, names, rebuild, size_of
+from gradtool.records import Struct, replace
 
 # NumPy calls whose result is a new array of its own; other calls may return a view.
 _VIEWS = ("getitem", "transpose", "reshape", "ravel", "np.reshape", "np.ravel", "np.broadcast_to",
@@ -18,8 +18,7 @@ _VIEWS = ("getitem", "transpose", "reshape", "ravel", "np.reshape", "np.ravel", 
           "_spread")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """One line that makes or changes the array of a step.
 
     Attributes:
@@ -39,8 +38,7 @@ class Write:
     spare: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Consecutive lines that define one name.
 
     Attributes:

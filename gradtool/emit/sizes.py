@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from gradtool.emit.numpy_printer import numpy_text
 from gradtool.ir.dims import Dim
 from gradtool.ir.tree import Name, Tree, call, integer
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """A line such as ``N, D = X.shape``.
 
     Attributes:

@@ -8,7 +8,6 @@ count from 0.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.derive.derivation import Derivation
@@ -39,12 +38,12 @@ from gradtool.ir.poly import (
 )
 from gradtool.ir.walk import accesses
 from gradtool.ops.affine import is_negative, sides
+from gradtool.records import Struct
 
 _LARGEST_DIVISOR = 16  # a larger one is written as a decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """The signs of one alphabet."""
 
     sum: str

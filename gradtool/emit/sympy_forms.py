@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gradtool.derive.derivation import Derivation
@@ -17,11 +16,11 @@ from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Call, Name, Tree
 from gradtool.ops.build import of_tensor
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct
 from gradtool.spec.lines import LineReader
 
 
-@dataclass(frozen=True, slots=True)
-class SympyForm:
+class SympyForm(Struct, frozen=True):
     """A formula in sympy.
 
     Attributes:

@@ -7,7 +7,6 @@ Kronecker delta is sympy's; a condition is a Piecewise of 1 and 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -34,10 +33,10 @@ from gradtool.ir.poly import (
     Symbol,
     Term,
 )
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedForm:
+class IndexedForm(Struct, frozen=True):
     """An entry of an array.
 
     Attributes:

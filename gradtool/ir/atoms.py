@@ -6,16 +6,16 @@ They are compared by their canonical text.  Factors that hold expressions are in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Self
 
 from gradtool.ir.dims import Dim
 from gradtool.ir.index import Affine, Index, Tensor, nonnegative
 from gradtool.ir.lazy import lazy
+from gradtool.records import Own
 
 
-class ByKey:
+class ByKey(Own, frozen=True, eq=False, dict=True):
     """Atoms compare, hash and sort by their canonical text."""
 
     @property
@@ -49,8 +49,7 @@ class ByKey:
         return hash(self.key)
 
 
-@dataclass(frozen=True, eq=False)
-class Access(ByKey):
+class Access(ByKey, frozen=True, eq=False, dict=True):
     """An entry of a real (or 0/1) tensor: ``X[n, 2*i + p]``."""
 
     tensor: Tensor
@@ -106,8 +105,7 @@ class Access(ByKey):
         return Access(self.tensor, tuple(e.substitute(values) for e in self.index))
 
 
-@dataclass(frozen=True, eq=False)
-class Symbol(ByKey):
+class Symbol(ByKey, frozen=True, eq=False):
     """A number known by name: a dimension, a constant of the spec, or pi."""
 
     name: str
@@ -122,8 +120,7 @@ class Symbol(ByKey):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Size(ByKey):
+class Size(ByKey, frozen=True, eq=False, dict=True):
     """A size that is no product of names, as a number: ``(H - K + 1)``."""
 
     dim: Dim
@@ -138,8 +135,7 @@ class Size(ByKey):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Number(ByKey):
+class Number(ByKey, frozen=True, eq=False, dict=True):
     """A positive rational under a fractional exponent: the 2 of ``sqrt(2)``."""
 
     value: Fraction
@@ -154,8 +150,7 @@ class Number(ByKey):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Iverson(ByKey):
+class Iverson(ByKey, frozen=True, eq=False, dict=True):
     """A 0/1 factor of indices: ``[value == 0]`` or ``[value >= 0]``."""
 
     relation: Literal["eq", "ge"]
@@ -207,8 +202,7 @@ class Iverson(ByKey):
         return Iverson(self.relation, self.value.substitute(values))
 
 
-@dataclass(frozen=True, eq=False)
-class Position(ByKey):
+class Position(ByKey, frozen=True, eq=False, dict=True):
     """An index used as a number: the entries of ``arange``."""
 
     value: Affine

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
 from gradtool.ir import syntax
 from gradtool.ir.lazy import lazy
+from gradtool.records import Own, Struct
 
 Atom: TypeAlias = "str | FloorDiv"
 Monomial: TypeAlias = tuple[tuple[Atom, int], ...]
@@ -29,8 +29,7 @@ class DimError(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True)
-class FloorDiv:
+class FloorDiv(Struct, frozen=True, dict=True):
     """``numerator // denominator``, kept whole because it is not a polynomial."""
 
     numerator: Dim
@@ -51,8 +50,7 @@ def _atom_key(atom: Atom) -> tuple[int, str]:
     return (0, atom) if isinstance(atom, str) else (1, str(atom))
 
 
-@dataclass(frozen=True, eq=False)
-class Dim:
+class Dim(Own, frozen=True, eq=False, dict=True):
     """An integer polynomial: ``terms`` maps monomials to integer coefficients, sorted."""
 
     terms: tuple[tuple[Monomial, int], ...]

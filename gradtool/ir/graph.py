@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -14,13 +13,13 @@ from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Poly
 from gradtool.ir.tree import Tree
 from gradtool.ir.walk import accesses, labels
+from gradtool.records import Struct, field
 
 T = TypeVar("T")
 Reduction: TypeAlias = Literal["sum", "max", "min", "argmax", "argmin"]
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """``out[free] = reduce over bound of body``.
 
     A "sum" keeps its bound indices inside the terms of `body`.  "max" and "min" take the best of
@@ -43,8 +42,7 @@ class Statement:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reshape:
+class Reshape(Struct, frozen=True):
     """``out = operand.reshape(shape)``: the same entries in row-major order."""
 
     out: Tensor
@@ -54,8 +52,7 @@ class Reshape:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixFunction:
+class MatrixFunction(Struct, frozen=True):
     """``out = function(operands)`` on the last two axes, such as an inverse.
 
     Its differentiation rule stands with the word in the vocabulary, with its source.
@@ -69,8 +66,7 @@ class MatrixFunction:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sliced:
+class Sliced(Struct, frozen=True):
     """An input of a loop's body: the slice of `source` at ``t + offset`` along `axis`."""
 
     name: str
@@ -79,8 +75,7 @@ class Sliced:
     offset: Dim
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Struct, frozen=True):
     """An input of a loop's body that holds a value of the step before.
 
     Attributes:
@@ -96,8 +91,7 @@ class Carried:
     label: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Loop:
+class Loop(Struct, frozen=True, eq=False, dict=True):
     """``for index in range(first, first + size)``: one step is a graph of the same language.
 
     Inputs of the body are slices, carried values, the step itself (when it is used, a label
@@ -133,8 +127,7 @@ class Loop:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """One result of a loop: what becomes of the body's value `source`.
 
     "slices" puts the value of every step at ``t + offset`` along `axis` of an array that is zero
@@ -156,8 +149,7 @@ class Scan:
 AnyStatement: TypeAlias = Statement | Reshape | MatrixFunction | Scan
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, dict=True):
     """A forward (or backward) pass: typed inputs, then single-assignment statements.
 
     Attributes:
@@ -183,7 +175,10 @@ class Graph:
     remarks: tuple[str, ...] = ()
     distributions: frozenset[str] = frozenset()
     hints: Mapping[str, str] = field(default_factory=dict)
-    memory: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @cached_property
+    def memory(self) -> dict[Any, Any]:
+        return {}
 
     def once(self, make: Callable[..., T], *more: Hashable) -> T:
         """`make` of this graph and of `more`, kept in its memory: made when first asked for."""

@@ -8,18 +8,17 @@ for their value, because the normal form compares and sorts them all the time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.lazy import lazy
+from gradtool.records import Own, Struct
 
 Kind: TypeAlias = Literal["real", "index", "bool"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Struct, frozen=True):
     """A named array: ordered axes, each with a symbolic size.
 
     `labels` is, for a tensor of integers that index an axis, the size of that axis.
@@ -31,8 +30,7 @@ class Tensor:
     labels: Dim | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Index:
+class Index(Own, frozen=True, eq=False, dict=True):
     """An index variable that runs over ``0 .. size-1``."""
 
     name: str
@@ -60,8 +58,7 @@ class Index:
         return Affine((), ZERO) if self.size == ONE else Affine(((self, ONE),), ZERO)
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Own, frozen=True, eq=False, dict=True):
     """An entry of an integer tensor used as an index: ``y[n]``."""
 
     tensor: Tensor
@@ -85,8 +82,7 @@ class Label:
 Position: TypeAlias = "Index | Label"
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(Own, frozen=True, eq=False, dict=True):
     """``const + sum of coefficient * position``; `terms` is sorted and has no zero coefficient."""
 
     terms: tuple[tuple[Position, Dim], ...]

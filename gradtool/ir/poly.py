@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -38,8 +37,7 @@ _fresh_numbers = itertools.count()
 _NONE, _ONCE = Fraction(0), Fraction(1)  # exponents; making a Fraction is not cheap
 
 
-@dataclass(frozen=True, eq=False)
-class Compare(ByKey):
+class Compare(ByKey, frozen=True, eq=False, dict=True):
     """A 0/1 factor of values: ``(left > right)``; `relation` is one of > >= == !=."""
 
     relation: Literal[">", ">=", "==", "!="]
@@ -101,8 +99,7 @@ class Compare(ByKey):
                 return Compare("==", self.left, self.right)
 
 
-@dataclass(frozen=True, eq=False)
-class Function(ByKey):
+class Function(ByKey, frozen=True, eq=False, dict=True):
     """A scalar function of the vocabulary applied to scalar expressions without sums."""
 
     name: str
@@ -130,8 +127,7 @@ class Function(ByKey):
         return Function(self.name, tuple(a.substitute(values) for a in self.args))
 
 
-@dataclass(frozen=True, eq=False)
-class Group(ByKey):
+class Group(ByKey, frozen=True, eq=False, dict=True):
     """A sum kept whole as a factor: the ``(1 - a)`` of ``a*(1 - a)``, or a denominator."""
 
     poly: Poly
@@ -164,8 +160,7 @@ Atom: TypeAlias = (
 Factor: TypeAlias = tuple[Atom, Fraction]
 
 
-@dataclass(frozen=True, eq=False)
-class Term(ByKey):
+class Term(ByKey, frozen=True, eq=False, dict=True):
     """``coefficient * product of factors``, summed over `bound`.  Make one with `product`."""
 
     coefficient: Fraction
@@ -204,8 +199,7 @@ class Term(ByKey):
         return Term(self.coefficient, factors, tuple(renamed.values()))
 
 
-@dataclass(frozen=True, eq=False)
-class Poly(ByKey):
+class Poly(ByKey, frozen=True, eq=False, dict=True):
     """A sum of terms, sorted, like terms collected.  Make one with `poly_of` or arithmetic."""
 
     terms: tuple[Term, ...]

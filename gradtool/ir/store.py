@@ -7,10 +7,11 @@ in a cache is data whatever it holds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
+
+from gradtool.records import Struct
 
 Packed = list[list[Any]]
 
@@ -25,7 +26,9 @@ def classes_of(*modules: ModuleType) -> dict[str, type]:
         _name(value): value
         for module in modules
         for value in vars(module).values()
-        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, Struct)
+        and value.__module__ == module.__name__
     }
 
 
@@ -101,8 +104,8 @@ class _Packer:
             return ["set", *self._all(sorted(value, key=repr))]
         if isinstance(value, Mapping):
             return ["map", *self._all(part for item in value.items() for part in item)]
-        if is_dataclass(value) and not isinstance(value, type):
-            parts = [getattr(value, field.name) for field in fields(value) if field.init]
+        if isinstance(value, Struct):
+            parts = [getattr(value, name) for name in value.__struct_fields__]
             return [_name(type(value)), *self._all(parts)]
         raise StoreError(f"{type(value).__name__} cannot be packed")
 

@@ -8,13 +8,13 @@ the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
+from gradtool.records import Own, Struct
 
-@dataclass(frozen=True, slots=True)
-class Span:
+
+class Span(Struct, frozen=True):
     """Where a piece of code stands: 1-based line, 0-based columns in characters, in its block."""
 
     line: int
@@ -22,50 +22,81 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Node(Own, frozen=True, eq=False):
+    """What trees are made of; two are equal that say the same, wherever they were written."""
+
+    @property
+    def said(self) -> object:
+        """All but where and how it was written."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            type(self) is type(other) and isinstance(other, Node) and self.said == other.said
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.said)
+
+
+class Name(Node, frozen=True, eq=False):
     """A name; `truth` where the array that it stands for holds truth values."""
 
     id: str
-    span: Span | None = field(default=None, compare=False)
-    truth: bool = field(default=False, compare=False)
+    span: Span | None = None
+    truth: bool = False
+
+    @property
+    def said(self) -> object:
+        return self.id
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Node, frozen=True, eq=False):
     """An exact number; `text` is how it was written."""
 
     value: Fraction
-    text: str = field(default="", compare=False)
-    span: Span | None = field(default=None, compare=False)
+    text: str = ""
+    span: Span | None = None
+
+    @property
+    def said(self) -> object:
+        return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Node, frozen=True, eq=False):
     """None, True, False, a string or Ellipsis."""
 
     value: str | bool | None
-    span: Span | None = field(default=None, compare=False)
+    span: Span | None = None
+
+    @property
+    def said(self) -> object:
+        return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Node, frozen=True, eq=False):
     """A tuple or list: ``(N, -1)``, ``[A, B]``, or the entries of an index."""
 
     items: tuple[Tree, ...]
-    span: Span | None = field(default=None, compare=False)
+    span: Span | None = None
+
+    @property
+    def said(self) -> object:
+        return self.items
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Node, frozen=True, eq=False):
     start: Tree | None
     stop: Tree | None
     step: Tree | None
-    span: Span | None = field(default=None, compare=False)
+    span: Span | None = None
+
+    @property
+    def said(self) -> object:
+        return self.start, self.stop, self.step
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Node, frozen=True, eq=False):
     """A word of the vocabulary applied to arguments; operators are words too (``add``).
 
     `method` tells that it was written ``x.word(…)`` or ``np.word(…)``, `plain` that it was written
@@ -75,9 +106,13 @@ class Call:
     op: str
     args: tuple[Tree, ...]
     kwargs: tuple[tuple[str, Tree], ...] = ()
-    span: Span | None = field(default=None, compare=False)
-    method: bool = field(default=False, compare=False)
-    plain: bool = field(default=False, compare=False)
+    span: Span | None = None
+    method: bool = False
+    plain: bool = False
+
+    @property
+    def said(self) -> object:
+        return self.op, self.args, self.kwargs
 
     def keyword(self, name: str) -> Tree | None:
         for key, value in self.kwargs:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from gradtool.lint.isolation.limits import Limits
+from gradtool.records import Struct, field
 from gradtool.spec.model import Place, Source
 
 Forbidden = Literal["frameworks", "numeric-differentiation"]
@@ -18,8 +18,7 @@ CreditKind = Literal["equal", "none", "stated"]
 DEFAULT_FILES = ("*.py", "*.ipynb")
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(Struct, frozen=True):
     """How the points of a question are divided when it is not right as a whole.
 
     Attributes:
@@ -34,8 +33,7 @@ class Credit:
     follows: Fraction = Fraction(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One layer that is asked for.
 
     Attributes:
@@ -65,8 +63,7 @@ class Question:
     forbidden: tuple[Forbidden, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """A whole assignment.
 
     Attributes:

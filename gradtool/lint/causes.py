@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import threading
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ from gradtool.check.compare import Role, by_role
 from gradtool.check.judge import Judgement
 from gradtool.check.reference import Reference
 from gradtool.check.result import Cause, Compared, Heat
+from gradtool.records import replace
 
 _Found: TypeAlias = tuple[Cause | None, Heat | None]
 

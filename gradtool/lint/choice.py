@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from gradtool.lint.result import Answer, Course, Finding, Graded
 from gradtool.lint.rules import BY_NAME, RULES
+from gradtool.records import Struct
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Prefixes of codes; nothing in `select` means all."""
 
     select: tuple[str, ...] = ()

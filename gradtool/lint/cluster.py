@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from gradtool.lint.rooms import Rooms
 from gradtool.lint.run import Done
 from gradtool.lint.store import Store, graded_of, line_of
 from gradtool.lint.submissions import Submission
+from gradtool.records import Struct, field
 from gradtool.spec.usage import UsageError
 
 CONNECT_SECONDS = 30
@@ -43,8 +43,7 @@ _GLANCE = 1.0
 _GOES_ON = "what was graded is kept with --results: the same command goes on"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """All that a worker of the cluster must know, once."""
 
     assignment: Assignment
@@ -55,8 +54,7 @@ class Order:
     require_sandbox: bool
 
 
-@dataclass(slots=True)
-class _Station:
+class _Station(Struct):
     """What one process of the cluster has set up: a sandbox for each `Setup`, a bench per order."""
 
     zygotes: dict[tuple[Setup, bool], Zygote] = field(default_factory=dict)

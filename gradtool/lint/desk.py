@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +31,7 @@ from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.result import Finding
 from gradtool.lint.transport import Boxed, Clock
+from gradtool.records import Struct, replace
 
 _SERVE = "gradtool.lint.serve"
 ENTRY, BEFORE, KEEP = f"{_SERVE}:serve", f"{_SERVE}:make_ready", f"{_SERVE}:keep"
@@ -39,8 +39,7 @@ _HOW = "The assignment can choose with function: NAME, or the spec in its check:
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(Struct, frozen=True):
     """How a file is imported, by a spec's `load:` and the question, and within which limits.
 
     Questions with the same one share a worker. `tag` is that of the notebook cells that count.
@@ -64,8 +63,7 @@ def loading_of(reference: Reference, question: Question, assignment: Assignment)
     return Loading(check.load_root, only, old, provide, tag, limits)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What a question came to.
 
     Attributes:

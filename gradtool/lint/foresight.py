@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from gradtool.check import frames
 from gradtool.check.process import WorkerLost
 from gradtool.lint.transport import Boxed
+from gradtool.records import Struct, field
 
 Header = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
@@ -41,8 +41,7 @@ _MOST_SENT = 1 << 22  # bytes of the arrays of a script
 _MOST_KEPT = 1 << 19  # bytes of one that is kept as it is sent
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One question to a worker."""
 
     header: Header
@@ -59,8 +58,7 @@ class Request:
         return told, tuple([(name, id(a)) for name, a in self.arrays.items()]), self.max_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """Questions, each with its key, and all of them as the worker gets them.
 
     Attributes:

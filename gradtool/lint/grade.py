@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
@@ -30,14 +29,14 @@ from gradtool.lint.submissions import (
     shown_name,
     stage,
 )
+from gradtool.records import Struct, field
 
 _MOST_ANSWERS = 16 << 20  # bytes
 _NOT_THERE = "GT105"
 _FORBIDDEN = ("GT401", "GT402", "GT403")
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Struct, frozen=True):
     """What every submission of a run is graded with.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass, replace
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ from gradtool.numeric.kinks import Closest
 from gradtool.numeric.reference import SamplingError
 from gradtool.numeric.settings import Setting
 from gradtool.numeric.shake import Shake
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 _MOST = 4096
@@ -59,7 +59,7 @@ class Remembering:
     def __reduce__(self) -> tuple[object, ...]:
         """On another machine it begins with nothing to remember."""
         inner = self._inner
-        if is_dataclass(inner) and not isinstance(inner, type):
+        if isinstance(inner, Struct):
             inner = replace(inner)  # without what it has worked out meanwhile
         return Remembering, (inner, self._more)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from gradtool.lint.submissions import Refused, Staged
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """A private copy of a submission, without a folder.
 
     Attributes:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from gradtool.check.result import Verdict
 from gradtool.lint.isolation.status import LayerStatus
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that a report tells.
 
     Attributes:
@@ -31,8 +30,7 @@ class Finding:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A share of a question's points: "forward", or the gradient of a variable as ``dW``."""
 
     name: str
@@ -40,8 +38,7 @@ class Part:
     of: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     """One question of one submission.
 
     Attributes:
@@ -62,8 +59,7 @@ class Answer:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Graded:
+class Graded(Struct, frozen=True, forbid_unknown_fields=True):
     """One submission.
 
     Attributes:
@@ -97,8 +93,7 @@ class Graded:
         return next((a.verdict.seed for a in self.answers if a.verdict is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
+class Sandbox(Struct, frozen=True, forbid_unknown_fields=True):
     """What kept the submissions in: `missing` is what nothing guarded."""
 
     layers: tuple[LayerStatus, ...]
@@ -113,8 +108,7 @@ class GradedSequence(Protocol):
     def __iter__(self) -> Iterator[Graded]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for a whole run.
 
     Attributes:
@@ -139,8 +133,7 @@ class Heading:
     total: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True, forbid_unknown_fields=True):
     """A run, as a report gets it.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import islice
 
 from gradtool.lint.grade import Bench, Case
@@ -13,12 +12,12 @@ from gradtool.lint.result import Graded
 from gradtool.lint.rooms import Rooms
 from gradtool.lint.store import Store
 from gradtool.lint.submissions import Submission
+from gradtool.records import Struct
 
 _AHEAD = 4  # submissions in hand for each that runs, so that none waits for the slowest
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """One submission is finished; `kept`: by an earlier run."""
 
     graded: Graded

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -33,6 +32,8 @@ from gradtool.check.nodes import nodes_of_file, telling
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import frames as pipes
+from gradtool.lint.isolation.jobs import OURS
+from gradtool.records import Struct
 
 _FORWARD = "check: forward"
 _MOST_NAMES = 200
@@ -41,7 +42,7 @@ _MOST_NAMES = 200
 def make_ready() -> None:
     """What comes before the entry, for all workers of a lane."""
     global _responder
-    _hide_gradtool()
+    _hide_ours()
     _responder = Observed()
 
 
@@ -91,21 +92,21 @@ def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
         yield frames.Frame(one["header"], arrays)
 
 
-def _hide_gradtool() -> None:
-    """An import of gradtool in a submission finds nothing, whatever this process has loaded."""
+def _hide_ours() -> None:
+    """An import of what is ours finds nothing in a submission, whatever this process has loaded."""
     ours = _known[1] if len(sys.modules) == _known[0] else _ours()
     for name in ours:
         del sys.modules[name]
 
 
 def note_ours() -> None:
-    """Find the modules of gradtool once for all workers: to look at a name copies its page."""
+    """Find the modules of ours once for all workers: to look at a name copies its page."""
     global _known
     _known = len(sys.modules), _ours()
 
 
 def _ours() -> tuple[str, ...]:
-    return tuple(name for name in sys.modules if name.partition(".")[0] == "gradtool")
+    return tuple(name for name in sys.modules if name.partition(".")[0] in OURS)
 
 
 class Observed(Responder):
@@ -220,8 +221,7 @@ class Watch:
                 self.top[name] += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Snippets:
+class _Snippets(Struct, frozen=True):
     """Those of a binding."""
 
     setup: str | None

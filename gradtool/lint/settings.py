@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradtool.records import Struct
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The command line goes before these; paths are relative to the file's folder.
 
     Attributes:

@@ -11,19 +11,26 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
-from gradtool.lint.codec import CodecError, from_data, to_data
 from gradtool.lint.result import Graded, Heading
+from gradtool.records import Struct, ValidationError, convert, replace, to_builtins
 from gradtool.spec.usage import UsageError
 
 _FORMAT = "gradtool results 1"
 
+_Told = TypeVar("_Told", bound=Struct)
 
-@dataclass(frozen=True, slots=True)
-class Place:
+
+class _First(Struct, frozen=True):
+    """The first line of a file."""
+
+    format: str
+    heading: Heading
+
+
+class Place(Struct, frozen=True):
     """Where a line stands in a file that is open."""
 
     file: IO[bytes]
@@ -101,7 +108,7 @@ def _written(stream: IO[bytes], line: str) -> Place:
 
 def line_of(graded: Graded) -> str:
     """One line, without its end."""
-    return json.dumps(to_data(graded), separators=(",", ":"))
+    return _json_of(graded)
 
 
 def graded_of(line: str) -> Graded:
@@ -110,7 +117,24 @@ def graded_of(line: str) -> Graded:
     Raises:
         ValueError: the line is damaged.
     """
-    return from_data(Graded, json.loads(line))
+    return _read(line, Graded)
+
+
+def _json_of(value: object) -> str:
+    # Not by msgspec, whose JSON has no infinity, no nan and no half of a surrogate pair.
+    return json.dumps(to_builtins(value, order="deterministic"), separators=(",", ":"))
+
+
+def _read(line: str | bytes, kind: type[_Told]) -> _Told:
+    """What `_json_of` wrote.
+
+    Raises:
+        ValueError: it is no JSON, or of another shape.
+    """
+    try:
+        return convert(json.loads(line), kind)
+    except ValidationError as error:
+        raise ValueError(str(error)) from None
 
 
 class Store:
@@ -237,8 +261,7 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
 
 
 def _heading_line(heading: Heading) -> str:
-    data = {"format": _FORMAT, "heading": to_data(heading)}
-    return json.dumps(data, separators=(",", ":"))
+    return _json_of(_First(_FORMAT, heading))
 
 
 def _same_run(first: Heading, second: Heading) -> bool:
@@ -252,10 +275,9 @@ def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, Place]]] |
     """Heading, and name, key and place of every whole result; None where there is no heading."""
     try:
         stream = path.open("rb")
-        first = json.loads(stream.readline())
-        if not isinstance(first, dict) or first.get("format") != _FORMAT:
+        first = _read(stream.readline(), _First)
+        if first.format != _FORMAT:
             return None
-        heading = from_data(Heading, first["heading"])
         found = []
         start = stream.tell()
         for data in stream:
@@ -266,6 +288,6 @@ def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, Place]]] |
             except (ValueError, RecursionError):
                 continue
             found.append((graded.name, graded.key, place))
-    except (OSError, ValueError, KeyError, CodecError):
+    except (OSError, ValueError):
         return None
-    return heading, found
+    return first.heading, found

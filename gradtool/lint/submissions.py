@@ -10,9 +10,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+
+from gradtool.records import Struct
 
 MAX_FILE = 1 << 20
 MAX_FILES = 500
@@ -26,8 +27,7 @@ _TOO_LARGE = f"it is larger than {MAX_FILE >> 20} MB"
 _IGNORED = frozenset({"__pycache__", "__MACOSX", "venv", "node_modules", "site-packages"})
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A file or a folder that somebody handed in.
 
     Attributes:
@@ -38,16 +38,14 @@ class Submission:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A file that was not opened, and why."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """A private copy of a submission.
 
     Attributes:

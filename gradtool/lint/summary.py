@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gradtool.lint.choice import Choice
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rules import RULES
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Frequent:
+class Frequent(Struct, frozen=True):
     """One kind of mistake.
 
     Attributes:
@@ -29,8 +28,7 @@ class Frequent:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """Of a whole course.
 
     Attributes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.numeric.samples import Sample, in_precision
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct, replace
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
 from gradtool.spec.parse import ParseError
@@ -38,8 +38,7 @@ REQUIRED = 1e-30
 _HUGE = 1e200  # the padding of a maximum is 1e100
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """What was checked.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ from gradtool.numeric.grid import Setting, run
 from gradtool.numeric.places import Array
 from gradtool.numeric.sample import setting_for
 from gradtool.numeric.samples import Sample, in_precision
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 _DIRECTIONS = 6  # along which a forward pass must have a slope to count as smooth
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What one sample showed.
 
     Attributes:
@@ -42,8 +41,7 @@ class Seen:
     alive: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Certified:
+class Certified(Struct, frozen=True):
     """A derivation and its printed lines, read back.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from gradtool.numeric.certify import (
 )
 from gradtool.numeric.grid import Setting, run
 from gradtool.numeric.sample import setting_for, size_sets
+from gradtool.records import Struct
 from gradtool.spec.model import LayerSpec
 
 Array = Any
@@ -70,8 +70,7 @@ def certify_differential(spec: LayerSpec, graph: Graph, found: Differential) -> 
     return Certificate(digits, tuple(done), tuple(skipped))
 
 
-@dataclass(frozen=True)
-class _Checked:
+class _Checked(Struct, frozen=True):
     """A differential with its lines read back.
 
     Attributes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from gradtool.records import Struct
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+
+class Compiled(Struct, frozen=True):
     """The functions of an emitted module, and its text.
 
     Attributes:

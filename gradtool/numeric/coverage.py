@@ -7,7 +7,6 @@ changes at 3, where hardly any normal number lies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from gradtool.ir.tree import Name
 from gradtool.numeric.grid import Setting, evaluate
 from gradtool.numeric.kinks import switches
 from gradtool.numeric.places import Array
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Two expressions of which the larger one decides which formula holds; `line` is 1-based."""
 
     left: Poly

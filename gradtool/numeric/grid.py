@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -35,6 +34,7 @@ from gradtool.ir.poly import (
     Term,
 )
 from gradtool.numeric.places import Array, Place, Places, index_values, place_of
+from gradtool.records import Struct, field
 
 _LARGEST = 2**25  # entries of one grid: 256 MB of doubles
 
@@ -57,8 +57,7 @@ class Arithmetic(Protocol):
     def zeros(self, shape: tuple[int, ...]) -> Array: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True, eq=False):
     """What an evaluation needs beside the tensors.
 
     Attributes:
@@ -71,7 +70,7 @@ class Setting:
     sizes: Mapping[str, int]
     numbers: Mapping[str, Fraction]
     arithmetic: Arithmetic
-    places: Places = field(default_factory=dict, compare=False, repr=False)
+    places: Places = field(default_factory=dict)
 
     def size(self, dim: Dim) -> int:
         return dim.evaluate(self.sizes)

@@ -7,10 +7,11 @@ at without index notation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from gradtool.records import Struct, replace
 
 if TYPE_CHECKING:
     from gradtool.derive.derivation import Derivation
@@ -25,8 +26,7 @@ Array = np.ndarray[Any, Any]
 _PADDING = 1e100
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """What is compared in one line of the forward pass.
 
     Attributes:
@@ -42,8 +42,7 @@ class Site:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Closest:
+class Closest(Struct, frozen=True):
     """The smallest gap that is not zero, relative to the largest number compared; how many
     comparisons there are; how many are equal; and where the smallest gap is.
 

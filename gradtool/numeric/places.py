@@ -8,13 +8,13 @@ evaluation with the same sizes, so a `Setting` remembers them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gradtool.ir.dims import Dim
 from gradtool.ir.index import Affine, Index
+from gradtool.records import Struct
 
 Array = Any  # an ndarray of floats, or of objects in high precision
 
@@ -22,8 +22,7 @@ Array = Any  # an ndarray of floats, or of objects in high precision
 Places: TypeAlias = "dict[tuple[Any, ...], tuple[object, Any]]"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """How an array is read at every point of a grid.
 
     Attributes:

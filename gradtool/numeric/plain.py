@@ -7,7 +7,6 @@ derives only those that it has found.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,14 +21,15 @@ from gradtool.numeric.kinks import Closest
 from gradtool.numeric.sample import setting_for
 from gradtool.numeric.settings import Setting, small_settings
 from gradtool.numeric.shake import Arrays, Shake
+from gradtool.records import Struct
 from gradtool.spec.forward import graph_of
 from gradtool.spec.model import LayerSpec
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
-class PlainForward:
+# without slots: a cached property needs a __dict__
+class PlainForward(Struct, frozen=True, dict=True):
     """A `gradtool.check.reference.Reference` without a backward pass.
 
     Raises in `evaluate`: NotImplementedError.

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gradtool.numeric.kinks import Site
 from gradtool.numeric.settings import Setting
+from gradtool.records import Struct, to_builtins
 
 if TYPE_CHECKING:
     from gradtool.spec.model import LayerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A derived layer.
 
     Attributes:
@@ -78,7 +77,8 @@ def error_function() -> str:
 
 def to_data(plan: Plan) -> dict[str, Any]:
     """What `json.dumps` takes."""
-    return asdict(plan)
+    told: dict[str, Any] = to_builtins(plan)
+    return told
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:

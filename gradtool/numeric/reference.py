@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +17,7 @@ from gradtool.numeric.kinks import Closest, closest
 from gradtool.numeric.plan import Plan, plan_of
 from gradtool.numeric.settings import Setting
 from gradtool.numeric.shake import Arrays, Shake
+from gradtool.records import Struct
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class SamplingError(Exception):
     """No sample was found that keeps away from the kinks of a layer."""
 
 
-@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
-class DerivedReference:
+# without slots: a cached property needs a __dict__
+class DerivedReference(Struct, frozen=True, dict=True):
     """A layer that can be evaluated; implements `gradtool.check.reference.Reference`.
 
     `find` looks up the specs that this one uses; `store` keeps more data between runs.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy as np
 from gradtool.numeric.arithmetic import HighPrecision
 from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import Setting
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec, Variable
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A point at which both derivatives are compared.
 
     Attributes:

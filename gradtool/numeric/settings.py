@@ -9,13 +9,13 @@ chosen when it is cheap: the work of a check grows with the product of its sizes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING
 
 from gradtool.ir.errors import UnsupportedError
+from gradtool.records import Struct, field, replace
 
 if TYPE_CHECKING:
     from gradtool.ir.graph import Graph
@@ -32,8 +32,7 @@ _MOST_ALONE = 8  # axes that are looked at one at a time
 _OTHER_REAL = 0.7  # a constant in (0, 1) stays there, one of 1 becomes another, as 0 does
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """Sizes to check at, and why.
 
     Attributes:

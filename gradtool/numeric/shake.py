@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from hashlib import shake_128
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from gradtool.records import Struct
+
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 _ARRAYS = (np.ndarray, np.floating)
 
 
-@dataclass(frozen=True, slots=True)
-class Shake:
+class Shake(Struct, frozen=True):
     """A move of every real number that goes into a pass by up to ``eps`` of itself.
 
     `number` chooses among the random moves: equal shakes move equally.  With `every_line` what
@@ -34,8 +34,7 @@ class Shake:
         return Moves(self.number, self.eps, self.side)
 
 
-@dataclass(slots=True)
-class Moves:
+class Moves(Struct):
     """The moves of one shake: an array up or down, entry by entry, as random bits say.
 
     The bits are a hash of the number of the shake and of the array's place.  A layer of a thousand
@@ -46,7 +45,7 @@ class Moves:
     number: int
     eps: float
     side: int = 0
-    _count: int = field(default=0, init=False)
+    _count: int = 0
 
     def __call__(self, value: Any) -> Any:
         """A moved copy; what is no array of reals is returned as it is."""

@@ -9,7 +9,6 @@ was computed before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NoReturn, Protocol, TypeAlias
 
@@ -21,12 +20,12 @@ from gradtool.ir.tree import Call, Items, Literal, Name, Number, Span, Tree, rep
 from gradtool.ir.walk import accesses, with_tensor
 from gradtool.ops.errors import OpError
 from gradtool.ops.truth import deciding
+from gradtool.records import Struct, field, replace
 
 Entries: TypeAlias = tuple[Affine, ...]
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """A value of the forward pass.
 
     Attributes:
@@ -59,8 +58,7 @@ class Operand:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
-class Unreadable(Operand):
+class Unreadable(Operand, frozen=True):
     """A name that must not be read here; says why, and what to do."""
 
     why: str = ""
@@ -85,8 +83,7 @@ class Lowering(Protocol):
     def __call__(self, build: Builder, call: Call) -> Operand: ...
 
 
-@dataclass
-class Builder:
+class Builder(Struct):
     """The graph under construction, and the lowering of trees onto it."""
 
     vocabulary: Mapping[str, Lowering]

@@ -8,7 +8,6 @@ under a plain filter are convolved too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text
 from gradtool.ir.index import Affine, Index
@@ -28,6 +27,7 @@ from gradtool.ops.window import (
     windows_of,
     zero_outside,
 )
+from gradtool.records import Struct, replace
 
 # Roles of axes: N batch, C channel in, K channel out, G group, and a digit for each place.
 _LAYOUTS = {
@@ -37,8 +37,7 @@ _LAYOUTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Axes:
+class _Axes(Struct, frozen=True):
     """An operand whose axes have roles."""
 
     operand: Operand
@@ -71,8 +70,7 @@ def _inserted(shape: tuple[Dim, ...], axis: int, first: Dim, second: Dim) -> tup
     return (*shape[:axis], first, second, *shape[axis + 1 :])
 
 
-@dataclass(frozen=True, slots=True)
-class _Convolution:
+class _Convolution(Struct, frozen=True):
     """The operands of a convolution, channels split into groups, and its windows."""
 
     x: _Axes

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text
 from gradtool.ir.index import Affine, nonnegative
 from gradtool.ir.tree import Call, Items, Literal, Slice, Tree
 from gradtool.ops.build import Builder, Entries, Operand, fail, view
 from gradtool.ops.errors import OpError
 from gradtool.ops.registry import Arguments, word
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """What one entry of an index does.
 
     kind: "new" (a new axis), "slice", "fixed" (an integer) or "label" (an integer array).

@@ -8,7 +8,6 @@ algorithmic differentiation" (2008); I. Murray, "Differentiation of the Cholesky
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradtool.ir.dims import Dim, shape_text
@@ -20,14 +19,14 @@ from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Operand, fail, of_tensor
 from gradtool.ops.product import matmul
 from gradtool.ops.registry import Arguments, word
+from gradtool.records import Struct, replace
 
 # The statement, the cotangent of its result, the position of the operand, and one index for each
 # axis of that operand.  An operand after the first only serves the rule: its part is zero.
 Pull = Callable[[MatrixFunction, Tensor, int, tuple[Index, ...]], Poly]
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixRule:
+class MatrixRule(Struct, frozen=True):
     """How a cotangent goes through a matrix function, and where that is published."""
 
     pull: Pull

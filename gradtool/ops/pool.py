@@ -5,7 +5,6 @@ Every word acts on the axes H and W; all other axes are carried along.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradtool.ir.dims import ONE, Dim, shape_text
@@ -27,13 +26,13 @@ from gradtool.ops.window import (
     shown,
     windows_of,
 )
+from gradtool.records import Struct, replace
 
 # Below every number that occurs: padding never wins a maximum.
 _LOWEST = Fraction(-(10**300))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pool:
+class _Pool(Struct, frozen=True):
     """Windows over the image axes of x.
 
     Attributes:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import gradtool.ops
 from gradtool.ir.tree import Call, Tree
 from gradtool.ops.build import Builder, Lowering, Operand
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct
 
 Arguments: TypeAlias = Mapping[str, Tree]
 Rule: TypeAlias = Callable[[Builder, Call, Arguments], Operand]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """A word of the vocabulary.
 
     Attributes:

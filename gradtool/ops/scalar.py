@@ -9,7 +9,6 @@ definition.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from gradtool.ir.poly import Function, atom
@@ -18,10 +17,10 @@ from gradtool.ops.arithmetic import elementwise, real
 from gradtool.ops.build import Builder, Operand
 from gradtool.ops.registry import Arguments, alias, word
 from gradtool.ops.truth import refuse_truths
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class ScalarFunction:
+class ScalarFunction(Struct, frozen=True):
     """A scalar function.
 
     Attributes:

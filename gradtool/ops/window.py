@@ -7,7 +7,6 @@ may be named integers of a spec; they stay symbols.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE, ZERO, Dim, shape_text
 from gradtool.ir.index import Affine
@@ -17,10 +16,10 @@ from gradtool.ops.arithmetic import real
 from gradtool.ops.build import Builder, Entries, Operand, fail, view
 from gradtool.ops.registry import Arguments, word
 from gradtool.ops.shape import dim_tree, items_of, permuted, reshaped
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A window that slides along one axis.
 
     Attributes:

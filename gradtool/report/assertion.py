@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ from gradtool.check.pair import check_live
 from gradtool.check.unaided import Functions, check_unaided
 from gradtool.numeric.plain import plain_forward
 from gradtool.numeric.reference import reference_for
+from gradtool.records import replace
 from gradtool.report import check_text, library
 from gradtool.spec.load import load_path, load_text
 from gradtool.spec.usage import UsageError

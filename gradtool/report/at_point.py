@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,13 @@ from gradtool.ir.graph import Graph, operands
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
+from gradtool.records import Struct
 from gradtool.report.arguments import Value
 from gradtool.report.point_values import Array, arrays
 from gradtool.spec.model import LayerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One node of the forward graph.
 
     Attributes:
@@ -39,8 +38,7 @@ class Node:
     gradient: Array | None
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """A layer at a point.
 
     Attributes:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from gradtool import __version__
 from gradtool.check.process import Worker
+from gradtool.records import Struct
 
 if TYPE_CHECKING:
     from gradtool.check.reference import Reference
@@ -27,8 +27,7 @@ _CLEAN, _FINDINGS, _USAGE = 0, 1, 2
 _SECONDS = 10.0  # for each question to the worker
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What was asked for on the command line.
 
     Attributes:

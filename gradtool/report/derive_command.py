@@ -168,8 +168,7 @@ def _derived(
     extras: tuple[str, ...],
     order: Order | None = None,
 ) -> Sheet:
-    from dataclasses import replace
-
+    from gradtool.records import replace
     from gradtool.report.make_sheet import make_sheet
     from gradtool.spec.forward import graph_of
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from gradtool.ir.dims import sizes_text
+from gradtool.records import Struct
 from gradtool.report.sheet import Row, Sheet
 
 
-@dataclass(frozen=True, slots=True)
-class Styled:
+class Styled(Struct, frozen=True):
     """A piece of a line and the style that a colour terminal gives it."""
 
     text: str

@@ -8,7 +8,6 @@ each entry alone), never by a name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.explain import Explanation, Stage, Use
@@ -19,12 +18,12 @@ from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Access, Poly, Term
 from gradtool.ir.tree import Call, Number, names
 from gradtool.ir.walk import accesses
+from gradtool.records import Struct
 from gradtool.report.sections import Piece, formula, say
 from gradtool.spec.model import LayerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """``z = W a_in + b``, ``a = f(z)``; `activation` is None for a last layer without f."""
 
     affine: str

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gradtool.check.arguments import Names, NoMatch
@@ -23,6 +22,7 @@ from gradtool.check.recognise import candidates, distinct
 from gradtool.check.wanted import Wanted
 from gradtool.check.words import BACKWARD_WORDS, FILLERS, FORWARD_WORDS, canonical, folded, split
 from gradtool.ir.dims import Dim
+from gradtool.records import Struct
 from gradtool.spec.model import Place, Variable
 from gradtool.spec.usage import UsageError
 
@@ -30,8 +30,7 @@ UNKNOWN = "TODO"
 _LISTED = 12
 
 
-@dataclass(frozen=True, slots=True)
-class _Argument:
+class _Argument(Struct, frozen=True):
     """`shape` is the inside of its brackets, None where nothing states it."""
 
     name: str

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -31,6 +30,7 @@ from gradtool.lint.run import grade_all, share
 from gradtool.lint.settings import Settings, read_settings
 from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
+from gradtool.records import Struct, replace
 from gradtool.report import cache, formats, library, lint_notices, lint_text, plans
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
@@ -43,8 +43,7 @@ _EXECUTORS = ("local", "dask")
 _TEXT = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """The command line of `gradtool lint`.
 
     Attributes:

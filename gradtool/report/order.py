@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from gradtool.records import Struct
 from gradtool.report.arguments import names
 from gradtool.spec.usage import UsageError
 
 OrderKind: TypeAlias = Literal["jvp", "jacobian", "hvp", "hessian"]
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A request.
 
     Attributes:

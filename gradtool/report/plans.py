@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gradtool.ir.store import Packed, StoreError, classes_of, pack, unpack
 from gradtool.numeric.plan import Plan, error_function, from_data, to_data
 from gradtool.numeric.reference import DerivedReference
+from gradtool.records import Struct, replace
 from gradtool.report import cache, library, shipped
 from gradtool.spec import model
 from gradtool.spec.model import LayerSpec, Source
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _MODELS: dict[str, type] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """More data of one layer, such as what a diagnosis derives; see `DerivedReference.store`."""
 
     key: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from gradtool.records import Struct
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+
+class Piece(Struct, frozen=True):
     """One line of an explanation.
 
     `role`: "stage" (a numbered line of the forward pass), "head" (a step), "result" (a formula to
@@ -22,8 +22,7 @@ class Piece:
     aside: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     heading: str
     pieces: tuple[Piece, ...]
 

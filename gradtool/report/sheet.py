@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from gradtool.records import Struct, to_builtins
 
-@dataclass(frozen=True, slots=True)
-class Row:
+
+class Row(Struct, frozen=True):
     """One line of the backward pass.
 
     Attributes:
@@ -30,8 +30,7 @@ class Row:
     indexed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """A derived layer, ready to print.
 
     Attributes:
@@ -73,7 +72,8 @@ class Sheet:
     compared: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        told: dict[str, Any] = to_builtins(self)
+        return told
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Sheet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from gradtool.derive.derivation import Derivation, derive
@@ -19,6 +18,7 @@ from gradtool.ir.graph import Graph, Statement, leads_to_output
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name, Tree, names, replace_names
 from gradtool.numeric.certify import certify
+from gradtool.records import replace
 from gradtool.report.equations import equations
 from gradtool.report.jacobian import never_built
 from gradtool.report.sections import Piece, Section, formula, say, sections_text

@@ -8,7 +8,6 @@ step, what adds up, and what is collected.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.explain import explain
@@ -20,6 +19,7 @@ from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name
 from gradtool.numeric.certify import certify
 from gradtool.ops.build import renamed
+from gradtool.records import replace
 from gradtool.report.sections import Piece, Section, formula, say
 from gradtool.report.steps import backward_pieces, given_pieces, reader_of, stage_pieces
 from gradtool.report.steps_words import Words

@@ -8,7 +8,6 @@ is filled, a label picks, a sum of two indices slides.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from gradtool.derive.calculus import partial
 from gradtool.derive.explain import Explanation, Use
@@ -34,6 +33,7 @@ from gradtool.ir.poly import (
 from gradtool.ir.tree import Call, Name, Tree
 from gradtool.ir.walk import accesses, atoms
 from gradtool.ops.matrix import RULES
+from gradtool.records import Struct, replace
 from gradtool.report.index_structure import (
     CONDITIONS,
     axes_of,
@@ -55,8 +55,7 @@ from gradtool.report.sections import Piece, formula, say
 from gradtool.spec.lines import LineReader
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(Struct, frozen=True):
     """Sentences about the uses of one explanation; `reader` knows the shape of every name."""
 
     told: Explanation

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.ir.tree import Span
 from gradtool.ops.build import Unreadable
+from gradtool.records import replace
 from gradtool.spec.lowering import Scope, problem_at, version
 from gradtool.spec.suggest import did_you_mean
 

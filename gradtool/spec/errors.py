@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradtool.ir.errors import UnsupportedError
 
 __all__ = ["Problem", "SpecError", "UnsupportedError"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):  # no record: those take a while to import
     """One mistake in a file.
 
     Attributes:

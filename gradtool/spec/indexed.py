@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gradtool.ir.dims import ONE, Dim, shape_text, total
@@ -36,6 +35,7 @@ from gradtool.ops.build import Builder, Operand, span_of
 from gradtool.ops.errors import OpError
 from gradtool.ops.scalar import FUNCTIONS
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct, field
 from gradtool.spec.parse import Reader
 
 _REDUCTIONS = ("sum", "mean", "max", "min")
@@ -50,8 +50,7 @@ def is_index_statement(target: ast.Subscript) -> bool:
     )
 
 
-@dataclass
-class IndexNotation:
+class IndexNotation(Struct):
     """One index statement being lowered.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
 from gradtool.ir.dims import ONE, Dim, shape_text
@@ -13,14 +12,14 @@ from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
 from gradtool.ir.tree import Literal, Number, Slice, Tree
 from gradtool.ops.build import Builder, Operand, aligned, of_tensor
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct, field
 from gradtool.spec.loop_header import Header
 from gradtool.spec.parse import ParseError, Reader
 
 _ONCE = "write each slice once, at the step itself:  H[:, t] = h"
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """``name[:, t + offset] = source`` in every step."""
 
     name: str
@@ -29,8 +28,7 @@ class Collected:
     offset: Dim
 
 
-@dataclass
-class LoopFrame:
+class LoopFrame(Struct):
     """One loop under way; implements `gradtool.ops.build.Frame`.
 
     Attributes:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import nonnegative
 from gradtool.ir.tree import Call, Items, Tree
 from gradtool.ops.build import Builder
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct
 from gradtool.spec.parse import ParseError, Reader
 
 _FORMS = "write  for t in range(T):  or  for t in reversed(range(T)):"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """The steps ``first .. first + size - 1``, in that order or backwards."""
 
     index: str

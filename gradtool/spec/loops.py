@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, cast
 
@@ -30,13 +29,13 @@ from gradtool.ir.tree import Call, Name, Span, Tree, loop_tree, names
 from gradtool.ir.walk import accesses
 from gradtool.ops.build import Builder, Operand, Unreadable, of_tensor, renamed
 from gradtool.ops.errors import OpError
+from gradtool.records import Struct, replace
 from gradtool.spec.loop_frame import LoopFrame, own_tensor
 from gradtool.spec.loop_header import Header, header_of
 from gradtool.spec.parse import ParseError, Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What a loop must know of the lines around it.
 
     Attributes:
@@ -90,8 +89,7 @@ def loaded_names(nodes: Collection[ast.stmt]) -> frozenset[str]:
     return frozenset(found | augmented)
 
 
-@dataclass
-class _Start:
+class _Start(Struct):
     """A name that is carried: its value before the loop and its input of the body."""
 
     operand: Operand

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gradtool.ir.tree import Span
 from gradtool.ops.build import Builder
+from gradtool.records import Struct, field
 from gradtool.spec.errors import Problem
 from gradtool.spec.loop_frame import LoopFrame
 from gradtool.spec.model import Block, LayerSpec, Place
@@ -16,8 +16,7 @@ from gradtool.spec.model import Block, LayerSpec, Place
 Find = Callable[[str], LayerSpec | None]
 
 
-@dataclass
-class Scope:
+class Scope(Struct):
     """A forward block under way."""
 
     spec: LayerSpec

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from gradtool.ir.dims import Dim
+from gradtool.records import Struct, field
 from gradtool.spec.errors import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a piece of text stands: 1-based line and column in characters."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A scalar of the YAML file that holds code, with the place of each of its lines.
 
     ``places[k]`` is the position in the file of the first character of line ``k`` of `text`.
@@ -40,8 +38,7 @@ class Block:
         return Place(self.places[row].line, self.places[row].column + offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A file's name and lines, to show the line of an error."""
 
     file: str
@@ -52,8 +49,7 @@ class Source:
         return Problem(self.file, place.line, place.column, length, line, message, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
+class Domain(Struct, frozen=True):
     """What is sampled for a variable.
 
     `kind` is "real", "positive", "nonnegative", "interval" (closed, `low`..`high`; None is
@@ -72,8 +68,7 @@ class Domain:
     chance: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """An input or a parameter.
 
     `dtype` "index" carries `index`, the size of the axis that its values index
@@ -97,16 +92,14 @@ class Variable:
         return self.dtype == "real" and not self.constant
 
 
-@dataclass(frozen=True, slots=True)
-class SizeRule:
+class SizeRule(Struct, frozen=True):
     """How a dimension's size is chosen: pinned to `exactly`, or at least `minimum`."""
 
     exactly: int | None = None
     minimum: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """The `check:` block; see DESIGN section 2.  Code is a `Block`, the rest plain data."""
 
     setup: Block | None = None
@@ -123,8 +116,7 @@ class Check:
     provide: Mapping[str, Block] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerSpec:
+class LayerSpec(Struct, frozen=True):
     """A whole spec file.
 
     `constants` are named numbers: an int may stand in sizes, a Fraction is a real constant

@@ -7,11 +7,11 @@ number under `constants` and ``no`` is a text under `about`.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from fractions import Fraction
 
 from gradtool.ir import syntax
 from gradtool.ir.dims import Dim, DimError, dim_of_ast
+from gradtool.records import Struct
 from gradtool.spec.model import SizeRule
 from gradtool.spec.names import name_fault, normal_name, shown
 
@@ -33,8 +33,7 @@ class ScalarError(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class SizeText:
+class SizeText(Struct, frozen=True):
     """A size and where each of its symbols stands: ``(name, offset)``, 0-based characters."""
 
     dim: Dim

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source, Variable
 from gradtool.spec.names import shown
@@ -53,5 +51,5 @@ def _inside(problem: Problem, source: Source) -> Problem:
         return source.problem(Place(1, 1), f"{_EXPECTED}, found {found}", _HINT)
     if problem.line > len(source.lines):
         line = source.lines[-1]
-        return replace(problem, line=len(source.lines), column=len(line) + 1, source=line)
+        return problem._replace(line=len(source.lines), column=len(line) + 1, source=line)
     return problem

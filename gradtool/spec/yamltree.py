@@ -7,11 +7,11 @@ duplicate keys are seen.  libyaml is used when it is there; both count columns i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import yaml
 
+from gradtool.records import Struct
 from gradtool.spec.model import Place, Source
 from gradtool.spec.names import shown
 from gradtool.spec.yamlerror import explain
@@ -26,8 +26,7 @@ Style: TypeAlias = Literal["plain", "'", '"', "|", ">"]
 Node: TypeAlias = "Scalar | Sequence | Mapping | Broken"
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A text; `place` is its first character in the file, quote or ``|`` included."""
 
     text: str
@@ -41,21 +40,18 @@ class Scalar:
         return self.style == "plain" and self.text in ("", "~", "null")
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     items: tuple[Node, ...]
     place: Place
     end: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     key: Scalar
     value: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Entries in the order of the file; no key stands twice."""
 
     entries: tuple[Entry, ...]
@@ -63,8 +59,7 @@ class Mapping:
     end: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """Stands for something already refused, so that it is not reported a second time."""
 
     place: Place

@@ -22,11 +22,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
 
+from gradtool.records import Struct
 from tests.benchmarks.tables import milliseconds, ratio, table
 from tests.conftest import ROOT
 from tests.course.generate import HEAD, QUESTIONS
@@ -110,8 +110,7 @@ True
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Graded:
+class Graded(Struct, frozen=True):
     """What a grader made of one submission: processor seconds, and whether it gave full marks."""
 
     cpu: float

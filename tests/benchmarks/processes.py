@@ -11,13 +11,13 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from gradtool.records import Struct
 
-@dataclass(frozen=True, slots=True)
-class Command:
+
+class Command(Struct, frozen=True):
     """A command line with what it adds to the environment, and the folder that it starts in."""
 
     line: Sequence[str]
@@ -25,8 +25,7 @@ class Command:
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """Seconds."""
 
     wall: float

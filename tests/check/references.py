@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,14 @@ from gradtool.ir.dims import Dim
 from gradtool.numeric.kinks import Closest
 from gradtool.numeric.settings import Setting
 from gradtool.numeric.shake import Shake
+from gradtool.records import Struct, field, replace
 from gradtool.spec.model import Block, Check, LayerSpec, Place, Source, Variable
 
 Arrays = Mapping[str, np.ndarray]
 Sizes = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class HandReference:
+class HandReference(Struct, frozen=True):
     """A `Reference` out of two functions."""
 
     spec: LayerSpec

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
+from gradtool.records import replace
 from gradtool.report import check_github, check_text
 from tests.check.references import affine
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from tests.check.references import Arrays, HandReference, Sizes, shape, spec, va
 SETS = ({"N": 3, "D": 4}, {"N": 2, "D": 5}, {"N": 1, "D": 3})
 
 
-@dataclass(frozen=True)
-class AtTheEnd(HandReference):
+class AtTheEnd(HandReference, frozen=True):
     """``Y = (1 - X)**1.5``, all of whose samples have an entry that is 1."""
 
     def sample(self, sizes: Sizes, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -37,8 +35,7 @@ def root() -> HandReference:
     return AtTheEnd(layer, ("Y",), {"Y": shape("N", "D")}, forward, backward, SETS)
 
 
-@dataclass(frozen=True)
-class OnThePoint(AtTheEnd):
+class OnThePoint(AtTheEnd, frozen=True):
     """``Y = 2 X`` where X is 1, and no number anywhere else."""
 
     def sample(self, sizes: Sizes, rng: np.random.Generator) -> dict[str, np.ndarray]:

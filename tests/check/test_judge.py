@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from gradtool.check.judge import Judgement
 from gradtool.check.pair import check_pair
 from gradtool.check.result import Verdict
+from gradtool.records import replace
 from tests.check import references
 from tests.check.references import (
     Arrays,
@@ -446,7 +446,7 @@ def kept_backward(d, cache): return d * cache[0] * cache[1]
 
 @pytest.mark.parametrize("size", [30, 1000])
 def test_one_part_in_a_thousand_million_in_one_entry(tmp_path: Path, size: int) -> None:
-    from dataclasses import replace
+    from gradtool.records import replace
 
     reference = replace(affine(), sets=({"N": 5, "D": size, "C": size},))
     text = FORWARD + (

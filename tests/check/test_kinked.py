@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gradtool.check.probes import make_probe
 from gradtool.check.result import Verdict
 from gradtool.check.tolerance import expected
 from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.records import replace
 from gradtool.spec.load import load_text
 from tests.layers import bundled, verdict_on, written
 

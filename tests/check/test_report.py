@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gradtool.check.judge import failed
 from gradtool.check.result import Cause, Compared, Trouble, Verdict
+from gradtool.records import replace
 from gradtool.report import check_command, check_text, explain_command, plans
 from tests.check import references
 
@@ -175,8 +175,6 @@ def test_annotations_stand_at_the_line_of_the_mistake() -> None:
 
 
 def test_beside_a_long_shape_there_is_no_room_so_it_is_told_below() -> None:
-    import dataclasses
-
     from gradtool.check.result import Cause, Compared, Verdict, Worst
     from gradtool.report import check_text
 
@@ -186,8 +184,8 @@ def test_beside_a_long_shape_there_is_no_room_so_it_is_told_below() -> None:
     verdict = Verdict("fail", "f.py", "l", (), "", (), (), (row,), (), (), (), None, 1, 0, "1")
     (beside,) = [text for _, text in check_text.lines(verdict) if "dX[0, 1]" in text]
     assert beside.startswith("  dX  (N, D)  wrong   dX[0, 1] is 1.0000")
-    long = dataclasses.replace(row, shape="(N, K, (H + 2*pad - R)//stride + 1, 1)")
-    told = [text for _, text in check_text.lines(dataclasses.replace(verdict, gradients=(long,)))]
+    long = replace(row, shape="(N, K, (H + 2*pad - R)//stride + 1, 1)")
+    told = [text for _, text in check_text.lines(replace(verdict, gradients=(long,)))]
     place = told.index(f"  dX  {long.shape}  wrong")
     assert told[place + 1].startswith("      dX[0, 1] is 1.0000")
     assert told[place + 2].startswith("      cause   the sign is wrong")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from gradtool.records import Struct
 from tests.course.generate import Expected
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A grade that is not the key's (`kind` "points"), or a cause that is not ("cause")."""
 
     submission: str

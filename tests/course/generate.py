@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from gradtool.records import Struct
 from tests.course.affine import AFFINE
 from tests.course.losses import RELU, SOFTMAX
 from tests.course.model import Answer, Question
@@ -25,8 +25,7 @@ ASSIGNMENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the key says of one question: all of it, or only that it is not worth full points."""
 
     points: float | None

@@ -17,10 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradtool.records import Struct
 from tests.course.compare import differences
 from tests.course.generate import ASSIGNMENT, QUESTIONS, write
 
@@ -28,8 +28,7 @@ _TIMES = ("seconds", "cpu_seconds", "peak_bytes")
 _TENTHS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A run: seconds at which each tenth was done, and what it used."""
 
     tenths: tuple[float, ...]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from gradtool.records import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Function definitions that a student hands in.
 
     Attributes:
@@ -31,8 +31,7 @@ class Answer:
         return self.forward and not self.wrong and not self.codes
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A layer that the course asks for.
 
     Attributes:

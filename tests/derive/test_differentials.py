@@ -6,7 +6,6 @@ Every one is certified against 60-digit differences before its text is compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from gradtool.ir.graph import Graph
 from gradtool.ir.tree import Call
 from gradtool.numeric.certify import CertificationError
 from gradtool.numeric.certify_differential import certify_differential
+from gradtool.records import replace
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 from gradtool.spec.model import LayerSpec

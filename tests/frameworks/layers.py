@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.records import Struct
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_path, load_text
@@ -28,8 +28,7 @@ def find(name: str) -> LayerSpec | None:
     return load_path(PATHS[name]) if name in PATHS else None
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer with its derivation and one sample, in double precision.
 
     Attributes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -35,6 +34,7 @@ from gradtool.ir.poly import (
     number,
     size,
 )
+from gradtool.records import Struct
 
 N, D = Dim.of("N"), Dim.of("D")
 SIZES = {"N": N, "D": D}
@@ -51,8 +51,7 @@ PROFILE = settings(max_examples=80, derandomize=True, database=None)
 # -- a plain tree ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """kind: entry, number, size, delta, ge, add, mul or sum; `parts` depends on it."""
 
     kind: str
@@ -152,8 +151,7 @@ def built(node: Node, scope: Mapping[str, Index]) -> Poly:
     raise AssertionError(node.kind)
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True):
     """Sizes and entries; the entries are random fractions."""
 
     sizes: Mapping[str, int]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gradtool.lint.choice import Choice, parse_codes
 from gradtool.lint.result import Finding
 from gradtool.lint.rules import BY_NAME, RULES
 from gradtool.lint.summary import summary
+from gradtool.records import replace
 from gradtool.spec.usage import UsageError
 from tests.report.formats.course import graded, right
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from gradtool.check.result import Compared, Standing, Verdict
 from gradtool.lint.assignment import Credit, Question
 from gradtool.lint.credit import parts
+from gradtool.records import replace
 from gradtool.spec.model import Place
 
 QUESTION = Question("q", "q", "affine", Place(1, 1), points=Fraction(10))

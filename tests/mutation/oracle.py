@@ -8,13 +8,13 @@ several sizes is no mistake.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from gradtool.records import Struct
 from gradtool.spec.model import Domain, LayerSpec
 
 _STEP = np.longdouble(1e-4)
@@ -24,8 +24,7 @@ _SAME = 1e-11
 Arrays = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """Inputs, an upstream gradient, sizes and constants."""
 
     values: dict[str, Any]
@@ -33,8 +32,7 @@ class Draw:
     scalars: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample(Draw):
+class Sample(Draw, frozen=True):
     """A draw, and the gradients by differences."""
 
     gradients: dict[str, np.ndarray]

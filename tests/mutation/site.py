@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from gradtool.records import Struct
 from tests.mutation.syntax import (
     assignments,
     callee,
@@ -37,8 +37,7 @@ _SUMMING_PRODUCTS = ("dot", "matmul", "outer", "einsum", "tensordot", "inner", "
 _PERMUTING = ("transpose", "swapaxes", "moveaxis", "rollaxis")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """A node, the chain from the function to its parent, and the local variables of one run."""
 
     node: ast.AST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.numeric.sample import size_sets
+from gradtool.records import Struct
 from gradtool.spec.load import load_path
 from gradtool.spec.model import LayerSpec
 from tests.lasting_worker import LastingWorker
@@ -29,8 +30,8 @@ CAP, CAP_RAISING = 40, 6
 _SEED = 27  # which of them
 
 
-@dataclass(frozen=True)  # without slots: a cached property needs a __dict__
-class Layer:
+# without slots: a cached property needs a __dict__
+class Layer(Struct, frozen=True, dict=True):
     """A correct file and its spec; `variants` are files with the backward written otherwise."""
 
     name: str

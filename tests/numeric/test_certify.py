@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gradtool.derive.derivation import derive
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.tree import Call, Name, integer
 from gradtool.numeric.certify import Certificate, CertificationError, certify
+from gradtool.records import replace
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 

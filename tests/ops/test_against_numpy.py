@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
 from gradtool.ops.registry import Word, vocabulary
+from gradtool.records import replace
 from gradtool.spec.errors import SpecError
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text

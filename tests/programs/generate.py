@@ -9,7 +9,8 @@ import itertools
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from gradtool.records import Struct, replace
 
 # Each module adds its pieces to the writer's operations when it is imported.
 from tests.programs import contracting, elementwise, rearranging, reducing  # noqa: F401
@@ -69,8 +70,7 @@ _LINE_NAMES = (
 _SHADOWS = ("var", "std", "sum", "exp", "mean", "norm", "max", "log", "sqrt", "where", "relu")
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """An input, parameter or constant as its YAML."""
 
     name: str
@@ -78,8 +78,7 @@ class Declared:
     yaml: str
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of the forward block, and the Python that it stands for."""
 
     name: str
@@ -87,8 +86,7 @@ class Line:
     reference: str
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Struct, frozen=True):
     """A whole program.
 
     Attributes:

@@ -6,24 +6,21 @@ rule that the language states: the largest that keeps every access inside its ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from gradtool.records import Struct, field
 from tests.programs.sizes import ONE, Size
 from tests.programs.writer import Value, Writer, write
 
 _LETTERS = "ijklmnpqrst"
 
 
-@dataclass(frozen=True)
-class IndexLine:
+class IndexLine(Struct, frozen=True):
     """The left side after the name, and the value; the shape is the value's."""
 
     left: str
     value: Value
 
 
-@dataclass
-class _Scene:
+class _Scene(Struct):
     w: Writer
     ranges: dict[str, Size] = field(default_factory=dict)
 

@@ -7,8 +7,8 @@ comes from the writer of ordinary programs.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
 
+from gradtool.records import Struct, field, replace
 from tests.programs.generate import Declared, Line, Program
 from tests.programs.sizes import Shape, Size, shape_text
 from tests.programs.writer import Value, Writer, named, write
@@ -20,8 +20,7 @@ _LOCAL = ("a", "u", "v", "z", "gate", "p")
 _CARRIED = ("h", "c", "m")
 
 
-@dataclass
-class _Loop:
+class _Loop(Struct):
     """A program under way.
 
     Attributes:

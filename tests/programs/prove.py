@@ -12,7 +12,6 @@ import random
 import tokenize
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from gradtool.ir.graph import AnyStatement, Graph, Scan
 from gradtool.numeric.arithmetic import Double, HighPrecision
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
+from gradtool.records import Struct, replace
 from gradtool.spec.errors import SpecError
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
@@ -39,8 +39,7 @@ FORWARD = 1e-9  # forward against NumPy
 Status = Literal["agrees", "refused", "crashed", "wrong", "undefined"]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of a program; `reason` groups equal causes, `detail` has the numbers."""
 
     status: Status
@@ -185,8 +184,7 @@ def _written(derivation: Derivation) -> tuple[object, ...]:
     return printed(derivation.lines), lines, derivation.zero
 
 
-@dataclass(frozen=True)
-class _Backward:
+class _Backward(Struct, frozen=True):
     """The printed lines, read again: their graph, and the gradient's name for each input."""
 
     text: str

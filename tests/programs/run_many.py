@@ -26,12 +26,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 
+from gradtool.records import Struct, replace
 from tests.programs.generate import Program, generate
 from tests.programs.looping import generate_loop
 from tests.programs.prove import KINDS, Outcome, prove
@@ -41,8 +41,7 @@ PATIENCE = 60  # seconds of the processor for one program: a busy machine is no 
 MEMORY = 6 * 2**30  # bytes of one process
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What came of a program, and with which engine: the commit, with a + when it was changed."""
 
     seed: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import numpy as np
 
+from gradtool.records import replace
 from tests.programs.generate import Line, Program, words_of
 from tests.programs.prove import sets_of_sizes
 from tests.programs.reference import execute

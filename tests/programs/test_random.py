@@ -8,7 +8,6 @@ is ``python -m tests.programs.run_many``.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -19,6 +18,7 @@ from gradtool.derive.derivation import Derivation, derive
 from gradtool.ir.graph import Graph
 from gradtool.ir.tree import Call
 from gradtool.numeric.certify import CertificationError, certify
+from gradtool.records import replace
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 from tests.programs.generate import Declared, Line, Program, generate

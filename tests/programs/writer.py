@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
+from gradtool.records import Struct, field, replace
 from tests.programs.sizes import Shape, Size, broadcast, total
 
 T = TypeVar("T")
@@ -21,8 +21,7 @@ MOST_ENTRIES = 110  # with every name at 3: keeps the 60-digit arithmetic quick
 HEAVIEST = 9
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(Struct, frozen=True):
     """A piece of an expression.
 
     Attributes:
@@ -128,8 +127,7 @@ def operation(weight: int) -> Callable[[Operation], Operation]:
     return add
 
 
-@dataclass
-class Writer:
+class Writer(Struct):
     """A program under way."""
 
     rng: random.Random

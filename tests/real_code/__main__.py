@@ -30,7 +30,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Verdict
 from gradtool.check.wanted import EVERYTHING, Wanted
 from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.records import replace
 from gradtool.report import check_text, library
 from gradtool.spec.load import load_path
 from gradtool.spec.model import Check

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from gradtool.records import Struct, asdict, field
 
 HERE = Path(__file__).parent
 SPECS = HERE / "specs"
@@ -23,8 +24,7 @@ VERDICTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One layer of one file.
 
     Attributes:
@@ -67,8 +67,7 @@ class Case:
         return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """Every case, and the ones of the list that have no spec, with the reason."""
 
     cases: tuple[Case, ...]

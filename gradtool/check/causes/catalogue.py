@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import yaml
 
+from gradtool.records import Struct
+
 _FOLDER = "explained"
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """What `gradtool explain` tells of a cause; the example is empty where none can be short."""
 
     code: str

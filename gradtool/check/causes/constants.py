@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +15,7 @@ from gradtool.ir.graph import Statement, operands
 from gradtool.ir.poly import Atom, Poly, atom
 from gradtool.ir.walk import replace_atoms
 from gradtool.numeric.grid import evaluate
+from gradtool.records import Struct, replace
 
 # How often the constant is taken, and what is said of it.
 _TAKEN = (
@@ -25,8 +25,7 @@ _TAKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Retaken:
+class _Retaken(Struct, frozen=True):
     """The gradient when the backward pass computes a value again with a constant taken so often.
 
     `chain` is the statement with the constant and what follows it up to the first named value:

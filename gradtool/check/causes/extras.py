@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,14 +11,14 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, Numbers, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array
+from gradtool.records import Struct
 
 _FIT = 1e-9
 
 Basis = Callable[[Seen], Array]
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
+class _Added(Struct, frozen=True):
     basis: Basis
     factor: Factor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
@@ -16,13 +15,13 @@ from gradtool.emit.text import text
 from gradtool.ir.graph import Statement
 from gradtool.ir.poly import Atom, poly_of, product
 from gradtool.ir.tree import Name
+from gradtool.records import Struct, replace
 
 _FORWARD = 0.6  # a mistake in a recomputed forward value is rarer than one in the backward pass
 _MOST = 6000
 
 
-@dataclass(frozen=True, slots=True)
-class _Changed:
+class _Changed(Struct, frozen=True):
     """The gradient of the evidence when one statement of a grain has another body."""
 
     evidence: Evidence
@@ -64,8 +63,7 @@ def written_name(grain: Grain, name: str) -> str:
     return "" if has_hidden(shown) else text(shown)
 
 
-@dataclass(frozen=True, slots=True)
-class _Possible:
+class _Possible(Struct, frozen=True):
     """An edit of a statement, where it is in words, and its price, whatever the file."""
 
     grain: Grain

@@ -8,7 +8,6 @@ step that is left out, the gradient of the step after that does not arrive.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Loop, Scan, Statement, operands
 from gradtool.ir.tree import Name, Tree, replace_names
 from gradtool.numeric.grid import Setting, positions, result_of, run, steps
+from gradtool.records import Struct, replace
 
 _MOST = 2500
 _DEAREST = 1.7  # a step is played through again for each
@@ -31,8 +31,7 @@ _FIT = 1e-9
 _MOST_KEPT = 4000  # entries of the results of a loop
 
 
-@dataclass(frozen=True, slots=True)
-class _Turned:
+class _Turned(Struct, frozen=True):
     """The loop that a gradient comes out of, one of its steps, and where its gradients begin."""
 
     grain: Grain
@@ -41,8 +40,7 @@ class _Turned:
     step: Grain
 
 
-@dataclass(frozen=True, slots=True)
-class _Edited:
+class _Edited(Struct, frozen=True):
     """A line of the step with another body, whichever gradient is asked for."""
 
     place: int
@@ -172,8 +170,7 @@ def _of_a_step(evidence: Evidence, turned: _Turned) -> Iterator[Hypothesis]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Film:
+class _Film(Struct, frozen=True):
     """What every step of the loop reads and computes before its gradients, at one point."""
 
     known: Mapping[str, Array]

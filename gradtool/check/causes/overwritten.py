@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,14 +13,14 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.graph import Statement
+from gradtool.records import Struct
 
 _MOST_AXES = 3
 _MOST_TERMS = 4
 _MOST_ENTRIES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class _Survivor:
+class _Survivor(Struct, frozen=True):
     """Every entry keeps one of the parts that reach it, in some order of the loops.
 
     It is so in the term of this number; the others are added as they should be.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.graph import Statement
 from gradtool.ir.index import Index, Tensor
+from gradtool.records import Struct, replace
 
 _MOST_AXES = 4
 
@@ -52,8 +52,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
     yield from _unsummed(evidence)
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
+class _Open(Struct, frozen=True):
     """The products that a gradient sums, over all their axes; then summed over some."""
 
     evidence: Evidence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain
+from gradtool.records import Struct
 
 # What people write for slopes of values: of a sigmoid and of tanh by their outputs.
 _FORMS: tuple[tuple[str, str, float, str, Callable[[Array], Array]], ...] = (
@@ -26,8 +26,7 @@ _FORMS: tuple[tuple[str, str, float, str, Callable[[Array], Array]], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Slope:
+class _Slope(Struct, frozen=True):
     evidence: Evidence
     grain: Grain
     upstream: str

@@ -8,7 +8,6 @@ only as a simple expression of sizes and constants that is the same at every siz
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,13 +21,13 @@ from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.poly import Poly, Size, Symbol, Term
 from gradtool.ir.tree import Call, Tree, integer, replace_names
 from gradtool.ir.walk import accesses
+from gradtool.records import Struct, replace
 
 _MOST_TERMS = 12
 _FIT = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
+class _Fit(Struct, frozen=True):
     evidence: Evidence
     grain: Grain
     statement: Statement

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,20 +14,18 @@ from gradtool.check.diagnose_shares import parts
 from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
 from gradtool.emit.text import text
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names, size_of
+from gradtool.records import Struct, field
 
 _LONGEST = 80
 
 
-@dataclass
-class _Program:
+class _Program(Struct):
     """The lines of one writing at every point, as trees."""
 
     evidence: Evidence
     grain: Grain
     writing: Written
-
-    def __post_init__(self) -> None:
-        self._bases: dict[int, tuple[Evaluation, dict[str, Array]]] = {}
+    _bases: dict[int, tuple[Evaluation, dict[str, Array]]] = field(default_factory=dict)
 
     def base(self, seen: Seen) -> tuple[Evaluation, dict[str, Array]]:
         """The forward values and the lines in front, unchanged."""
@@ -70,8 +67,7 @@ class _Program:
         return None if value is None else np.asarray(value, dtype=float) * self.factor(seen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     program: _Program
     place: int
     change: Change
@@ -105,8 +101,7 @@ def _spelled(grain: Grain, tree: Tree) -> Tree:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class _Possible:
+class _Possible(Struct, frozen=True):
     """A change of a line of one writing, where it is in words, and its price, whatever the file."""
 
     writing: int

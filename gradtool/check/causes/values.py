@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,12 +12,12 @@ from gradtool.check.diagnose_program import Array, Grain
 from gradtool.ir.graph import Statement, operands
 from gradtool.ir.poly import Function
 from gradtool.numeric.arithmetic import Double
+from gradtool.records import Struct
 
 _MOST = 400
 
 
-@dataclass(frozen=True, slots=True)
-class _Replaced:
+class _Replaced(Struct, frozen=True):
     """The gradient when the backward pass reads one value for another."""
 
     evidence: Evidence

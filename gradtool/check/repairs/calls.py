@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings, callee
+from gradtool.records import Struct
 
 _PAIRS = {
     "maximum": "minimum", "minimum": "maximum", "argmax": "argmin", "argmin": "argmax",
@@ -165,8 +165,7 @@ def _joined(node: ast.Call, parts: ast.Tuple | ast.List) -> Iterator[Fix]:
 # -- reductions -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(Struct, frozen=True):
     """A sum, mean, maximum, minimum, variance, written ``x.sum(...)`` or ``np.sum(x, ...)``."""
 
     name: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradtool.check.repairs.arithmetic import MEANING, is_shape
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings, Value
+from gradtool.records import replace
 
 _NUMBERS = frozenset({"whole", "number"})
 _ARRAYS = frozenset({"array", "mask", "entry"})

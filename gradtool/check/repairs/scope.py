@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from gradtool.records import Struct
 
 Role = Literal[
     "value", "axis", "flag", "index", "exponent", "condition", "range", "shape", "padding"
@@ -17,8 +18,7 @@ _REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "std", "var", "arg
 _MAKERS = frozenset({"zeros", "ones", "empty", "full", "reshape", "broadcast_to", "eye", "arange"})
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """What a name held when the function returned.
 
     `kind`: a float array; a bool array; an int; a Python float; a number out of an array.
@@ -28,8 +28,7 @@ class Value:
     shape: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """What a change may use.
 
     Attributes:

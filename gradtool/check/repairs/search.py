@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter
 
@@ -25,6 +24,7 @@ from gradtool.check.repairs.scope import Scope, Value, gradients_in
 from gradtool.check.repairs.targets import Repair, Target, numbered, only, repair_of, texts_of
 from gradtool.check.scale import stated
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.records import Struct
 
 _SLACK = 16.0  # times the bound: what is right but for rounding
 _MUCH = 1e4  # the same at large points, where long sums round by more than a first bound
@@ -87,8 +87,7 @@ def _whole(found: Mapping[str, list[Repair]], goal: Collection[str]) -> dict[str
     return {key: rs for key, rs in found.items() if rs}
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
+class _Search(Struct, frozen=True):
     """`goal` is what has to become right, `wrong` what may become so beside it.
 
     `beside` a forward pass that is wrong, a gradient is right by the spec for little that its

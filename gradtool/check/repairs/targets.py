@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gradtool.check.diagnose_where import Named
 from gradtool.check.repairs.asked import Where
 from gradtool.check.repairs.fix import Fix, apart
 from gradtool.check.repairs.weave import woven
+from gradtool.records import Struct
 
 _MOST_TEXT = 2_000_000  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """A change that makes a gradient right, and where it stands.
 
     Attributes:
@@ -53,8 +52,7 @@ class Repair:
         return f"with {new} in place of {old} {what} right"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A function that is changed, with its changes."""
 
     named: Named

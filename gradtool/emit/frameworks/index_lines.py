@@ -8,7 +8,6 @@ their own indices first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from gradtool.emit.frameworks.words import Words
@@ -48,6 +47,7 @@ from gradtool.ir.tree import (
 )
 from gradtool.ops.affine import affine_tree
 from gradtool.ops.shape import dim_tree
+from gradtool.records import replace
 
 # What stands in the padding of a maximum is far below; a float32 cannot hold it.
 _LOWEST = Fraction(10**200)

@@ -8,7 +8,6 @@ slice, as the printed loop does.  How a loop is run is the dialect's: a Python l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.derive.line import Block, Step, target_name
 from gradtool.emit.frameworks.words import Words
@@ -30,10 +29,10 @@ from gradtool.ir.tree import (
     size_of,
 )
 from gradtool.ops.shape import dim_tree
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """``target = tree`` in a framework's words; a target in brackets is a part of an array."""
 
     target: Tree
@@ -44,8 +43,7 @@ class Assignment:
         return target_name(self.target)
 
 
-@dataclass(frozen=True, slots=True)
-class LoopCode:
+class LoopCode(Struct, frozen=True):
     """A loop as code.
 
     Attributes:

@@ -8,7 +8,6 @@ see the modules that write the text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,7 @@ from gradtool.ir.tree import (
     replace_names,
     size_of,
 )
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec, Variable
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 Shapes = Sequence[tuple[str, tuple[Dim, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """``target = tree``, in the words of the framework.
 
     A loop is a line of its own, and a line that reads it for each result.
@@ -73,8 +72,7 @@ class Line:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """An argument of the layer.  `gradient` names its gradient; None when it has none."""
 
     name: str
@@ -82,8 +80,7 @@ class Input:
     gradient: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A layer, with names as they are spelled in the code.
 
     Attributes:

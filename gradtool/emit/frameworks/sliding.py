@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gradtool.emit.frameworks.words import Words, as_items
 from gradtool.emit.numpy_words import Typed
 from gradtool.ir.tree import Call, Items, Literal, Tree, integer
+from gradtool.records import Struct
 
 _ONE, _ZERO = integer(1), integer(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Sliding:
+class Sliding(Struct, frozen=True):
     """Windows over `count` axes, each option a tuple with one entry for each axis."""
 
     strides: tuple[Tree, ...]

@@ -9,7 +9,6 @@ computes them again from the inputs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from gradtool.emit.frameworks.text import (
 )
 from gradtool.emit.frameworks.torch_words import TorchWords
 from gradtool.ir.tree import Name, call
+from gradtool.records import replace
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:

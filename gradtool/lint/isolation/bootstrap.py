@@ -9,13 +9,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
 from gradtool.lint.isolation import frames, kernel
 from gradtool.lint.isolation.bell import Bell
-from gradtool.lint.isolation.jobs import Job, Setup
+from gradtool.lint.isolation.jobs import OURS, Job, Setup
 from gradtool.lint.isolation.layers import lock_again, lock_each, lock_in, lock_once
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened
 from gradtool.lint.isolation.layers.namespaces import Nest
@@ -29,6 +28,7 @@ from gradtool.lint.isolation.readable import (
 )
 from gradtool.lint.isolation.report import layers_to_bytes, locked_to_bytes
 from gradtool.lint.isolation.status import LayerStatus, unguarded
+from gradtool.records import Struct
 
 Entry = Callable[..., object]
 
@@ -67,10 +67,10 @@ class Prepared:
         wanted = library_specs(setup.libraries)
         for name in wanted:
             import_module(name)
-        self.specs = {**imported_specs(setup.packages), **wanted}
+        self.specs = {**imported_specs((*OURS, *setup.packages)), **wanted}
         for name in setup.preload:
             import_module(name)
-        self.system: tuple[Opened, ...] = open_system(self.specs)
+        self.system: tuple[Opened, ...] = open_system(self.specs, OURS)
         self.finder = GrantedLibraries(self.specs)
         self.import_path = importable_afterwards()
         for name in setup.rehearse if setup.warm else ():
@@ -82,8 +82,7 @@ class Prepared:
         gc.freeze()  # a collection in a worker would copy every page of the zygote
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What every worker of a zygote finds.
 
     Attributes:

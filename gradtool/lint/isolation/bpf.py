@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gradtool.lint.isolation.syscalls import ARCHITECTURES, NUMBERS
+from gradtool.records import Struct
 
 Instruction = tuple[int, int, int, int]
 """code, jump if true, jump if false, constant."""
@@ -24,16 +24,14 @@ KILL, REFUSE, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True):
     """Let through when a 32-bit argument is one of these values."""
 
     argument: int
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bits:
+class Bits(Struct, frozen=True):
     """Let through when a flag argument has all of `needed` and none of `forbidden`.
 
     The flags fit into 32 bits; a set bit above is refused.
@@ -44,8 +42,7 @@ class Bits:
     forbidden: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class IsNull:
+class IsNull(Struct, frozen=True):
     """Let through when a whole 64-bit argument is zero."""
 
     argument: int
@@ -54,8 +51,7 @@ class IsNull:
 Condition = OneOf | Bits | IsNull
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What to do with one call: all conditions hold, or the call fails with `error`."""
 
     conditions: tuple[Condition, ...] = ()

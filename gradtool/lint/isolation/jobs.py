@@ -6,12 +6,12 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.limits import Limits
+from gradtool.records import Struct, asdict
 
 MOST_BYTES = 1 << 20
 MOST_DATA = 1 << 24
@@ -20,8 +20,11 @@ DESCRIPTORS_OF_A_WORKER = 3
 """To read from the judge, to write to the judge, and the lifeline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+OURS = ("gradtool", "msgspec")
+"""What gradtool itself needs in a worker, which no submission can read or import."""
+
+
+class Setup(Struct, frozen=True):
     """How a zygote is prepared, once.
 
     Attributes:
@@ -64,8 +67,7 @@ class Setup:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What a worker is for; a lane forks one after the other for the same.
 
     Attributes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from gradtool.records import Struct
 
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The limits of one job; each is a hard one.
 
     Attributes:
@@ -33,8 +32,8 @@ class Limits:
     output_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least_is_zero = field.name in {"file_bytes", "output_bytes"}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            least_is_zero = name in {"file_bytes", "output_bytes"}
             if not (value > 0 or (least_is_zero and value == 0)):
-                raise ValueError(f"{field.name} must be positive, found {value!r}")
+                raise ValueError(f"{name} must be positive, found {value!r}")

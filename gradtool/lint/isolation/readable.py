@@ -82,8 +82,10 @@ def interpreter_paths() -> list[Path]:
     ]
 
 
-def shared_object_paths() -> list[Path]:
+def shared_object_paths(hidden: Iterable[str]) -> list[Path]:
     """Folders from which this process has loaded shared objects: more may come from there.
+
+    But for those of the packages of these names.
 
     A folder that holds packages further down (lib, beside lib/python3.x/site-packages) is
     granted file by file.
@@ -96,7 +98,12 @@ def shared_object_paths() -> list[Path]:
     files = {Path(word[5]) for word in words if len(word) == 6 and ".so" in word[5]}
     packages = [Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")]
     paths: list[Path] = []
-    for folder in {file.parent for file in files}:
+    own = {
+        Path(place)
+        for spec in library_specs(hidden).values()
+        for place in spec.submodule_search_locations or ()
+    }
+    for folder in {file.parent for file in files} - own:
         if any(folder == package or folder in package.parents for package in packages):
             paths += folder.glob("*.so*")
         else:
@@ -104,12 +111,14 @@ def shared_object_paths() -> list[Path]:
     return paths
 
 
-def open_system(specs: dict[str, ModuleSpec]) -> tuple[Opened, ...]:
-    """Open all of it for the layer that grants it to each worker; empty except on Linux."""
+def open_system(specs: dict[str, ModuleSpec], hidden: Iterable[str]) -> tuple[Opened, ...]:
+    """Open all of it, but no package of a `hidden` name, for the layer that grants it to each
+    worker; empty except on Linux.
+    """
     if sys.platform != "linux":
         return ()
     system = [Path(file) for file in FILES_OF_THE_SYSTEM]
-    readable = [*interpreter_paths(), *shared_object_paths(), *library_paths(specs), *system]
+    readable = [*interpreter_paths(), *shared_object_paths(hidden), *library_paths(specs), *system]
     stdlib = Path(sysconfig.get_path("stdlib"))
     granted = [opened(path) for path in _outermost(path.resolve() for path in readable)]
     return (*granted, opened(stdlib.resolve(), "list"), opened(Path("/dev/null"), "write"))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args
 
 from gradtool.lint.isolation.status import Exit, ExitKind, LayerStatus
+from gradtool.records import Struct, asdict
 
 MOST_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(Struct, frozen=True):
     """Sent by the worker before it calls the entry, so before any untrusted code runs.
 
     Attributes:
@@ -41,8 +40,7 @@ def locked_to_bytes(pid: int, layers: bytes) -> bytes:
 
 def ended_to_bytes(ended: Exit) -> bytes:
     """As JSON."""
-    told = {name: getattr(ended, name) for name in Exit.__slots__}
-    return json.dumps({"ended": told}).encode()
+    return json.dumps({"ended": asdict(ended)}).encode()
 
 
 def parse(data: bytes) -> Locked | Exit:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from gradtool.records import Struct
 
 Guard = Literal[
     "memory", "cpu", "privileges", "files-read", "files-write", "network", "processes", "signals"
@@ -16,8 +17,7 @@ GUARDS: frozenset[str] = frozenset(get_args(Guard))
 ExitKind = Literal["exited", "signalled", "timeout", "cpu", "memory", "killed", "refused", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerStatus:
+class LayerStatus(Struct, frozen=True):
     """One layer of the sandbox in one worker.
 
     Attributes:
@@ -37,8 +37,7 @@ class LayerStatus:
         return f"{self.name}: {state}" + (f" ({self.reason})" if self.reason else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a job ended; by then every process that it started is dead.
 
     Attributes:

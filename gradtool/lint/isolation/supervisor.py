@@ -15,7 +15,6 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from gradtool.lint.isolation import descendants, frames, kernel
@@ -31,6 +30,7 @@ from gradtool.lint.isolation.jobs import receive_job, receive_start
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.report import ended_to_bytes
 from gradtool.lint.isolation.status import Exit
+from gradtool.records import Struct, field
 
 CHUNK = 1 << 16
 BYTES_PER_UNIT_OF_RSS = 1 if sys.platform == "darwin" else 1024
@@ -100,8 +100,7 @@ End = tuple[int, resource.struct_rusage]
 """Status of `wait4` and what was used."""
 
 
-@dataclass(slots=True)
-class Kept:
+class Kept(Struct):
     """The beginning of what the worker printed.
 
     Attributes:

@@ -6,11 +6,10 @@ architecture has no such call. A test compares them with the headers of the mach
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gradtool.records import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(Struct, frozen=True):
     """One instruction set: its audit number, its column in the table, its foreign calls.
 
     Attributes:

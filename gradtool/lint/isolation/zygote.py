@@ -10,16 +10,15 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
-import gradtool
 from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.jobs import (
     MOST_BYTES,
+    OURS,
     Job,
     Setup,
     send_data,
@@ -30,6 +29,7 @@ from gradtool.lint.isolation.jobs import (
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
+from gradtool.records import Struct, field, replace
 
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
@@ -66,8 +66,7 @@ class ZygoteGone(Exception):
     """The zygote could not be started, or has ended; a new one can be started."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
+class _Server(Struct, frozen=True):
     """An interpreter that was started."""
 
     process: subprocess.Popen[bytes]
@@ -84,8 +83,7 @@ class _Server:
             self.process.wait()
 
 
-@dataclass(frozen=True, slots=True)
-class _Lane:
+class _Lane(Struct, frozen=True):
     """The way to one supervisor, what its workers are for, and its interpreter where that serves
     one worker only; `kept` are the names of the data that it keeps."""
 
@@ -302,12 +300,11 @@ class Zygote:
     def _spawned(self) -> _Server:
         ours, theirs = socket.socketpair()
         number = theirs.fileno()
-        root = str(Path(gradtool.__file__).parent.parent)
         kept = {name: os.environ[name] for name in FROM_OURS if name in os.environ}
         options = [*OPTIONS, *["-B"] * sys.dont_write_bytecode]
         try:
             process = subprocess.Popen(
-                [sys.executable, *options, "-c", BOOT, str(number), root],
+                [sys.executable, *options, "-c", BOOT, str(number), *_places(OURS)],
                 env={**ENVIRONMENT, **kept},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -7,9 +7,9 @@ problems of a file come at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
+from gradtool.records import Struct, field
 from gradtool.spec.errors import Problem
 from gradtool.spec.model import Place, Source
 from gradtool.spec.names import name_fault, normal_name, shown
@@ -20,8 +20,7 @@ from gradtool.spec.yamltree import Broken, Entry, Mapping, Node, Scalar, Sequenc
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The file and its problems; readers append to `problems`."""
 
     source: Source

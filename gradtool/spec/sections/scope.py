@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from gradtool.records import Struct, field
 from gradtool.spec.model import Place, Variable
 from gradtool.spec.names import name_fault
 from gradtool.spec.sections.reading import Reading
 from gradtool.spec.yamltree import Scalar
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     """Filled by the section readers, in the order of the file.
 
     `kinds`: each declared name with what it is ("input", "parameter", "constant") and its

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from gradtool.records import Struct, field
 
 CASES = {
     "affine": "Y = X @ W + b",
@@ -36,8 +37,7 @@ def depth_of(case: str) -> int | None:
     return int(case.removeprefix("mlp_")) if case.startswith("mlp_") else None
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(Struct, frozen=True):
     """What a tool printed.
 
     Attributes:
@@ -59,8 +59,7 @@ class Printed:
         return sum(map(len, self.gradients.values())) + sum(map(len, self.shared))
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A forward pass that is ready to be differentiated.
 
     Attributes:

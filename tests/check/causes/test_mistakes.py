@@ -7,7 +7,6 @@ operator, but what somebody believed. A mistake may have more than one right nam
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.records import Struct
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.load import load_path, load_text
 from tests.lasting_worker import LastingWorker
@@ -22,8 +22,7 @@ from tests.lasting_worker import LastingWorker
 FOLDER = Path(__file__).parent / "mistakes"
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     file: str
     about: str
     text: str

@@ -6,7 +6,6 @@ Each file is right as it stands.  Each change was told once in a way that mislea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from gradtool.numeric.reference import DerivedReference, reference_for
+from gradtool.records import Struct
 from gradtool.report import library
 from gradtool.spec.load import load_text
 from tests.lasting_worker import LastingWorker
@@ -21,8 +21,7 @@ from tests.lasting_worker import LastingWorker
 FILES = yaml.safe_load((Path(__file__).parent / "misled.yaml").read_text())
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """`codes` are right, `says` stands in every sentence that is told, `never` in none."""
 
     file: str

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from gradtool.records import Struct
 
 Kind = Literal["correct", "broken", "resource", "forging", "escape", "packaging", "forbidden"]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A symbolic link, to a path relative to where it stands or absolute."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fifo:
+class Fifo(Struct, frozen=True):
     """A named pipe that nobody writes to."""
 
 
 Content = str | bytes | Link | Fifo
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """A submission.
 
     Attributes:

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,6 +23,7 @@ from lxml import etree
 from gradtool.lint.choice import Choice
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import summary
+from gradtool.records import replace
 from gradtool.report import formats, lint_text
 from gradtool.report.findings_text import seeds
 from gradtool.spec.usage import UsageError

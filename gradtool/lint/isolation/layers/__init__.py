@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step
 from gradtool.lint.isolation.status import LayerStatus
+from gradtool.records import replace
 
 
 def all_layers() -> tuple[Layer, ...]:

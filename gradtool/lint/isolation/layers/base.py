@@ -8,12 +8,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import LayerStatus
+from gradtool.records import Struct, replace
 
 
 class Inactive(Exception):
@@ -25,8 +25,7 @@ LOWEST_DESCRIPTOR = 16
 Access = Literal["read", "list", "write"]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A path that was opened while that was still allowed.
 
     Attributes:
@@ -41,8 +40,7 @@ class Opened:
     access: Access = "read"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The job, as far as the layers need it.
 
     Attributes:
@@ -79,8 +77,7 @@ class Context:
         return any(layer.active and layer.name == name for layer in self.active)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one process does for a layer.
 
     Attributes:
@@ -98,8 +95,7 @@ def only_tried(probe: Callable[[Context], None]) -> Step:
     return Step(lambda _: "", probe)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """One mechanism of the host.
 
     What a fork inherits can be done once, in the process that forks the workers of a lane; what

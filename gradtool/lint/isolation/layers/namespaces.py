@@ -18,7 +18,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from gradtool.lint.isolation import kernel
 from gradtool.lint.isolation.layers.base import (
@@ -29,13 +28,13 @@ from gradtool.lint.isolation.layers.base import (
     must_fail,
     only_tried,
 )
+from gradtool.records import Struct, field
 
 KINDS = ("user", "pid", "net", "ipc")
 ADDRESS_FOR_EXAMPLES = "192.0.2.1"  # RFC 5737: belongs to nobody
 
 
-@dataclass(frozen=True, slots=True)
-class Nest:
+class Nest(Struct, frozen=True):
     """What the zygote could leave.
 
     Attributes:
