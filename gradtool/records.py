@@ -35,6 +35,7 @@ from msgspec import (  # noqa: E402
     field,
     to_builtins,
 )
+from msgspec.json import Encoder  # noqa: E402
 from msgspec.structs import asdict, astuple, replace  # noqa: E402
 
 
@@ -49,6 +50,7 @@ class Own(Struct, frozen=True, eq=False):
 
 
 __all__ = [
+    "Encoder",
     "Own",
     "Struct",
     "StructMeta",

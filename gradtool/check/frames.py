@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from gradtool.records import Struct
+from gradtool.records import Encoder, Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +49,21 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
         kind = _known.get(dtype) or _known.setdefault(dtype, _wire_dtype(dtype))
         table.append((name, kind, array.shape))
         chunks.append(array.astype(kind, order="C", copy=False).tobytes())
-    text = _ENCODER.encode({**header, "arrays": table}).encode()
+    text = _json_of({**header, "arrays": table})
     payload = b"".join(chunks)
     return PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload
 
 
+def _json_of(value: object) -> bytes:
+    try:
+        text = _FAST.encode(value)
+    except (TypeError, UnicodeEncodeError):  # half of a surrogate pair, in a text of the user's
+        return _ENCODER.encode(value).encode()
+    # It has no infinity and no nan, and writes null instead of them.
+    return _ENCODER.encode(value).encode() if b"null" in text else text
+
+
+_FAST = Encoder()
 _ENCODER = json.JSONEncoder(check_circular=False)
 _known: dict[np.dtype[Any], str] = {}  # few types come
 

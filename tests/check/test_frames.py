@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,21 @@ def test_a_frame_comes_back_as_it_was() -> None:
     for name, array in arrays.items():
         assert back.arrays[name].tobytes() == array.tobytes()
         assert back.arrays[name].shape == array.shape
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.inf, -math.inf, 0.1 + 0.2, 5e-324, None, True, 1 << 70, "null", "\ud800", "\x00", "π"],
+)
+def test_any_json_is_in_a_header(value: object) -> None:
+    data = frames.encode({"a": value, "b": [value, {"c": value}]}, {})
+    assert frames.whole(data, 0).header == {"a": value, "b": [value, {"c": value}]}
+
+
+def test_what_is_no_number_is_none_in_a_header() -> None:
+    found = frames.whole(frames.encode({"a": math.nan, "b": np.float64("nan")}, {}), 0).header
+    assert math.isnan(found["a"])
+    assert math.isnan(found["b"])
 
 
 @pytest.mark.parametrize("cut", [0, 5, 16, 30, -1])
