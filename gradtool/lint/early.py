@@ -1,31 +1,20 @@
 """The interpreter that forks the workers, started before the judge has imported what it needs.
 
 Each of the two imports NumPy and more; beside each other that takes half the time.  The command
-line starts it before it is parsed itself.
+line starts it before it is parsed itself, and before this module imports anything else.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from gradtool.lint.isolation.jobs import Setup
-from gradtool.lint.isolation.zygote import Zygote, ZygoteGone
+from gradtool.lint.isolation.launch import Interpreter
 
-LIBRARIES = ("numpy",)
-"""What a submission may import where the assignment names nothing else."""
-
-
-def setup_for(libraries: Sequence[str]) -> Setup:
-    """How the workers of `gradtool lint` are prepared."""
-    return Setup(
-        libraries=tuple(libraries),
-        preload=("gradtool.lint.serve",),
-        rehearse=("gradtool.lint.rehearsal:rehearse",),
-        warm=sys.platform == "linux",
-    )
-
+if TYPE_CHECKING:
+    from gradtool.lint.isolation.zygote import Zygote
 
 _launched: list[Zygote] = []
 
@@ -49,7 +38,17 @@ def begun() -> Zygote:
     """
     if _launched:
         return _launched.pop()
-    zygote = Zygote(setup_for(LIBRARIES))
-    with suppress(ZygoteGone):  # `start` tries again, and tells
-        zygote.launch()
-    return zygote
+    interpreter = _interpreter()
+    from gradtool.lint.isolation.zygote import Zygote
+    from gradtool.lint.preparation import LIBRARIES, setup_for
+
+    return Zygote(setup_for(LIBRARIES), interpreter)
+
+
+def _interpreter() -> Interpreter | None:
+    if sys.platform != "linux":
+        return None  # each worker has one of its own
+    try:
+        return Interpreter()
+    except OSError:  # `Zygote.start` tries again, and tells
+        return None

@@ -31,8 +31,8 @@ from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.complex_steps import Stepped, Told, may_step, told
+from gradtool.lint.isolation import OURS
 from gradtool.lint.isolation import frames as pipes
-from gradtool.lint.isolation.jobs import OURS
 from gradtool.records import Struct
 
 _FORWARD = "check: forward"

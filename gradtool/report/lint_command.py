@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import sys
@@ -18,12 +19,12 @@ from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.choice import Choice, is_clean, parse_codes
 from gradtool.lint.cluster import Cluster, Order
 from gradtool.lint.credit import unknown_shares
-from gradtool.lint.early import setup_for
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.isolation.status import unguarded
 from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
 from gradtool.lint.memo import Remembering
+from gradtool.lint.preparation import setup_for
 from gradtool.lint.read_assignment import load_assignment
 from gradtool.lint.result import Course, Heading, Sandbox
 from gradtool.lint.run import grade_all, share
@@ -41,6 +42,7 @@ from gradtool.spec.usage import UsageError
 _CLEAN, _FINDINGS = 0, 1
 _EXECUTORS = ("local", "dask")
 _TEXT = "text"
+_THRESHOLD = 20_000  # objects between two looks for garbage, while submissions are graded
 
 
 class Request(Struct, frozen=True):
@@ -142,6 +144,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             total=len(found),
         )
         place = _results(request, heading)
+        gc.freeze()  # what there is now stays, and need not be looked at again
+        gc.set_threshold(_THRESHOLD)
         with (
             ExitStack() as stop,  # says what it says behind the progress
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,

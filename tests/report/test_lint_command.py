@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gradtool.cli import main
-from gradtool.lint import early, run
+from gradtool.lint import preparation, run
 from gradtool.lint.grade import Case
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.rules import RULES
@@ -369,7 +369,7 @@ def test_without_a_sandbox_ci_refuses_and_others_are_warned(
     course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     off = ("landlock", "seccomp", "namespaces", "privileges")
-    monkeypatch.setattr(early, "Setup", partial(Setup, layers_off=off))
+    monkeypatch.setattr(preparation, "Setup", partial(Setup, layers_off=off))
     common = ["lint", "course", "--assignment", "hw1.yaml"]
     assert main(common) == 1
     captured = capsys.readouterr()

@@ -4,3 +4,6 @@ The judge holds a `zygote.Zygote`; the zygote forks a supervisor per job; the su
 worker, which locks itself in (`layers`) before it calls the trusted entry that meets the
 submission. What the worker says is bytes in capped frames, never an object.
 """
+
+OURS = ("gradtool", "msgspec")
+"""What gradtool itself needs in a worker, which no submission can read or import."""

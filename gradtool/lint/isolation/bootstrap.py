@@ -12,9 +12,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
-from gradtool.lint.isolation import frames, kernel
+from gradtool.lint.isolation import OURS, frames, kernel
 from gradtool.lint.isolation.bell import Bell
-from gradtool.lint.isolation.jobs import OURS, Job, Setup
+from gradtool.lint.isolation.jobs import Job, Setup
 from gradtool.lint.isolation.layers import lock_again, lock_each, lock_in, lock_once
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened
 from gradtool.lint.isolation.layers.namespaces import Nest
@@ -77,7 +77,8 @@ class Prepared:
             load_entry(name, setup.packages)()
         sys.dont_write_bytecode = True  # of ours some may be kept, of a submission none
         os.environ.clear()
-        gc.collect()
+        # Not collected before: each worker would fill the holes that this leaves, each in a page
+        # of its own.
         gc.enable()
         gc.freeze()  # a collection in a worker would copy every page of the zygote
 

@@ -20,10 +20,6 @@ DESCRIPTORS_OF_A_WORKER = 3
 """To read from the judge, to write to the judge, and the lifeline."""
 
 
-OURS = ("gradtool", "msgspec")
-"""What gradtool itself needs in a worker, which no submission can read or import."""
-
-
 class Setup(Struct, frozen=True):
     """How a zygote is prepared, once.
 

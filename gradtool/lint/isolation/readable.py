@@ -6,9 +6,10 @@ autodiff framework live: a library is granted by name, and nothing else can be i
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,14 +71,14 @@ def library_paths(specs: dict[str, ModuleSpec]) -> list[Path]:
     return paths
 
 
-def interpreter_paths() -> list[Path]:
-    """The standard library without the packages that are installed inside its folder."""
-    roots = {Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")}
+def interpreter_paths() -> list[str]:
+    """The standard library without the packages that are installed inside its folder; no links."""
+    roots = {os.path.realpath(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")}
     return [
-        entry
+        os.path.realpath(entry) if entry.is_symlink() else entry.path
         for root in roots
-        if root.is_dir()
-        for entry in root.iterdir()
+        if os.path.isdir(root)
+        for entry in os.scandir(root)
         if entry.name not in PACKAGE_FOLDERS
     ]
 
@@ -118,16 +119,24 @@ def open_system(specs: dict[str, ModuleSpec], hidden: Iterable[str]) -> tuple[Op
     if sys.platform != "linux":
         return ()
     system = [Path(file) for file in FILES_OF_THE_SYSTEM]
-    readable = [*interpreter_paths(), *shared_object_paths(hidden), *library_paths(specs), *system]
+    others = [*shared_object_paths(hidden), *library_paths(specs), *system]
+    readable = {*interpreter_paths(), *map(os.path.realpath, others)}
     stdlib = Path(sysconfig.get_path("stdlib"))
-    granted = [opened(path) for path in _outermost(path.resolve() for path in readable)]
+    granted = [opened(Path(path)) for path in _outermost(readable)]
     return (*granted, opened(stdlib.resolve(), "list"), opened(Path("/dev/null"), "write"))
 
 
-def _outermost(paths: Iterable[Path]) -> list[Path]:
+def _outermost(paths: Iterable[str]) -> list[str]:
     """A rule holds for all below it, so what lies below another path needs none."""
-    existing = {path for path in paths if path.exists()}
-    return [path for path in existing if existing.isdisjoint(path.parents)]
+    existing = {path for path in paths if os.path.exists(path)}
+    return [path for path in existing if existing.isdisjoint(_above(path))]
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in."""
+    while (above := os.path.dirname(path)) != path:
+        yield above
+        path = above
 
 
 def importable_afterwards() -> list[str]:

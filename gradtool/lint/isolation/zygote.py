@@ -5,20 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from gradtool.lint.isolation import frames
 from gradtool.lint.isolation.jobs import (
     MOST_BYTES,
-    OURS,
     Job,
     Setup,
     send_data,
@@ -26,36 +23,17 @@ from gradtool.lint.isolation.jobs import (
     send_lane,
     send_start,
 )
+from gradtool.lint.isolation.launch import Interpreter, places
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
 from gradtool.lint.isolation.worker import Worker
 from gradtool.records import Struct, field, replace
 
 START_SECONDS = 60.0
-CLOSE_SECONDS = 10.0
 _PIPE_BYTES = 1 << 18
 _MOST_KEPT_DATA = 64
 _MOST_FREE = 16  # lanes that wait for work; each is a process
 NOTHING = "gradtool.lint.isolation.entries:nothing"
-
-# Isolated as by -I, but for the environment, which is ours and fixes the seed of hashes.
-# Warnings would be written where hardly anybody reads, each at the cost of several evaluations.
-OPTIONS = ("-P", "-s", "-S", "-W", "ignore")
-# Before the first import, see `server.with_handlers`; importing makes nothing to collect.
-BOOT = "import gc, os, sys; gc.disable(); os.register_at_fork = lambda **_: None; \
-sys.path += sys.argv[2:]; from gradtool.lint.isolation.server import main; main(int(sys.argv[1]))"
-ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONUTF8": "1",
-    "PYTHONIOENCODING": "utf-8:backslashreplace",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
-FROM_OURS = ("LD_LIBRARY_PATH",)  # some builds of Python do not start without it
 
 
 class SandboxUnavailable(Exception):
@@ -66,30 +44,13 @@ class ZygoteGone(Exception):
     """The zygote could not be started, or has ended; a new one can be started."""
 
 
-class _Server(Struct, frozen=True):
-    """An interpreter that was started."""
-
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-
-    def end(self) -> None:
-        """Ask it to end, and insist."""
-        # Asked first: without a process namespace only the zygote can find every daemon.
-        self.control.close()
-        try:
-            self.process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
 class _Lane(Struct, frozen=True):
     """The way to one supervisor, what its workers are for, and its interpreter where that serves
     one worker only; `kept` are the names of the data that it keeps."""
 
     socket: socket.socket
     job: Job
-    server: _Server | None
+    server: Interpreter | None
     kept: dict[str, None] = field(default_factory=dict)
 
 
@@ -100,14 +61,17 @@ class Zygote:
     does the death of this process.
     """
 
-    def __init__(self, setup: Setup | None = None) -> None:
-        """`setup` without an import path gets the places of its packages and libraries."""
+    def __init__(self, setup: Setup | None = None, begun: Interpreter | None = None) -> None:
+        """`setup` without an import path gets the places of its packages and libraries.
+
+        `begun` was started for it already; `start` waits until it is ready.
+        """
         setup = setup or Setup(warm=sys.platform == "linux")
         self._given = setup
-        self._begun: _Server | None = None
-        places = setup.import_path or _places((*setup.packages, *setup.libraries))
-        self._setup = replace(setup, import_path=places)
-        self._server: _Server | None = None
+        folders = setup.import_path or places((*setup.packages, *setup.libraries))
+        self._setup = replace(setup, import_path=folders)
+        self._begun = None if begun is None else self._told(begun)
+        self._server: Interpreter | None = None
         self._limits = Limits()
         self._require = False
         self._layers: tuple[LayerStatus, ...] = ()
@@ -117,15 +81,6 @@ class Zygote:
     def is_for(self, setup: Setup) -> bool:
         """Whether it was made for just that."""
         return self._given == setup
-
-    def launch(self) -> None:
-        """Begin to start the interpreter, and do not wait for it: `start` does.
-
-        Raises:
-            ZygoteGone: there is no such interpreter.
-        """
-        if self._setup.warm and hasattr(os, "fork"):
-            self._begun = self._spawned()
 
     def start(self, limits: Limits, require_sandbox: bool) -> None:
         """Start it and see in a first worker what this host enforces.
@@ -227,8 +182,7 @@ class Zygote:
         if server is not None:
             server.end()
         if begun is not None:
-            begun.process.kill()  # nothing runs in it yet
-            begun.end()
+            begun.drop()
 
     def __enter__(self) -> Zygote:
         return self
@@ -297,32 +251,20 @@ class Zygote:
         if done.server is not None:
             done.server.end()
 
-    def _spawned(self) -> _Server:
-        ours, theirs = socket.socketpair()
-        number = theirs.fileno()
-        kept = {name: os.environ[name] for name in FROM_OURS if name in os.environ}
-        options = [*OPTIONS, *["-B"] * sys.dont_write_bytecode]
+    def _spawned(self) -> Interpreter:
         try:
-            process = subprocess.Popen(
-                [sys.executable, *options, "-c", BOOT, str(number), *_places(OURS)],
-                env={**ENVIRONMENT, **kept},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                pass_fds=(number,),
-                start_new_session=True,  # an interrupt at the terminal is the judge's
-            )
+            interpreter = Interpreter()
         except OSError as error:
-            ours.close()
             raise ZygoteGone(f"the interpreter did not start: {error}") from error
-        finally:
-            theirs.close()
+        return self._told(interpreter)
+
+    def _told(self, interpreter: Interpreter) -> Interpreter:
         with suppress(frames.FrameError):  # `_ready` tells
-            frames.write_frame(ours.fileno(), self._setup.to_bytes())
-        return _Server(process, ours)
+            frames.write_frame(interpreter.control.fileno(), self._setup.to_bytes())
+        return interpreter
 
 
-def _ready(server: _Server) -> _Server:
+def _ready(server: Interpreter) -> Interpreter:
     """It, once it says that it can fork workers.
 
     Raises:
@@ -347,14 +289,3 @@ def _pipe() -> tuple[int, int]:
         with suppress(OSError):  # this user has too many large ones
             fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return ends
-
-
-def _places(names: Sequence[str]) -> tuple[str, ...]:
-    """The folders that have to be on the import path for these top-level packages."""
-    places: list[str] = []
-    for name in names:
-        spec = find_spec(name)
-        if spec is not None:
-            folders = [Path(place).parent for place in spec.submodule_search_locations or ()]
-            places += map(str, folders or ([Path(spec.origin).parent] if spec.origin else []))
-    return tuple(dict.fromkeys(places))

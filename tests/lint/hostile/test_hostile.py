@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gradtool.lint import early
+from gradtool.lint import preparation
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.report import lint_command
 from tests.lint.hostile.escape import traces
@@ -88,7 +88,7 @@ def test_values_by_forbidden_means_earn_nothing(boxed: dict[str, Any]) -> None:
 def portable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A host with nothing but resource limits."""
     off = ("landlock", "seccomp", "namespaces", "privileges")
-    monkeypatch.setattr(early, "Setup", partial(Setup, layers_off=off))
+    monkeypatch.setattr(preparation, "Setup", partial(Setup, layers_off=off))
     harmless = tuple(case for case in CASES if not case.only_boxed and case.kind != "escape")
     yield graded(tmp_path, harmless, require_sandbox=False)
     for place in traces():
