@@ -68,13 +68,13 @@ _ENCODER = json.JSONEncoder(check_circular=False)
 _known: dict[np.dtype[Any], str] = {}  # few types come
 
 
-def prefix(data: bytes, max_payload: int) -> tuple[int, int]:
-    """The lengths of header and payload.
+def prefix(data: bytes, max_payload: int, start: int = 0) -> tuple[int, int]:
+    """The lengths of header and payload of the frame that starts there.
 
     Raises:
         FrameError: the first bytes are no frame's, or announce more than the caps.
     """
-    magic, header, payload = PREFIX.unpack(data)
+    magic, header, payload = PREFIX.unpack_from(data, start)
     if magic != MAGIC:
         raise FrameError("the bytes are not a frame")
     if header > MAX_HEADER or payload > max_payload:
@@ -122,7 +122,7 @@ def whole(data: bytes, max_payload: int) -> Frame:
     """
     if len(data) < PREFIX.size:
         raise FrameError("the bytes are not a frame")
-    header, payload = prefix(data[: PREFIX.size], max_payload)
+    header, payload = prefix(data, max_payload)
     if len(data) != PREFIX.size + header + payload:
         raise FrameError("the announced lengths do not fit the bytes")
     middle = PREFIX.size + header
@@ -135,13 +135,13 @@ def several(data: bytes) -> tuple[bytes, ...]:
     Raises:
         FrameError: the lengths that they announce do not fit the bytes.
     """
-    found, start = [], 0
-    while start < len(data):
-        if len(data) - start < PREFIX.size:
+    found, start, size = [], 0, len(data)
+    while start < size:
+        if size - start < PREFIX.size:
             raise FrameError("the bytes are not a frame")
-        header, payload = prefix(data[start : start + PREFIX.size], len(data))
+        header, payload = prefix(data, size, start)
         end = start + PREFIX.size + header + payload
-        if end > len(data):
+        if end > size:
             raise FrameError("a frame announces more bytes than were sent")
         found.append(data[start:end])
         start = end
