@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from gradtool.check.candidate import Candidate, with_choices
@@ -10,6 +11,7 @@ from gradtool.check.guesses import unclear
 from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
 from gradtool.check.matching import MOST_TOLD, Match, Tried, for_one_sample, gradients_in, match
+from gradtool.check.numerical import with_means
 from gradtool.check.pair import judge_with_left
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, distinct, not_read
@@ -161,14 +163,10 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
     """The verdict on a candidate as a layer, or why it is none after all."""
     assert found.layer is not None
     session, reference = file.session, file.reference_for(found.layer)
-    judgement = judge_with_left(
-        reference,
-        session,
-        found.bindings,
-        file=file.name,
-        seed=file.seed,
-        version=file.version,
+    judges = partial(
+        judge_with_left, reference, file=file.name, seed=file.seed, version=file.version
     )
+    judgement = judges(session, found.bindings)
     verdict = judgement.verdict
     if any(o.standing == "wrong" for o in verdict.forward):
         # It was like the layer's, but not the same.
@@ -191,6 +189,7 @@ def _judged(file: _File, found: Match, explain: bool) -> Verdict | Tried:
         from gradtool.check.diagnose import with_causes
 
         verdict = with_causes(reference, session, judgement).verdict
+    verdict = with_means(reference, session, replace(judgement, verdict=verdict), judges).verdict
     # The binding tells how it was read, the candidate what it is.
     return replace(verdict, called=verdict.called or called(found.candidate))
 

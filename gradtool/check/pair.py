@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from gradtool.check.candidate import Candidate
 from gradtool.check.conventions import bindings
 from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
+from gradtool.check.numerical import with_means
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, distinct, recognise
 from gradtool.check.reference import Reference
@@ -64,10 +66,9 @@ def check_pair(
             trouble = trouble_in(problem)
             verdict = failed(name, layer, trouble, seed=seed, version=version, notes=session.notes)
             return Judgement(verdict, (), None)
-        judgement = judge_with_left(
-            reference, session, bindings, file=name, seed=seed, version=version
-        )
-        return _told(reference, session, judgement, explain)
+        judges = partial(judge_with_left, reference, file=name, seed=seed, version=version)
+        judgement = judges(session, bindings)
+        return with_means(reference, session, _told(reference, session, judgement, explain), judges)
 
 
 def judge_with_left(

@@ -123,6 +123,8 @@ class Responder:
                     return self._vary(header, request.arrays)
                 case "live":
                     return self._live(header, request.arrays)
+                case "hides" | "count" | "steps":
+                    return self._watched(request)
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)
         except FileProblem as problem:
@@ -212,6 +214,18 @@ class Responder:
             return evaluation.outputs, evaluation.gradients
 
         return trial.answer(loaded.module, header, run)
+
+    def _watched(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What the text, and a look at the code as it runs, tell of differences."""
+        from gradtool.check import watched  # only for what is right, once
+
+        match request.header["op"]:
+            case "count":
+                return watched.count(self, request)
+            case "steps":
+                return watched.steps(self, request)
+        assert self.loaded is not None
+        return dict(watched.may_hide(self.loaded)), {}
 
     def _opened(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Evaluation:
         """What a request asks to evaluate, with nothing run yet."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gradtool.check import numerical
 from gradtool.check.answers import clean
 from gradtool.check.bind import Binding, BindingProblem
 from gradtool.check.guesses import unclear
@@ -349,14 +351,7 @@ class Desk:
                 bind(session, reference, judgement.binding)
             except CheckTrouble:
                 return (Finding("GT403", "it cannot be run again to count its calls", line),)
-        header = {
-            "op": "count",
-            "scalars": dict(probe.scalars),
-            "seed": self._seed,
-            "slot": 0,
-            "watch": False,
-            "forward_only": False,
-        }
+        header = numerical.counting(probe, self._seed)
         worker = self._ahead or self._worker
         assert worker is not None
         self._clock = Clock(self._seconds)  # what slow code has used up before is no evasion
@@ -414,23 +409,13 @@ class Desk:
         count: Mapping[str, Any],
         line: int,
     ) -> tuple[Finding, ...]:
-        """Findings on differences whose error numbers that are longer than float64 have hidden.
-
-        The file is loaded once more with these read as float64.  `count` asks for what is seen
-        there: by a type that is put together at run time, they may be as long as before.
-        """
-        assert judgement.binding is not None
+        """Findings on differences whose error numbers that are longer than float64 have hidden."""
+        binding = judgement.binding
+        assert binding is not None
         self._clock = Clock(self._seconds)
-        try:
-            with session.varied(Change(narrow=True)) as other:
-                bind(other, reference, judgement.binding)
-                seen = other.ask(count, probe.arrays, probe.max_bytes).header
-                if seen.get("longer") is True:
-                    return (means.only_longer(line),)
-                double = self._judgement(reference, other, (judgement.binding,))
-        except CheckTrouble:
-            return (means.only_longer(line),)
-        return means.without_longer(judgement, double, line)
+        judges = partial(self._judgement, reference)
+        told = numerical.in_double(reference, session, judgement, binding, count, probe, judges)
+        return means.without_longer(told, line)
 
     def _placed(self, judgement: Judgement) -> Judgement:
         """With the line that assigns each wrong gradient, which the worker reads off the file."""

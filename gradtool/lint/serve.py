@@ -10,32 +10,28 @@ import ast
 import heapq  # noqa: F401 - by `Counter.most_common`, which would import it in each worker
 import os
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import numpy.random
 
-from gradtool.check import frames
+from gradtool.check import frames, watched
 from gradtool.check.cells import FileProblem, read_cells
+from gradtool.check.complex_steps import may_step
 from gradtool.check.diagnose_where import where
-from gradtool.check.load import Known, Loaded
+from gradtool.check.load import Known
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
 from gradtool.check.worker import MAX_REQUEST, Responder
-from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 from gradtool.lint.isolation import OURS
 from gradtool.lint.isolation import frames as pipes
 from gradtool.records import Struct
 
-_FORWARD = "check: forward"
 _MOST_NAMES = 200
 
 
@@ -122,10 +118,10 @@ class Observed(Responder):
                 return look(Path(request.header["file"]), self.known), {}
             case "count":
                 return self._count(request)
+            case "steps":
+                return watched.steps(self, request)
             case "where":
                 return places(request.header), {}
-            case "steps":
-                return self._steps(request)
             case "stop":
                 return {"stopped": True}, {}
             case "load":
@@ -133,28 +129,10 @@ class Observed(Responder):
         return super().answer(request)
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """An evaluation with every call of the submission's own functions counted."""
-        if self.loaded is None:
-            return {}, {}
-        watch = Watch(self.loaded, Stepped(request.arrays))
-        self.observed = watch
-        try:
-            reply, arrays = super().answer(
-                frames.Frame({**request.header, "op": "run"}, request.arrays)
-            )
-        finally:
-            self.observed = nullcontext()
-        reply |= {
-            "calls": watch.calls.most_common(_MOST_NAMES),
-            "top": watch.top.most_common(_MOST_NAMES),
-            "undisturbed": watch.undisturbed,
-            "threads": watch.threads,
-            "step": watch.stepped.size,
-            "longer": watch.stepped.longer,
-            "moved": watch.stepped.entry_by_entry,
-            "modules": sorted({name.partition(".")[0] for name in self._imported()}),
-        }
-        return reply, arrays
+        """An evaluation with its calls counted, and the modules that were imported by then."""
+        reply, arrays = watched.count(self, request)
+        modules = sorted({name.partition(".")[0] for name in self._imported()})
+        return {**reply, "modules": modules}, arrays
 
     def _imported(self) -> list[str]:
         """The modules that were imported since this responder was made."""
@@ -164,61 +142,11 @@ class Observed(Responder):
         except RuntimeError:  # a thread of the submission imports at this moment
             return list(sys.modules)
 
-    def _steps(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """An evaluation with numbers that tell what is added to them; its results do not count."""
-        header = {**request.header, "op": "run", "max_bytes": 1 << 20}
-        super().answer(frames.Frame(header, told(request.arrays)))
-        return {"step": Told.step()}, {}
-
 
 def _stand_beside(file: Path) -> None:
     """Go to the folder of a file, where whoever wrote it ran it: ``open("scale.txt")`` works."""
     with suppress(OSError):  # there is no such folder, which loading the file tells
         os.chdir(file.parent)
-
-
-class Watch:
-    """A profile function that counts calls of a submission's functions, and sees complex steps.
-
-    As a context manager it is in force.
-
-    Attributes:
-        undisturbed: nothing has put another one in its place.
-        threads: how many there were; it is in force in those only that begin meanwhile.
-        calls: by place and line.
-        top: those that the forward snippet calls itself.
-        stepped: what was seen of steps.
-    """
-
-    def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
-        self.stepped = stepped
-        self.places = {cell.place for cell, _ in loaded.cells}
-        self.calls: Counter[str] = Counter()
-        self.top: Counter[str] = Counter()
-        self.undisturbed = True
-        self.threads = 0
-
-    def __enter__(self) -> None:
-        self.threads = max(self.threads, len(sys._current_frames()))
-        threading.setprofile(self)
-        sys.setprofile(self)
-
-    def __exit__(self, *_: object) -> None:
-        self.undisturbed = self.undisturbed and sys.getprofile() is self
-        sys.setprofile(None)
-        threading.setprofile(None)
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        code = frame.f_code
-        if event in ("c_call", "return") and code.co_filename in self.places:
-            self.stepped.look(frame)
-        if event == "call" and code.co_filename in self.places:
-            name = f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"
-            self.calls[name] += 1
-            self.stepped.look(frame)  # its arguments
-            caller = frame.f_back
-            if caller is not None and caller.f_code.co_filename == _FORWARD:
-                self.top[name] += 1
 
 
 class _Snippets(Struct, frozen=True):

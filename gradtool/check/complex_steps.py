@@ -186,23 +186,29 @@ class Told:
 
     __slots__ = ("value",)
 
-    steps: list[float] = []  # noqa: RUF012 - of all of them together: one process, one look
+    # The size of each, and the number; of all of them together: one process, one look.
+    steps: list[tuple[float, float]] = []  # noqa: RUF012
 
     def __init__(self, value: float) -> None:
         self.value = float(value)
 
     @staticmethod
     def step() -> float:
-        """The constant that was added to some numbers and not to others; 0 when there is none."""
-        sizes = [size for size in Told.steps if size]
-        if not sizes or len(sizes) == len(Told.steps):
+        """The constant that was added to some numbers and not to others, or to all of them and is
+        tiny beside them; 0 when there is none.
+        """
+        sizes = [size for size, _ in Told.steps if size]
+        size = max(sizes, default=0.0)
+        if not sizes or size - min(sizes) > _EQUAL * size:
             return 0.0
-        return max(sizes) if max(sizes) - min(sizes) <= _EQUAL * max(sizes) else 0.0
+        everywhere = len(sizes) == len(Told.steps)
+        largest = max((abs(value) for _, value in Told.steps if math.isfinite(value)), default=0.0)
+        return 0.0 if everywhere and size > _TINY * largest else size
 
     def _added(self, other: Any, sign: float) -> Any:
         if isinstance(other, complex):
             if other.real == 0 and not isinstance(other, _Derived):
-                Told.steps.append(abs(other.imag))
+                Told.steps.append((abs(other.imag), self.value))
             return _Derived(self.value + sign * other)
         return _made(lambda: self.value + sign * float(other))
 

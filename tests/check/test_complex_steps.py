@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from gradtool.check.complex_steps import Stepped, Told, may_step, told
 from gradtool.check.nodes import nodes_of
-from gradtool.lint.complex_steps import Stepped, Told, may_step, told
 
 X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
 E = np.zeros(X.shape)
@@ -138,6 +138,7 @@ def noted(function: Callable[[np.ndarray, np.ndarray], object]) -> float:
         (lambda x, w: np.imag((x - E * 1e-8j) @ w), 1e-8),
         (lambda x, w: (1j * E + x) @ w, 1.0),
         (lambda x, w: (x * w.T + 1e-30j * E).sum(), 1e-30),
+        (lambda x, w: (1 / (1 + np.exp((-x - 1e-30j).astype(complex)))).imag / 1e-30, 1e-30),
         (lambda x, w: np.exp(x.astype(float)) + x + 1e-9j * E, 1e-9),
     ],
 )
@@ -152,6 +153,7 @@ def test_nameless_steps(function: Callable[..., object], size: float) -> None:
         lambda x, w: np.exp(x) / (1 + np.exp(-x)) - np.maximum(x, 0) ** 2,
         lambda x, w: np.einsum("nd,dc->nc", x, w),
         lambda x, w: x + 0j,
+        lambda x, w: 1 / (x + 2j),
         lambda x, w: x[:1] + 1j * x[1:],
         lambda x, w: x + (1j * x) * 2,
         lambda x, w: x * np.exp(-2j * np.pi * np.arange(3) / 3),
