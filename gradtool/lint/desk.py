@@ -36,7 +36,8 @@ from gradtool.lint.transport import Boxed, Clock
 from gradtool.records import Struct, replace
 
 _SERVE = "gradtool.lint.serve"
-ENTRY, BEFORE, KEEP = f"{_SERVE}:serve", f"{_SERVE}:make_ready", f"{_SERVE}:keep"
+ENTRY, KEEP = f"{_SERVE}:serve", f"{_SERVE}:keep"
+BEFORE = {False: f"{_SERVE}:make_ready", True: f"{_SERVE}:make_ready_with_random"}
 _HOW = "The assignment can choose with function: NAME, or the spec in its check: block"
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
@@ -100,11 +101,13 @@ class Desk:
         answers: Recall,
         foresight: Foresight,
         layers: Collection[str] = (),
+        random: bool = True,
     ) -> None:
         """`questions` will be asked: the worker as a whole gets the time of all of them.
 
         `layers` are those of the whole assignment.
-        `folder` is all that the worker may read of the submissions.
+        `folder` is all that the worker may read of the submissions; `random`: it is likely to need
+        `numpy.random`.
         """
         self.cpu_seconds = 0.0
         self.peak_bytes = 0
@@ -119,6 +122,7 @@ class Desk:
         self._answers = answers
         self._foresight = foresight
         self._layers = layers
+        self._before = BEFORE[random]
         self._ahead: Foreseeing | None = None
         self._rushed = False
         self._plainly = False
@@ -292,7 +296,7 @@ class Desk:
 
     def _run(self, data: Mapping[str, bytes]) -> Worker:
         return self._zygote.run(
-            ENTRY, (self._folder,), self._limits, before=BEFORE, keep=KEEP, data=data
+            ENTRY, (self._folder,), self._limits, before=self._before, keep=KEEP, data=data
         )
 
     def _look(self, following: Mapping[str, Any]) -> None:

@@ -139,6 +139,7 @@ class Case:
                 causes=bench.causes,
                 answers=bench.answers,
                 foresight=bench.foresight,
+                random=self.staged.random or any("random" in text for _, text in loading.provide),
                 layers=[reference.spec.name for reference in bench.references.values()],
             )
             with desk:

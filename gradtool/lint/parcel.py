@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gradtool.lint.submissions import Refused, Staged
+from gradtool.lint.submissions import Refused, Staged, names_random
 from gradtool.records import Struct
 
 
@@ -38,4 +38,5 @@ def unpacked(parcel: Parcel, target: Path) -> Staged:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
         names.append(relative)
-    return Staged(target, parcel.alone, tuple(names), parcel.refused, parcel.digest)
+    random = any(names_random(content) for _, content in parcel.files)
+    return Staged(target, parcel.alone, tuple(names), parcel.refused, parcel.digest, random)

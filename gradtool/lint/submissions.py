@@ -54,6 +54,7 @@ class Staged(Struct, frozen=True):
         files: relative names of what was copied, sorted, with ``/``.
         refused: what was not.
         digest: of names and contents, and of what was refused.
+        random: the word is in one of the files.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Staged(Struct, frozen=True):
     files: tuple[str, ...]
     refused: tuple[Refused, ...]
     digest: str
+    random: bool = False
 
 
 def submissions_in(folder: Path) -> tuple[Submission, ...]:
@@ -119,7 +121,7 @@ def stage(submission: Submission, target: Path) -> Staged:
     digest = hashlib.sha256()
     files: list[str] = []
     refused: list[Refused] = []
-    total = 0
+    total, random = 0, False
     for relative, path, reason in _walk(submission.path):
         if len(files) >= MAX_FILES or total >= MAX_TOTAL:
             refused.append(Refused(relative, "the submission has too many files"))
@@ -135,6 +137,7 @@ def stage(submission: Submission, target: Path) -> Staged:
             file.write(content)
         files.append(relative)
         total += len(content)
+        random = random or names_random(content)
         for part in (os.fsencode(relative), content):
             digest.update(len(part).to_bytes(8, "big") + part)
     for one in refused:
@@ -143,7 +146,15 @@ def stage(submission: Submission, target: Path) -> Staged:
         alone = not stat.S_ISDIR(os.lstat(submission.path).st_mode)
     except OSError:  # it was deleted meanwhile, which `refused` tells
         alone = True
-    return Staged(target, alone, tuple(sorted(files)), tuple(refused), digest.hexdigest())
+    names = tuple(sorted(files))
+    return Staged(target, alone, names, tuple(refused), digest.hexdigest(), random)
+
+
+def names_random(content: bytes) -> bool:
+    """Whether a file may draw random numbers: its worker has `numpy.random` ready then, which takes
+    longer to import than most submissions run, and makes every worker's memory a fifth larger.
+    """
+    return b"random" in content
 
 
 def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:

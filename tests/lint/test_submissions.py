@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gradtool.lint.parcel import packed, unpacked
 from gradtool.lint.submissions import (
     MAX_FILE,
     Submission,
@@ -18,6 +19,7 @@ from gradtool.lint.submissions import (
     stage,
     submissions_in,
 )
+from gradtool.records import replace
 
 
 def test_links_pipes_and_large_files_are_refused(tmp_path: Path) -> None:
@@ -77,6 +79,22 @@ def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
         (folder / name).write_text(text)
         digests.add(stage(Submission(name, folder / name), folder / "target").digest)
     assert len(digests) == 3
+
+
+def test_a_parcel_is_what_was_staged(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source / "lib", target):
+        folder.mkdir(parents=True)
+    (source / "a.py").write_text("x = 1")
+    for text, random in (("np.random.rand()", True), ("np.rad2deg(1)", False)):
+        (source / "lib" / "b.py").write_text(text)
+        room = tmp_path / f"room{random}"
+        room.mkdir()
+        staged = stage(Submission("source", source), room)
+        again = unpacked(packed(staged), target / f"{random}")
+        assert again == replace(staged, folder=again.folder)
+        assert staged.random == random
+        assert (again.folder / "lib" / "b.py").read_text() == text
 
 
 @pytest.mark.parametrize(

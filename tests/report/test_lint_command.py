@@ -80,6 +80,29 @@ def test_a_class_is_graded_and_its_mistakes_are_counted(course: Path, capsys: Ca
     assert "should be" not in out  # right values are hidden
 
 
+def test_numpys_random_numbers_are_there_for_who_names_them(course: Path, capsys: Captured) -> None:
+    there = 'import sys\nREADY = "numpy.ran" + "dom" in sys.modules\n'
+    right_if = "def affine_forward(X, W, b):\n    if not (READY == {}):\n        return 0, 0\n"
+    head = "def affine_forward(X, W, b):\n"
+    assert head in RIGHT
+    named = there + RIGHT.replace(head, right_if.format(True)) + "# random\n"
+    other = there + RIGHT.replace(head, right_if.format(False))
+    draws = other + 'assert getattr(np, "ran" + "dom").rand(2).shape == (2,)\n'
+    for name, text in (("gil", named), ("hal", other), ("ida", draws)):
+        (course / f"{name}.py").write_text(text)
+    folder = course / "jon"  # what a helper names counts, too
+    folder.mkdir()
+    (folder / "layers.py").write_text(named.replace("# random", ""))
+    (folder / "weights.py").write_text("import numpy as np\nW = np.random.rand(3)\n")
+    found = points(graded(capsys, "course", "--assignment", "hw1.yaml"))
+    assert {name: found[name] for name in ("gil.py", "hal.py", "ida.py", "jon")} == {
+        "gil.py": 4,
+        "hal.py": 4,
+        "ida.py": 4,
+        "jon": 4,
+    }
+
+
 def test_a_wrong_forward_has_a_cause_that_gives_nothing_away(
     course: Path, capsys: Captured
 ) -> None:
