@@ -25,7 +25,6 @@ _USUAL = 2
 _MOST_KEPT = 2000  # entries of a gradient
 
 
-# without slots: a cached property needs a __dict__
 class Seen(Struct, frozen=True, dict=True):
     """The user's gradient at one point: as it was returned, and what is right there."""
 

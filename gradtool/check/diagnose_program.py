@@ -43,7 +43,6 @@ class Written(Struct, frozen=True):
     cost: float = 0.0
 
 
-# without slots: a cached property needs a __dict__
 class Grain(Struct, frozen=True, dict=True):
     """One way to write the pass.
 

@@ -9,7 +9,7 @@ and places, no numbers.
 from __future__ import annotations
 
 import ast
-import dataclasses
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -89,7 +89,8 @@ def _fields(value: object) -> tuple[str, Mapping[str, object]] | None:
         return "name", dict(zip(names, value, strict=True))
     if isinstance(value, type):
         return None
-    if dataclasses.is_dataclass(value):
+    dataclasses = sys.modules.get("dataclasses")  # whoever made such a class has imported it
+    if dataclasses is not None and dataclasses.is_dataclass(value):
         return "name", {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     own = getattr(value, "__dict__", None)
     # A plain object that holds values.  What converts itself to an array, or can be called, is

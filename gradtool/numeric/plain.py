@@ -28,7 +28,6 @@ from gradtool.spec.model import LayerSpec
 Array = np.ndarray[Any, Any]
 
 
-# without slots: a cached property needs a __dict__
 class PlainForward(Struct, frozen=True, dict=True):
     """A `gradtool.check.reference.Reference` without a backward pass.
 

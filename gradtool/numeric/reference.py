@@ -47,7 +47,6 @@ class SamplingError(Exception):
     """No sample was found that keeps away from the kinks of a layer."""
 
 
-# without slots: a cached property needs a __dict__
 class DerivedReference(Struct, frozen=True, dict=True):
     """A layer that can be evaluated; implements `gradtool.check.reference.Reference`.
 

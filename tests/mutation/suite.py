@@ -30,7 +30,6 @@ CAP, CAP_RAISING = 40, 6
 _SEED = 27  # which of them
 
 
-# without slots: a cached property needs a __dict__
 class Layer(Struct, frozen=True, dict=True):
     """A correct file and its spec; `variants` are files with the backward written otherwise."""
 
