@@ -14,6 +14,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.bounds import rms
 from gradtool.check.by_name import by_name, every_by_name
 from gradtool.check.decide import decide
+from gradtool.check.either import as_told, either, is_otherwise_made
 from gradtool.check.facts import Case
 from gradtool.check.glance import glance
 from gradtool.check.measure import (
@@ -270,7 +271,12 @@ def _judge_one(
             found = Judgement(verdict, (), binding)
         return found
     if named is not binding:
-        return _judge_one(unread, session, named, file, seed, version)
+        judged = _judge_one(unread, session, named, file, seed, version)
+        if is_otherwise_made(judged.verdict) and (both := either(binding, named)) is not None:
+            judged = _judge_one(unread, session, both, file, seed, version)
+        return replace(judged, verdict=as_told(judged.verdict))
+    if any(isinstance(parts, dict) for parts in session.told.values()):
+        found = replace(found, verdict=as_told(found.verdict))
     if spared and any(gradient.standing == "ok" for gradient in found.verdict.gradients):
         # Rounding, float32, a guard: what was wrong in all at first is right, if it is everywhere.
         found, _ = _judged(reference, session, binding, file, seed, version, sparing=False)

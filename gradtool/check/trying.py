@@ -9,6 +9,7 @@ import numpy as np
 from gradtool.check.arguments import Names
 from gradtool.check.bind import Binding
 from gradtool.check.by_name import every_by_name
+from gradtool.check.either import either
 from gradtool.check.one_sample import Batch, batch_of
 from gradtool.check.probes import Probe, make_probe
 from gradtool.check.reference import Reference, Restricted
@@ -79,16 +80,22 @@ def fitting(
 ) -> tuple[tuple[Binding, ...], list[str]]:
     """The ways whose forward is the layer's, and why the others are not."""
     known: dict[tuple[object, ...], Probed] = {}
-    named: list[Binding] = []
+    named: list[tuple[Binding, Binding]] = []  # each with what it was by place
     for way in ways:
         if (key := _forward_of(way)) not in known:
             known[key] = probed(session, reference, way, layers, near)
             if not way.backward and session.told:  # the forward's results are the gradients, too
-                named += every_by_name([way], session.told, layers.names[reference.spec.name])
-    named = [way for way in named if _forward_of(way) not in known]
-    for way in named:
-        known.setdefault(_forward_of(way), probed(session, reference, way, layers, near))
-    ways = [*named, *ways]
+                by_name = every_by_name([way], session.told, layers.names[reference.spec.name])
+                named += ((way, one) for one in by_name)
+    for placed, way in list(named):
+        if (key := _forward_of(way)) in known:
+            continue
+        known[key] = probed(session, reference, way, layers, near)
+        if known[key].reason and (both := either(placed, way)) is not None:
+            known[_forward_of(both)] = probed(session, reference, both, layers, near)
+            named.append((placed, both))
+    placed_too = {_forward_of(way) for way in ways}
+    ways = [*(way for _, way in named if _forward_of(way) not in placed_too), *ways]
     kept: list[Binding] = []
     for way in ways:
         found = known[_forward_of(way)]
