@@ -32,7 +32,6 @@ with _absent("typing_extensions"), suppress(ImportError):  # a later msgspec may
 
 from msgspec import (  # noqa: E402
     Struct,
-    StructMeta,
     ValidationError,
     convert,
     field,
@@ -56,7 +55,6 @@ __all__ = [
     "Encoder",
     "Own",
     "Struct",
-    "StructMeta",
     "ValidationError",
     "asdict",
     "astuple",
