@@ -1,14 +1,14 @@
 """What the statements of a file or a class define: by `def` and `class`, and by an assignment.
 
-``relu_prime = lambda z: …`` is a function, ``backward = relu_prime`` another name of one, and
-``np.vectorize(relu)`` what a decorator makes of it.  All are read as if they had been written with
-`def`.
+``relu_prime = lambda z: …`` is a function, ``backward = relu_prime`` another name of one,
+``np.vectorize(relu)`` what a decorator makes of it, and ``partial(leaky, slope=0)`` one with fewer
+arguments.  All are read as if they had been written with `def`.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
 from typing import TypeAlias
 
@@ -45,7 +45,7 @@ def definitions_in(
 
 
 def made_by_calls(statements: Iterable[ast.stmt]) -> list[str]:
-    """The names at top level whose value is the result of a call: ``f = partial(g, 1)``."""
+    """The names at top level whose value is the result of a call: ``f = make(1)``."""
     return [
         target.id
         for statement in statements
@@ -90,6 +90,10 @@ def _function(
             return Definition(ast.copy_location(node, value), place, name)
         case ast.Name(id=other) if other in known:
             return known[other].called(name)
+        case ast.Call(func=function, args=[ast.Name(id=other), *given]) if (
+            other in known and _is_partial(function)
+        ):
+            return _partial(name, known[other], given, value)
         case ast.Call(func=decorator, args=[ast.Lambda() | ast.Name() as inner], keywords=[]):
             made = _function(name, inner, place, known)
             if made is None or not isinstance(made.node, ast.FunctionDef):
@@ -97,3 +101,43 @@ def _function(
             made.node.decorator_list = [decorator, *made.node.decorator_list]
             return replace(made, first=name)
     return None
+
+
+def _is_partial(function: ast.expr) -> bool:
+    match function:
+        case ast.Name(id="partial") | ast.Attribute(value=ast.Name(), attr="partial"):
+            return True
+    return False
+
+
+def _partial(
+    name: str, whole: Definition, given: Sequence[ast.expr], call: ast.Call
+) -> Definition | None:
+    """A function with some of its arguments given: it has the others.
+
+    What stands behind one that is given by name can be given by name only.
+    """
+    by_name = {keyword.arg for keyword in call.keywords}
+    if not isinstance(whole.node, ast.FunctionDef) or None in by_name:
+        return None
+    if any(isinstance(one, ast.Starred) for one in given):
+        return None
+    old = whole.node.args
+    places = [*old.posonlyargs, *old.args]
+    missing = [None] * (len(places) - len(old.defaults))
+    pairs = list(zip(places, [*missing, *old.defaults], strict=True))[len(given) :]
+    first = next((k for k, (one, _) in enumerate(pairs) if one.arg in by_name), len(pairs))
+    named = [*pairs[first:], *zip(old.kwonlyargs, old.kw_defaults, strict=True)]
+    named = [(one, default) for one, default in named if one.arg not in by_name]
+    arguments = ast.arguments(
+        posonlyargs=[],
+        args=[one for one, _ in pairs[:first]],
+        vararg=old.vararg,
+        kwonlyargs=[one for one, _ in named],
+        kw_defaults=[default for _, default in named],
+        kwarg=old.kwarg,
+        defaults=[default for _, default in pairs[:first] if default is not None],
+    )
+    node = ast.copy_location(copy(whole.node), call)
+    node.name, node.args = name, arguments
+    return Definition(node, whole.place, name)

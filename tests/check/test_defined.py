@@ -91,8 +91,8 @@ def test_a_tuple_of_a_lambda_has_its_gradients(tmp_path: Path) -> None:
 
 def test_what_a_call_makes_is_said_not_to_be_read(tmp_path: Path) -> None:
     text = (
-        "import numpy as np\nfrom functools import partial\n" + RELU + "def times(k, dA, Z):\n"
-        "    return k * dA * (Z > 0)\nrelu_backward = partial(times, 1.0)\n"
+        "import numpy as np\n" + RELU + "def times(k):\n"
+        "    return lambda dA, Z: k * dA * (Z > 0)\nrelu_backward = times(1.0)\n"
     )
     found = verdict_on(bundled("relu"), tmp_path, text)
     assert found.trouble is not None
@@ -109,3 +109,39 @@ def test_a_name_stands_for_what_it_meant_there() -> None:
         "h": ("a", "b"),
     }
     assert from_json(to_json(found)).functions == found.functions
+
+
+PARTIAL = """
+import functools
+import numpy as np
+from functools import partial
+def leaky_forward(x, slope=0.01):
+    return np.where(x > 0, x, slope * x), x
+def leaky_backward(dout, cache, slope=0.01):
+    return dout * np.where(cache > 0, 1.0, slope)
+def first_backward(slope, dout, cache):
+    return leaky_backward(dout, cache, slope)
+def middle_backward(dout, slope, cache):
+    return leaky_backward(dout, cache, slope)
+behind_backward = partial(middle_backward)
+relu_forward = partial(leaky_forward, slope=0)
+relu_backward = MADE
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "partial(leaky_backward, slope=SLOPE)",
+        "functools.partial(first_backward, SLOPE)",
+        "partial(middle_backward, slope=SLOPE)",
+        "partial(behind_backward, slope=SLOPE)",
+    ],
+)
+def test_a_function_with_some_arguments_given(tmp_path: Path, made: str) -> None:
+    text = PARTIAL.replace("MADE", made)
+    relu = bundled("relu")
+    assert verdict_on(relu, tmp_path, text.replace("SLOPE", "0")).verdict == "pass"
+    verdict = verdict_on(relu, tmp_path, text.replace("SLOPE", "0.1"))
+    assert [gradient.standing for gradient in verdict.gradients] == ["wrong"]
+    assert [called.name for called in verdict.called] == ["relu_forward", "relu_backward"]
