@@ -20,15 +20,15 @@ from gradtool.check.arguments import (
 from gradtool.check.as_made import builds
 from gradtool.check.bind import Binding
 from gradtool.check.by_derivative import method_alone
+from gradtool.check.by_pair import Results, results_of
 from gradtool.check.candidate import Candidate, is_torch_function
 from gradtool.check.filters import NO_WINDOW, Window, filters_of, is_window, windows
 from gradtool.check.guesses import guesses_for, labels_behind, unsure_readings
 from gradtool.check.inventory import Class, Function
 from gradtool.check.targets import gradient_lines, keys_of, order_note, together, upstream_arguments
-from gradtool.check.words import canonical, folded, is_upstream, of_gradient
+from gradtool.check.words import RESULTS, canonical, folded, is_cache, is_upstream, of_gradient
 from gradtool.records import replace
 
-_KEPT = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 _PENALTIES = frozenset({"l1", "lasso", "ridge", "l1reg", "l2reg", "l1lambda", "l2lambda"})
 _RATES = frozenset({"lr", "learningrate", "alpha", "eta", "stepsize"})
 
@@ -57,13 +57,17 @@ def _readings(
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
-    first = _forward_line(f"layer{method}({called.text})", forward, names)
-    upstream = upstream_arguments(backward, {}, called, names)
+    source = f"layer{method}({called.text})"
+    results = _returned_for(forward, backward, called, names)
+    kept_back = results.kept if results else {}
+    first = results.lines(source) if results else _forward_line(source, forward, names)
+    upstream = upstream_arguments(backward, kept_back, called, names)
     # Several inputs that come again leave no place for an upstream gradient: a loss has none.
     repeats = len(called.given) > 1 and all(p in backward.params for p in called.given)
     if not upstream and not repeats and backward.required and len(names.outputs) == 1:
         upstream = {backward.params[0]: f"d{names.outputs[0]}"}
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
+    again |= kept_back
     node = {p: "node" for p in backward.params if p == "node"}
     if _is_derivative(backward, names):
         line = f"d{names.real[0]} = d{names.outputs[0]} * layer.{backward.name}()"
@@ -122,6 +126,20 @@ def _readings(
     return [_at_window(reading, window) for reading in readings]
 
 
+def _returned_for(
+    forward: Function, backward: Function, called: Call, names: Names
+) -> Results | None:
+    """What a forward pass returns beside its output for the backward pass: ``out, cache``."""
+    returned = forward.returns[0] if forward.returns else ()
+    keys = keys_of(returned[0], forward) if len(returned) == 1 else ()
+    if len(returned) <= len(names.outputs) and not keys:
+        return None
+    taken = {p for p in backward.params if is_cache(p) or same(p, [*returned, *keys])}
+    if not taken - set(called.given) and len(returned) <= len(names.outputs) + 1:
+        return None
+    return results_of(forward, backward, called, names)
+
+
 def _forward_line(source: str, forward: Function, names: Names) -> str:
     """The call of a forward pass that returns its output, with a cache or alone, or keeps it."""
     output = ", ".join(names.outputs)
@@ -129,7 +147,7 @@ def _forward_line(source: str, forward: Function, names: Names) -> str:
     if forward.returns or len(names.outputs) != 1 or not forward.sets:
         target = f"{output}, _" if len(result) == len(names.outputs) + 1 else output
         return f"{target} = {source}"
-    kept = next((a for a in reversed(forward.sets) if folded(a) in _KEPT), forward.sets[-1])
+    kept = next((a for a in reversed(forward.sets) if folded(a) in RESULTS), forward.sets[-1])
     return f"{source}\n{output} = layer.{kept}"
 
 

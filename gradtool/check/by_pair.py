@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate, is_derivative
 from gradtool.check.guesses import guesses_for, unsure_readings
 from gradtool.check.inventory import Function
-from gradtool.check.targets import gradient_lines, order_note, together, upstream_arguments
-from gradtool.check.words import is_cache, is_upstream
-from gradtool.records import replace
+from gradtool.check.targets import (
+    gradient_lines,
+    keys_of,
+    order_note,
+    together,
+    upstream_arguments,
+)
+from gradtool.check.words import RESULTS, folded, is_cache, is_upstream
+from gradtool.records import Struct, field, replace
 
 
 def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
@@ -20,16 +26,17 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     if candidate.owner or not forward or not backward or is_derivative(candidate):
         return []
     called = call(forward, names, {}, [v.name for v in names.variables if not v.read])
-    targets, kept = _results(forward, backward, called, names)
+    results = results_of(forward, backward, called, names)
+    kept = results.kept
     upstream = upstream_arguments(backward, kept, called, names)
-    line = f"{', '.join(targets)} = {forward.name}({called.text})"
+    lines = results.lines(f"{forward.name}({called.text})")
     how = "with a cache" if kept else "with the inputs given again"
 
     def with_arguments(given: Mapping[str, str]) -> Binding:
         text, offered, remark = _backward_call(backward, called, {**kept, **given}, names)
         return Binding(
             f"{forward.name} and {backward.name}, {how}" + order_note(called),
-            line,
+            lines,
             text,
             gradients=offered,
             remark=remark,
@@ -37,8 +44,7 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
             given=called.given,
         )
 
-    left = [name for name in targets[len(names.outputs) :] if name.isidentifier()]
-    guesses = guesses_for(backward, upstream, called, left, names)
+    guesses = guesses_for(backward, upstream, called, results.left, names)
     if not guesses:
         ways = [upstream, *filter(None, [together(upstream, names)])]
         return [with_arguments(given) for given in ways]
@@ -47,21 +53,44 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     return unsure_readings(backward, [*others, upstream_too])
 
 
-def _results(
-    forward: Function, backward: Function, called: Call, names: Names
-) -> tuple[list[str], dict[str, str]]:
-    """The targets of the forward's results, and what each argument of the backward takes.
+class Results(Struct, frozen=True):
+    """What a forward pass returns, taken apart.
 
-    The second maps the backward's cache-like parameters to a target.
+    Attributes:
+        targets: of the parts by place, or the one name of a dictionary.
+        parts: what is read of that by its keys.
+        kept: what each argument of the backward pass takes that is among it.
+        left: the names of what is no output.
+    """
+
+    targets: tuple[str, ...]
+    kept: Mapping[str, str]
+    left: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    def lines(self, source: str) -> str:
+        """The statements that take apart what a call returns."""
+        whole = self.targets[0]
+        more = (f'{name} = {whole}["{key}"]' for name, key in self.parts.items())
+        return "\n".join((f"{', '.join(self.targets)} = {source}", *more))
+
+
+def results_of(forward: Function, backward: Function, called: Call, names: Names) -> Results:
+    """How the results of a forward pass are taken apart, and what the backward pass gets of them.
+
+    Raises:
+        NoMatch: a dictionary has no key that is the output's.
     """
     outputs = list(names.outputs)
     returned = list(forward.returns[0]) if forward.returns else []
+    if len(returned) == 1 and (keys := keys_of(returned[0], forward)):
+        return _by_key(keys, forward, backward, names)
     caches = [p for p in backward.params if is_cache(p)]
     extra = returned[len(outputs) :]
     if len(returned) <= 1 and len(outputs) == 1 and caches:
         extra = [""]  # a tuple under one name
     if not extra:
-        return outputs, {}
+        return Results(tuple(outputs), {})
     # A loss's labels are given again.
     again = [p for p in backward.params if p in called.given and called.given[p] not in names.real]
     if len(extra) == 1 and not caches and not again and len(backward.params) == 2:
@@ -70,8 +99,8 @@ def _results(
         caches = [first if is_upstream(second) and not is_upstream(first) else second]
     if len(caches) == 1:
         if len(extra) == 1:
-            return [*outputs, "cache"], {caches[0]: "cache"}
-        return [*outputs, "*cache"], {caches[0]: "cache"}
+            return Results((*outputs, "cache"), {caches[0]: "cache"}, ("cache",))
+        return Results((*outputs, "*cache"), {caches[0]: "cache"})
     targets, kept = list(outputs), {}
     for place, name in enumerate(extra):
         plain = name.removeprefix("self.")
@@ -81,7 +110,40 @@ def _results(
         match = same(plain, backward.params) if plain else None
         if match:
             kept[match] = target
-    return targets, kept
+    return Results(tuple(targets), kept, tuple(targets[len(outputs) :]))
+
+
+def _by_key(keys: Sequence[str], forward: Function, backward: Function, names: Names) -> Results:
+    """The results of a forward pass that returns a dictionary: ``{"out": Y, "cache": cache}``.
+
+    A cache that has no key of its own is the dictionary.
+    """
+    plain = [key for key in keys if key.isidentifier()]
+    parts: dict[str, str] = {}
+    for name in names.outputs:
+        if key := same(name, [key for key in plain if not is_cache(key)]):
+            parts[name] = key
+    free = [key for key in plain if key not in parts.values() and not is_cache(key)]
+    missing = [name for name in names.outputs if name not in parts]
+    if len(missing) == 1:
+        # What the backward pass takes back is rather a value of the way there.
+        called_so = [key for key in free if folded(key) in RESULTS]
+        others = [key for key in free if same(key, backward.params) is None]
+        (key,) = next((found for found in (called_so, others, free) if len(found) == 1), ("",))
+        parts |= {missing[0]: key} if key else {}
+    if any(name not in parts for name in names.outputs):
+        raise NoMatch(f"{forward.name}: which of {', '.join(keys)} is {' and '.join(missing)}?")
+    kept: dict[str, str] = {}
+    for parameter in backward.params:
+        own = same(parameter, plain) or next(
+            (key for key in plain if is_cache(key) and is_cache(parameter)), None
+        )
+        if own is not None and own not in parts.values() and not is_upstream(parameter):
+            kept[parameter] = f"kept_{own}"
+            parts[kept[parameter]] = own
+        elif is_cache(parameter):
+            kept[parameter] = "kept"
+    return Results(("kept",), kept, tuple(n for n in parts if n not in names.outputs), parts)
 
 
 def _backward_call(

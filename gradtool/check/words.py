@@ -136,6 +136,9 @@ _UPSTREAM = frozenset(
         "gout",
     ]
 )
+RESULTS = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
+"""What a forward pass calls what it computes."""
+
 _CACHE = frozenset({"cache", "caches", "ctx", "context", "saved", "memory", "store", "residuals"})
 
 
