@@ -16,7 +16,7 @@ from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_
 from gradtool.check.bind import Binding
 from gradtool.check.named import called, source_of
 from gradtool.check.targets import OPEN
-from gradtool.check.words import is_the_gradient
+from gradtool.check.words import LOSS_WORDS, is_the_gradient, split
 from gradtool.ir import syntax
 from gradtool.records import Struct, replace
 
@@ -168,6 +168,7 @@ class _Reading:
         rest = self._without_name(leaves, found)
         first: list[str] = []
         if outputs:
+            rest.sort(key=lambda part: not self._is_output(part))
             if len(rest) < len(outputs):
                 raise NoMatch(self._unclear(source, leaves))
             first = [f"{n} = {p.path}" for n, p in zip(outputs, rest, strict=False)]
@@ -272,6 +273,11 @@ class _Reading:
         """Whether a target is a name by which other statements read parts."""
         names = (*self._names.outputs, *(f"d{n}" for n in self._names.real), "_")
         return isinstance(target, ast.Name) and target.id not in names and not _is_open(target)
+
+    def _is_output(self, part: _Part) -> bool:
+        """Whether a part is called like the output, or like the loss that it is."""
+        loss = self._names.is_loss and not LOSS_WORDS.isdisjoint(split(part.name))
+        return loss or same(part.name, self._names.outputs) is not None
 
     def _variable(self, part: _Part) -> str | None:
         return gradient_target(part.name, self._given, self._names) if part.name else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 
 from gradtool.check.inventory import Class, Function
-from gradtool.check.words import DERIVATIVE_WORDS, folded, is_cache, is_upstream, split
+from gradtool.check.words import DERIVATIVE_WORDS, LOSS_WORDS, folded, is_cache, is_upstream, split
 from gradtool.records import Struct, replace
 
 _MOST = 8  # texts for one parameter
@@ -99,6 +99,11 @@ def is_derivative(candidate: Candidate) -> bool:
     words = set(split(backward.name))
     named = bool(words & DERIVATIVE_WORDS) or backward.name.startswith("d")
     return named and not is_upstream(backward.params[0]) and not is_cache(backward.params[0])
+
+
+def gives_loss(function: Function) -> bool:
+    """Whether a function returns a loss in one thing with what else it has: ``{"loss": L, …}``."""
+    return any(LOSS_WORDS & set(split(name)) for name in function.bundle)
 
 
 def is_torch_function(owner: Class) -> bool:

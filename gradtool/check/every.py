@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from gradtool.check.candidate import Candidate, with_choices
+from gradtool.check.candidate import Candidate, gives_loss, with_choices
 from gradtool.check.guesses import unclear
 from gradtool.check.inventory import Inventory
 from gradtool.check.judge import Judgement, failed, judge
@@ -106,7 +106,7 @@ def plausible(candidate: Candidate) -> bool:
     longest = forward.returns[0] if forward.returns else ()
     if longest[1:] and all(name == "None" for name in longest[1:]):
         return False
-    if _LOSS_WORDS & set(split(forward.name)):
+    if _LOSS_WORDS & set(split(forward.name)) or gives_loss(forward):
         return True
     return len(longest) > 1 and all(_is_gradient(name) for name in longest[1:])
 

@@ -35,6 +35,8 @@ class Function(Struct, frozen=True):
         named: the last of the parameters, which can only be given by name.
         owed: those of them that have no default.
         first: what it was called first, where it has a further name: ``relu_grad = relu_backward``.
+        bundle: the names of what stands in the one thing that it returns: the keys of a
+            dictionary, the arguments of a call such as ``Result(loss, dx)``.
         flags: the parameters that are True or False by default.
         pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
             also as attributes, in any method.
@@ -57,6 +59,7 @@ class Function(Struct, frozen=True):
     named: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
     first: str = ""
+    bundle: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ class Function(Struct, frozen=True):
         maps = (self.keys, self.reads, self.defaults)
         return (
             *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
-            *(self.flags, self.pairs, self.named, self.owed),
+            *(self.flags, self.pairs, self.named, self.owed, self.bundle),
             *(tuple(one.items()) for one in maps),
         )
 
@@ -220,6 +223,7 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         tuple(map(_name, data["named"])),
         tuple(map(_name, data["owed"])),
         str(data["first"]),
+        tuple(map(str, data["bundle"])),
     )
 
 
@@ -316,7 +320,9 @@ def _function(
         name for name, value in defaults.items() if isinstance(value, tuple) and len(value) == 2
     }
     pair |= _taken_apart(inside, ())
-    returns = [_returned(n.value) for n in inside if isinstance(n, ast.Return) and n.value]
+    values = [n.value for n in inside if isinstance(n, ast.Return) and n.value]
+    returns = [_returned(value) for value in values]
+    keys = _keys(inside)
     return Function(
         node.name,
         place,
@@ -324,7 +330,7 @@ def _function(
         tuple(names),
         required,
         tuple(sorted(dict.fromkeys(returns), key=len, reverse=True)),
-        _keys(inside),
+        keys,
         tuple(dict.fromkeys(_attributes(inside))),
         node.end_lineno or node.lineno,
         _reads(inside),
@@ -334,7 +340,40 @@ def _function(
         tuple(name for name in names if name in pair),
         tuple(named),
         tuple(n for n, value in zip(named, arguments.kw_defaults, strict=True) if value is None),
+        bundle=_bundle(values, keys, inside),
     )
+
+
+def _bundle(
+    returned: Iterable[ast.expr], keys: Mapping[str, tuple[str, ...]], inside: Iterable[ast.AST]
+) -> tuple[str, ...]:
+    """What stands in the one thing that is returned, as far as it has names."""
+    for value in returned:
+        made = [value]
+        found: list[str] = []
+        if isinstance(value, ast.Name):
+            found += keys.get(value.id, ())
+            made = _assigned(inside, value.id)
+        for one in made:
+            match one:
+                case ast.Call(args=args, keywords=keywords):
+                    found += [arg.id for arg in args if isinstance(arg, ast.Name)]
+                    found += [keyword.arg for keyword in keywords if keyword.arg is not None]
+                case ast.Dict():
+                    found += _dictionary(one) or ()
+        if len(set(found)) > 1:
+            return tuple(dict.fromkeys(found))
+    return ()
+
+
+def _assigned(nodes: Iterable[ast.AST], name: str) -> list[ast.expr]:
+    """What a name gets by assignments."""
+    found: list[ast.expr] = []
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                found.append(value)
+    return found
 
 
 def _defaults(arguments: ast.arguments) -> Iterable[tuple[str, object]]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
-from gradtool.check.candidate import Candidate, is_custom_vjp, with_choices
+from gradtool.check.candidate import Candidate, gives_loss, is_custom_vjp, with_choices
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.recall import recall_of
@@ -112,7 +112,7 @@ def candidates(found: Inventory) -> tuple[Candidate, ...]:
         elif not _is_both(backward):
             result.append(Candidate(None, backward))
     for function in found.functions:
-        two = any(len(r) >= 2 for r in function.returns)
+        two = any(len(r) >= 2 for r in function.returns) or gives_loss(function)
         if is_custom_vjp(function) or (function.name not in paired and two):
             result.append(Candidate(function, None))
     for owner in found.classes:
@@ -184,7 +184,7 @@ def _is_both(function: Function) -> bool:
     """Whether a function called like a backward pass gives a loss first: ``loss_and_gradient``."""
     longest = function.returns[0] if function.returns else ()
     named = {"loss", "cost"} & set(split(function.name))
-    return bool(named) and len(longest) >= 2
+    return bool(named) and (len(longest) >= 2 or gives_loss(function))
 
 
 def _partner(backward: Function, forwards: Sequence[Function]) -> Function | None:
@@ -219,7 +219,8 @@ def _called(owner: Class, words: Collection[str]) -> Function | None:
 def _both_at_once(owner: Class) -> Function | None:
     """A method that returns a loss with its gradients."""
     methods = (owner.method(name) for name in ("loss", "cost", "loss_and_grad", "forward"))
-    return next((m for m in methods if m and any(len(r) >= 2 for r in m.returns)), None)
+    several = (m for m in methods if m and (any(len(r) >= 2 for r in m.returns) or gives_loss(m)))
+    return next(several, None)
 
 
 def whole_class(owner: Class, found: Inventory) -> Class:

@@ -136,6 +136,8 @@ _UPSTREAM = frozenset(
         "gout",
     ]
 )
+LOSS_WORDS = frozenset({"loss", "cost", "objective"})
+
 RESULTS = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 """What a forward pass calls what it computes."""
 
