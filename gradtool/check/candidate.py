@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 
 from gradtool.check.inventory import Class, Function
-from gradtool.check.words import DERIVATIVE_WORDS, LOSS_WORDS, folded, is_cache, is_upstream, split
+from gradtool.check.words import (
+    DERIVATIVE_WORDS,
+    LOSS_WORDS,
+    folded,
+    is_cache,
+    is_the_gradient,
+    is_upstream,
+    names_gradient,
+    split,
+)
 from gradtool.records import Struct, replace
 
 _MOST = 8  # texts for one parameter
@@ -102,8 +111,13 @@ def is_derivative(candidate: Candidate) -> bool:
 
 
 def gives_loss(function: Function) -> bool:
-    """Whether a function returns a loss in one thing with what else it has: ``{"loss": L, …}``."""
-    return any(LOSS_WORDS & set(split(name)) for name in function.bundle)
+    """Whether a function returns a loss with gradients in one thing: ``{"loss": L, "dX": dX}``.
+
+    What a training loop or an evaluation returns beside its loss is no gradient.
+    """
+    bundle = function.bundle
+    named = any(LOSS_WORDS & set(split(name)) for name in bundle)
+    return named and any(is_the_gradient(name) or names_gradient(name) for name in bundle)
 
 
 def is_torch_function(owner: Class) -> bool:

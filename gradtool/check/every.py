@@ -21,7 +21,7 @@ from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import GIVES, Layers
 from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
-from gradtool.check.words import of_gradient, split
+from gradtool.check.words import names_gradient, split
 from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
@@ -108,11 +108,7 @@ def plausible(candidate: Candidate) -> bool:
         return False
     if _LOSS_WORDS & set(split(forward.name)) or gives_loss(forward):
         return True
-    return len(longest) > 1 and all(_is_gradient(name) for name in longest[1:])
-
-
-def _is_gradient(name: str) -> bool:
-    return bool(name) and any(bare != name for bare in of_gradient(name))
+    return len(longest) > 1 and all(map(names_gradient, longest[1:]))
 
 
 def _best(file: _File, candidate: Candidate, explain: bool) -> Verdict:

@@ -221,6 +221,11 @@ def is_the_gradient(name: str) -> bool:
     return folded(name) in ("grad", "grads", "gradient", "gradients", "derivative")
 
 
+def names_gradient(name: str) -> bool:
+    """Whether a name may be that of the gradient of something."""
+    return bool(name) and any(bare != name for bare in of_gradient(name))
+
+
 def is_cache(name: str) -> bool:
     plain = folded(name)
     return plain in _CACHE or plain.endswith(("cache", "ctx"))

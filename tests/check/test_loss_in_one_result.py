@@ -114,6 +114,20 @@ def test_several_gradients(tmp_path: Path, way: str) -> None:
     assert [g.name for g in verdict.gradients if g.standing == "wrong"] == ["W"]
 
 
+@pytest.mark.parametrize(
+    "returned", ['{"loss": loss, "accuracy": 1.0}', "SimpleNamespace(loss=loss, steps=3)"]
+)
+def test_an_evaluation_is_no_layer(tmp_path: Path, returned: str) -> None:
+    """Such functions stand in many files: each would be listed as a pair that is no layer."""
+    beside = f"""
+def evaluate(P, T):
+    loss = np.mean((P - T)**2)
+    return {returned}
+"""
+    found = verdicts(tmp_path, text(WAYS["dictionary"]) + beside)
+    assert [(one.verdict, one.layer) for one in found] == [("pass", "mse")]
+
+
 def test_a_dictionary_of_anything_is_no_loss(tmp_path: Path) -> None:
     """What makes parameters, beside a pair, is none of two that could be meant."""
     pair = """
