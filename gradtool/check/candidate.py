@@ -117,7 +117,12 @@ def gives_loss(function: Function) -> bool:
     """
     bundle = function.bundle
     named = any(LOSS_WORDS & set(split(name)) for name in bundle)
-    return named and any(is_the_gradient(name) or names_gradient(name) for name in bundle)
+    return named and any(is_the_gradient(name) or _is_sure_gradient(name) for name in bundle)
+
+
+def _is_sure_gradient(name: str) -> bool:
+    """Whether a name is that of a gradient and hardly anything else's, as ``global_step`` is."""
+    return names_gradient(name) and (name[0] in "dD" or "grad" in name.lower())
 
 
 def is_torch_function(owner: Class) -> bool:

@@ -115,7 +115,7 @@ def test_several_gradients(tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "returned", ['{"loss": loss, "accuracy": 1.0}', "SimpleNamespace(loss=loss, steps=3)"]
+    "returned", ['{"loss": loss, "accuracy": 1.0}', "SimpleNamespace(loss=loss, global_step=3)"]
 )
 def test_an_evaluation_is_no_layer(tmp_path: Path, returned: str) -> None:
     """Such functions stand in many files: each would be listed as a pair that is no layer."""
