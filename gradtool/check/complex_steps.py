@@ -8,6 +8,9 @@ the values that the submission's own functions hold; `Told` is a number that not
 to it, also where the result has no name. A Fourier transform of the inputs is no step, for its
 values are no longer those that were given; nor are two inputs as real and imaginary part.
 
+Nothing of the submission's own runs while its values are looked at, for nobody would see what that
+does: types are told by identity, and what could answer by a method is left alone until the end.
+
 A step along the real axis is seen where a given array comes again and again, each time with
 another entry moved and with all of them in the end: however long the numbers are and however large
 the step, of which a linear layer has no error.
@@ -19,6 +22,8 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from inspect import CO_OPTIMIZED
 from types import FrameType
 from typing import Any
 
@@ -29,6 +34,7 @@ _EQUAL = 1e-9
 _DEPTH = 3
 _DOUBLE = 8  # bytes
 _MOST = 200  # values of one frame that are looked at
+_MOST_KEPT = 50_000  # arrays of objects that are looked at in the end
 _WORDS = frozenset(
     {"imag", "complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "view"}
     | {"clongdouble", "complexfloating", "cfloat", "singlecomplex", "longcomplex", "fft", "emath"}
@@ -36,12 +42,20 @@ _WORDS = frozenset(
     # By these any word can be put together at run time.
     | {"eval", "exec", "compile", "getattr", "__getattribute__", "attrgetter", "methodcaller"}
     | {"globals", "locals", "vars", "__dict__", "__import__", "import_module", "open", "loads"}
+    | {"str", "chr", "join", "format", "decode", "__name__", "__doc__", "typecodes", "sctypeDict"}
+    | {"sys", "_sys", "os", "threading", "_thread", "__builtins__", "__globals__", "__code__"}
+    | {"__class__", "__subclasses__", "__loader__", "__spec__"}
+    | {"pow", "__pow__", "__rpow__", "conj", "conjugate"}
 )
+_LETTERS = frozenset("DFG")  # of complex types
+_Held = Mapping[str, object]
+_Where = tuple[str, int, str]  # a given array, the line of a function, and a name in it
 _PLAIN = frozenset({"numpy", "math", "typing", "collections", "itertools", "__future__", "random"})
 
 
 def may_step(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a text has anything by which it could come to complex numbers.
+    """Whether a text has anything by which it could come to complex numbers, or to whatever else
+    this process has.
 
     A text without a word of these works with real numbers, whatever it computes.  The `nodes` are
     those by which it names something; see `gradtool.check.nodes.telling`.
@@ -53,8 +67,10 @@ def _suspicious(node: ast.AST) -> bool:
     match node:
         case ast.Constant(value=complex()):
             return True
-        case ast.Constant(value=str(text)):  # a dtype by name, or by letter
-            return "complex" in text or text.lstrip("<>=|") in ("c8", "c16", "c32", "D", "F", "G")
+        case ast.Constant(value=str(text)):
+            return _may_be_type(text)
+        case ast.BinOp(op=ast.Pow(), right=power) | ast.AugAssign(op=ast.Pow(), value=power):
+            return not _is_integer(power)
         case ast.Name(id=word) | ast.Attribute(attr=word):
             return word in _WORDS
         case ast.Import(names=names):
@@ -62,6 +78,30 @@ def _suspicious(node: ast.AST) -> bool:
         case ast.ImportFrom(module=module, level=level, names=names):
             plain = level == 0 and (module or "").partition(".")[0] in _PLAIN
             return not plain or any(alias.name in (*_WORDS, "*") for alias in names)
+    return False
+
+
+def _may_be_type(text: str) -> bool:
+    """Whether a text names a complex type, or may be a part of such a name or code."""
+    if "complex" in text.lower():
+        return True
+    if not text or text.split() != [text]:
+        return False
+    bare = text.lstrip("<>=|")
+    by_code = bare.isdigit() or (bare[:1] == "c" and not bare[1:].isalpha())
+    return by_code or not _LETTERS.isdisjoint(text) or bare in _NAMES
+
+
+_NAMES = frozenset({"csingle", "cdouble", "clongdouble"})
+
+
+def _is_integer(node: ast.expr) -> bool:
+    """Whether a power is by an integer: of a real number it is real."""
+    match node:
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
+            return _is_integer(inner)
+        case ast.Constant(value=int()):
+            return True
     return False
 
 
@@ -81,12 +121,20 @@ class Stepped:
         self._numbers: np.ndarray | None = None
         self.size = 0.0
         self.longer = False
-        self.moved: dict[tuple[str, int, str], dict[int, float]] = {}
+        self.moved: dict[_Where, dict[int, float]] = {}
         self._several = [(n, a) for n, a in given.items() if a.dtype.kind == "f" and a.size > 1]
+        self._kept: dict[tuple[_Where, bytes], np.ndarray] = {}
 
     @property
     def entry_by_entry(self) -> float:
-        """The largest step by which each entry of an array was moved alone, 0 without any."""
+        """The largest step by which each entry of an array was moved alone, 0 without any.
+
+        To be asked when nothing is watched any more: to read an object as a number may run code.
+        """
+        for (where, _), value in self._kept.items():
+            with suppress(Exception):  # an entry of the submission's own may do anything
+                self._note(where, value.astype(np.float64))
+        self._kept.clear()
         for (name, *_), values in self.moved.items():
             given = self._given[name].ravel()
             # Of entries that are alike, as labels are, one may be another by chance.
@@ -98,16 +146,17 @@ class Stepped:
 
     def look(self, frame: FrameType) -> None:
         """Look at the values that a frame holds by name."""
-        for value in _within(frame.f_locals.values()):
-            if isinstance(value, complex) or value.dtype.kind == "c":
-                self._judge(np.asarray(value), frame)
+        held = _held(frame)
+        for value in _within(held.values()):
+            if type(value) is complex or value.dtype.kind == "c":
+                self._judge(np.asarray(value), held)
                 continue
             if value.dtype.kind == "f" and value.itemsize > _DOUBLE:
                 self.longer = True
             if value.dtype.kind in "fO":
-                self._compare(value, frame)
+                self._compare(value, held, frame.f_code.co_firstlineno)
 
-    def _judge(self, value: np.ndarray, frame: FrameType) -> None:
+    def _judge(self, value: np.ndarray, held: _Held) -> None:
         flat = value.ravel()
         moved = flat[flat.imag != 0]
         if not moved.size or not np.all(np.isfinite(flat)):
@@ -116,7 +165,7 @@ class Stepped:
         size = float(sizes.max())
         if size - float(sizes.min()) > _EQUAL * size:
             return  # data, not a step
-        known = np.concatenate([self._known(), *_reals(frame)])
+        known = np.concatenate([self._known(), *_reals(held)])
         if moved.size == flat.size:
             tiny = size <= _TINY * float(np.max(np.abs(flat.real), initial=0.0))
             if not tiny or np.any(np.abs(known) == size):
@@ -125,22 +174,24 @@ class Stepped:
         if real.size and np.all(np.isin(real, known)):
             self.size = max(self.size, size)
 
-    def _compare(self, value: np.ndarray, frame: FrameType) -> None:
+    def _compare(self, value: np.ndarray, held: _Held, line: int) -> None:
         """Note whether a value is a given array but for one entry."""
         for name, given in self._several:
             if value.shape != given.shape:
                 continue
-            try:
-                numbers = value.astype(np.float64, copy=False)
-            except Exception:  # an entry of the submission's own may do anything
-                return
-            others = numbers != given
-            if np.count_nonzero(others) == 1:
-                place = int(np.argmax(others))
-                number = float(numbers.ravel()[place])
-                if math.isfinite(number):
-                    where = name, frame.f_code.co_firstlineno, _name_of(value, frame)
-                    self.moved.setdefault(where, {})[place] = number
+            where = name, line, _name_of(value, held)
+            if value.dtype.kind == "f":
+                self._note(where, value.astype(np.float64, copy=False))
+            elif len(self._kept) < _MOST_KEPT:
+                self._kept.setdefault((where, value.tobytes()), value.copy())  # by identity
+
+    def _note(self, where: _Where, numbers: np.ndarray) -> None:
+        others = numbers != self._given[where[0]]
+        if np.count_nonzero(others) == 1:
+            place = int(np.argmax(others))
+            number = float(numbers.ravel()[place])
+            if math.isfinite(number):
+                self.moved.setdefault(where, {})[place] = number
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:
@@ -149,30 +200,57 @@ class Stepped:
         return self._numbers
 
 
+def _held(frame: FrameType) -> _Held:
+    """What a frame holds by name.
+
+    The body of a class may have a mapping of its own type, whose methods are the submission's.
+    There values go by their order.
+    """
+    held: Any = frame.f_locals
+    if type(held) is dict or frame.f_code.co_flags & CO_OPTIMIZED:
+        return held  # type: ignore[no-any-return]
+    if not issubclass(type(held), dict):
+        return {}
+    return {str(place): value for place, value in enumerate(dict.values(held))}
+
+
 def _within(values: Iterable[object], depth: int = 0) -> Iterator[Any]:
-    """Arrays and complex numbers in values and in what these hold."""
+    """Arrays and complex numbers in values and in what these hold, all of them of those types.
+
+    What is asked of a type is answered by the type itself: of a value, or of whether two types are
+    equal, it may be a method of the submission's.
+    """
+    value: Any
     for count, value in enumerate(values):
+        kind = type(value)
         if count >= _MOST:
             return
-        if type(value) is np.ndarray or isinstance(value, complex):
+        if kind is np.ndarray:
             yield value
-        elif depth < _DEPTH and type(value) in (list, tuple, dict):
-            held = value.values() if isinstance(value, dict) else value
-            yield from _within(held, depth + 1)  # type: ignore[arg-type]
+        elif kind is int or kind is float:
+            continue
+        elif issubclass(kind, np.ndarray):
+            yield np.ndarray.view(value, np.ndarray)
+        elif issubclass(kind, complex):
+            yield complex.__pos__(value)
+        elif depth < _DEPTH and kind is dict:
+            yield from _within(value.values(), depth + 1)
+        elif depth < _DEPTH and (kind is list or kind is tuple):
+            yield from _within(value, depth + 1)
 
 
-def _name_of(value: np.ndarray, frame: FrameType) -> str:
+def _name_of(value: np.ndarray, held: _Held) -> str:
     """Under which name a frame holds an array."""
-    for name, held in frame.f_locals.items():
-        if any(one is value for one in _within((held,))):
+    for name, thing in held.items():
+        if any(one is value for one in _within((thing,))):
             return name
     return ""
 
 
-def _reals(frame: FrameType) -> Iterator[np.ndarray]:
+def _reals(held: _Held) -> Iterator[np.ndarray]:
     """What else is real there: a step may start from a value of the forward pass."""
-    for value in _within(frame.f_locals.values()):
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+    for value in _within(held.values()):
+        if type(value) is np.ndarray and value.dtype.kind == "f":
             yield value.ravel()
 
 

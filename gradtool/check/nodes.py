@@ -25,10 +25,18 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
 
 
 def telling(nodes: Iterable[ast.AST]) -> list[ast.AST]:
-    """The nodes by which a text names something: names, attributes, constants, imports."""
-    return [node for node in nodes if type(node) in _TELLING]
+    """The nodes by which a text names something: names, attributes, constants, imports.
+
+    And its powers, for a root of a negative number is complex.
+    """
+    return [
+        node
+        for node in nodes
+        if type(node) in _TELLING or (type(node) in _OPERATING and type(node.op) is ast.Pow)  # type: ignore[attr-defined]
+    ]
 
 
+_OPERATING = frozenset({ast.BinOp, ast.AugAssign})
 _TELLING = frozenset({ast.Name, ast.Attribute, ast.Constant, ast.Import, ast.ImportFrom})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from collections import Counter
@@ -40,11 +41,18 @@ def may_hide(loaded: Loaded) -> dict[str, bool]:
     return {"steps": any(map(may_step, names)), "longer": any(map(has_longer, names))}
 
 
-def count(responder: Watches, request: Frame) -> Answer:
-    """An evaluation with every call of the submission's own functions counted."""
+def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answer:
+    """An evaluation with every call of the submission's own functions counted.
+
+    `hearing`: whoever might turn that off is heard, by a hook that stays in this process.
+    """
     if responder.loaded is None:
         return {}, {}
-    watch = Watch(responder.loaded, Stepped(request.arrays))
+    trees = (tree for _, tree in responder.loaded.cells)
+    everywhere = any(may_step(telling(nodes_of_file(tree))) for tree in trees)
+    if everywhere and hearing:
+        _listen()
+    watch = Watch(responder.loaded, Stepped(request.arrays), everywhere)
     before, responder.observed = responder.observed, watch
     try:
         reply, arrays = responder.answer(Frame({**request.header, "op": "run"}, request.arrays))
@@ -76,38 +84,101 @@ class Watch:
 
     Attributes:
         undisturbed: nothing has put another one in its place.
-        threads: how many there were; it is in force in those only that begin meanwhile.
+        threads: how many there were where it is not in force, and the one where it is.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
     """
 
-    def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
+    def __init__(self, loaded: Loaded, stepped: Stepped, everywhere: bool = True) -> None:
+        """`everywhere`: values are looked at in whatever runs, for a text that makes code may say
+        of it that it stands in any file; else in what runs of the submission's files.
+        """
+        self.everywhere = everywhere
         self.stepped = stepped
         self.places = {cell.place for cell, _ in loaded.cells}
         self.calls: Counter[str] = Counter()
         self.top: Counter[str] = Counter()
         self.undisturbed = True
         self.threads = 0
+        self._main = threading.get_ident()
+        # Threads, since it is in force: those that were called for, were told of, and were seen.
+        self._called = self._told = self._seen = 0
+        self._thread = threading.local()
 
     def __enter__(self) -> None:
         self.threads = max(self.threads, len(sys._current_frames()))
         threading.setprofile(self)
         sys.setprofile(self)
+        _in_force[:] = [self]
 
     def __exit__(self, *_: object) -> None:
+        _in_force.clear()
         self.undisturbed = self.undisturbed and sys.getprofile() is self
         sys.setprofile(None)
         threading.setprofile(None)
+        self.threads += max(0, max(self._called, self._told) - self._seen)
+        self._called = self._told = self._seen = 0
 
-    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+    def __call__(self, frame: FrameType, event: str, called: object) -> None:
+        if self._called or self._told:
+            self._see()
+        if event == "c_call":
+            if called is _thread.start_new_thread or called is _JOINABLE:
+                self._called += 1
+        elif event not in ("call", "return"):
+            return
         code = frame.f_code
-        if event in ("c_call", "return") and code.co_filename in self.places:
-            self.stepped.look(frame)
-        if event == "call" and code.co_filename in self.places:
-            name = f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"
+        its_own = _exactly(code.co_filename) in self.places
+        if its_own or self.everywhere:
+            self.stepped.look(frame)  # of a call, at its arguments
+        if event == "call" and its_own:
+            name = f"{_exactly(code.co_filename)}:{code.co_firstlineno}:{_exactly(code.co_name)}"
             self.calls[name] += 1
-            self.stepped.look(frame)  # its arguments
             caller = frame.f_back
-            if caller is not None and caller.f_code.co_filename == _FORWARD:
+            if caller is not None and _exactly(caller.f_code.co_filename) == _FORWARD:
                 self.top[name] += 1
+
+    def _see(self) -> None:
+        if getattr(self._thread, "fresh", False):
+            self._thread.fresh = False
+            self._seen += 1
+
+    def hear(self, event: str) -> None:
+        """Told by the interpreter that a thread begins, or that a thread sets its profiler.
+
+        The first time in a new thread it is `threading` that sets this one; a thread by other means
+        has none.
+        """
+        if event in _BEGINNING:
+            self._told += 1
+        elif threading.get_ident() == self._main or hasattr(self._thread, "fresh"):
+            self.undisturbed = False
+        else:
+            self._thread.fresh = True
+
+
+def _exactly(text: str) -> str:
+    """The text itself where it is one of a subclass, whose methods may be the submission's."""
+    return text if type(text) is str else str.__str__(text)
+
+
+_in_force: list[Watch] = []
+_listening: list[bool] = []
+_JOINABLE = getattr(_thread, "start_joinable_thread", None)
+# Of threads the interpreter tells from Python 3.12 on; before, their calls are seen.
+_BEGINNING = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
+_HEARD = _BEGINNING | {"sys.setprofile"}
+
+
+def _listen() -> None:
+    """Let watches hear what could end them, by whatever means; for as long as the process lives."""
+    if _listening:
+        return
+    _listening.append(True)
+    sys.addaudithook(_hear)
+
+
+def _hear(event: str, _: object) -> None:
+    if _in_force and event in _HEARD:
+        _in_force[0].hear(event)

@@ -136,7 +136,7 @@ class Observed(Responder):
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """An evaluation with its calls counted, and the modules that were imported by then."""
-        reply, arrays = watched.count(self, request)
+        reply, arrays = watched.count(self, request, hearing=True)
         modules = sorted({name.partition(".")[0] for name in self._imported()})
         return {**reply, "modules": modules}, arrays
 

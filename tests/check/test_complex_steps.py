@@ -33,6 +33,15 @@ E[1, 2] = 1.0
         ("from helper import slope", True),
         ("from numpy import *", True),
         ("exec(text)", True),
+        ("z = X.astype('cdouble')", True),
+        ("z = X.astype('c' + '16')", True),
+        ("z = X.astype('FDG'[1])", True),
+        ("z = (-1) ** 0.5", True),
+        ("z **= p", True),
+        ("z = pow(-1, p)", True),
+        ("v = X ** 2 + X ** -3\nv **= 2", False),
+        ("g = {'dX': np.einsum('nc,dc->nd', dY, W)}", False),
+        ('"""The gradients of D features."""', False),
     ],
 )
 def test_a_text_without_a_complex_word_has_no_complex_numbers(text: str, expected: bool) -> None:

@@ -182,6 +182,106 @@ def affine_backward(dY, cache):
     asked.put((dY, cache))
     return answered.get()
 """
+_UNHOOKED = """\
+import _thread
+def affine_backward(dY, cache):
+    found, done = [], _thread.allocate_lock()
+    done.acquire()
+    def work():
+        try:
+            found.append(at_once(dY, cache))
+        finally:
+            done.release()
+    _thread.start_new_thread(work, ())
+    done.acquire()
+    return found[0]
+"""
+_PUT_BACK = """\
+import sys
+def affine_backward(dY, cache):
+    before = sys.getprofile()
+    list(map(sys.setprofile, [None]))
+    found = at_once(dY, cache)
+    sys.setprofile(before)
+    return found
+"""
+# What a profile function calls is not profiled, so that it must not call what is defined here.
+_WHILE_LOOKED_AT = """\
+todo, found = [], []
+def work():
+    if todo and not found:
+        found.append(at_once(*todo))
+def untouched():
+    return 0
+{}
+def affine_backward(dY, cache):
+    found.clear()
+    todo[:] = dY, cache
+    {}
+    todo.clear()
+    return found[0] if found else at_once(dY, cache)
+"""
+_LOOKED_AT = {
+    "class": (
+        "class E:\n    @property\n    def __class__(self):\n        work()\n        return E",
+        "seen = E(); np.zeros(1)",
+    ),
+    "type": (
+        "class M(type):\n    def __eq__(self, other): work()\n"
+        "    def __hash__(self): work(); return 1\nclass E(metaclass=M): pass",
+        "seen = E(); np.zeros(1)",
+    ),
+    "entry": (
+        "class E:\n    def __float__(self):\n        work()\n        return 0.0",
+        "seen = np.full(dY.shape, E(), object); np.zeros(1)",
+    ),
+    "number": (
+        "class E(complex):\n    def __array__(self, *_, **__):\n        work()\n"
+        "        return np.zeros(1)",
+        "seen = E(1j); np.zeros(1)",
+    ),
+    "names": (
+        "class L(dict):\n    def values(self):\n        work()\n        return ()\n"
+        "    items = values\n    def __iter__(self):\n        work()\n        return iter(())\n"
+        "class M(type):\n    __prepare__ = classmethod(lambda *_: L())",
+        "class E(metaclass=M): np.zeros(1)",
+    ),
+    "file": (
+        "class S(str):\n    def __hash__(self):\n        work()\n        return 1\n"
+        "    def __format__(self, _):\n        work()\n        return ''\n"
+        "untouched.__code__ = untouched.__code__.replace(co_filename=S('x'), co_name=S('y'))",
+        "untouched()",
+    ),
+}
+_ELSEWHERE_BY_NAME = """\
+for function in (at_once, affine_forward):
+    function.__code__ = function.__code__.replace(co_filename=np.__file__)
+affine_backward = lambda dY, cache: at_once(dY, cache)
+"""
+# What is imaginary has no name, and no word tells that there is such a thing.
+_QUIETLY_COMPLEX = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    h, found = 1e-20, []
+    {}
+    for k, v in enumerate((X, W, b)):
+        g = np.zeros(v.shape)
+        for j in np.ndindex(v.shape):
+            p = [0 * X, 0 * W, 0 * b]
+            p[k][j] = h
+            z = (((X + i * p[0]) @ (W + i * p[1]) + b + i * p[2]) / i).astype(float)
+            g[j] = (z * dY).sum() / h
+        found.append(g)
+    return tuple(found)
+"""
+_ROOTS = {
+    "power": "i = (-1) ** .5; i = i - np.cos(np.arccos(0))",
+    "type": "i = np.sqrt(np.array(-1, 'cdouble'))",
+    "letter": "i = np.sqrt(np.array(-1, chr(68)))",
+    "part": "i = np.sqrt(np.array(-1, 'FDG'[1]))",
+    "pieces": "i = np.sqrt(np.array(-1, 'c' + '16'))",
+    "code": "i = np.sqrt(np.array(-1, np.typecodes['Complex'][1]))",
+}
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
 
 
@@ -226,6 +326,20 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_looked_up": (HEAD + FORWARD + _ONCE + _KEPT, ("GT402",)),
     "central_uncounted": (HEAD + FORWARD + _ONCE + _WHEN_COUNTED, ("GT403",)),
     "central_elsewhere": (HEAD + FORWARD + _ONCE + _ELSEWHERE, ("GT403",)),
+    "central_unhooked": (HEAD + FORWARD + _ONCE + _UNHOOKED, ("GT403",)),
+    "central_put_back": (HEAD + FORWARD + _ONCE + _PUT_BACK, ("GT403",)),
+    "central_elsewhere_by_name": (HEAD + FORWARD + _ONCE + _ELSEWHERE_BY_NAME, ("GT402",)),
+    **{
+        f"central_while_looked_at_{name}": (
+            HEAD + FORWARD + _ONCE + _WHILE_LOOKED_AT.format(*texts),
+            ("GT402",),
+        )
+        for name, texts in _LOOKED_AT.items()
+    },
+    **{
+        f"complex_quietly_{name}": (HEAD + FORWARD + _QUIETLY_COMPLEX.format(root), ("GT402",))
+        for name, root in _ROOTS.items()
+    },
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "central_rounded": (
         _numeric("1e-3", _INLINE).replace(
