@@ -400,6 +400,14 @@ CASES: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "underscore first",
+        "layer: a\ninputs:\n  _x: []\nparameters:\n  _1: []\nforward: Y = _x * _1\n",
+        [
+            "3:3+2 inputs: a name must begin with a letter -> write x",
+            "5:3+2 parameters: a name must begin with a letter -> choose another name",
+        ],
+    ),
+    (
         "digit first",
         "layer: a\ninputs:\n  1x: []\nforward: Y = X\n",
         [

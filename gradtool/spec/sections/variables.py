@@ -26,6 +26,10 @@ def read_variables(node: Node, role: Role, reading: Reading, scope: Scope) -> li
     found = []
     for name, entry in reading.named_entries(node, f"{role}s"):
         variable = _variable(name, entry, role, reading, scope)
+        if name.startswith("_"):  # as the values of which no line says the name
+            bare = name.lstrip("_")
+            hint = f"write {bare}" if bare.isidentifier() else "choose another name"
+            reading.problem(entry.key, f"{role}s: a name must begin with a letter", hint)
         if scope.declare(name, role, entry.key, reading):
             found.append(variable)
     return found
