@@ -6,7 +6,7 @@ import _thread
 import sys
 import threading
 from collections import Counter
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import FrameType
 from typing import Any, Protocol
 
@@ -50,9 +50,9 @@ def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answe
         return {}, {}
     trees = (tree for _, tree in responder.loaded.cells)
     everywhere = any(may_step(telling(nodes_of_file(tree))) for tree in trees)
-    if everywhere and hearing:
-        _listen()
     watch = Watch(responder.loaded, Stepped(request.arrays), everywhere)
+    if everywhere and hearing:
+        watch.undisturbed = _listen()
     before, responder.observed = responder.observed, watch
     try:
         reply, arrays = responder.answer(Frame({**request.header, "op": "run"}, request.arrays))
@@ -164,21 +164,31 @@ def _exactly(text: str) -> str:
 
 
 _in_force: list[Watch] = []
-_listening: list[bool] = []
+_listening: list[str] = []
+_heard: list[str] = []
+_ASKED = "gradtool.listening"
 _JOINABLE = getattr(_thread, "start_joinable_thread", None)
 # Of threads the interpreter tells from Python 3.12 on; before, their calls are seen.
 _BEGINNING = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
 _HEARD = _BEGINNING | {"sys.setprofile"}
 
 
-def _listen() -> None:
-    """Let watches hear what could end them, by whatever means; for as long as the process lives."""
-    if _listening:
-        return
-    _listening.append(True)
-    sys.addaudithook(_hear)
+def _listen() -> bool:
+    """Let watches hear what could end them, by whatever means; for as long as the process lives.
+
+    Whether they do: a hook of the submission's own can refuse another one, without a word.
+    """
+    _heard.clear()
+    with suppress(Exception):  # and refuse what is asked here
+        if not _listening:
+            sys.addaudithook(_hear)
+        sys.audit(_ASKED)
+    _listening[:] = _heard
+    return bool(_heard)
 
 
 def _hear(event: str, _: object) -> None:
     if _in_force and event in _HEARD:
         _in_force[0].hear(event)
+    elif event == _ASKED:
+        _heard[:] = [event]

@@ -205,6 +205,12 @@ def affine_backward(dY, cache):
     sys.setprofile(before)
     return found
 """
+_DEAF = """\
+def refuse(event, _):
+    if event in ("sys.addaudithook", {!r}):
+        raise RuntimeError(event)
+sys.addaudithook(refuse)
+"""
 # What a profile function calls is not profiled, so that it must not call what is defined here.
 _WHILE_LOOKED_AT = """\
 todo, found = [], []
@@ -328,6 +334,10 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_elsewhere": (HEAD + FORWARD + _ONCE + _ELSEWHERE, ("GT403",)),
     "central_unhooked": (HEAD + FORWARD + _ONCE + _UNHOOKED, ("GT403",)),
     "central_put_back": (HEAD + FORWARD + _ONCE + _PUT_BACK, ("GT403",)),
+    **{
+        f"central_deaf_{k}": (HEAD + FORWARD + _ONCE + _PUT_BACK + _DEAF.format(event), ("GT403",))
+        for k, event in enumerate(("", "gradtool.listening"))
+    },
     "central_elsewhere_by_name": (HEAD + FORWARD + _ONCE + _ELSEWHERE_BY_NAME, ("GT402",)),
     **{
         f"central_while_looked_at_{name}": (
