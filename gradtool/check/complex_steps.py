@@ -36,9 +36,10 @@ _DOUBLE = 8  # bytes
 _MOST = 200  # values of one frame that are looked at
 _MOST_KEPT = 50_000  # arrays of objects that are looked at in the end
 _WORDS = frozenset(
-    {"imag", "complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "view"}
-    | {"clongdouble", "complexfloating", "cfloat", "singlecomplex", "longcomplex", "fft", "emath"}
-    | {"scimath", "roots", "eig", "eigvals", "cmath", "angle", "iscomplex", "real_if_close"}
+    {"imag", "csingle", "cdouble", "clongdouble", "cfloat", "view", "fft", "emath", "scimath"}
+    | {"eig", "eigvals", "cmath", "angle", "real_if_close"}
+    # Where NumPy and others keep their types, and modules.
+    | {"ScalarType", "dtypes", "allTypes", "numerictypes", "core", "_core", "types", "operator"}
     # By these any word can be put together at run time.
     | {"eval", "exec", "compile", "getattr", "__getattribute__", "attrgetter", "methodcaller"}
     | {"globals", "locals", "vars", "__dict__", "__import__", "import_module", "open", "loads"}
@@ -72,13 +73,17 @@ def _suspicious(node: ast.AST) -> bool:
         case ast.BinOp(op=ast.Pow(), right=power) | ast.AugAssign(op=ast.Pow(), value=power):
             return not _is_integer(power)
         case ast.Name(id=word) | ast.Attribute(attr=word):
-            return word in _WORDS
+            return _is_word(word)
         case ast.Import(names=names):
             return any(alias.name.partition(".")[0] not in _PLAIN for alias in names)
         case ast.ImportFrom(module=module, level=level, names=names):
             plain = level == 0 and (module or "").partition(".")[0] in _PLAIN
-            return not plain or any(alias.name in (*_WORDS, "*") for alias in names)
+            return not plain or any(alias.name == "*" or _is_word(alias.name) for alias in names)
     return False
+
+
+def _is_word(word: str) -> bool:
+    return word in _WORDS or "complex" in word or "roots" in word  # sort_complex, polyroots
 
 
 def _may_be_type(text: str) -> bool:

@@ -286,6 +286,8 @@ _ROOTS = {
     "letter": "i = np.sqrt(np.array(-1, chr(68)))",
     "part": "i = np.sqrt(np.array(-1, 'FDG'[1]))",
     "pieces": "i = np.sqrt(np.array(-1, 'c' + '16'))",
+    "roots": "i = np.polynomial.polynomial.polyroots([1, 0, 1])[1]",
+    "table": "i = np.sqrt(np.array(-1, np.ScalarType[2]))",
     "code": "i = np.sqrt(np.array(-1, np.typecodes['Complex'][1]))",
 }
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
