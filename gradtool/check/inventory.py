@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradtool.check.cells import Cell
+from gradtool.check.dataclass_fields import init_of, is_dataclass
 from gradtool.check.defined import Definition, definitions_in, made_by_calls
 from gradtool.check.nodes import nodes_of, nodes_of_file
 from gradtool.check.writes import written
@@ -236,7 +237,10 @@ def _name(value: object) -> str:
 
 def class_of(node: ast.ClassDef, place: str) -> Class:
     defined = [one.node for one in definitions_in(node.body, place, {})]
-    bodies = [(item, _own_nodes(item)) for item in defined if isinstance(item, ast.FunctionDef)]
+    functions = [item for item in defined if isinstance(item, ast.FunctionDef)]
+    if is_dataclass(node) and all(item.name != "__init__" for item in functions):
+        functions.insert(0, init_of(node))
+    bodies = [(item, _own_nodes(item)) for item in functions]
     methods = {item.name: _function(item, inside, place, True) for item, inside in bodies}
     if (init := methods.get("__init__")) is not None:
         apart = set(init.pairs).union(*(_taken_apart(inside, ("self",)) for _, inside in bodies))

@@ -146,8 +146,48 @@ class Linear:
         self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
         return dout @ self.W.T
 """
+FIELDS = """
+import dataclasses
+from typing import ClassVar
+@dataclasses.dataclass(eq=False)
+class Linear:
+    kind: ClassVar[str] = "dense"
+    W: np.ndarray
+    b: np.ndarray
+    x: np.ndarray = dataclasses.field(init=False, repr=False)
+    grads: dict = dataclasses.field(default_factory=dict)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dout):
+        self.grads["W"], self.grads["b"] = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+"""
+DEFAULTS = """
+from dataclasses import dataclass
+@dataclass
+class BatchNorm:
+    gamma: np.ndarray
+    beta: np.ndarray
+    eps: float = 1e-5
+    dgamma: np.ndarray = None
+    dbeta: np.ndarray = None
+    def forward(self, x):
+        self.std = np.sqrt(x.var(axis=0) + self.eps)
+        self.xhat = (x - x.mean(axis=0)) / self.std
+        return self.gamma * self.xhat + self.beta
+    def backward(self, dout):
+        self.dgamma, self.dbeta = (dout * self.xhat).sum(axis=0), dout.sum(axis=0)
+        inner = dout - dout.mean(axis=0) - self.xhat * (dout * self.xhat).mean(axis=0)
+        return self.gamma * inner / self.std
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
+    "fields of a dataclass": (FIELDS, "affine", "Linear(W=W", 3, SUM, "dout.mean(axis=0)", "db"),
+    "fields with defaults": (
+        *(DEFAULTS, "batch_norm", "BatchNorm(gamma=gamma", 3),
+        *("- dout.mean(axis=0)", "+ dout.mean(axis=0)", "dX"),
+    ),
     "a flag for the bias": (FLAG, "affine", "bias=True", 3, SUM, "dout.mean(axis=0)", "db"),
     "a dictionary that a method makes": (
         *(STATE, "affine", 'layer.state["bias"] = b', 3),
