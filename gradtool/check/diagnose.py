@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from gradtool.check.diagnose_forward import of_outputs
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.diagnose_pattern import heat, pattern
-from gradtool.check.diagnose_program import Derived, derived
+from gradtool.check.diagnose_program import Bench, Derived, derived
 from gradtool.check.diagnose_where import where
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point, bind
@@ -46,6 +47,7 @@ _LARGER = 6  # what explains these is tried again at some larger ones
 _TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _APART = 0.2
+_LINE_BY_LINE = ("staged", "single")  # grains whose lines are those of the forward pass
 
 
 def with_causes(reference: Reference, session: Session, judgement: Judgement) -> Judgement:
@@ -96,7 +98,27 @@ def _repairs(
         bind(session, reference, judgement.binding)
     except CheckTrouble:
         return {}
-    return repairs(session, judgement.binding, judgement.points, wrong, judgement.verdict.seed)
+    seed = judgement.verdict.seed
+    cotangents = partial(_cotangents, reference)
+    return repairs(session, judgement.binding, judgement.points, wrong, seed, cotangents)
+
+
+def _cotangents(reference: Reference, point: Point) -> list[np.ndarray]:
+    """The right gradients of inner values at a point, line by line."""
+    program = _program(reference)
+    found: list[np.ndarray] = []
+    if program is None:
+        return found
+    for grain in (one for one in program.grains if one.name in _LINE_BY_LINE):
+        bench = Bench.at(grain, program.graph, point)
+        try:
+            with np.errstate(all="ignore"):
+                known = bench.known
+        except (ArithmeticError, TooLargeError, UnsupportedError):
+            continue
+        inner = grain.cotangents - {*grain.gradients.values(), *grain.upstream}
+        found += [known[name] * bench.factor for name in sorted(inner)]
+    return [array for array in found if np.isfinite(array).all()]
 
 
 def _needed(remarks: tuple[Remark, ...], gradients: Sequence[Compared]) -> tuple[Remark, ...]:

@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from gradtool.check.repairs import arithmetic, calls, forwards, names, statements
 from gradtool.check.repairs.fix import Fix
 from gradtool.check.repairs.scope import Scope, Surroundings
+from gradtool.records import replace
+
+_UNLIKELY, _DEAREST = 0.4, 2.0
 
 
 def moves(function: ast.FunctionDef) -> Iterator[Fix]:
@@ -26,12 +29,17 @@ def moves(function: ast.FunctionDef) -> Iterator[Fix]:
 
 
 def changes(
-    function: ast.FunctionDef, scope: Scope, further: bool, harmful: Collection[int]
+    function: ast.FunctionDef,
+    scope: Scope,
+    further: bool,
+    harmful: Collection[int],
+    unlikely: Collection[int],
 ) -> Iterator[Fix]:
     """Every small change of a function, those of one node together.
 
     `further` tells whether the far-fetched ones are among them; `harmful` are nodes that keep the
-    values that they have, and so does all that they are made of.
+    values that they have, and so does all that they are made of.  Those of `unlikely` nodes cost
+    more: something right comes of them, though it is no result.
     """
     around = Surroundings(function)
     for node in _nodes(function.body):
@@ -39,7 +47,15 @@ def changes(
         inside = node.value if isinstance(node, ast.Assign | ast.AugAssign) else node
         if id(inside) in harmful or any(id(above) in harmful for above, _ in around.above(inside)):
             continue
-        yield from _at(node, scope, around, further)
+        found = _at(node, scope, around, further)
+        if id(inside) in unlikely or any(
+            id(above) in unlikely for above, _ in around.above(inside)
+        ):
+            found = [
+                replace(fix, cost=max(fix.cost, min(fix.cost + _UNLIKELY, _DEAREST)))
+                for fix in found
+            ]
+        yield from found
 
 
 def _at(

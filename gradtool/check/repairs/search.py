@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
+from math import prod
 from time import perf_counter
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from gradtool.check.repairs.reach import (
 )
 from gradtool.check.repairs.scope import Scope, Value, gradients_in
 from gradtool.check.repairs.targets import Repair, Target, numbered, only, repair_of, texts_of
+from gradtool.check.repairs.trial import LOCAL
 from gradtool.check.scale import stated
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.records import Struct
@@ -41,6 +44,8 @@ _LIKELY = 3  # of these bounds
 _ENOUGH = 1.25
 _MOST_FIXES = 5000
 _MOVED = 1e-9
+_ROUNDED = 1e-11
+_MOST_ENTRIES = 2000  # of a value inside a function that is looked at
 _NONE = -1
 _STILL = 0.5  # with the mistake of which the code raises somewhere, it does not
 _ALL = 0.2  # what makes a wrong forward right and every gradient with it is likely the mistake
@@ -48,14 +53,23 @@ _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in 
 _FUNCTIONS = 6
 
 
+Cotangents = Callable[[Point], Sequence[np.ndarray]]
+
+
 def repairs(
-    session: Session, binding: Binding, points: Sequence[Point], wrong: Collection[str], seed: int
+    session: Session,
+    binding: Binding,
+    points: Sequence[Point],
+    wrong: Collection[str],
+    seed: int,
+    cotangents: Cotangents,
 ) -> Mapping[str, tuple[Repair, ...]]:
     """For each wrong array the changes with which it is right, most likely first.
 
     `wrong` and the keys are like ``output Y`` and ``gradient X``.  A wrong output is looked for
     in the forward pass alone, and only what makes every wrong output right is told of one: the
-    gradients beside it may be right with it, or not.
+    gradients beside it may be right with it, or not.  `cotangents` are right gradients of inner
+    values at a point: what makes one of them is hardly a mistake.
 
     None where the file's text is not what runs: functions of a framework, made by others, or in
     helper modules.  The binding must be the session's.
@@ -71,7 +85,9 @@ def repairs(
             if goal - found.keys():
                 beside = bool(outputs) and goal != outputs
                 wanted = keys - found.keys()
-                search = _Search(session, binding, usable, raising, wanted, goal, seed, beside)
+                search = _Search(
+                    session, binding, usable, raising, wanted, goal, seed, cotangents, beside
+                )
                 found |= _whole(search.found(), goal)
     except CheckTrouble:
         return {}
@@ -102,6 +118,7 @@ class _Search(Struct, frozen=True):
     wrong: frozenset[str]
     goal: frozenset[str]
     seed: int
+    cotangents: Cotangents
     beside: bool = False
 
     def found(self) -> dict[str, list[Repair]]:
@@ -136,14 +153,14 @@ class _Search(Struct, frozen=True):
         if first is None:
             return
         scopes = self._scopes(named, upstream, first)
-        harmful = self._harmful(scopes, first)
-        plain = [(one, list(changes(one[2], scope, False, harmful))) for one, scope in scopes]
+        spared = self._spared(scopes, first)
+        plain = [(one, list(changes(one[2], scope, False, *spared))) for one, scope in scopes]
         settled = False
         for low, high in pairwise(_BANDS[:_LIKELY] if self.beside else _BANDS):
             fixes = plain
             if high == _BANDS[-1]:
                 fixes = [
-                    (one, list(changes(one[2], scope, True, harmful))) for one, scope in scopes
+                    (one, list(changes(one[2], scope, True, *spared))) for one, scope in scopes
                 ]
             targets = [
                 Target(one, tuple(f for f in mine if low < f.cost <= high)[:_MOST_FIXES])
@@ -268,27 +285,64 @@ class _Search(Struct, frozen=True):
                 found.append((one, scope))
         return found
 
-    def _harmful(self, scopes: Sequence[tuple[Named, Scope]], point: Point) -> frozenset[int]:
-        """The expressions that something depends on which is right: by the identity of the node.
+    def _spared(
+        self, scopes: Sequence[tuple[Named, Scope]], point: Point
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """The expressions that a result depends on which is right, and those that a value inside
+        does: by the identity of the node.
 
-        Each is given another value in turn.  What stands there is no mistake.
+        Each is given another value in turn.  What stands there is no mistake, or hardly one: a
+        value inside may be the right gradient of another one, as where a factor is forgotten.
         """
         targets = [Target(one, tuple(moves(one[2]))) for one, _ in scopes]
         every = numbered(targets)
         texts = texts_of(targets)
         if not texts:
-            return frozenset()
-        _, results = self._results(texts, [_NONE, *range(len(every))], point)
+            return frozenset(), frozenset()
+        inner = self._right_locals(scopes, texts, point)
+        _, results = self._results(texts, [_NONE, *range(len(every))], point, inner)
         right = [k for k, outcome in _outcomes(point) if outcome.right and k not in self.wrong]
-        found = set()
-        for name in right:
+        found: tuple[set[int], set[int]] = set(), set()
+        for name in (*right, *inner):
             if name in results:
                 was, now = results[name][0], results[name][1:]
                 scale = float(np.max(np.abs(was), initial=0.0))
                 with np.errstate(all="ignore"):
                     moved = np.abs(now - was).reshape(len(now), -1) > _MOVED * scale
-                found |= {id(every[k][1].node) for k in np.flatnonzero(moved.any(axis=1))}
-        return frozenset(found)
+                nodes = {id(every[k][1].node) for k in np.flatnonzero(moved.any(axis=1))}
+                found[name in inner].update(nodes)
+        return frozenset(found[False]), frozenset(found[True])
+
+    def _right_locals(
+        self, scopes: Sequence[tuple[Named, Scope]], texts: Mapping[Where, str], point: Point
+    ) -> dict[str, tuple[int, ...]]:
+        """The names in functions that end up with the right gradient of an inner value, as results
+        are called, and their shapes.
+
+        Not of a value that was there before, as where a factor was forgotten: an upstream gradient,
+        what a name holds that was assigned earlier; nor of one that is a wrong gradient itself.
+        """
+        numbers = {key: number for number, key in enumerate(texts)}
+        shapes = {
+            f"{LOCAL} {numbers[key]} {name}": value.shape
+            for one, scope in scopes
+            if (key := Target(one, ()).key) in numbers
+            for name, value in scope.values.items()
+            if value.kind == "array" and 1 < prod(value.shape) <= _MOST_ENTRIES and "." not in name
+        }
+        right = [array for array in self.cotangents(point) if array.size > 1] if shapes else []
+        if not right:
+            return {}
+        _, results = self._results(texts, [_NONE], point, shapes)
+        wrong = [v.array for n, v in point.run.gradients.items() if f"gradient {n}" in self.wrong]
+        before = [*point.probe.upstream.values(), *(array for array in wrong if array is not None)]
+        found = {}
+        for name in (name for name in shapes if name in results):
+            value = results[name][0]
+            if _is_among(value, right) and not _is_among(value, before):
+                found[name] = shapes[name]
+                before.append(value)
+        return found
 
     def _fixed(
         self, targets: Sequence[Target], point: Point, choices: Sequence[int]
@@ -304,12 +358,17 @@ class _Search(Struct, frozen=True):
         return {k: right for k, right in fixed.items() if k != _NONE and right & self.goal}
 
     def _results(
-        self, texts: Mapping[Where, str], choices: Sequence[int], point: Point
+        self,
+        texts: Mapping[Where, str],
+        choices: Sequence[int],
+        point: Point,
+        inner: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     ) -> tuple[int, Mapping[str, np.ndarray]]:
         right = point.expected
         shapes = {f"output {n}": a.shape for n, a in right.outputs.items()}
         named = {*point.gradients, *_gradients(self.wrong)}  # where the code raises there is none
         shapes |= {f"gradient {n}": right.gradients[n].shape for n in sorted(named)}
+        shapes |= inner
         return attempted(
             self.session, texts, choices, shapes, point.probe, seed=self.seed, seconds=_SECONDS
         )
@@ -351,6 +410,20 @@ class _Search(Struct, frozen=True):
             choice: frozenset(key for key in off if harmless[k] and fits[key][k])
             for k, choice in enumerate(choices[:done])
         }
+
+
+def _is_among(value: np.ndarray, arrays: Iterable[np.ndarray]) -> bool:
+    return any(_is_same(value, array) for array in arrays)
+
+
+def _is_same(value: np.ndarray, right: np.ndarray) -> bool:
+    """Whether a value is a right one but for rounding, and axes of size one."""
+    shapes = [[size for size in array.shape if size != 1] for array in (value, right)]
+    if shapes[0] != shapes[1]:
+        return False
+    scale = float(np.max(np.abs(right)))
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.abs(value.ravel() - right.ravel()) <= _ROUNDED * scale)) and scale > 0
 
 
 def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:

@@ -20,6 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 CHOICE = "_gradtool_choice"
+LOCAL = "local"
+"""``local 0 dvar`` is the result that the name dvar of the first function holds at its end."""
+
 _PATIENCE = 0.25  # seconds that one change has: `while` may never end
 _MOST_NAMES = 200
 _MOST_WRAPPED = 3
@@ -155,10 +158,11 @@ def tried(
 ) -> tuple[int, dict[str, np.ndarray]]:
     """How many of the choices were tried in this time, and every result, stacked.
 
-    `shapes` are those of ``output Y`` and ``gradient X``; what is not of its shape, or is no
-    number, is nan.
+    `shapes` are those of ``output Y``, ``gradient X`` and ``local 0 dvar``; what is not of its
+    shape, or is no number, is nan.
     """
     found = {n: np.full((len(choices), *shape), np.nan) for n, shape in shapes.items()}
+    watched = functions if any(name.startswith(LOCAL) for name in shapes) else ()
     end = time.process_time() + seconds  # a busy machine must not change what is found
     for place, choice in enumerate(choices):
         if time.process_time() > end:
@@ -166,17 +170,39 @@ def tried(
         for function in functions:
             function.__globals__[CHOICE] = choice
         try:
-            with _patience():
+            with _patience(), _locals(watched) as results:
                 outputs, gradients = run()
         except (Exception, Endless, SystemExit):
             continue
-        results = {f"output {n}": v for n, v in outputs.items()}
+        results |= {f"output {n}": v for n, v in outputs.items()}
         results |= {f"gradient {n}": v for n, v in gradients.items()}
         for name, array in found.items():
             value = _fitting(results.get(name), array.shape[1:])
             if value is not None:
                 array[place] = value
     return len(choices), found
+
+
+@contextmanager
+def _locals(functions: Sequence[FunctionType]) -> Iterator[dict[str, Any]]:
+    """What the names in functions hold when they return last."""
+    found: dict[str, Any] = {}
+    if not functions:
+        yield found
+        return
+    numbers = {function.__code__: number for number, function in enumerate(functions)}
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code in numbers:
+            number = numbers[frame.f_code]
+            found.update({f"{LOCAL} {number} {n}": v for n, v in frame.f_locals.items()})
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
 
 
 def _fitting(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
