@@ -26,6 +26,7 @@ from gradtool.lint.submissions import (
     choose,
     contents,
     further,
+    names_random,
     shown_name,
     stage,
 )
@@ -139,7 +140,8 @@ class Case:
                 causes=bench.causes,
                 answers=bench.answers,
                 foresight=bench.foresight,
-                random=self.staged.random or any("random" in text for _, text in loading.provide),
+                random=self.staged.random
+                or any(names_random(text.encode()) for _, text in loading.provide),
                 layers=[reference.spec.name for reference in bench.references.values()],
             )
             with desk:

@@ -99,12 +99,7 @@ def shared_object_paths(hidden: Iterable[str]) -> list[Path]:
     files = {Path(word[5]) for word in words if len(word) == 6 and ".so" in word[5]}
     packages = [Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")]
     paths: list[Path] = []
-    own = {
-        Path(place)
-        for spec in library_specs(hidden).values()
-        for place in spec.submodule_search_locations or ()
-    }
-    for folder in {file.parent for file in files} - own:
+    for folder in {file.parent for file in files}.difference(library_paths(library_specs(hidden))):
         if any(folder == package or folder in package.parents for package in packages):
             paths += folder.glob("*.so*")
         else:

@@ -273,8 +273,7 @@ def _ready(server: Interpreter) -> Interpreter:
     try:
         answer = frames.read_frame(server.control.fileno(), MOST_BYTES)
     except frames.FrameError as error:
-        server.process.kill()
-        server.process.wait()
+        server.drop()
         raise ZygoteGone("the zygote ended while it started") from error
     if answer != b"ready":
         server.process.wait()
