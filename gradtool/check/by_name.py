@@ -16,7 +16,7 @@ from gradtool.check.arguments import Names, NoMatch, gradient_target, gradients_
 from gradtool.check.bind import Binding
 from gradtool.check.named import called, source_of
 from gradtool.check.targets import OPEN
-from gradtool.check.words import LOSS_WORDS, is_the_gradient, split
+from gradtool.check.words import is_loss, is_the_gradient
 from gradtool.ir import syntax
 from gradtool.records import Struct, replace
 
@@ -276,7 +276,7 @@ class _Reading:
 
     def _is_output(self, part: _Part) -> bool:
         """Whether a part is called like the output, or like the loss that it is."""
-        loss = self._names.is_loss and not LOSS_WORDS.isdisjoint(split(part.name))
+        loss = self._names.is_loss and is_loss(part.name)
         return loss or same(part.name, self._names.outputs) is not None
 
     def _variable(self, part: _Part) -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from gradtool.check.inventory import Class, Function
 from gradtool.check.words import (
     DERIVATIVE_WORDS,
-    LOSS_WORDS,
     folded,
     is_cache,
+    is_loss,
     is_the_gradient,
     is_upstream,
     names_gradient,
@@ -116,7 +116,7 @@ def gives_loss(function: Function) -> bool:
     What a training loop or an evaluation returns beside its loss is no gradient.
     """
     bundle = function.bundle
-    named = any(LOSS_WORDS & set(split(name)) for name in bundle)
+    named = any(map(is_loss, bundle))
     return named and any(is_the_gradient(name) or _is_sure_gradient(name) for name in bundle)
 
 

@@ -21,11 +21,11 @@ from gradtool.check.session import CheckTrouble, Session
 from gradtool.check.trying import GIVES, Layers
 from gradtool.check.unsettled import not_seen, passes_on
 from gradtool.check.wanted import Wanted
-from gradtool.check.words import names_gradient, split
+from gradtool.check.words import is_loss, names_gradient, split
 from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
-_LOSS_WORDS = frozenset({"loss", "cost", "objective", "entropy", "grad", "gradient", "grads"})
+_LOSS_TOO = frozenset({"entropy", "grad", "gradient", "grads"})  # in the name of a function
 
 
 class _File(Struct, frozen=True):
@@ -106,7 +106,7 @@ def plausible(candidate: Candidate) -> bool:
     longest = forward.returns[0] if forward.returns else ()
     if longest[1:] and all(name == "None" for name in longest[1:]):
         return False
-    if _LOSS_WORDS & set(split(forward.name)) or gives_loss(forward):
+    if is_loss(forward.name) or _LOSS_TOO & set(split(forward.name)) or gives_loss(forward):
         return True
     return len(longest) > 1 and all(map(names_gradient, longest[1:]))
 

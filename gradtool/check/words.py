@@ -136,17 +136,21 @@ _UPSTREAM = frozenset(
         "gout",
     ]
 )
-LOSS_WORDS = frozenset({"loss", "cost", "objective"})
-
 RESULTS = frozenset({"output", "outputs", "out", "y", "a", "z", "activation", "result", "value"})
 """What a forward pass calls what it computes."""
 
 _CACHE = frozenset({"cache", "caches", "ctx", "context", "saved", "memory", "store", "residuals"})
 
 
+_LOSS = frozenset({"loss", "cost", "objective"})
 # What a loss is given, and what it compares that with.
 _TRUE = frozenset({"true", "truth", "target", "targets", "label", "labels", "actual", "gt"})
 _MADE = frozenset({"pred", "preds", "predicted", "prediction", "predictions", "hat", "yhat"})
+
+
+def is_loss(name: str) -> bool:
+    """Whether a name is that of a loss, such as ``total_loss``."""
+    return not _LOSS.isdisjoint(split(name))
 
 
 def is_true_value(name: str) -> bool:
