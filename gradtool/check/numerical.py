@@ -116,8 +116,9 @@ def by_calls(reply: Mapping[str, Any], point: Point) -> str:
 def by_complex_step(sizes: Iterable[object]) -> str:
     """What tells that the code moved a given number by a tiny imaginary one."""
     seen = [size for size in sizes if isinstance(size, float) and 0 < size < inf]
-    step = f"by a step of {max(seen):.0e} into the complex plane" if seen else ""
-    return f"differentiates numerically, {step}" if step else ""
+    if not seen:
+        return ""
+    return f"differentiates numerically, by a step of {max(seen):.0e} into the complex plane"
 
 
 def by_entries(size: object) -> str:
