@@ -52,13 +52,7 @@ def either(placed: Binding, named: Binding) -> Binding | None:
             if text is None:
                 return None
             changed[stage] = text
-    if not changed:
-        return None
-    return replace(
-        named,
-        forward=changed.get("forward", named.forward),
-        backward=changed.get("backward", named.backward),
-    )
+    return replace(named, **changed) if changed else None
 
 
 def _both(placed: str, named: str) -> str | None:
