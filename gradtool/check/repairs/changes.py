@@ -45,12 +45,11 @@ def changes(
     for node in _nodes(function.body):
         yield from calls.rearranged(node)
         inside = node.value if isinstance(node, ast.Assign | ast.AugAssign) else node
-        if id(inside) in harmful or any(id(above) in harmful for above, _ in around.above(inside)):
+        standing_in = {id(inside), *(id(above) for above, _ in around.above(inside))}
+        if not standing_in.isdisjoint(harmful):
             continue
         found = _at(node, scope, around, further)
-        if id(inside) in unlikely or any(
-            id(above) in unlikely for above, _ in around.above(inside)
-        ):
+        if not standing_in.isdisjoint(unlikely):
             found = [
                 replace(fix, cost=max(fix.cost, min(fix.cost + _UNLIKELY, _DEAREST)))
                 for fix in found
