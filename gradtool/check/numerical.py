@@ -67,20 +67,19 @@ def _told(
     binding: Binding,
     judge: Judges,
 ) -> str:
-    hides = session.ask({"op": "hides"}, {}, 0).header
     bind(session, reference, binding)
     point = judgement.points[0]
     counted = counting(point.probe, judgement.verdict.seed)
     seen = session.ask(counted, point.probe.arrays, point.probe.max_bytes).header
     sizes = [seen.get("step")]
-    if hides.get("steps") is True:
+    if seen.get("may_step") is True:
         header = {**counted, "op": "steps"}
         stepped = session.ask(header, point.probe.arrays, point.probe.max_bytes)
         sizes.append(stepped.header.get("step"))
     found = (by_complex_step(sizes), by_entries(seen.get("moved")), by_calls(seen, point))
     for text in filter(None, found):
         return f"{_BY}: {text}"
-    if hides.get("longer") is True or seen.get("longer") is True:
+    if seen.get("may_be_longer") is True or seen.get("longer") is True:
         told = in_double(reference, session, judgement, binding, counted, point.probe, judge)
         for name, text in told:
             return f"{_BY}: d{name}: {text}" if name else text

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import _thread
+import ast
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from types import FrameType
 from typing import Any, Protocol
 
@@ -33,12 +36,18 @@ class Watches(Protocol):
     def answer(self, request: Frame) -> Answer: ...
 
 
-def may_hide(loaded: Loaded) -> dict[str, bool]:
+def may_hide(trees: Iterable[ast.Module]) -> dict[str, bool]:
     """Whether a text has anything by which it could come to complex numbers, or to longer ones
     than float64: differences of these may be right to the last digit.
     """
-    names = [telling(nodes_of_file(tree)) for _, tree in loaded.cells]
-    return {"steps": any(map(may_step, names)), "longer": any(map(has_longer, names))}
+    found = [_hides(tree) for tree in trees]
+    return {"steps": any(steps for steps, _ in found), "longer": any(long for _, long in found)}
+
+
+@lru_cache(maxsize=256)  # asked before the file is loaded, and whenever its calls are counted
+def _hides(tree: ast.Module) -> tuple[bool, bool]:
+    names = telling(nodes_of_file(tree))
+    return may_step(names), has_longer(names)
 
 
 def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answer:
@@ -48,8 +57,8 @@ def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answe
     """
     if responder.loaded is None:
         return {}, {}
-    trees = (tree for _, tree in responder.loaded.cells)
-    everywhere = any(may_step(telling(nodes_of_file(tree))) for tree in trees)
+    hides = may_hide(tree for _, tree in responder.loaded.cells)
+    everywhere = hides["steps"]
     watch = Watch(responder.loaded, Stepped(request.arrays), everywhere)
     if everywhere and hearing:
         watch.undisturbed = _listen()
@@ -66,6 +75,8 @@ def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answe
         "step": watch.stepped.size,
         "longer": watch.stepped.longer,
         "moved": watch.stepped.entry_by_entry,
+        "may_step": hides["steps"],
+        "may_be_longer": hides["longer"],
     }
     return reply, arrays
 

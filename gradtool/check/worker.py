@@ -123,7 +123,7 @@ class Responder:
                     return self._vary(header, request.arrays)
                 case "live":
                     return self._live(header, request.arrays)
-                case "hides" | "count" | "steps":
+                case "count" | "steps":
                     return self._watched(request)
                 case "start" | "finish" | "run":
                     return self._evaluate(header, request.arrays)
@@ -219,13 +219,8 @@ class Responder:
         """What the text, and a look at the code as it runs, tell of differences."""
         from gradtool.check import watched  # only for what is right, once
 
-        match request.header["op"]:
-            case "count":
-                return watched.count(self, request)
-            case "steps":
-                return watched.steps(self, request)
-        assert self.loaded is not None
-        return dict(watched.may_hide(self.loaded)), {}
+        look = watched.steps if request.header["op"] == "steps" else watched.count
+        return look(self, request)
 
     def _opened(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Evaluation:
         """What a request asks to evaluate, with nothing run yet."""

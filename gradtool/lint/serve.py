@@ -21,11 +21,9 @@ import numpy as np
 
 from gradtool.check import frames, watched
 from gradtool.check.cells import FileProblem, read_cells
-from gradtool.check.complex_steps import may_step
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Known
-from gradtool.check.longer import has_longer
-from gradtool.check.nodes import nodes_of_file, telling
+from gradtool.check.nodes import nodes_of_file
 from gradtool.check.worker import MAX_REQUEST, Responder
 from gradtool.lint.isolation import OURS
 from gradtool.lint.isolation import frames as pipes
@@ -180,7 +178,7 @@ def look(path: Path, known: Known) -> dict[str, Any]:
     parsed is kept in `known`.
     """
     imports: dict[str, int] = {}
-    steps = longer = False
+    trees: list[ast.Module] = []
     try:
         cells, _ = known.cells[str(path)] = read_cells(path)
     except FileProblem:
@@ -191,15 +189,12 @@ def look(path: Path, known: Known) -> dict[str, Any]:
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
         known.trees[cell.place, cell.text] = tree
-        nodes = nodes_of_file(tree)
-        for node in nodes:
+        trees.append(tree)
+        for node in nodes_of_file(tree):
             for name in imported(node) if isinstance(node, _IMPORTING) else ():
                 imports.setdefault(name, getattr(node, "lineno", 0))
-        names = telling(nodes)
-        steps = steps or may_step(names)
-        longer = longer or has_longer(names)
     told = {"imports": dict(list(imports.items())[:_MOST_NAMES])}
-    return {**told, "steps": steps, "longer": longer}
+    return {**told, **watched.may_hide(trees)}
 
 
 _IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)
