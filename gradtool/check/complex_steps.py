@@ -138,7 +138,8 @@ class Stepped:
         """
         for (where, _), value in self._kept.items():
             with suppress(Exception):  # an entry of the submission's own may do anything
-                self._note(where, value.astype(np.float64))
+                if moved := _moved_alone(value.astype(np.float64), self._given[where[0]]):
+                    self._note(where, *moved)
         self._kept.clear()
         for (name, *_), values in self.moved.items():
             given = self._given[name].ravel()
@@ -184,25 +185,32 @@ class Stepped:
         for name, given in self._several:
             if value.shape != given.shape:
                 continue
-            where = name, line, _name_of(value, held)
             if value.dtype.kind == "f":
-                self._note(where, value.astype(np.float64, copy=False))
+                # Hardly ever, and to find the name takes longer.
+                if moved := _moved_alone(value.astype(np.float64, copy=False), given):
+                    self._note((name, line, _name_of(value, held)), *moved)
             elif len(self._kept) < _MOST_KEPT:
+                where = name, line, _name_of(value, held)
                 self._kept.setdefault((where, value.tobytes()), value.copy())  # by identity
 
-    def _note(self, where: _Where, numbers: np.ndarray) -> None:
-        others = numbers != self._given[where[0]]
-        if np.count_nonzero(others) == 1:
-            place = int(np.argmax(others))
-            number = float(numbers.ravel()[place])
-            if math.isfinite(number):
-                self.moved.setdefault(where, {})[place] = number
+    def _note(self, where: _Where, place: int, number: float) -> None:
+        self.moved.setdefault(where, {})[place] = number
 
     def _known(self) -> np.ndarray:
         if self._numbers is None:
             parts = [a.ravel() for a in self._given.values() if a.dtype.kind == "f"]
             self._numbers = np.concatenate([np.empty(0), *parts])
         return self._numbers
+
+
+def _moved_alone(numbers: np.ndarray, given: np.ndarray) -> tuple[int, float] | None:
+    """The one entry in which numbers are not the given ones, and what it is there; else None."""
+    others = numbers != given
+    if np.count_nonzero(others) != 1:
+        return None
+    place = int(np.argmax(others))
+    number = float(numbers.ravel()[place])
+    return (place, number) if math.isfinite(number) else None
 
 
 def _held(frame: FrameType) -> _Held:
