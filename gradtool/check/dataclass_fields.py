@@ -6,8 +6,6 @@ import ast
 
 from gradtool.records import Struct
 
-_DEFAULTS = {"default", "default_factory"}
-
 
 class _Field(Struct, frozen=True):
     """`default` is None where there is none, or where its text is no constant."""
@@ -49,14 +47,15 @@ def _fields(node: ast.ClassDef) -> list[_Field]:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value):
                 if "ClassVar" in ast.unparse(kind):
                     continue
-                options: dict[str, ast.expr] | None = None
+                options: dict[str, ast.expr] = {}
                 if isinstance(value, ast.Call) and _last_name(value.func) == "field":
                     options = {one.arg: one.value for one in value.keywords if one.arg}
                     if "init" in options and ast.unparse(options["init"]) == "False":
                         continue
                     value = options.get("default")
-                bare = value is None and not (options and _DEFAULTS & options.keys())
-                found.append(_Field(name, bare, value if isinstance(value, ast.Constant) else None))
+                required = value is None and "default_factory" not in options
+                default = value if isinstance(value, ast.Constant) else None
+                found.append(_Field(name, required, default))
     return found
 
 
