@@ -147,7 +147,7 @@ def _by_key(keys: Sequence[str], forward: Function, backward: Function, names: N
 
 
 def _backward_call(
-    backward: Function, called: Call, given: Mapping[str, str], names: Names, owner: str = ""
+    backward: Function, called: Call, given: Mapping[str, str], names: Names
 ) -> tuple[str, tuple[str, ...] | None, str]:
     fixed = dict(given)
     # What it takes beside upstream and cache: some of the inputs, by the forward's own names.
@@ -170,7 +170,7 @@ def _backward_call(
             twice = f"{others[0]} and {parameter} would both be {variable}"
             raise NoMatch(f"{backward.name}: {twice}")
     arguments = call(backward, names, {**fixed, **matched}, [])
-    source = f"{owner}{backward.name}({arguments.text})"
+    source = f"{backward.name}({arguments.text})"
     if not buffers:
         return (*gradient_lines(backward, source, called, names), "")
     made = [f"buffer_{n} = np.zeros({n}.shape)" for n in buffers]
