@@ -90,10 +90,10 @@ def _function(
             return Definition(ast.copy_location(node, value), place, name)
         case ast.Name(id=other) if other in known:
             return known[other].called(name)
-        case ast.Call(func=function, args=[ast.Name(id=other), *given]) if (
-            other in known and _is_partial(function)
+        case ast.Call(func=function, args=[inner, *given]) if (
+            _is_partial(function) and (whole := _function(name, inner, place, known)) is not None
         ):
-            return _partial(name, known[other], given, value)
+            return _partial(name, whole, given, value)
         case ast.Call(func=decorator, args=[ast.Lambda() | ast.Name() as inner], keywords=[]):
             made = _function(name, inner, place, known)
             if made is None or not isinstance(made.node, ast.FunctionDef):

@@ -136,6 +136,8 @@ relu_backward = MADE
         "functools.partial(first_backward, SLOPE)",
         "partial(middle_backward, slope=SLOPE)",
         "partial(behind_backward, slope=SLOPE)",
+        "partial(partial(leaky_backward, slope=0.3), slope=SLOPE)",
+        "partial(lambda slope, dout, cache: leaky_backward(dout, cache, slope), SLOPE)",
     ],
 )
 def test_a_function_with_some_arguments_given(tmp_path: Path, made: str) -> None:
