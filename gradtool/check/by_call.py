@@ -17,6 +17,7 @@ from gradtool.check.bind import Binding
 from gradtool.check.by_class import construction
 from gradtool.check.candidate import Candidate, gives_loss
 from gradtool.check.targets import OPEN, keys_of, order_note
+from gradtool.check.words import is_the_gradient
 
 
 def one_call(candidate: Candidate, names: Names) -> list[Binding]:
@@ -76,6 +77,13 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
 
 def _offered(rest: Sequence[str], called: Call, names: Names) -> list[str]:
     by_name = [gradient_target(name, called.given, names) for name in rest]
+    if not names.is_loss:
+        # What a layer returns beside its output may be kept for a backward pass.
+        forward = (*called.given, *names.real)
+        for word, variable in zip(rest, by_name, strict=True):
+            said = is_the_gradient(word) or variable is not None
+            if not said or same(word.removeprefix("self."), forward):
+                return []
     if all(by_name) and len(set(by_name)) == len(by_name):
         return [name for name in by_name if name]
     parameters = [n for n in names.parameters if n in names.real]

@@ -147,3 +147,14 @@ def test_a_function_with_some_arguments_given(tmp_path: Path, made: str) -> None
     verdict = verdict_on(relu, tmp_path, text.replace("SLOPE", "0.1"))
     assert [gradient.standing for gradient in verdict.gradients] == ["wrong"]
     assert [called.name for called in verdict.called] == ["relu_forward", "relu_backward"]
+
+
+@pytest.mark.parametrize("kept", ["x", "(x,)", "x > 0"])
+def test_what_a_layer_keeps_is_not_its_gradient(tmp_path: Path, kept: str) -> None:
+    """A backward pass that is not read, or not written, is not judged by what it would be given."""
+    text = PARTIAL.replace("slope * x), x", f"slope * x), {kept}")
+    text = text.replace("MADE", "partial(leaky_backward, **{'slope': 0})")
+    found = verdict_on(bundled("relu"), tmp_path, text)
+    assert (found.verdict, found.gradients) == ("error", ()), found
+    text = "def affine_forward(X, W, b):\n    return X @ W + b, X, W\n"
+    assert verdict_on(bundled("affine"), tmp_path, text).verdict == "error"
