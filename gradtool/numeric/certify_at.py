@@ -22,6 +22,8 @@ from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 _DIRECTIONS = 6  # along which a forward pass must have a slope to count as smooth
+_FAINT = 10  # times how far the slopes are apart, a derivative may be missed by a kink
+_SHORTER = 2.0**-10  # of a step: the slopes of what is smooth are closer then
 
 
 class Seen(Struct, frozen=True):
@@ -140,7 +142,7 @@ class _Point:
         gap = abs(numeric - analytic) / max(abs(numeric), scale, self.mp.mpf(10) ** -3)
         error = float(gap)
         alive = frozenset(n for n, parts in products.items() if any(parts))
-        smooth = error < 1e-20 or self._smooth()
+        smooth = error < 1e-20 or self._smooth(abs(numeric - analytic))
         return Seen(error, smooth, asked, alive)
 
     def _gradients(self) -> dict[str, Array]:
@@ -179,8 +181,11 @@ class _Point:
             total += sum(np.asarray(known[output] * weight).ravel(), self.mp.mpf(0))
         return total
 
-    def _smooth(self) -> bool:
+    def _smooth(self, missed: Any = None) -> bool:
         """Whether the slopes from both sides are finite and meet: at a kink they do not.
+
+        A faint kink is one, too, if by it a derivative may be `missed` by that much: there the
+        slopes stay as far apart however short the step is.
 
         Along one direction they may: of ``relu(x) + x * (z > 0)`` at x = z = 0 they do where x
         and z go opposite ways.  So other directions are looked at, too.  And at a pole they do,
@@ -194,11 +199,19 @@ class _Point:
                     name: self._exact(self.rng.standard_normal(np.shape(direction)))
                     for name, direction in self.directions.items()
                 }
-            slopes = [
-                (self._along(part, along) - here) / (part * self.step) for part in (1, -1, half)
-            ]
-            if not all(map(self.mp.isfinite, slopes)):
+
+            def apart(shorter: Any, along: Mapping[str, Array] = along) -> tuple[Any, Any]:
+                """How far the slopes are apart, and one of them; infinite if one is."""
+                parts = (shorter, -shorter, half * shorter)
+                slopes = [(self._along(p, along) - here) / (p * self.step) for p in parts]
+                if not all(map(self.mp.isfinite, slopes)):
+                    return self.mp.inf, self.mp.mpf(1)
+                return max(slopes) - min(slopes), slopes[0]
+
+            gap, slope = apart(self.mp.mpf(1))
+            if gap > 1e-8 * max(1, abs(slope)):
                 return False
-            if max(slopes) - min(slopes) > 1e-8 * max(1, abs(slopes[0])):
+            explains = missed is not None and gap * _FAINT >= missed
+            if explains and apart(self.mp.mpf(_SHORTER))[0] > half * gap:
                 return False
         return True

@@ -130,6 +130,27 @@ def test_where_there_is_no_slope_a_formula_need_not_hold(line: str) -> None:
     assert _certified(line, inputs=_BOTH).digits >= 30
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Y = 1e-9 * maximum(x, 0) + x",
+        "Y = where(x > 0, x, 1e-9) * x",
+        "Y = 1e-12 * abs(x) + x * z",
+        "Y = log(1 + (x + 1e-9).max()**2) * z + x",
+    ],
+)
+def test_a_faint_kink_is_one(line: str) -> None:
+    """Its slopes are nearly equal, and a right formula gives one of them."""
+    assert _certified(line, inputs=_BOTH).digits >= 30
+
+
+def test_a_faint_kink_does_not_hide_a_mistake() -> None:
+    line = "Y = 1e-9 * maximum(x, 0) + {x}"
+    for wrong in ("where(x == 0, x, x**2)", "where(x == 0, 1e-7 * x, x**2)"):
+        with pytest.raises(CertificationError, match="some inputs being zero"):
+            _certified(line.format(x="x**2"), line.format(x=wrong))
+
+
 def test_a_constant_of_zero_that_leaves_no_formula_is_refused() -> None:
     """``k * x**(k - 1)`` is 0 * inf at zero, and ``clip(x, -k, k)`` has no slope of 1 anywhere."""
     zero, other = "constants: {k: 0.0}\n", "constants: {k: 2.0}\n"
