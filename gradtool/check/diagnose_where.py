@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
+from gradtool.check.defined import Definition, definitions_in
 from gradtool.check.writes import ends, written
 from gradtool.records import Struct
 
@@ -52,11 +53,14 @@ def where(file: Path, binding: Snippets | None, name: str, tag: str | None = Non
     """
     if binding is None:
         return None
-    functions = functions_of(file, binding, tag)
+    sources = _sources(file, tag)
+    functions = {**_assigned_names(sources), **_functions(sources, _names(binding))}
     notebook = file.suffix == ".ipynb"
-    for wanted in _wanted(binding, name):
-        for called in called_in((binding.backward, *binding.grads.values(), binding.forward),
-                                functions):  # fmt: skip
+    everywhere = (binding.backward, *binding.grads.values(), binding.forward)
+    for wanted, own in _wanted(binding, name):
+        # A place in a result is one in what that text calls.
+        texts = everywhere if wanted.position is None else (own,)
+        for called in called_in(texts, functions):
             place, text, function = functions[called]
             found = _assigned(function, wanted, functions, _DEPTH)
             if found is not None:
@@ -74,18 +78,37 @@ def functions_of(file: Path, binding: Snippets, tag: str | None = None) -> dict[
     None where the file cannot be read.  Of several methods of one name those count that the
     binding means.
     """
+    return _functions(_sources(file, tag), _names(binding))
+
+
+def _sources(file: Path, tag: str | None) -> list[Source]:
     try:
         cells, _ = read_cells(file)
         cells = cells if tag is None else tagged(cells, tag, file)
     except (FileProblem, OSError):
-        return {}
+        return []
     sources = []
     for cell in cells:
         try:
             sources.append((cell.place, cell.text, ast.parse(cell.text)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-    return _functions(sources, _names(binding))
+    return sources
+
+
+def _assigned_names(sources: Iterable[Source]) -> dict[str, Named]:
+    """The functions that have their names by an assignment: ``f = lambda x: x``."""
+    known: dict[str, Definition] = {}
+    texts: dict[str, str] = {}
+    for place, text, tree in sources:
+        texts[place] = text
+        for _ in definitions_in(tree.body, place, known):
+            pass
+    return {
+        name: (one.place, texts[one.place], one.node)
+        for name, one in known.items()
+        if isinstance(one.node, ast.FunctionDef)
+    }
 
 
 Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, its tree
@@ -125,15 +148,17 @@ class _Wanted(Struct, frozen=True):
     key: str | None = None
 
 
-def _wanted(binding: Snippets, name: str) -> Iterator[_Wanted]:
+def _wanted(binding: Snippets, name: str) -> Iterator[tuple[_Wanted, str | None]]:
+    """Each with the text that says so."""
     target = f"d{name}"
     texts = [binding.grads[name]] if name in binding.grads else []
     for text in (binding.backward, binding.forward):
         for node in nodes_of(text):
             if isinstance(node, ast.Assign):
-                yield from _of_assignment(node, target)
+                yield from ((wanted, text) for wanted in _of_assignment(node, target))
     for text in texts:
-        yield from _of_value(ast.parse(text.strip(), mode="eval").body)
+        value = ast.parse(text.strip(), mode="eval").body
+        yield from ((wanted, text) for wanted in _of_value(value))
 
 
 def nodes_of(text: str | None) -> Iterable[ast.AST]:

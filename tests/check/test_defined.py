@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gradtool.check.bind import Binding
 from gradtool.check.cells import Cell
+from gradtool.check.diagnose_where import where
 from gradtool.check.inventory import from_json, inventory, to_json
 from tests.layers import bundled, verdict_on, verdicts
 
@@ -70,6 +72,18 @@ def test_every_way_is_read(tmp_path: Path, way: str) -> None:
     mistaken = text.replace("Z > 0", "Z < 0").replace("z > 0", "z < 0")
     found = verdict_on(bundled("relu"), tmp_path, mistaken)
     assert (found.verdict, [g.standing for g in found.gradients]) == ("fail", ["wrong"])
+
+
+@pytest.mark.parametrize("way", ["lambdas", "beside def", "two at once", "another name"])
+def test_the_line_that_is_told_is_the_backward_passes(tmp_path: Path, way: str) -> None:
+    file = tmp_path / "layer.py"
+    file.write_text(WAYS[way].replace("Z > 0", "Z < 0"))
+    binding = Binding("", "A = relu_forward(Z)", "dZ = relu_backward(dA, Z)")
+    found = where(file, binding, "Z")
+    assert found is not None
+    assert "Z < 0" in found.source
+    made = Binding("", "A = relu_forward(Z)", "dZ = made_backward(dA, Z)")
+    assert where(file, made, "Z") is None  # not the line of another function
 
 
 @pytest.mark.parametrize("way", ["lambdas", "another name", "several names", "a class"])
