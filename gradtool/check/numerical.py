@@ -29,8 +29,8 @@ _LOST = (
 )
 _FEWEST = 3  # calls of the forward pass that no backward pass has another reason for
 ONLY_LONGER = (
-    "it computes with numbers longer than float64 and cannot be run without them, so that "
-    "differences in place of a derivative could not be told"
+    "it computes with numbers longer than float64 and could not be run without them, or not in "
+    "time, so that differences in place of a derivative could not be told"
 )
 
 
