@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gradtool.check.bind import Binding
-from gradtool.check.compare import Outcome
+from gradtool.check.compare import Outcome, is_near
 from gradtool.check.diagnose_where import Named, called_in, functions_of
 from gradtool.check.measure import Point
 from gradtool.check.repairs.asked import Where, attempted, locals_of
@@ -417,13 +417,8 @@ def _is_among(value: np.ndarray, arrays: Iterable[np.ndarray]) -> bool:
 
 
 def _is_same(value: np.ndarray, right: np.ndarray) -> bool:
-    """Whether a value is a right one but for rounding, and axes of size one."""
-    shapes = [[size for size in array.shape if size != 1] for array in (value, right)]
-    if shapes[0] != shapes[1]:
-        return False
-    scale = float(np.max(np.abs(right)))
-    with np.errstate(all="ignore"):
-        return bool(np.all(np.abs(value.ravel() - right.ravel()) <= _ROUNDED * scale)) and scale > 0
+    """Whether a value is a right one but for rounding, and axes of size one; zeros tell nothing."""
+    return bool(right.any()) and is_near(value.squeeze(), right.squeeze(), _ROUNDED)
 
 
 def _fits(got: np.ndarray, right: np.ndarray, bound: np.ndarray) -> np.ndarray:
