@@ -20,7 +20,15 @@ from gradtool.check.inventory import Function, inventory
 from gradtool.check.modernise import parsed
 from gradtool.check.recognise import candidates, distinct
 from gradtool.check.wanted import Wanted
-from gradtool.check.words import BACKWARD_WORDS, FILLERS, FORWARD_WORDS, canonical, folded, split
+from gradtool.check.words import (
+    BACKWARD_WORDS,
+    FILLERS,
+    FORWARD_WORDS,
+    canonical,
+    folded,
+    is_loss,
+    split,
+)
 from gradtool.ir.dims import Dim
 from gradtool.records import Struct
 from gradtool.spec.model import Place, Variable
@@ -169,7 +177,10 @@ def _text(layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argume
 
 
 def _check(chosen: Candidate, arguments: Sequence[_Argument], output: str) -> list[str]:
-    names = Names(tuple(a.variable for a in arguments), (), (), (output,))
+    # What a loss returns beside its value is its gradient, whatever it is called.
+    said = is_loss(chosen.names[0]) or any(a.labels for a in arguments)
+    loss = chosen.backward is None and said
+    names = Names(tuple(a.variable for a in arguments), (), (), (output,), is_loss=loss)
     try:
         way = readings(chosen, names)[0]
     except NoMatch as reason:

@@ -75,6 +75,11 @@ def test_what_no_docstring_says_is_asked_for(tmp_path: Path) -> None:
     _, loss = first_spec(file, "hinge_loss", None)
     assert "  y: {shape: [N], index: C}\n" in loss
     assert "    out, dx = hinge_loss(x, y)\n" in loss
+    file.write_text(
+        "def square_loss(u, v):\n    return ((u - v) ** 2).sum(), 2 * (u - v), 2 * (v - u)\n"
+    )
+    _, loss = first_spec(file, None, None)
+    assert "    out, du, dv = square_loss(u, v)\n" in loss
 
 
 @pytest.mark.parametrize(
