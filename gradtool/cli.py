@@ -13,11 +13,13 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
-from typer.main import get_command
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo
 
 from gradtool import __version__, terminal
 from gradtool.report import arguments
@@ -576,7 +578,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     try:
-        code = get_command(app).main(argv, prog_name="gradtool", standalone_mode=False)
+        command = get_command(_with_one(sys.argv[1:] if argv is None else argv))
+        code = command.main(argv, prog_name="gradtool", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except typer.TyperException as error:
@@ -593,6 +596,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             terminal.abandon_stdout()
             return _fail(f"gradtool: cannot write the output: {error.strerror}", _USAGE)
         return _fail(_bug_report(error, sys.argv[1:] if argv is None else argv), _BUG)
+
+
+def _with_one(argv: Sequence[str]) -> typer.Typer:
+    """The app with the one command that is called, for to build all of them takes longer than some
+    run; the whole of it where none is: for help, and to say what a wrong name may mean.
+    """
+    found = [c for c in app.registered_commands if argv and _name_of(c) == argv[0]]
+    if not found:
+        return app
+    one = copy(app)
+    one.registered_commands = found
+    return one
+
+
+def _name_of(command: CommandInfo) -> str:
+    assert command.callback is not None
+    return get_command_name(command.name or command.callback.__name__)
 
 
 def _fail(text: str, code: int) -> int:
