@@ -43,15 +43,17 @@ class Frame(Struct, frozen=True):
 
 def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """The bytes of a frame.  Arrays must have a dtype of `DTYPES`."""
-    table, chunks = [], []
+    table, chunks, size = [], [], 0
     for name, array in arrays.items():
         dtype = array.dtype
         kind = _known.get(dtype) or _known.setdefault(dtype, _wire_dtype(dtype))
         table.append((name, kind, array.shape))
-        chunks.append(array.astype(kind, order="C", copy=False).tobytes())
+        chunk = array.astype(kind, order="C", copy=False)
+        chunks.append(chunk.data)
+        size += chunk.nbytes
     text = _json_of({**header, "arrays": table})
-    payload = b"".join(chunks)
-    return PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload
+    # The arrays as they lie in memory: each is copied once.
+    return b"".join((PREFIX.pack(MAGIC, len(text), size), text, *chunks))
 
 
 def _json_of(value: object) -> bytes:

@@ -71,9 +71,9 @@ def answer_all(read_fd: int, write_fd: int, responder: Observed) -> None:
         replies = []
         for one in _requests(request):
             replies.append(frames.encode(*responder.answer(one)))
-            if os.getpid() != process:  # the submission forked, and this is the child
-                os._exit(0)
-        pipes.write_frame(write_fd, b"".join(replies))
+        if os.getpid() != process:  # the submission forked, and this is the child
+            os._exit(0)
+        pipes.write_parts(write_fd, replies)
 
 
 def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
