@@ -118,6 +118,7 @@ class Station:
         """`first`: this is the first process of a namespace of its own."""
         self.job = job
         self.around = around
+        self._first = first
         self.statuses: tuple[LayerStatus, ...] | None = None
         self._proven = False
         self._entry: Entry | None = None
@@ -132,7 +133,8 @@ class Station:
         shared = first and nest.own_user
         with suppress(Exception):  # the worker will tell
             self._entry = self._loaded(prepared)
-        self._context = context_of(job, nest, prepared, 1 if shared else _beside(nest))
+        tasks = 1 if shared else _beside(nest)
+        self._context = context_of(job, nest, prepared, tasks, first)
         for layer in around.layers:
             with suppress(Inactive, OSError):  # `apply` tells
                 if layer.name not in around.setup.layers_off:
@@ -191,7 +193,7 @@ class Station:
         prepared = around.prepared or Prepared(around.setup)
         entry = self._entry or self._loaded(prepared)
         nest = around.nest
-        context = self._context or context_of(self.job, nest, prepared, _beside(nest))
+        context = self._context or context_of(self.job, nest, prepared, _beside(nest), self._first)
         pid = _pid_outside()
         return entry, pid, *self._report(lock_in(context, around.layers, around.setup.layers_off))
 
@@ -218,8 +220,8 @@ def _beside(nest: Nest) -> int:
     return 0 if nest.own_user else tasks_of_user()
 
 
-def context_of(job: Job, nest: Nest, prepared: Prepared, tasks: int) -> Context:
-    """What the layers need to know of a job, beside so many tasks."""
+def context_of(job: Job, nest: Nest, prepared: Prepared, tasks: int, first: bool) -> Context:
+    """What the layers need to know of a job, beside so many tasks, below such a parent."""
     return Context(
         limits=job.limits,
         readable=job.readable,
@@ -227,6 +229,7 @@ def context_of(job: Job, nest: Nest, prepared: Prepared, tasks: int) -> Context:
         namespaces=nest.outside,
         namespaces_missing=nest.missing,
         own_user=nest.own_user,
+        first=first,
         superuser=os.getuid() == 0,
         address_space=address_space(),
         tasks=tasks,

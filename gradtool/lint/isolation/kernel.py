@@ -70,6 +70,7 @@ def setns(fd: int, kind: int) -> None:
     checked(int(libc().setns(ctypes.c_int(fd), ctypes.c_int(kind))), "setns")
 
 
+@cache
 def machine() -> str:
     """The architecture under one name: "x86_64", "aarch64", or what the system says."""
     name = os.uname().machine.lower()

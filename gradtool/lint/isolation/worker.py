@@ -102,8 +102,8 @@ class Worker:
         poll = select.poll()
         poll.register(self._lifeline, select.POLLIN)
         while self._exit is None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            left = max(0.0, deadline - time.monotonic())
+            if not poll.poll(left * 1000):
                 return False
             self._take_message()
         return True
@@ -111,12 +111,19 @@ class Worker:
     @property
     def pid(self) -> int:
         """Of the worker, or 0 before it has reported."""
-        return 0 if self._locked is None else self._locked.pid
+        told = self._told()
+        return 0 if told is None else told.pid
 
     @property
     def layers(self) -> tuple[LayerStatus, ...]:
         """What the worker saw in force before it called the entry; empty until it reported."""
-        return () if self._locked is None else self._locked.layers
+        told = self._told()
+        return () if told is None else told.layers
+
+    def _told(self) -> report.Locked | None:
+        if not self._closed:
+            self.settle(0)
+        return self._locked
 
     @property
     def output(self) -> bytes:
@@ -152,7 +159,9 @@ class Worker:
             poll = select.poll()
             poll.register(fd, select.POLLOUT if writing else select.POLLIN)
             if self._exit is None:
-                poll.register(self._lifeline, select.POLLIN)
+                # Not for what the worker says there before it begins, which can wait: a process
+                # that is woken for it costs more than to read it.
+                poll.register(self._lifeline, select.POLLHUP)
             while True:
                 left = 0.0 if self._exit is not None else deadline - time.monotonic()
                 ready = {found for found, _ in poll.poll(max(0.0, left) * 1000)}

@@ -51,6 +51,7 @@ class Context(Struct, frozen=True):
             could not leave them.
         namespaces_missing: why it could not, else "".
         own_user: whether the worker can have a user namespace of its own.
+        first: the parent is the first process of a process namespace of its own.
         superuser: whether the judge is root, whose tasks the kernel does not count.
         address_space: bytes in use before the job began.
         tasks: processes and threads that count against this user already.
@@ -63,6 +64,7 @@ class Context(Struct, frozen=True):
     namespaces: Mapping[str, int] | None = None
     namespaces_missing: str = ""
     own_user: bool = False
+    first: bool = False
     superuser: bool = False
     address_space: int = 0
     tasks: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import signal
 import struct
 import sys
@@ -30,10 +31,14 @@ def apply(context: Context) -> str:
 
 
 def apply_to_one(context: Context) -> str:
-    """Ask to be killed after the parent: a wish that a fork and new credentials forget."""
+    """Ask to be killed after the parent: a wish that a fork and new credentials forget.
+
+    After the first process of a namespace the kernel kills all others unasked.
+    """
     if sys.platform != "linux":
         raise Inactive("needs Linux")
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not context.first:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     return ""
 
 
@@ -56,7 +61,11 @@ def probe(context: Context) -> None:
 
 
 def probe_one(context: Context) -> None:
-    """The kernel confirms the wish."""
+    """The kernel confirms the wish, or that the parent is the first process of a namespace."""
+    if context.first:
+        if os.getppid() != 1:
+            raise Inactive("the supervisor is not the first process of its namespace")
+        return
     wish = ctypes.c_int(0)
     kernel.prctl(kernel.PR_GET_PDEATHSIG, ctypes.addressof(wish))
     if wish.value != signal.SIGKILL:

@@ -43,46 +43,51 @@ def tasks_of_user() -> int:
     return count
 
 
-OF_ONE_PROCESS = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
-"""What a process that forks many workers must not run out of."""
+Values = dict[int, tuple[int, int]]
+"""Soft and hard value by the kind of limit."""
 
 
-def wanted(context: Context) -> dict[int, tuple[int, int]]:
-    """Soft and hard value of every limit that this system has."""
+def of_all(context: Context) -> Values:
+    """What holds for any process in the same way."""
     limits = context.limits
-    cpu = ceil(limits.cpu_seconds)
     tasks = limits.processes + context.tasks
     if not context.own_user:
         tasks += SLACK_TASKS
     values = {
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
-        # The soft limit sends a signal that can be ignored, the hard one kills a second later.
-        resource.RLIMIT_CPU: (cpu, cpu + 1),
         resource.RLIMIT_NPROC: (tasks, tasks),
         resource.RLIMIT_NOFILE: (DESCRIPTORS, DESCRIPTORS),
     }
-    if ENFORCES_ADDRESS_SPACE:
-        memory = context.address_space + limits.memory_bytes
-        values[resource.RLIMIT_AS] = (memory, memory)
     if sys.platform == "linux":
         values[resource.RLIMIT_MSGQUEUE] = (0, 0)
     return values
 
 
-def _set(context: Context, *, one: bool) -> None:
+def of_one(context: Context) -> Values:
+    """What a process uses up, which one that forks many workers must not."""
+    limits = context.limits
+    cpu = ceil(limits.cpu_seconds)
+    # The soft limit sends a signal that can be ignored, the hard one kills a second later.
+    values = {resource.RLIMIT_CPU: (cpu, cpu + 1)}
+    if ENFORCES_ADDRESS_SPACE:
+        memory = context.address_space + limits.memory_bytes
+        values[resource.RLIMIT_AS] = (memory, memory)
+    return values
+
+
+def _set(wanted: Values) -> None:
     """Set them, never above what the process was given itself."""
-    for kind, (soft, hard) in wanted(context).items():
-        if (kind in OF_ONE_PROCESS) == one:
-            ceiling = resource.getrlimit(kind)[1]
-            if ceiling != resource.RLIM_INFINITY:
-                soft, hard = min(soft, ceiling), min(hard, ceiling)
-            resource.setrlimit(kind, (soft, hard))
+    for kind, (soft, hard) in wanted.items():
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (soft, hard))
 
 
 def apply(context: Context) -> str:
     """Set those that hold for any process in the same way."""
-    _set(context, one=False)
+    _set(of_all(context))
     if not ENFORCES_ADDRESS_SPACE:
         return "this system does not enforce a limit of memory"
     if context.superuser:
@@ -92,21 +97,19 @@ def apply(context: Context) -> str:
 
 def apply_to_one(context: Context) -> str:
     """Set those that a process uses up."""
-    _set(context, one=True)
+    _set(of_one(context))
     return ""
 
 
-def _probe(context: Context, *, one: bool) -> None:
-    """None is higher than wanted, and raising one is refused."""
-    for kind, (soft, hard) in wanted(context).items():
-        if (kind in OF_ONE_PROCESS) == one:
-            found = resource.getrlimit(kind)
-            if found[0] > soft or found[1] > hard:
-                raise Inactive(f"limit {kind} is {found}, above {(soft, hard)}")
-    kind = resource.RLIMIT_CPU if one else resource.RLIMIT_NOFILE
-    soft, hard = resource.getrlimit(kind)
+def _probe(wanted: Values, raised: int) -> None:
+    """None is higher than wanted, and to raise one is refused."""
+    for kind, (soft, hard) in wanted.items():
+        found = resource.getrlimit(kind)
+        if found[0] > soft or found[1] > hard:
+            raise Inactive(f"limit {kind} is {found}, above {(soft, hard)}")
+    soft, hard = resource.getrlimit(raised)
     try:
-        resource.setrlimit(kind, (soft, hard + 1))
+        resource.setrlimit(raised, (soft, hard + 1))
     except (ValueError, OSError):
         pass
     else:
@@ -115,12 +118,12 @@ def _probe(context: Context, *, one: bool) -> None:
 
 def probe(context: Context) -> None:
     """None is higher than wanted, and raising one is refused."""
-    _probe(context, one=False)
+    _probe(of_all(context), resource.RLIMIT_NOFILE)
 
 
 def probe_one(context: Context) -> None:
     """The same, and a mapping that is larger than all memory allowed is refused, too."""
-    _probe(context, one=True)
+    _probe(of_one(context), resource.RLIMIT_CPU)
     if ENFORCES_ADDRESS_SPACE:
         _too_much(context.limits.memory_bytes + context.address_space)
 
