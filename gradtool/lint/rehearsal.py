@@ -51,7 +51,7 @@ def _requests(file: str) -> tuple[bytes, ...]:
     others = [{**run, "watch": False, "op": op} for op in ("start", "finish", "count", "steps")]
     live = {**run, "watch": False, "op": "live", "calls": ["forward", "backward", "change"]}
     script: list[Header] = [{"header": bind, "arrays": {}}]
-    script += [{"header": one, "arrays": _PLACES} for one in (*[run] * 4, live, *others)]
+    script += [{"header": one, "arrays": _PLACES} for one in (run, live, *others)]
     batch: Header = {"op": "batch", "requests": script, "seconds": 60.0}
     arrays = {"a0": np.arange(6.0).reshape(2, 3), "a1": np.arange(3.0), "a2": np.ones((2, 3))}
     plain = [frames.encode(one, {}) for one in (look, load, where)]

@@ -123,6 +123,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
         with ThreadPoolExecutor(1) as other:  # the zygote imports NumPy while specs are derived
             starting = other.submit(start)
             references, texts = _references(assignment, folder)
+            import numpy.random  # noqa: F401 - at its first use, when workers wait for samples
+
             sandbox = starting.result()
         if sandbox.missing:
             lint_notices.unsafe(sandbox)
@@ -166,17 +168,19 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             except KeyboardInterrupt:
                 stop.callback(lint_notices.interrupted, number, len(mine), kept=place is not None)
                 raise
-    lint_notices.kept(kept, len(mine))
-    in_folder = len(request.paths) == 1 and assignment.text and not request.single
-    top = _top(request.paths[0]) if in_folder else ""
-    if in_folder and request.paths[0].is_dir():
-        reports = [file for _, file in outputs]
-        ours = [*filter(None, [request.assignment, request.results]), *reports]
-        lint_notices.not_graded(request.paths[0], ours)
-    course = Course(heading, store.lines, top, time.monotonic() - started)
-    return _report(
-        course, choice, request.form, outputs, request.statistics, request.exit_zero, out
-    )
+        if zygote is not None:
+            zygote.dismiss()  # it ends while the report is written
+        lint_notices.kept(kept, len(mine))
+        in_folder = len(request.paths) == 1 and assignment.text and not request.single
+        top = _top(request.paths[0]) if in_folder else ""
+        if in_folder and request.paths[0].is_dir():
+            reports = [file for _, file in outputs]
+            ours = [*filter(None, [request.assignment, request.results]), *reports]
+            lint_notices.not_graded(request.paths[0], ours)
+        course = Course(heading, store.lines, top, time.monotonic() - started)
+        return _report(
+            course, choice, request.form, outputs, request.statistics, request.exit_zero, out
+        )
 
 
 def merge(

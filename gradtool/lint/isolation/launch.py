@@ -69,10 +69,14 @@ class Interpreter:
         finally:
             theirs.close()
 
+    def ask_to_end(self) -> None:
+        """Without waiting for it; `end` does."""
+        self.control.close()
+
     def end(self) -> None:
         """Ask it to end, and insist."""
         # Asked first: without a process namespace only the zygote can find every daemon.
-        self.control.close()
+        self.ask_to_end()
         try:
             self.process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:

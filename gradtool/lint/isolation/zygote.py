@@ -171,14 +171,22 @@ class Zygote:
         """Of the interpreter that was started, 0 when there is none at rest."""
         return self._server.process.pid if self._server else 0
 
-    def close(self) -> None:
-        """End the zygote and with it every worker."""
+    def dismiss(self) -> None:
+        """Nothing more is run: the zygote may end, which takes it some time; `close` waits."""
         with self._lock:
             lanes, self._free = self._free, []
-            server, self._server = self._server, None
-            begun, self._begun = self._begun, None
+            server = self._server
         for lane in lanes:
             lane.socket.close()
+        if server is not None:
+            server.ask_to_end()
+
+    def close(self) -> None:
+        """End the zygote and with it every worker."""
+        self.dismiss()
+        with self._lock:
+            server, self._server = self._server, None
+            begun, self._begun = self._begun, None
         if server is not None:
             server.end()
         if begun is not None:
