@@ -21,6 +21,8 @@ WATCH = "<result>"
 
 _DEPTH = 3
 _MOST = 64  # parts of one result
+_ONE = (np.ndarray, np.generic, float, int)
+_SEVERAL = (tuple, list)
 
 
 def watch(tree: ast.Module) -> None:
@@ -56,14 +58,15 @@ def parts_of(value: object, depth: int = 0) -> Any:
     A tuple or list is the list of its parts; what has names is ``{"by": "key"`` or ``"name",
     "parts": [[name, part], ...]}``.  A list of numbers is an array, too.
     """
-    if depth > _DEPTH or value is None or isinstance(value, np.ndarray | np.generic | float | int):
+    if value is None or isinstance(value, _ONE) or depth > _DEPTH:
         return None
     try:
-        if (fields := _fields(value)) is not None:
+        plain = type(value) in _SEVERAL
+        if not plain and (fields := _fields(value)) is not None:
             how, named = fields
             items = list(named.items())[:_MOST]
             return {"by": how, "parts": [[n, parts_of(part, depth + 1)] for n, part in items]}
-        if isinstance(value, tuple | list):
+        if isinstance(value, _SEVERAL):
             parts = [parts_of(part, depth + 1) for part in value[:_MOST]]
             arrays = (isinstance(part, np.ndarray) and part.ndim for part in value)
             return parts if any(arrays) or any(part is not None for part in parts) else None

@@ -63,14 +63,17 @@ class Session:
         spare: Callable[[], Asked] | None = None,
         varies: bool = True,
         loaded: bool = False,
+        resolved: bool = False,
         answers: Recall = NOTHING,
     ) -> None:
-        """`start` starts a worker, here and again when one was lost: it must be as safe as
+        """`file` is `resolved` where it is absolute and none of it is a link.
+
+        `start` starts a worker, here and again when one was lost: it must be as safe as
         `worker`, a first one that runs already.  With `varies` the file may be loaded again with
         something changed, in a worker that `spare` starts beside the other; it is `loaded` where
         the functions come from elsewhere and need not be the file's.  `answers` keeps what
         a class answers alike."""
-        self.file = file.resolve()
+        self.file = file if resolved else file.resolve()
         self.seconds = seconds
         self.varies = varies
         self.loaded = loaded
@@ -90,12 +93,11 @@ class Session:
         self._load: dict[str, Any] = {
             "op": "load",
             "file": str(self.file),
-            "root": root,
             "only": only_definitions,
             "python2": python2,
             "provide": dict(provide or {}),
-            "tag": tag,
         }
+        self._load |= {k: v for k, v in (("root", root), ("tag", tag)) if v is not None}
         self._worker = worker or self._start()
 
     def __enter__(self) -> Session:
@@ -163,7 +165,7 @@ class Session:
         Raises:
             CheckTrouble: it cannot be loaded like that.
         """
-        session = Session(self.file, seconds=self.seconds, start=self._spare)
+        session = Session(self.file, seconds=self.seconds, start=self._spare, resolved=True)
         session._change = change if self._change is None else self._change.also(change)
         session._load = {
             **self._load,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 
 from gradtool.check.result import Verdict
-from gradtool.lint.assignment import Credit, Question
+from gradtool.lint.assignment import Credit, CreditKind, Question
 from gradtool.lint.result import Part
 from gradtool.spec.model import LayerSpec
 
@@ -21,15 +22,14 @@ def parts(
     `gradients` are the variables whose gradient the layer has; `verdict` is None where nothing
     could be checked, or where nothing counts.
     """
-    shares = _shares(question.credit, tuple(gradients))
-    whole = sum(shares.values(), Fraction(0))
+    credit = question.credit
+    stated = tuple(credit.shares.items())
     right = verdict is not None and verdict.verdict == "pass"
     found = []
-    for name, share in shares.items():
-        worth = question.points * share / whole
-        earned = worth if right else worth * _earned(question.credit, name, verdict)
+    for name, worth, of in _worths(question.points, credit.kind, stated, tuple(gradients)):
+        earned = of if right else _rounded(worth * _earned(credit, name, verdict))
         label = name if name == FORWARD else f"d{name}"
-        found.append(Part(label, _rounded(earned), _rounded(worth)))
+        found.append(Part(label, earned, of))
     return tuple(found)
 
 
@@ -39,12 +39,23 @@ def unknown_shares(question: Question, spec: LayerSpec) -> tuple[str, ...]:
     return tuple(name for name in question.credit.shares if name not in known)
 
 
-def _shares(credit: Credit, gradients: tuple[str, ...]) -> dict[str, Fraction]:
-    if credit.kind == "stated":
-        return {name: share for name, share in credit.shares.items() if share}
-    if credit.kind == "none" or not gradients:
-        return {FORWARD: Fraction(1)}  # one share, which only a right answer earns
-    return dict.fromkeys((FORWARD, *gradients), Fraction(1))
+@lru_cache(maxsize=256)  # the same for everybody who is asked a question
+def _worths(
+    points: Fraction,
+    kind: CreditKind,
+    stated: tuple[tuple[str, Fraction], ...],
+    gradients: tuple[str, ...],
+) -> tuple[tuple[str, Fraction, float], ...]:
+    """What each share is worth, exactly and as it is told."""
+    if kind == "stated":
+        shares = {name: share for name, share in stated if share}
+    elif kind == "none" or not gradients:
+        shares = {FORWARD: Fraction(1)}  # one share, which only a right answer earns
+    else:
+        shares = dict.fromkeys((FORWARD, *gradients), Fraction(1))
+    whole = sum(shares.values(), Fraction(0))
+    worths = {name: points * share / whole for name, share in shares.items()}
+    return tuple((name, worth, _rounded(worth)) for name, worth in worths.items())
 
 
 def _earned(credit: Credit, name: str, verdict: Verdict | None) -> Fraction:

@@ -106,8 +106,8 @@ class Desk:
         """`questions` will be asked: the worker as a whole gets the time of all of them.
 
         `layers` are those of the whole assignment.
-        `folder` is all that the worker may read of the submissions; `random`: it is likely to need
-        `numpy.random`.
+        `folder`, resolved, is all that the worker may read of the submissions; `random`: it is
+        likely to need `numpy.random`.
         """
         self.cpu_seconds = 0.0
         self.peak_bytes = 0
@@ -116,6 +116,7 @@ class Desk:
         self._loading = loading
         self._folder = folder
         self._file = file
+        self._path = folder / file
         self._seed = seed
         self._version = version
         self._causes = causes
@@ -256,7 +257,7 @@ class Desk:
         if self._session is None:
             root = self._loading.root
             session = Session(
-                self._folder / self._file,
+                self._path,
                 root=str(self._folder / root) if root else str(self._folder),
                 only_definitions=self._loading.only_definitions,
                 python2=self._loading.python2,
@@ -265,6 +266,7 @@ class Desk:
                 seconds=self._seconds,
                 start=self._start,
                 spare=self._spare,
+                resolved=True,
                 answers=self._answers,
             )
             try:
@@ -305,7 +307,7 @@ class Desk:
             return
         self._looked = True
         try:
-            reply = self._ask({"op": "look", "file": str(self._folder / self._file)}, following)
+            reply = self._ask({"op": "look", "file": str(self._path)}, following)
         except WorkerLost as lost:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
@@ -429,7 +431,7 @@ class Desk:
             return judgement
         header = {
             "op": "where",
-            "file": str(self._folder / self._file),
+            "file": str(self._path),
             "snippets": binding.snippets,
             "grads": dict(binding.grads),
             "names": wrong,

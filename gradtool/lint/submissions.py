@@ -181,6 +181,8 @@ def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
 
 def further(staged: Staged, patterns: Sequence[str], file: str) -> tuple[str, ...]:
     """What other patterns than that of a chosen file choose: it may be a helper of theirs."""
+    if len(staged.files) <= 1:
+        return ()
     found = (choose(staged, (pattern,))[0] for pattern in patterns)
     return tuple(dict.fromkeys(name for name in found if name and name != file))
 
@@ -279,7 +281,9 @@ def _read(path: Path) -> tuple[bytes, str]:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return b"", "it is no regular file"
-        content = stream.read(MAX_FILE + 1)
+        content = stream.read(min(status.st_size, MAX_FILE) + 1)
+        if len(content) > status.st_size:  # it grows, or its system does not say how long it is
+            content += stream.read(MAX_FILE)
     if len(content) > MAX_FILE:
         return b"", _TOO_LARGE
     return content, ""
