@@ -164,7 +164,8 @@ def call(
 ) -> Call:
     """The arguments for a function.
 
-    `fixed` are parameters whose text is known (an upstream gradient, a cache); `differentiated`
+    `fixed` are parameters whose text is known (an upstream gradient, a cache), and what stands for
+    all further arguments under the name ``*cache``; `differentiated`
     are those that a returned gradient is named after.  Names decide first; what is left goes by
     first letters or by the order of the signature when the numbers are equal.
 
@@ -273,6 +274,8 @@ def _written(function: Function, texts: Mapping[str, str]) -> str:
         if parameter not in texts:
             continue
         parts.append(f"{parameter}={texts[parameter]}" if keywords else texts[parameter])
+    if further := texts.get(f"*{function.rest}"):
+        parts.append(further)
     return ", ".join(parts)
 
 

@@ -35,6 +35,7 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     called = call(function, names, {}, rest_of_inputs)
     called = Call(called.text, {**called.given, **{n: n for n in passed}}, called.guess)
     rest = returned[1:]
+    functions = [name[:-2] for name in rest if name.endswith("()")]
     output = names.outputs[0]
     target = f"{output}, "
     title = f"{candidate.owner.name}.{function.name}" if candidate.owner else function.name
@@ -51,14 +52,18 @@ def one_call(candidate: Candidate, names: Names) -> list[Binding]:
     else:
         offered = _offered(rest, called, names)
         assigned = ", ".join(f"d{n}" for n in offered)
-        if not offered and len(rest) == 1:  # what is in it shows when it is there
+        if not offered and len(rest) == 1 and not functions:  # what is in it shows when it is there
             offered, assigned = list(names.real), OPEN
         lines = [f"{target}{assigned} = {source}"]
+    if not offered and functions:
+        told = f"{title} returns {', '.join(functions)}"
+        raise NoMatch(f"{told}: it is not clear which function is the backward pass")
     if not offered:
         raise NoMatch(f"{title}: which variables are its gradients of?")
     left = [n for n in names.real if n not in offered]
     remark = f"{title} offers no d{', no d'.join(left)}" if left else ""
-    convention = f"{title} returns the loss and its gradients" + order_note(called)
+    what = "the loss" if names.is_loss else "its output"
+    convention = f"{title} returns {what} and its gradients" + order_note(called)
     # A parameter is owed its gradient, an input is not: nothing comes before it.
     order = tuple(n for n in names.real if n in offered or n in names.parameters)
     made = "\n".join(setup) or None

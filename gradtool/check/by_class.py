@@ -19,6 +19,7 @@ from gradtool.check.arguments import (
 )
 from gradtool.check.as_made import builds
 from gradtool.check.bind import Binding
+from gradtool.check.by_closure import closing, not_used, slope
 from gradtool.check.by_derivative import method_alone
 from gradtool.check.by_pair import Results, results_of
 from gradtool.check.candidate import Candidate, is_torch_function
@@ -58,7 +59,13 @@ def _readings(
     called = call(forward, names, {}, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
     source = f"layer{method}({called.text})"
-    results = _returned_for(forward, backward, called, names)
+    results: Results | None
+    if candidate.closure is None:
+        results = _returned_for(forward, backward, called, names)
+        back = f"layer.{backward.name}"
+    else:
+        backward, results = closing(candidate, called, names)
+        back = backward.name
     kept_back = results.kept if results else {}
     first = results.lines(source) if results else _forward_line(source, forward, names)
     upstream = upstream_arguments(backward, kept_back, called, names)
@@ -69,11 +76,14 @@ def _readings(
     again = {p: called.given[p] for p in backward.params if p in called.given and p not in upstream}
     again |= kept_back
     node = {p: "node" for p in backward.params if p == "node"}
-    if _is_derivative(backward, names):
-        line = f"d{names.real[0]} = d{names.outputs[0]} * layer.{backward.name}()"
+    alone_too = candidate.closure is not None and not upstream and not names.is_loss
+    if alone_too or _is_derivative(backward, names):
+        line = slope(back, names, forward)
         how = f"the class {owner.name}, whose {backward.name} is the derivative alone"
         return [_at_window(Binding(how, first, line, "\n".join(setup)), window)]
-    alone = method_alone(owner, forward, backward, "\n".join(setup), first, names)
+    alone: list[Binding] = []
+    if candidate.closure is None:
+        alone = method_alone(owner, forward, backward, "\n".join(setup), first, names)
     try:
         arguments = call(backward, names, {**upstream, **again, **node}, [])
     except NoMatch:
@@ -87,7 +97,7 @@ def _readings(
 
     def with_arguments(text: str) -> Binding:
         lines = [made] if node else []
-        source = f"layer.{backward.name}({text})"
+        source = f"{back}({text})"
         lines += _class_gradients(owner, backward, source, given, names, steps)
         return Binding(
             f"the class {owner.name}{bare}{how}" + order_note(called),
@@ -116,13 +126,12 @@ def _readings(
     if names.is_loss and upstream and not backward.required and not steps:
         # ``backward(self, dout=1)``: nothing comes behind a loss.
         plain = call(backward, names, {**again, **node}, [])
-        source = f"layer.{backward.name}({plain.text})"
+        source = f"{back}({plain.text})"
         lines = [
             *([made] if node else []),
             *_class_gradients(owner, backward, source, given, names),
         ]
-        remark = f"{next(iter(upstream))} is not used: the gradient is that of the loss itself"
-        readings.append(replace(whole, backward="\n".join(lines), remark=remark))
+        readings.append(replace(whole, backward="\n".join(lines), remark=not_used(upstream)))
     return [_at_window(reading, window) for reading in readings]
 
 
@@ -135,6 +144,7 @@ def _returned_for(
     if len(returned) <= len(names.outputs) and not keys:
         return None
     taken = {p for p in backward.params if is_cache(p) or same(p, [*returned, *keys])}
+    taken |= {backward.rest} - {""}
     if not taken - set(called.given) and len(returned) <= len(names.outputs) + 1:
         return None
     return results_of(forward, backward, called, names)

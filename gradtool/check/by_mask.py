@@ -1,8 +1,8 @@
-"""A mask that the code draws itself, as a dropout does: read back from its cache or its object.
+"""A mask that the code draws itself, as a dropout does: read back from what it kept.
 
 The spec has the mask as an input without a gradient; the function has no argument for it.  What
-it drew is found among what it kept, and the layer is judged with that.  It may be true where an
-entry is dropped; which of both it is shows in the outputs.
+it drew is found in its cache, its object or its closure, and the layer is judged with that.  It
+may be true where an entry is dropped; which of both it is shows in the outputs.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ def with_drawn_masks(
             found += convention(candidate, replace(names, variables=drawn))
         except NoMatch:
             continue
+    keeper = ""  # a closure keeps what an object does not
+    if candidate.closure is not None and candidate.backward and candidate.forward:
+        keeper = "" if candidate.forward.sets else candidate.backward.name
     ways: list[Binding] = []
     for kept in (True, False):
-        read = [known for one in found if (known := _reading(one, masks, kept)) is not None]
+        read = [known for one in found if (known := _reading(one, masks, kept, keeper)) is not None]
         turned = [
             other for one in read for name in names.constants if (other := _dropped(one, name))
         ]  # fmt: skip
@@ -53,12 +56,15 @@ def is_mask(variable: Variable) -> bool:
     return free and (variable.dtype == "bool" or variable.domain.kind in _DRAWN)
 
 
-def _reading(binding: Binding, masks: Iterable[Variable], kept: bool) -> Binding | None:
-    """The binding with lines that find the masks after the forward pass.
+def _reading(
+    binding: Binding, masks: Iterable[Variable], kept: bool, keeper: str
+) -> Binding | None:
+    """The binding with lines that find the masks after the forward pass, in the `keeper` if any.
 
     Truth values tell which entries are `kept`, or else which are not.
     """
-    places = [place for place in ("layer", "cache") if binding.mentions(place)]
+    known = (keeper, "layer", "cache") if keeper else ("layer", "cache")
+    places = [place for place in known if binding.mentions(place)]
     if not places or binding.forward is None:
         return None
     relation = "!=" if kept else "=="

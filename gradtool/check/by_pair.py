@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gradtool.check.arguments import Call, Names, NoMatch, call, gradient_target, same
 from gradtool.check.bind import Binding
-from gradtool.check.candidate import Candidate, is_derivative
+from gradtool.check.candidate import Candidate, is_derivative, made_by
 from gradtool.check.guesses import guesses_for, unsure_readings
 from gradtool.check.inventory import Function
 from gradtool.check.targets import (
@@ -25,6 +25,8 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     forward, backward = candidate.forward, candidate.backward
     if candidate.owner or not forward or not backward or is_derivative(candidate):
         return []
+    if candidate.closure is not None or made_by(backward) is not None:
+        return []
     called = call(forward, names, {}, [v.name for v in names.variables if not v.read])
     results = results_of(forward, backward, called, names)
     kept = results.kept
@@ -33,7 +35,7 @@ def pair_of_functions(candidate: Candidate, names: Names) -> list[Binding]:
     how = "with a cache" if kept else "with the inputs given again"
 
     def with_arguments(given: Mapping[str, str]) -> Binding:
-        text, offered, remark = _backward_call(backward, called, {**kept, **given}, names)
+        text, offered, remark = backward_call(backward, called, {**kept, **given}, names)
         return Binding(
             f"{forward.name} and {backward.name}, {how}" + order_note(called),
             lines,
@@ -87,10 +89,12 @@ def results_of(forward: Function, backward: Function, called: Call, names: Names
         return _by_key(keys, forward, backward, names)
     caches = [p for p in backward.params if is_cache(p)]
     extra = returned[len(outputs) :]
-    if len(returned) <= 1 and len(outputs) == 1 and caches:
+    if len(returned) <= 1 and len(outputs) == 1 and (caches or is_cache(backward.rest)):
         extra = [""]  # a tuple under one name
     if not extra:
         return Results(tuple(outputs), {})
+    if backward.rest and not caches and backward.required == 1:
+        return _one_by_one(outputs, extra, backward)
     # A loss's labels are given again.
     again = [p for p in backward.params if p in called.given and called.given[p] not in names.real]
     if len(extra) == 1 and not caches and not again and len(backward.params) == 2:
@@ -111,6 +115,15 @@ def results_of(forward: Function, backward: Function, called: Call, names: Names
         if match:
             kept[match] = target
     return Results(tuple(targets), kept, tuple(targets[len(outputs) :]))
+
+
+def _one_by_one(outputs: Sequence[str], extra: Sequence[str], backward: Function) -> Results:
+    """What ``backward(dout, *cache)`` is given, in however many things it was kept."""
+    several = len(extra) > 1
+    plain = several or extra[0].startswith("[")
+    given = "*cache" if plain else "*(cache if isinstance(cache, (tuple, list)) else [cache])"
+    target = "*cache" if several else "cache"
+    return Results((*outputs, target), {f"*{backward.rest}": given}, ("cache",))
 
 
 def _by_key(keys: Sequence[str], forward: Function, backward: Function, names: Names) -> Results:
@@ -146,9 +159,11 @@ def _by_key(keys: Sequence[str], forward: Function, backward: Function, names: N
     return Results(("kept",), kept, tuple(n for n in parts if n not in names.outputs), parts)
 
 
-def _backward_call(
+def backward_call(
     backward: Function, called: Call, given: Mapping[str, str], names: Names
 ) -> tuple[str, tuple[str, ...] | None, str]:
+    """The lines that call a backward pass with what is known of its arguments, the gradients that
+    it offers, and a remark."""
     fixed = dict(given)
     # What it takes beside upstream and cache: some of the inputs, by the forward's own names.
     for parameter in backward.params:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 
 from gradtool.check.inventory import Class, Function
 from gradtool.check.words import (
+    BACKWARD_WORDS,
     DERIVATIVE_WORDS,
     folded,
     is_cache,
@@ -24,17 +25,22 @@ class Candidate(Struct, frozen=True):
     """A forward with its backward; one function that does both; or a class with methods.
 
     `chosen` are texts for parameters that choose what is computed: ``activation="relu"``.
+    `closure` is the place among the forward's results at which it returns the backward, a function
+    of its own; it is None for all others, and left out of the forward's `returns`.
     """
 
     forward: Function | None
     backward: Function | None
     owner: Class | None = None
     chosen: tuple[tuple[str, str], ...] = ()
+    closure: int | None = None
 
     @property
     def title(self) -> str:
         if self.owner:
             return self.owner.name
+        if self.forward and self.closure is not None:
+            return self.forward.name
         return " / ".join(f.name for f in (self.forward, self.backward) if f)
 
     @property
@@ -46,7 +52,72 @@ class Candidate(Struct, frozen=True):
     def said(self) -> Hashable:
         """All of it but where it stands, equal for functions that are called and written alike."""
         items = (self.forward, self.backward, self.owner)
-        return *(item.said if item else None for item in items), self.chosen
+        return *(item.said if item else None for item in items), self.chosen, self.closure
+
+
+def of_one(function: Function, owner: Class | None = None) -> Candidate:
+    """The candidate of a function or method alone: with the backward pass that it returns, if it
+    does so, else without any.
+
+    Of several functions that it returns the backward pass is the one that looks like one.
+    """
+    for returned in function.returns if function.inner else ():
+        every = {k: one for k, name in enumerate(returned) if (one := _inner(name, function))}
+        known = [k for k, one in every.items() if _is_backward_pass(one, function)]
+        if len(every) > 1 and len(known) > 1:
+            known = [k for k in known if _is_called_backward(every[k])]
+        if len(known) == 1 and len(returned) > 1:
+            (at,) = known
+            forward = replace(function, returns=((*returned[:at], *returned[at + 1 :]),))
+            if owner is not None:  # gradients may be left in the object
+                owner = replace(owner, methods=(*owner.methods, every[at]))
+            return Candidate(forward, every[at], owner, closure=at)
+    return Candidate(function, None, owner)
+
+
+def _is_called_backward(inner: Function) -> bool:
+    return not _CLOSURES.isdisjoint(split(inner.first))
+
+
+def _is_backward_pass(inner: Function, forward: Function) -> bool:
+    """Whether a returned function looks like a backward pass, and not like a prediction, say: by
+    its name, by what it takes, or by what it returns where it takes nothing.
+    """
+    if _is_called_backward(inner):
+        return True
+    if not _PUSHFORWARDS.isdisjoint(split(inner.first)):
+        return False
+    if inner.needed or (inner.params and not inner.first):
+        known = {*forward.params, *(name for names in forward.returns for name in names)}
+        return _is_sent_back(inner.params[0], known)
+    returned = {name for names in inner.returns for name in names}
+    unknown = not inner.first and all(not name or name.startswith("{") for name in returned)
+    return unknown or any(is_the_gradient(name) or _is_sure_gradient(name) for name in returned)
+
+
+def _is_sent_back(parameter: str, known: Collection[str]) -> bool:
+    """Whether a parameter is an upstream gradient: ``dY``, ``d_out`` or ``dloss`` of what is known
+    as ``loss``, ``g``."""
+    if is_upstream(parameter) or "grad" in parameter.lower() or parameter in _COTANGENTS:
+        return True
+    bare = parameter[1:].lstrip("_")
+    short = len(bare) <= 2 or bare[0].isupper() or parameter[1] == "_"  # and not ``data``
+    return parameter[0] == "d" and bool(bare) and (short or bare in known or is_loss(bare))
+
+
+_CLOSURES = BACKWARD_WORDS - {"d"} | {"pullback", "bp"}
+_PUSHFORWARDS = frozenset({"jvp", "pushforward", "tangent", "tangents"})
+_COTANGENTS = frozenset({"d", "g", "u", "v", "ct", "cotangent", "adjoint", "ybar"})
+
+
+def made_by(function: Function) -> Function | None:
+    """The backward pass that a function returns and nothing beside it: ``relu_vjp(X)(dY)``."""
+    alone = [returned[0] for returned in function.returns if len(returned) == 1]
+    return next(filter(None, (_inner(name, function) for name in alone)), None)
+
+
+def _inner(returned: str, function: Function) -> Function | None:
+    return next((one for one in function.inner if f"{one.name}()" == returned), None)
 
 
 def with_choices(
@@ -104,6 +175,8 @@ def flag(parameter: str) -> str | None:
 def is_derivative(candidate: Candidate) -> bool:
     backward = candidate.backward
     if candidate.owner or backward is None or backward.required > 1 or not backward.params:
+        return False
+    if candidate.closure is not None or made_by(backward) is not None:
         return False
     words = set(split(backward.name))
     named = bool(words & DERIVATIVE_WORDS) or backward.name.startswith("d")

@@ -11,6 +11,7 @@ from gradtool.check.averaged import averaged
 from gradtool.check.bind import Binding
 from gradtool.check.by_call import one_call
 from gradtool.check.by_class import class_with_methods
+from gradtool.check.by_closure import in_two_calls, returned_closure
 from gradtool.check.by_derivative import derivative_only
 from gradtool.check.by_flat import flat_vector
 from gradtool.check.by_framework import jax_custom_vjp, torch_function
@@ -32,6 +33,8 @@ CONVENTIONS: tuple[Convention, ...] = (
     torch_function,
     jax_custom_vjp,
     pair_of_functions,
+    returned_closure,
+    in_two_calls,
     one_call,
     flat_vector,
     class_with_methods,

@@ -74,12 +74,12 @@ def _given(
         case ast.Tuple(elts=left), ast.Tuple(elts=right) if len(left) == len(right):
             pairs = zip(left, right, strict=True)
             return [one for pair in pairs for one in _given(*pair, place, known)]
-        case ast.Name(id=name), _ if (made := _function(name, value, place, known)) is not None:
+        case ast.Name(id=name), _ if (made := made_of(name, value, place, known)) is not None:
             return [made]
     return []
 
 
-def _function(
+def made_of(
     name: str, value: ast.expr, place: str, known: Mapping[str, Definition]
 ) -> Definition | None:
     """What a value is under a name; None where it is no function and no class."""
@@ -90,12 +90,12 @@ def _function(
             return Definition(ast.copy_location(node, value), place, name)
         case ast.Name(id=other) if other in known:
             return known[other].called(name)
-        case ast.Call(func=function, args=[inner, *given]) if (
-            _is_partial(function) and (whole := _function(name, inner, place, known)) is not None
+        case ast.Call(args=[inner, *given]) if (
+            is_partial(value) and (whole := made_of(name, inner, place, known)) is not None
         ):
             return _partial(name, whole, given, value)
         case ast.Call(func=decorator, args=[ast.Lambda() | ast.Name() as inner], keywords=[]):
-            made = _function(name, inner, place, known)
+            made = made_of(name, inner, place, known)
             if made is None or not isinstance(made.node, ast.FunctionDef):
                 return None
             made.node.decorator_list = [decorator, *made.node.decorator_list]
@@ -103,9 +103,18 @@ def _function(
     return None
 
 
-def _is_partial(function: ast.expr) -> bool:
-    match function:
-        case ast.Name(id="partial") | ast.Attribute(value=ast.Name(), attr="partial"):
+def is_lambda(node: ast.FunctionDef) -> bool:
+    """Whether a definition was made of a lambda: its `return` begins where the value does."""
+    match node.body:
+        case [ast.Return(value=ast.expr() as value) as only]:
+            return (only.lineno, only.col_offset) == (value.lineno, value.col_offset)
+    return False
+
+
+def is_partial(value: ast.expr) -> bool:
+    """Whether a value is a function with some of its arguments given: ``partial(f, 1)``."""
+    match value:
+        case ast.Call(func=ast.Name(id="partial") | ast.Attribute(ast.Name(), "partial")):
             return True
     return False
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
+from gradtool.check.closures import received
 from gradtool.check.defined import Definition, definitions_in
+from gradtool.check.reached import OBJECT
 from gradtool.check.writes import ends, written
 from gradtool.records import Struct
 
@@ -54,21 +56,22 @@ def where(file: Path, binding: Snippets | None, name: str, tag: str | None = Non
     if binding is None:
         return None
     sources = _sources(file, tag)
-    functions = {**_assigned_names(sources), **_functions(sources, _names(binding))}
+    known = {**_assigned_names(sources), **_functions(sources, _names(binding))}
+    functions = {**known, **_closures(binding, known)}
     notebook = file.suffix == ".ipynb"
     everywhere = (binding.backward, *binding.grads.values(), binding.forward)
     for wanted, own in _wanted(binding, name):
         # A place in a result is one in what that text calls.
         texts = everywhere if wanted.position is None else (own,)
-        for called in called_in(texts, functions):
-            place, text, function = functions[called]
-            found = _assigned(function, wanted, functions, _DEPTH)
+        named = called_in(texts, functions)
+        makers = [functions[one].outer for one in named]
+        for called in (one for one in named if functions[one] not in makers):
+            found = _assigned(called, wanted, functions, _DEPTH)
             if found is not None:
                 owner, line = found
-                place, text, _ = functions[owner]
-                lines = text.splitlines()
+                lines = functions[owner].text.splitlines()
                 source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-                return Where(line, source, place if notebook else "")
+                return Where(line, source, functions[owner].place if notebook else "")
     return None
 
 
@@ -76,9 +79,10 @@ def functions_of(file: Path, binding: Snippets, tag: str | None = None) -> dict[
     """The functions of a file by name, each with its place and the text around it.
 
     None where the file cannot be read.  Of several methods of one name those count that the
-    binding means.
+    binding means.  Among them are those that the snippets get of others, by their names there.
     """
-    return _functions(_sources(file, tag), _names(binding))
+    known = _functions(_sources(file, tag), _names(binding))
+    return {**known, **_closures(binding, known)}
 
 
 def _sources(file: Path, tag: str | None) -> list[Source]:
@@ -105,14 +109,40 @@ def _assigned_names(sources: Iterable[Source]) -> dict[str, Named]:
         for _ in definitions_in(tree.body, place, known):
             pass
     return {
-        name: (one.place, texts[one.place], one.node)
+        name: Named(one.place, texts[one.place], one.node)
         for name, one in known.items()
         if isinstance(one.node, ast.FunctionDef)
     }
 
 
 Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, its tree
-Named: TypeAlias = tuple[str, str, ast.FunctionDef]
+
+
+class Named(Struct, frozen=True, eq=False):
+    """A function: its place, the text around it, and the function that returns it, if one does."""
+
+    place: str
+    text: str
+    node: ast.FunctionDef
+    outer: Named | None = None
+
+
+def _closures(binding: Snippets, functions: Mapping[str, Named]) -> dict[str, Named]:
+    """The functions that the snippets get of others: ``Y, backprop = affine(X, W, b)``."""
+    found: dict[str, Named] = {}
+    for text in (binding.forward, binding.backward):
+        for node in nodes_of(text):
+            match node:
+                case ast.Assign(
+                    targets=[target],
+                    value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)),
+                ):
+                    outer = functions.get("__call__" if name == OBJECT else name)
+                    inner = received(target, outer.node) if outer is not None else {}
+                    for own, one in inner.items():
+                        assert outer is not None
+                        found[own] = Named(outer.place, outer.text, one, outer)
+    return found
 
 
 def _names(binding: Snippets) -> set[str]:
@@ -128,7 +158,7 @@ def _functions(sources: Iterable[Source], meant: Collection[str]) -> dict[str, N
         for owner, node in _owned(tree, None):
             rank = 2 if owner in meant else int(owner is None)
             if node.name not in found or found[node.name][0] <= rank:
-                found[node.name] = rank, (place, text, node)
+                found[node.name] = rank, Named(place, text, node)
     return {name: named for name, (_, named) in found.items()}
 
 
@@ -210,7 +240,7 @@ def called_in(texts: Iterable[str | None], functions: Mapping[str, Named]) -> li
 
 
 def _assigned(
-    function: ast.FunctionDef,
+    called: str,
     wanted: _Wanted,
     functions: dict[str, Named],
     depth: int,
@@ -218,6 +248,7 @@ def _assigned(
     """The function and the line of the last assignment to what is wanted."""
     if depth == 0:
         return None
+    function, outer = functions[called].node, functions[called].outer
     if wanted.position is None:
         setting = [n for n in _walked(function) if _sets(n, wanted)]
         if not setting:
@@ -226,7 +257,7 @@ def _assigned(
         name = _named(last, wanted)
         bound = [n.lineno for n in _walked(function) if name and _binds(n, name)]
         before = [line for line in bound if line < last.lineno]
-        return function.name, max(before, default=last.lineno)
+        return called, max(before, default=last.lineno)
     best: tuple[str, int] | None = None
     for node in ast.walk(function):
         if not isinstance(node, ast.Return) or node.value is None:
@@ -244,14 +275,16 @@ def _assigned(
         match value:
             case ast.Name(id=name):
                 lines = [n.lineno for n in _walked(function) if _binds(n, name)]
-                best = function.name, max(lines, default=node.lineno)
+                if not lines and outer is not None:  # a loss has it ready: ``lambda: dX``
+                    lines = [n.lineno for n in _walked(outer.node) if _binds(n, name)]
+                best = called, max(lines, default=node.lineno)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
                 inner = _Wanted(position=position)
-                best = _assigned(functions[name][2], inner, functions, depth - 1) or best
+                best = _assigned(name, inner, functions, depth - 1) or best
             case None:
                 continue
             case _:
-                best = function.name, value.lineno
+                best = called, value.lineno
     return best
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -328,16 +329,15 @@ def _share(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def mask_in(kept: Any, shape: tuple[int, ...], known: Sequence[Any] = ()) -> np.ndarray:
-    """The array of a shape with one value beside zero that a cache or an object holds.
+    """The array of a shape with one value beside zero that a cache, an object or a closure holds.
 
     Inputs and outputs are `known` to be no masks: a single entry has one value in each of them.
 
     Raises:
         LookupError: there is none, or more than one.
     """
-    values = vars(kept).values() if hasattr(kept, "__dict__") else [kept]
     found = [
-        a for a in _arrays(values, set())
+        a for a in _arrays(_held(kept), set())
         if a.shape == tuple(shape) and np.unique(a[a != 0]).size <= 1
     ]  # fmt: skip
     own = [a for a in found if not any(a.any() and np.array_equal(a, other) for other in known)]
@@ -349,6 +349,17 @@ def mask_in(kept: Any, shape: tuple[int, ...], known: Sequence[Any] = ()) -> np.
     if any(not np.array_equal(other != 0, found[0] != 0) for other in found[1:]):
         raise LookupError(f"several masks of the shape {tuple(shape)} were kept")
     return found[0]
+
+
+def _held(kept: Any) -> list[Any]:
+    """What a cache is, or an object has as attributes, or a function has from around it."""
+    if isinstance(kept, FunctionType):
+        found = [*(kept.__defaults__ or ())]
+        for cell in kept.__closure__ or ():
+            with suppress(ValueError):  # nothing was put there
+                found.append(cell.cell_contents)
+        return found
+    return [*vars(kept).values()] if hasattr(kept, "__dict__") else [kept]
 
 
 def _arrays(values: Iterable[Any], without: set[int], depth: int = 0) -> list[np.ndarray]:

@@ -281,4 +281,5 @@ def called(candidate: Candidate) -> tuple[Called, ...]:
     """The functions of a candidate with their lines, as a report names them."""
     if candidate.owner is not None:
         return (Called(candidate.owner.name, candidate.owner.line),)
-    return tuple(Called(f.name, f.line) for f in (candidate.forward, candidate.backward) if f)
+    own = candidate.backward if candidate.closure is None else None  # else it is in the forward
+    return tuple(Called(f.name, f.line) for f in (candidate.forward, own) if f)

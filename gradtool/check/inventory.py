@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradtool.check.cells import Cell
+from gradtool.check.closures import UNNAMED, elements_of, returned_functions
 from gradtool.check.dataclass_fields import init_of, is_dataclass
 from gradtool.check.defined import Definition, definitions_in, made_by_calls
 from gradtool.check.nodes import nodes_of, nodes_of_file
@@ -35,12 +36,15 @@ class Function(Struct, frozen=True):
         defaults: texts that parameters are by default, by the parameter's name.
         named: the last of the parameters, which can only be given by name.
         owed: those of them that have no default.
-        first: what it was called first, where it has a further name: ``relu_grad = relu_backward``.
+        first: what it was called first, where it has a further name: ``relu_grad = relu_backward``;
+            of one of `inner` its name, if it has one.
         bundle: the names of what stands in the one thing that it returns: the keys of a
             dictionary, the arguments of a call such as ``Result(loss, dx)``.
         flags: the parameters that are True or False by default.
         pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
             also as attributes, in any method.
+        inner: the functions of its own that it returns; in `returns` such a one is ``name()``.
+        rest: the name of the parameter that takes all further arguments: ``*cache``.
     """
 
     name: str
@@ -61,6 +65,8 @@ class Function(Struct, frozen=True):
     owed: tuple[str, ...] = ()
     first: str = ""
     bundle: tuple[str, ...] = ()
+    inner: tuple[Function, ...] = ()
+    rest: str = ""
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -73,8 +79,9 @@ class Function(Struct, frozen=True):
         maps = (self.keys, self.reads, self.defaults)
         return (
             *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
-            *(self.flags, self.pairs, self.named, self.owed, self.bundle),
+            *(self.flags, self.pairs, self.named, self.owed, self.bundle, self.rest),
             *(tuple(one.items()) for one in maps),
+            *(one.said for one in self.inner),
         )
 
 
@@ -168,12 +175,16 @@ def _compared(tree: ast.Module) -> Iterable[tuple[str, str]]:
 
 def to_json(found: Inventory) -> dict[str, Any]:
     classes = [
-        {**asdict(item), "methods": [asdict(method) for method in item.methods]}
+        {**asdict(item), "methods": [_function_to(method) for method in item.methods]}
         for item in found.classes
     ]
-    functions = [asdict(item) for item in found.functions]
+    functions = [_function_to(item) for item in found.functions]
     told = {"functions": functions, "classes": classes, "choices": found.choices}
     return {**told, "made": found.made}
+
+
+def _function_to(function: Function) -> dict[str, Any]:
+    return {**asdict(function), "inner": [asdict(one) for one in function.inner]}
 
 
 def from_json(data: object) -> Inventory:
@@ -205,7 +216,7 @@ def from_json(data: object) -> Inventory:
         raise ValueError("the worker sent no inventory") from error
 
 
-def _function_from(data: Mapping[str, Any]) -> Function:
+def _function_from(data: Mapping[str, Any], deep: bool = True) -> Function:
     return Function(
         _name(data["name"]),
         str(data["place"]),
@@ -225,6 +236,8 @@ def _function_from(data: Mapping[str, Any]) -> Function:
         tuple(map(_name, data["owed"])),
         str(data["first"]),
         tuple(map(str, data["bundle"])),
+        tuple(_function_from(one, False) for one in data["inner"]) if deep else (),
+        _name(data["rest"]) if data["rest"] else "",
     )
 
 
@@ -308,9 +321,16 @@ def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
 
 
 def _function(
-    node: ast.FunctionDef, inside: Sequence[ast.AST], place: str, method: bool
+    node: ast.FunctionDef,
+    inside: Sequence[ast.AST],
+    place: str,
+    method: bool,
+    within: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Function:
-    """A function from its definition and its own nodes, which others look through as well."""
+    """A function from its definition and its own nodes, which others look through as well.
+
+    `within` are the keys of the dictionaries of the function that it stands in.
+    """
     arguments = node.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     required = len(names) - len(arguments.defaults)
@@ -326,7 +346,16 @@ def _function(
     pair |= _taken_apart(inside, ())
     values = [n.value for n in inside if isinstance(n, ast.Return) and n.value]
     returns = [_returned(value) for value in values]
-    keys = _keys(inside)
+    keys = {**(within or {}), **_keys(inside)}
+    inner: dict[str, Function] = {}
+    for number, places in enumerate(returned_functions(node, values) if within is None else ()):
+        named_so = list(returns[number])
+        for at, one in places.items():
+            own = one.name or UNNAMED
+            made = _function(one, _own_nodes(one), place, False, keys)
+            inner.setdefault(own, replace(made, name=own, first=one.name))
+            named_so[at] = f"{own}()"
+        returns[number] = tuple(named_so)
     return Function(
         node.name,
         place,
@@ -345,6 +374,8 @@ def _function(
         tuple(named),
         tuple(n for n, value in zip(named, arguments.kw_defaults, strict=True) if value is None),
         bundle=_bundle(values, keys, inside),
+        inner=tuple(inner.values()),
+        rest=arguments.vararg.arg if arguments.vararg else "",
     )
 
 
@@ -458,9 +489,7 @@ _OF_THEIR_OWN = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def _returned(value: ast.expr) -> tuple[str, ...]:
-    if isinstance(value, ast.Tuple | ast.List):
-        return tuple(_plain(item) for item in value.elts)
-    return (_plain(value),)
+    return tuple(map(_plain, elements_of(value)))
 
 
 def _plain(value: ast.expr) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, from_check, not_found
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, of_one
 from gradtool.check.conventions import bindings
 from gradtool.check.guesses import unclear
 from gradtool.check.judge import Judgement, failed, judge
@@ -157,7 +157,7 @@ def _pair(live: Live) -> Candidate:
             raise NoMatch(f"{found.classes[0].name} has no methods for both passes")
         return whole[0]
     first, *rest = found.functions
-    return Candidate(first, rest[0] if rest else None)
+    return Candidate(first, rest[0]) if rest else of_one(first)
 
 
 def bindings_of(

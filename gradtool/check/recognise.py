@@ -7,7 +7,14 @@ from functools import lru_cache
 
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem
-from gradtool.check.candidate import Candidate, gives_loss, is_custom_vjp, with_choices
+from gradtool.check.candidate import (
+    Candidate,
+    gives_loss,
+    is_custom_vjp,
+    made_by,
+    of_one,
+    with_choices,
+)
 from gradtool.check.conventions import bindings
 from gradtool.check.inventory import Class, Function, Inventory
 from gradtool.check.recall import recall_of
@@ -18,6 +25,7 @@ from gradtool.check.words import (
     FILLERS,
     FORWARD_WORDS,
     folded,
+    is_upstream,
     layer_names,
     split,
 )
@@ -25,7 +33,7 @@ from gradtool.records import replace
 
 _FORWARDS = (
     *("forward", "__call__", "fprop", "forward_pass", "feedforward", "loss", "compute"),
-    *("activate", "activation", "function", "fn", "apply"),
+    *("activate", "activation", "function", "fn", "apply", "begin_update"),
 )
 _BACKWARDS = (
     *("backward", "backprop", "bprop", "backward_pass", "grad", "gradient", "backprop_pass"),
@@ -66,7 +74,8 @@ def recognise(
             reasons.append(f"{candidate.title}: {reason}")
     if not fitting:
         text = "; ".join(reasons)
-        raise BindingProblem(f"{text}. Say how it is called in the spec's check: block")
+        text += "" if text.endswith("?") else "."
+        raise BindingProblem(f"{text} Say how it is called in the spec's check: block")
     if len(fitting) > 1:
         titles = ", ".join(c.title for c, _ in fitting[:_LISTED])
         raise BindingProblem(
@@ -100,7 +109,7 @@ def candidates(found: Inventory) -> tuple[Candidate, ...]:
 
     In the order of the file.
     """
-    backwards = [f for f in found.functions if _is_backward(f.name)]
+    backwards = [f for f in found.functions if _is_backward(f.name) and not of_one(f).backward]
     forwards = [f for f in found.functions if f not in backwards]
     result: list[Candidate] = []
     paired: set[str] = set()
@@ -113,19 +122,43 @@ def candidates(found: Inventory) -> tuple[Candidate, ...]:
             result.append(Candidate(None, backward))
     for function in found.functions:
         two = any(len(r) >= 2 for r in function.returns) or gives_loss(function)
-        if is_custom_vjp(function) or (function.name not in paired and two):
+        if is_custom_vjp(function):
             result.append(Candidate(function, None))
+        elif function.name not in paired and two:
+            result.append(of_one(function))
+        elif function not in backwards and _makes_backward(function):
+            result.append(Candidate(None, function))
     for owner in found.classes:
         whole = whole_class(owner, found)
         first = _first(whole, _FORWARDS) or _called(whole, FORWARD_WORDS)
-        second = _first(whole, _BACKWARDS) or _called(whole, BACKWARD_WORDS)
+        second = _first(whole, _BACKWARDS)
+        closes = first is not None and of_one(first).backward is not None
+        if not closes:
+            second = second or _called(whole, BACKWARD_WORDS)
         both = _both_at_once(whole)
         if first and second:
             result.append(Candidate(first, second, whole))
+        elif first and closes:
+            result.append(of_one(first, whole))
         elif both:
-            result.append(Candidate(both, None, whole))
-    kept = [c for c in result if c.forward is not None or c.backward in backwards]
-    return tuple(sorted(kept, key=_first_line))
+            result.append(of_one(both, whole))
+    return tuple(sorted((_apart(c, found) for c in result), key=_first_line))
+
+
+def _makes_backward(function: Function) -> bool:
+    """Whether all that a function returns is a function of an upstream gradient."""
+    made = made_by(function)
+    return made is not None and len(made.needed) == 1 and is_upstream(made.params[0])
+
+
+def _apart(candidate: Candidate, found: Inventory) -> Candidate:
+    """The candidate with a name for the function that its forward returns which is no other's."""
+    if candidate.closure is None or candidate.backward is None:
+        return candidate
+    name = candidate.backward.name
+    while name in found.lines:
+        name += "_"
+    return replace(candidate, backward=replace(candidate.backward, name=name))
 
 
 def distinct(chosen: Iterable[Candidate]) -> tuple[Candidate, ...]:

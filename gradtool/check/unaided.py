@@ -16,7 +16,7 @@ from gradtool.check.answers import Run
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, not_found
 from gradtool.check.bounds import Bounded
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, of_one
 from gradtool.check.compare import Outcome, compare
 from gradtool.check.conventions import readings
 from gradtool.check.inventory import Function, Inventory
@@ -100,7 +100,8 @@ def _candidate(found: Inventory, functions: Functions, file: str) -> Candidate:
         if None in methods:
             listed = ", ".join(m.name for m in owner.methods)
             raise BindingProblem(f"{file}: {owner_name} has no {method or back}; it has {listed}")
-        return Candidate(methods[0], methods[1] if len(methods) > 1 else None, owner)
+        forward, *others = [method for method in methods if method is not None]
+        return Candidate(forward, others[0], owner) if others else of_one(forward, owner)
     if any(c.name == functions.forward for c in found.classes) and functions.backward is None:
         for candidate in candidates(found):
             if candidate.owner and candidate.owner.name == functions.forward:
@@ -110,8 +111,9 @@ def _candidate(found: Inventory, functions: Functions, file: str) -> Candidate:
     missing = [n for n in wanted if n not in known]
     if missing:
         raise BindingProblem(not_found(missing, file, found))
-    backward = known[functions.backward] if functions.backward else None
-    return Candidate(known[functions.forward], backward)
+    if functions.backward is None:
+        return of_one(known[functions.forward])
+    return Candidate(known[functions.forward], known[functions.backward])
 
 
 def _best(

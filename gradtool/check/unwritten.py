@@ -7,7 +7,7 @@ the user has not written.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradtool.check.answers import clean
 from gradtool.check.inventory import Function, Inventory
@@ -55,6 +55,7 @@ def _returned_none(
 ) -> _Found | None:
     """The only function whose value was used in the way that None does not allow."""
     assigned: dict[str, ast.expr] = {}
+    received: dict[str, list[_Found]] = {}
     for stage in _STAGES:
         for statement in _statements(snippets.get(stage)):
             here = trouble.place == SNIPPET + stage
@@ -63,12 +64,24 @@ def _returned_none(
                     assigned.get(e.id, e) if isinstance(e, ast.Name) else e
                     for e in _used(statement, trouble.message)
                 ]
-                called = [_called(expression, inventory) for expression in used]
+                called = [_called(expression, inventory, received) for expression in used]
                 return called[0] if len(called) == 1 else None
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     assigned[name] = value
+                case ast.Assign(targets=[ast.Tuple(elts=elements)], value=value):
+                    received |= _received(elements, _called(value, inventory, {}))
     return None
+
+
+def _received(targets: Sequence[ast.expr], outer: _Found | None) -> dict[str, list[_Found]]:
+    """The functions that a function returns, by the names that a snippet gives them."""
+    inner = outer.function.inner if outer is not None else ()
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return {
+        name: [_Found(one.name, one) for one in inner if name.rstrip("_") == one.name]
+        for name in names
+    }
 
 
 def _statements(text: str | None) -> list[ast.stmt]:
@@ -93,8 +106,12 @@ def _used(statement: ast.stmt, message: str) -> Iterator[ast.expr]:
                     yield value
 
 
-def _called(expression: ast.expr, inventory: Inventory) -> _Found | None:
+def _called(
+    expression: ast.expr, inventory: Inventory, received: Mapping[str, list[_Found]]
+) -> _Found | None:
     match expression:
+        case ast.Call(func=ast.Name(id=name)) if name in received:
+            functions = received[name]
         case ast.Call(func=ast.Name(id=name)):
             functions = [_Found(name, f) for f in inventory.functions if f.name == name]
         case ast.Call(func=ast.Attribute(attr=name)):

@@ -25,6 +25,7 @@ FILLERS = frozenset(
         "step",
         "simple",
         "func",
+        "fn",
         "function",
         "op",
         "module",

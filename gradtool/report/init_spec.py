@@ -134,13 +134,22 @@ def _arguments(
     names = [n for n in names if not folded(n).endswith(("param", "params", "config", "mode"))]
     stated, labels = shapes_of(docs, names), labels_in(docs, names)
     found = []
+    # Of a prediction and its target, Y and T, neither is labels.
+    called_so = {n for n in names if canonical(n) == "y"} if _gives_gradients(chosen) else set()
+    called_so = set() if called_so.issuperset(names) else called_so
     for name in names:
         shape = stated.get(name)
-        is_label = name in labels or (canonical(name) == "y" and chosen.backward is None)
+        is_label = name in labels or name in called_so
         if shape is None and ask is not None:
             shape = ask(name).strip().strip("[]()")
         found.append(_Argument(name, shape, is_label))
     return found
+
+
+def _gives_gradients(chosen: Candidate) -> bool:
+    """Whether the forward does, or what it returns does without an upstream gradient."""
+    backward = chosen.backward
+    return backward is None or (chosen.closure is not None and not backward.required)
 
 
 def _layer_name(chosen: Candidate) -> str:
@@ -179,7 +188,7 @@ def _text(layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argume
 def _check(chosen: Candidate, arguments: Sequence[_Argument], output: str) -> list[str]:
     # What a loss returns beside its value is its gradient, whatever it is called.
     said = is_loss(chosen.names[0]) or any(a.labels for a in arguments)
-    loss = chosen.backward is None and said
+    loss = _gives_gradients(chosen) and (said or chosen.closure is not None)
     names = Names(tuple(a.variable for a in arguments), (), (), (output,), is_loss=loss)
     try:
         way = readings(chosen, names)[0]

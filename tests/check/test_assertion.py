@@ -152,3 +152,18 @@ def test_a_module_that_checks_itself_starts_no_others(
     )
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("checks_itself")
+
+
+def returning(Z: Array) -> tuple[Array, object]:
+    return np.maximum(Z, 0), lambda dA: dA * (Z > 0)
+
+
+def returning_another(Z: Array) -> tuple[Array, object]:
+    return np.maximum(Z, 0), lambda dA: dA * (Z < 0)
+
+
+def test_a_function_that_returns_its_backward_pass() -> None:
+    assert_gradients(returning, spec="relu")
+    assert_gradients(returning, inputs="Z: [N, D]")
+    with pytest.raises(AssertionError, match=r"line \d+: .*Z < 0"):
+        assert_gradients(returning_another, spec="relu")

@@ -124,3 +124,21 @@ def test_shapes_in_docstrings() -> None:
     shapes |= {"Q": "T, D", "K": "S, D", "V": "S, D"}
     assert shapes_of(text, names) == shapes
     assert labels_in(text, names) == {"y"}
+
+
+def test_a_backward_pass_that_the_forward_returns_is_called_so(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(
+        "def affine(x, w, b):\n"
+        "    def backprop(dout):\n"
+        "        return dout @ w.T, x.T @ dout, dout.sum(0)\n"
+        "    return x @ w + b, backprop\n"
+        "def mse(Y, T):\n"
+        "    return ((Y - T) ** 2).mean(), lambda: 2 * (Y - T) / Y.size\n"
+    )
+    _, text = first_spec(file, "affine", None)
+    assert "    out, backprop = affine(x, w, b)\n" in text
+    assert "    dx, dw, db = backprop(dout)\n" in text
+    _, text = first_spec(file, "mse", None)
+    assert "    out, backward = mse(Y, T)\n" in text
+    assert "    dY, dT = backward()\n" in text

@@ -16,15 +16,16 @@ Where: TypeAlias = tuple[str, str, int]  # place, name and first line of a funct
 
 
 def locals_of(
-    session: Session, functions: Sequence[Where], probe: Probe, seed: int
+    session: Session, functions: Sequence[tuple[Where, bool]], probe: Probe, seed: int
 ) -> list[Mapping[str, tuple[str, tuple[int, ...]]]]:
     """What the names in functions hold when they return: kind and shape; none where they do not
-    run.
+    run.  With each comes whether it is one inside another.
 
     Raises:
         CheckTrouble: the worker is lost.
     """
-    header = {"op": "held", "functions": functions, "scalars": dict(probe.scalars), "seed": seed}
+    asked = [[*where, inside] for where, inside in functions]
+    header = {"op": "held", "functions": asked, "scalars": dict(probe.scalars), "seed": seed}
     told = session.ask(header, probe.arrays, 0).header.get("locals")
     if not isinstance(told, list) or len(told) != len(functions):
         return [{} for _ in functions]

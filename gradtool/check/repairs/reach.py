@@ -15,7 +15,7 @@ def reached(start: Iterable[str], functions: Mapping[str, Named]) -> list[str]:
     found = dict.fromkeys(start)
     for _ in range(_DEPTH):
         for name in list(found):
-            for node in ast.walk(functions[name][2]):
+            for node in ast.walk(functions[name].node):
                 match node:
                     case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)):
                         if called in functions:
@@ -32,7 +32,7 @@ def upstream_of(texts: Iterable[str | None], functions: Mapping[str, Named]) -> 
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments):
                     if name not in functions:
                         continue
-                    known = functions[name][2].args
+                    known = functions[name].node.args
                     own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
                     for argument, parameter in zip(arguments, own, strict=False):
                         if isinstance(argument, ast.Name) and argument.id[:1] == "d":
@@ -44,8 +44,8 @@ def gradients_by_name(functions: Mapping[str, Named]) -> frozenset[str]:
     """What is called a gradient, as ``dscores`` beside ``scores``: a loss is given none."""
     known = {
         getattr(node, field)
-        for _, _, function in functions.values()
-        for node in ast.walk(function)
+        for function in functions.values()
+        for node in ast.walk(function.node)
         for kind, field in ((ast.Name, "id"), (ast.Attribute, "attr"), (ast.arg, "arg"))
         if isinstance(node, kind)
     }
@@ -56,8 +56,8 @@ def gradients_by_name(functions: Mapping[str, Named]) -> frozenset[str]:
 def helpers_of(functions: Mapping[str, Named]) -> tuple[str, ...]:
     """Functions of one argument that are no methods."""
     found = []
-    for name, (_, _, node) in functions.items():
-        arguments = [a.arg for a in node.args.args]
-        if len(arguments) == 1 and arguments != ["self"]:
+    for name, function in functions.items():
+        arguments = [a.arg for a in function.node.args.args]
+        if function.outer is None and len(arguments) == 1 and arguments != ["self"]:
             found.append(name)
     return tuple(found)

@@ -23,7 +23,15 @@ from gradtool.check.repairs.reach import (
     upstream_of,
 )
 from gradtool.check.repairs.scope import Scope, Value, gradients_in
-from gradtool.check.repairs.targets import Repair, Target, numbered, only, repair_of, texts_of
+from gradtool.check.repairs.targets import (
+    Repair,
+    Target,
+    numbered,
+    only,
+    repair_of,
+    texts_of,
+    where_of,
+)
 from gradtool.check.repairs.trial import LOCAL
 from gradtool.check.scale import stated
 from gradtool.check.session import CheckTrouble, Session
@@ -135,7 +143,7 @@ class _Search(Struct, frozen=True):
         for texts, more in rounds:
             chosen = [n for n in reached(called_in(texts, functions), functions) if n not in done]
             done |= set(chosen)
-            named = [functions[name] for name in chosen[:_FUNCTIONS]]
+            named = [_computing(functions[name]) for name in chosen[:_FUNCTIONS]]
             if named and not self.goal <= found.keys():
                 self._round(named, upstream_of(texts, functions), more, found)
         return found
@@ -154,13 +162,13 @@ class _Search(Struct, frozen=True):
             return
         scopes = self._scopes(named, upstream, first)
         spared = self._spared(scopes, first)
-        plain = [(one, list(changes(one[2], scope, False, *spared))) for one, scope in scopes]
+        plain = [(one, list(changes(one.node, scope, False, *spared))) for one, scope in scopes]
         settled = False
         for low, high in pairwise(_BANDS[:_LIKELY] if self.beside else _BANDS):
             fixes = plain
             if high == _BANDS[-1]:
                 fixes = [
-                    (one, list(changes(one[2], scope, True, *spared))) for one, scope in scopes
+                    (one, list(changes(one.node, scope, True, *spared))) for one, scope in scopes
                 ]
             targets = [
                 Target(one, tuple(f for f in mine if low < f.cost <= high)[:_MOST_FIXES])
@@ -269,16 +277,24 @@ class _Search(Struct, frozen=True):
         self, named: Sequence[Named], upstream: frozenset[str], point: Point
     ) -> list[tuple[Named, Scope]]:
         """The functions that run, with what their names hold."""
-        keys = [Target(one, ()).key for one in named]
+        outer = {id(one): one.outer for one in named if one.outer is not None}
+        asked = (*named, *outer.values())
+        keys = [(where_of(one), one.outer is not None) for one in asked]
         told = locals_of(self.session, keys, point.probe, self.seed)
+        around = dict(zip(outer, told[len(named) :], strict=True))
+        # A closure has what is there around it, too.
+        told = [
+            {**around.get(id(one), {}), **own} if own else {}
+            for one, own in zip(named, told, strict=False)
+        ]
         functions = functions_of(self.session.file, self.binding)
         helpers, named_so = helpers_of(functions), gradients_by_name(functions)
         found = []
         for one, values in zip(named, told, strict=True):
             scope = Scope(
                 {n: Value(kind, shape) for n, (kind, shape) in values.items()},  # type: ignore[arg-type]
-                gradients_in(one[2], upstream | named_so),
-                tuple(h for h in helpers if h != one[2].name),
+                gradients_in(one.node, upstream | named_so),
+                tuple(h for h in helpers if h != one.node.name),
                 any(key.startswith("output ") for key in self.goal),
             )
             if values:
@@ -294,7 +310,7 @@ class _Search(Struct, frozen=True):
         Each is given another value in turn.  What stands there is no mistake, or hardly one: a
         value inside may be the right gradient of another one, as where a factor is forgotten.
         """
-        targets = [Target(one, tuple(moves(one[2]))) for one, _ in scopes]
+        targets = [Target(one, tuple(moves(one.node))) for one, _ in scopes]
         every = numbered(targets)
         texts = texts_of(targets)
         if not texts:
@@ -410,6 +426,13 @@ class _Search(Struct, frozen=True):
             choice: frozenset(key for key in off if harmless[k] and fits[key][k])
             for k, choice in enumerate(choices[:done])
         }
+
+
+def _computing(function: Named) -> Named:
+    """The function itself, or the one around it that has the gradients ready: ``lambda: dX``."""
+    arguments = function.node.args
+    takes = arguments.posonlyargs or arguments.args or arguments.kwonlyargs
+    return function if takes or function.outer is None else function.outer
 
 
 def _is_among(value: np.ndarray, arrays: Iterable[np.ndarray]) -> bool:

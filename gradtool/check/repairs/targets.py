@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 
+from gradtool.check.defined import is_lambda
 from gradtool.check.diagnose_where import Named
 from gradtool.check.repairs.asked import Where
 from gradtool.check.repairs.fix import Fix, apart
@@ -60,12 +60,15 @@ class Target(Struct, frozen=True):
 
     @property
     def key(self) -> Where:
-        place, _, node = self.named
-        return place, node.name, _first_line(node)
+        """Of the function whose text is changed: of a closure it is the one that returns it."""
+        return where_of(self.named.outer or self.named)
 
 
-def _first_line(node: ast.FunctionDef) -> int:
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+def where_of(named: Named) -> Where:
+    """Where a function is defined, as its code says it."""
+    node = named.node
+    name = "<lambda>" if named.outer is not None and is_lambda(node) else node.name
+    return named.place, name, min([node.lineno, *(d.lineno for d in node.decorator_list)])
 
 
 def numbered(targets: Sequence[Target]) -> list[tuple[Target, Fix]]:
@@ -83,9 +86,9 @@ def repair_of(
     target: Target, fix: Fix, more: float, whole: bool, right: frozenset[str], points: int
 ) -> Repair:
     """A change that was found, with its place in the file; `more` is added to its cost."""
-    place, text, function = target.named
-    place = "" if place.endswith(".py") else place  # a cell is named, a file is known
-    line, lines = int(getattr(fix.node, "lineno", function.lineno)), text.splitlines()
+    named = target.named
+    place = "" if named.place.endswith(".py") else named.place  # a cell is named, a file is known
+    line, lines = int(getattr(fix.node, "lineno", named.node.lineno)), named.text.splitlines()
     source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
     return Repair(fix, fix.cost + more, place, line, source, whole, right, points)
 
@@ -96,7 +99,7 @@ def texts_of(targets: Sequence[Target]) -> dict[Where, str]:
     functions = {}
     number = 0
     for target in targets:
-        functions[target.key] = target.named[2]
+        functions[target.key] = (target.named.outer or target.named).node
         for fix in target.fixes:
             fixes.setdefault(target.key, []).append((number, fix))
             number += 1

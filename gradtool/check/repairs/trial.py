@@ -36,7 +36,7 @@ def answer(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The reply to a request: what names hold ("held"), or results with changes ("attempt")."""
     if header["op"] == "held":
-        found = [function_at(module, *where) for where in header["functions"]]
+        found = [code_at(module, *where) for where in header["functions"]]
         return {"locals": [look(f, run) if f else {} for f in found]}, {}
     texts = [(function_at(module, *where), text) for *where, text in header["functions"]]
     known = [(function, text) for function, text in texts if function is not None]
@@ -57,6 +57,39 @@ class Endless(BaseException):
 
 def function_at(module: ModuleType, place: str, name: str, line: int) -> FunctionType | None:
     """A function of the module, or of one of its classes, by where it is defined."""
+    for function in _functions(module, place):
+        if _is_at(function.__code__, name, line):
+            return function
+    return None
+
+
+def code_at(
+    module: ModuleType, place: str, name: str, line: int, inside_one: bool
+) -> CodeType | None:
+    """The code of such a function, or of one inside it, where only one of these stands there."""
+    if not inside_one:
+        function = function_at(module, place, name, line)
+        return function.__code__ if function is not None else None
+    inside = [code for one in _functions(module, place) for code in _inside(one.__code__)]
+    found = {code for code in inside if _is_at(code, name, line)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_at(code: CodeType, name: str, line: int) -> bool:
+    return code.co_name == name and code.co_firstlineno == line
+
+
+def _inside(code: CodeType) -> Iterator[CodeType]:
+    """The codes of the functions inside one; those of comprehensions are not called so."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            if constant.co_name.isidentifier() or constant.co_name == "<lambda>":
+                yield constant
+            yield from _inside(constant)
+
+
+def _functions(module: ModuleType, place: str) -> Iterator[FunctionType]:
+    """The functions of the module, and of its classes, that stand in a file."""
     for thing in list(vars(module).values()):
         candidates = vars(thing).values() if isinstance(thing, type) else [thing]
         for one in candidates:
@@ -65,17 +98,13 @@ def function_at(module: ModuleType, place: str, name: str, line: int) -> Functio
                 function = getattr(function, "__wrapped__", function)
             if not isinstance(function, FunctionType):
                 continue
-            code = function.__code__
-            same_file = PurePath(code.co_filename).name == PurePath(place).name
-            if code.co_name == name and code.co_firstlineno == line and same_file:
-                return function
-    return None
+            if PurePath(function.__code__.co_filename).name == PurePath(place).name:
+                yield function
 
 
-def look(function: FunctionType, run: Run) -> dict[str, list[Any]]:
+def look(code: CodeType, run: Run) -> dict[str, list[Any]]:
     """What the local names of a function held when it returned last: a kind and a shape."""
     found: dict[str, list[Any]] = {}
-    code = function.__code__
 
     def profile(frame: FrameType, event: str, _: object) -> None:
         if event == "return" and frame.f_code is code:
@@ -190,7 +219,10 @@ def _locals(functions: Sequence[FunctionType]) -> Iterator[dict[str, Any]]:
     if not functions:
         yield found
         return
-    numbers = {function.__code__: number for number, function in enumerate(functions)}
+    numbers: dict[CodeType, int] = {}
+    for number, function in enumerate(functions):
+        # A closure is called last, and its names are those that are meant.
+        numbers |= dict.fromkeys((*_inside(function.__code__), function.__code__), number)
 
     def profile(frame: FrameType, event: str, _: object) -> None:
         if event == "return" and frame.f_code in numbers:
