@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from queue import SimpleQueue
 
 from gradtool.lint.grade import Bench, Case
 from gradtool.lint.result import Graded
@@ -51,18 +52,26 @@ def grade_all(
         return Done(graded, False)
 
     waiting = iter(submissions)
+    finished: SimpleQueue[Future[Done]] = SimpleQueue()
     with Rooms() as rooms, ThreadPoolExecutor(at_once, thread_name_prefix="judge") as pool:
         running: set[Future[Done]] = set()
         try:
             while True:
-                room = at_once * _AHEAD - len(running)
-                running |= {pool.submit(one, submission) for submission in islice(waiting, room)}
+                for submission in islice(waiting, at_once * _AHEAD - len(running)):
+                    future = pool.submit(one, submission)
+                    running.add(future)
+                    future.add_done_callback(finished.put)
                 if not running:
                     return
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
                 # What was graded before an interrupt is counted, though both come at once.
-                for future in sorted(finished, key=lambda one: one.exception() is not None):
+                for future in sorted(_some(finished), key=lambda one: one.exception() is not None):
+                    running.remove(future)
                     yield future.result()
         finally:
             for future in running:
                 future.cancel()
+
+
+def _some(finished: SimpleQueue[Future[Done]]) -> list[Future[Done]]:
+    """All that there are, at least one."""
+    return [finished.get(), *(finished.get_nowait() for _ in range(finished.qsize()))]
