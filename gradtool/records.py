@@ -31,13 +31,14 @@ with _absent("typing_extensions"), suppress(ImportError):  # a later msgspec may
     import msgspec  # noqa: F401
 
 from msgspec import (  # noqa: E402
+    DecodeError,
     Struct,
     ValidationError,
     convert,
     field,
     to_builtins,
 )
-from msgspec.json import Encoder  # noqa: E402
+from msgspec.json import Decoder, Encoder  # noqa: E402
 from msgspec.structs import asdict, astuple, replace  # noqa: E402
 
 
@@ -52,6 +53,8 @@ class Own(Struct, frozen=True, eq=False):
 
 
 __all__ = [
+    "DecodeError",
+    "Decoder",
     "Encoder",
     "Own",
     "Struct",

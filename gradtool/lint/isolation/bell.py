@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 
 _CHUNK = 1 << 12
 
@@ -32,17 +31,16 @@ class Bell:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._signalled = bell, rope
 
-    @contextlib.contextmanager
-    def of(self, child: int) -> Iterator[int]:
-        """A descriptor that can be read once this child may have ended."""
+    def of(self, child: int) -> int:
+        """A descriptor that can be read once this child may have ended, until it is collected."""
         if self._signalled is not None:
-            yield self._signalled[0].fileno()
-            return
-        fd = os.pidfd_open(child)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+            return self._signalled[0].fileno()
+        return os.pidfd_open(child)
+
+    def collected(self, rung: int) -> None:
+        """The child of this descriptor was."""
+        if self._signalled is None:
+            os.close(rung)
 
     def silence(self) -> None:
         """After it was heard: from now on for what comes next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from gradtool.records import Struct, asdict
 MOST_BYTES = 1 << 20
 MOST_DATA = 1 << 24
 _START, _DATA = b"+", b"="
-DESCRIPTORS_OF_A_WORKER = 3
-"""To read from the judge, to write to the judge, and the lifeline."""
+_THREE = struct.Struct("iii")
+"""The descriptors of a worker: to read from the judge, to write to the judge, and the lifeline."""
+
+_ROOM = socket.CMSG_LEN(_THREE.size)
 
 
 class Setup(Struct, frozen=True):
@@ -173,7 +176,8 @@ def receive_start(
     """The descriptors of the next worker, or None when the judge is gone; data come before."""
     while True:
         try:
-            sign, descriptors, _, _ = socket.recv_fds(lane, 1, DESCRIPTORS_OF_A_WORKER)
+            # Not by `socket.recv_fds`, whose imports and loops are copied pages at each fork.
+            sign, told, _, _ = lane.recvmsg(1, _ROOM)
             if sign == _DATA:
                 keep(frames.read_frame(lane.fileno(), MOST_DATA))
                 continue
@@ -181,5 +185,6 @@ def receive_start(
             return None
         if not sign:
             return None
-        source, sink, lifeline = descriptors
+        (_, _, descriptors), *_ = told
+        source, sink, lifeline = _THREE.unpack(descriptors)
         return source, sink, lifeline

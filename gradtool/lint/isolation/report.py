@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any
 
-from gradtool.lint.isolation.status import Exit, ExitKind, LayerStatus
-from gradtool.records import Struct, asdict
+from gradtool.lint.isolation.status import Exit, LayerStatus
+from gradtool.records import DecodeError, Decoder, Encoder, Struct
 
 MOST_BYTES = 1 << 20
 
@@ -39,8 +39,8 @@ def locked_to_bytes(pid: int, layers: bytes) -> bytes:
 
 
 def ended_to_bytes(ended: Exit) -> bytes:
-    """As JSON."""
-    return json.dumps({"ended": asdict(ended)}).encode()
+    """As JSON, on one line."""
+    return _ENCODER.encode(ended)
 
 
 def parse(data: bytes) -> Locked | Exit:
@@ -49,17 +49,14 @@ def parse(data: bytes) -> Locked | Exit:
     Raises:
         ValueError: it is neither.
     """
+    pid, line, layers = data.partition(b"\n")
     try:
-        pid, line, layers = data.partition(b"\n")
-        if line:
-            return Locked(int(pid), *_layers(layers))
-        read: dict[str, Any] = json.loads(data)
-        ended = Exit(**read["ended"])
-        if ended.kind not in get_args(ExitKind):
-            raise ValueError(f"unknown kind of exit {ended.kind!r}")
-    except (KeyError, TypeError, AttributeError) as error:
+        return Locked(int(pid), *_layers(layers)) if line else _EXITS.decode(data)
+    except (DecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a message about a job") from error
-    return ended
+
+
+_ENCODER, _EXITS = Encoder(), Decoder(Exit)
 
 
 @lru_cache(maxsize=16)

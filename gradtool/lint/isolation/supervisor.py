@@ -85,9 +85,10 @@ def _run(
     os.set_blocking(output, False)
     kept = Kept(output, job.limits.output_bytes)
     deadline = started + job.limits.wall_seconds
-    with bell.of(worker) as rung:
-        cause, seen = _watch(worker, kept, lifeline, bell, rung, deadline)
+    rung = bell.of(worker)
+    cause, seen = _watch(worker, kept, lifeline, bell, rung, deadline)
     end = _bury(worker, first, seen)
+    bell.collected(rung)
     kept.drain()
     ended = describe(cause, end, job.limits, time.monotonic() - started)
     with contextlib.suppress(frames.FrameError):  # the judge has gone

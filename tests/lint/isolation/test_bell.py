@@ -23,14 +23,15 @@ for code in (3, 4):
         os.read(read, 1)
         default = signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
         os._exit(code if default and signal.set_wakeup_fd(-1) == -1 else 99)
-    with heard.of(child) as rung:
-        poll = select.poll()
-        poll.register(rung, select.POLLIN)
-        assert not poll.poll(50), "it lives"
-        os.write(write, b"x")
-        assert [fd for fd, _ in poll.poll(10_000)] == [rung]
-        heard.silence()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    rung = heard.of(child)
+    poll = select.poll()
+    poll.register(rung, select.POLLIN)
+    assert not poll.poll(50), "it lives"
+    os.write(write, b"x")
+    assert [fd for fd, _ in poll.poll(10_000)] == [rung]
+    heard.silence()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    heard.collected(rung)
 """
 
 
