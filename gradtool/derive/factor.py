@@ -143,8 +143,19 @@ def _choices(terms: list[_Flat]) -> list[_Flat]:
         if not yes or not no:
             continue
         rest = [t for t in terms if condition not in t[1] and opposite not in t[1]]
+        if _alike(yes) == _alike(no):  # where(X > Z, 1, 1)
+            return _choices([(c, dict(u)) for u, c in _alike([*yes, *rest]).items() if c])
         return _choices([_choice(condition, _factored(yes), _factored(no)), *rest])
     return terms
+
+
+def _alike(terms: Iterable[_Flat]) -> dict[frozenset[tuple[Unit, Fraction]], Fraction]:
+    """The coefficient of every product of units."""
+    found: dict[frozenset[tuple[Unit, Fraction]], Fraction] = {}
+    for coefficient, units in terms:
+        key = frozenset(units.items())
+        found[key] = found.get(key, Fraction(0)) + coefficient
+    return found
 
 
 def _length(products: list[Product]) -> int:

@@ -22,19 +22,22 @@ from gradtool.ir.errors import SingularError, UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import Double, HighPrecision
-from gradtool.numeric.certify_at import Certified, Seen
+from gradtool.numeric.certify_at import REQUIRED, Certified, Seen
 from gradtool.numeric.coverage import conditions, sides
+from gradtool.numeric.departures import Departure, merged
 from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.numeric.samples import Sample, in_precision
+from gradtool.numeric.ties import edges, root_of_zero, tied
 from gradtool.ops.errors import OpError
 from gradtool.records import Struct, replace
 from gradtool.spec.lines import LineReader
 from gradtool.spec.model import LayerSpec
-from gradtool.spec.parse import ParseError
+from gradtool.spec.parse import ParseError, RangeError
 
-REQUIRED = 1e-30
+_ROUNDING = 1e-20
+_TIES = 8  # edges that are looked at
 _HUGE = 1e200  # the padding of a maximum is 1e100
 
 
@@ -47,6 +50,8 @@ class Certificate(Struct, frozen=True):
         skipped: sizes at which the layer itself is singular (a standard deviation of one value).
         unseen: lines with a condition of which no sample showed both sides.
         zero: inputs whose gradient was zero at every sample, though its formula is not.
+        departures: where the layer has a derivative, and a formula is not it but what follows
+            from the conventions of single operations at their kinks.
     """
 
     digits: int
@@ -54,6 +59,7 @@ class Certificate(Struct, frozen=True):
     skipped: tuple[Mapping[str, int], ...] = ()
     unseen: tuple[int, ...] = ()
     zero: tuple[str, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
 
 class CertificationError(Exception):
@@ -93,11 +99,13 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
     first = trials.done[0]
     zeros = Sample.at_zero(spec)
     arrays = frozenset(name for name in zeros if graph.tensors[name].shape)
-    together = trials.may(Sample(first, 10, zeros=arrays))
+    together = trials.may(Sample(first, 10, zeros=arrays)) and not trials.departures
     for number, name in enumerate(zeros):
         # What is divided by, or has a kink at zero, hides the zeros of the others.
         if not together or name not in arrays:
             trials.may(Sample(first, 11 + number, zeros=frozenset((name,))))
+    for sample in trials.ties(first, arrays):
+        trials.may(sample)
     for sample in trials.wanted(first):
         trials.may(sample)
     unseen = {
@@ -111,6 +119,7 @@ def certify(spec: LayerSpec, graph: Graph, derivation: Derivation) -> Certificat
         tuple(trials.skipped),
         tuple(sorted(unseen)),
         tuple(name for name in gradients if name not in trials.alive),
+        merged(trials.departures),
     )
 
 
@@ -126,6 +135,7 @@ class _Trials:
         self.skipped: list[Mapping[str, int]] = []
         self.sides: frozenset[tuple[int, bool]] = frozenset()
         self.alive: frozenset[str] = frozenset()
+        self.departures: list[Departure] = []
 
     def must(self, sample: Sample) -> None:
         """A sample that the derivation has to fit, or whose sizes are skipped."""
@@ -147,7 +157,7 @@ class _Trials:
         if sample.moved and not seen.error <= REQUIRED and not seen.smooth:
             self.must(replace(sample, moved=False))
             return
-        if not seen.error <= REQUIRED:
+        if not seen.error <= REQUIRED and not seen.departures:
             raise CertificationError(_report(self.whole, sample, seen.error))
         self._add(sample, seen)
         self.done.append(sample.sizes)
@@ -169,7 +179,7 @@ class _Trials:
         if not seen.smooth:
             return False
         none = {n: v for n, v in self.whole.spec.constants.items() if v == 0}
-        if none and sample.zeros and not sample.moved:
+        if none and (sample.zeros or sample.moved_to) and not sample.moved:
             if not all(isinstance(value, int) for value in none.values()):
                 self.may(replace(sample, moved=True))  # a mistake shows with other constants, too
             raise UnsupportedError(
@@ -177,6 +187,9 @@ class _Trials:
                 f"{' and '.join(none)} is 0",
                 "give the constant another value, or write the layer without it",
             )
+        if seen.departures:
+            self._add(sample, seen)
+            return True
         raise CertificationError(_report(self.whole, sample, seen.error))
 
     def refusal(self, place: str, hint: str) -> UnsupportedError:
@@ -187,14 +200,22 @@ class _Trials:
         return found
 
     def _seen(self, sample: Sample, digits: tuple[int, ...]) -> Seen:
+        before = 0.0
         for precision in digits:  # an ill-conditioned point needs more digits
             seen = self.whole.at(sample, precision)
-            if seen.error <= REQUIRED or seen.error == math.inf:
+            # What shrinks with more digits is rounding: that derivative is zero.
+            if seen.error <= REQUIRED and seen.drowned <= _ROUNDING * before:
+                return seen
+            if seen.error == math.inf:
                 break
-        return seen
+            before = seen.drowned
+        return self.whole.at(sample, digits[-1], explained=True) if seen.smooth else seen
 
     def _add(self, sample: Sample, seen: Seen) -> None:
         self.own |= not sample.moved
+        if seen.departures:
+            self.departures += seen.departures
+            return
         self.worst = max(self.worst, seen.error)
         self.sides |= seen.sides
         self.alive |= seen.alive
@@ -209,6 +230,20 @@ class _Trials:
             sample = Sample(sizes, 20 + number, factor)
             if not self._rough_sides(sample) <= self.sides:
                 yield sample
+
+    def ties(self, sizes: Mapping[str, int], arrays: frozenset[str]) -> Iterator[Sample]:
+        """Samples where several operations stand at their kinks, or a root is one of zero."""
+        spec, graph = self.whole.spec, self.whole.graph
+        # A norm is zero where all entries are, a distance where two points are the same.
+        every = [frozenset((name,)) for name in sorted(arrays)]
+        for number, names in enumerate([*every, arrays] if len(every) > 1 else every):
+            sample = Sample(sizes, 50 + number, zeros=names, all_zero=True)
+            if root_of_zero(graph, spec, sample):
+                yield sample
+        for number, edge in enumerate(edges(graph)[:_TIES]):
+            found = tied(edge, graph, spec, Sample(sizes, 40 + number))
+            if found is not None:
+                yield found
 
     def _rough_sides(self, sample: Sample) -> frozenset[tuple[int, bool]]:
         """The sides that a sample shows, in double precision; none where numbers overflow.
@@ -242,6 +277,7 @@ def read_lines(
 
     Raises:
         CertificationError: a line does not read, or has another shape than it should.
+        UnsupportedError: it has a number that double precision does not have.
     """
     reader = LineReader(graph, given)
     made: dict[str, Tensor] = {}
@@ -259,6 +295,12 @@ def read_lines(
                 found = reader.build.scope[entry.name].tensor
                 assert found is not None
                 tensor = found
+        except RangeError as error:
+            raise UnsupportedError(
+                f"{entry.name} of {graph.name} has a number that is too large or too small for "
+                f"double precision: {written}",
+                "bring the constants of the layer nearer to 1",
+            ) from error
         except (ParseError, OpError) as error:
             raise CertificationError(f"the printed line does not parse: {written}: {error}") from (
                 error
@@ -299,6 +341,8 @@ def _report(whole: Certified, sample: Sample, error: float) -> str:
         how = f"it divides by zero, where the forward pass is smooth, at {shown}"
     if sample.zeros:
         how += ", some inputs being zero"
+    if sample.moved_to is not None:
+        how += ", where a comparison is of equal values"
     if sample.factor != 1:
         how += f", inputs {sample.factor:g} times as large as usual"
     return (

@@ -13,7 +13,9 @@ from gradtool.ir.errors import TooLargeError, UnsupportedError
 from gradtool.ir.graph import AnyStatement, Graph
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
+from gradtool.numeric.branches import Branches
 from gradtool.numeric.coverage import Condition, sides
+from gradtool.numeric.departures import Departure, departures
 from gradtool.numeric.grid import Setting, run
 from gradtool.numeric.places import Array
 from gradtool.numeric.sample import setting_for
@@ -21,6 +23,9 @@ from gradtool.numeric.samples import Sample, in_precision
 from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
+REQUIRED = 1e-30
+_LEAST = 1e-3  # derivatives below this take more digits to tell from rounding
+_SMALL = 1e-6  # of the whole derivative: that of an input which is looked at alone
 _DIRECTIONS = 6  # along which a forward pass must have a slope to count as smooth
 _FAINT = 10  # times how far the slopes are apart, a derivative may be missed by a kink
 _SHORTER = 2.0**-10  # of a step: the slopes of what is smooth are closer then
@@ -32,15 +37,21 @@ class Seen(Struct, frozen=True):
     Attributes:
         error: the relative difference of the two derivatives; infinite when the printed formula
             divides by zero where the forward pass is smooth.
+        drowned: the size of a small derivative in which a difference may be rounding; 0 for none.
         smooth: whether the forward pass has a slope here; False where it is not finite.
         sides: the conditions of the forward pass that were seen, see `coverage.sides`.
         alive: inputs whose gradient is not zero everywhere.
+        departures: what explains the error of a point with a slope: there the formulas are the
+            derivative of the pass in which every operation at its kink keeps its branch, or
+            divide by zero where the forward pass takes the root of zero.
     """
 
     error: float
     smooth: bool
     sides: frozenset[tuple[int, bool]]
     alive: frozenset[str]
+    drowned: float = 0
+    departures: tuple[Departure, ...] = ()
 
 
 class Certified(Struct, frozen=True):
@@ -60,13 +71,15 @@ class Certified(Struct, frozen=True):
     targets: tuple[str, ...]
     conditions: Sequence[Condition]
 
-    def at(self, sample: Sample, digits: int) -> Seen:
+    def at(self, sample: Sample, digits: int, explained: bool = False) -> Seen:
         """Compare at one sample.
+
+        `explained`: a difference counts however small, and is looked into.
 
         Raises:
             ZeroDivisionError: the forward pass, or a derivative that does not exist here.
         """
-        return _Point(self, sample, HighPrecision(digits)).seen()
+        return _Point(self, sample, HighPrecision(digits)).seen(explained)
 
 
 class _Point:
@@ -94,17 +107,28 @@ class _Point:
         }
 
     def _run(
-        self, statements: Sequence[AnyStatement], values: Mapping[str, Array], wanted: Sequence[str]
+        self,
+        statements: Sequence[AnyStatement],
+        values: Mapping[str, Array],
+        wanted: Sequence[str],
+        *,
+        plain: bool = False,
     ) -> dict[str, Array]:
         """The values of all tensors; where a condition is false, what it guards need not have any.
+
+        `plain`: the branches of the forward pass are none of these statements.
 
         Raises:
             ZeroDivisionError, UnsupportedError: something that is `wanted` has no value.
         """
+        setting = replace(self.setting, branches=None) if plain else self.setting
+        mark = None if setting.branches is None else setting.branches.mark()
         try:
-            return run(statements, values, self.setting)
+            return run(statements, values, setting)
         except (ZeroDivisionError, UnsupportedError):
-            lenient = replace(self.setting, arithmetic=self.arithmetic.lenient())
+            lenient = replace(setting, arithmetic=self.arithmetic.lenient())
+            if setting.branches is not None and mark is not None:
+                setting.branches.back(mark)
             known = run(statements, values, lenient)
             if not all(self._is_finite(known[name]) for name in wanted):
                 raise
@@ -116,7 +140,7 @@ class _Point:
     def _exact(self, array: Any) -> Array:
         return np.asarray(np.frompyfunc(self.mp.mpf, 1, 1)(array), dtype=object)
 
-    def seen(self) -> Seen:
+    def seen(self, explained: bool) -> Seen:
         asked = sides(self.of.conditions, self.known, self.setting)
         try:
             found = self._gradients()
@@ -125,7 +149,8 @@ class _Point:
         except (ZeroDivisionError, UnsupportedError):
             if not self._smooth():
                 raise
-            return Seen(math.inf, True, asked, frozenset())
+            found_out = self._departures() if explained else ()
+            return Seen(math.inf, True, asked, frozenset(), departures=found_out)
         products: dict[str, list[Any]] = {}
         for name, gradient in found.items():
             parts = np.asarray(gradient * self.directions[name], dtype=object).ravel()
@@ -139,13 +164,92 @@ class _Point:
         analytic = sum(every, self.mp.mpf(0))
         scale = sum((abs(p) for p in every), self.mp.mpf(0))
         numeric = (self._along(1) - self._along(-1)) / (2 * self.step)
-        gap = abs(numeric - analytic) / max(abs(numeric), scale, self.mp.mpf(10) ** -3)
-        error = float(gap)
+        size = max(abs(numeric), scale)
+        gap = abs(numeric - analytic)
+        every_gap = [(gap, size)]
+        for name, own in products.items():
+            weight = sum((abs(p) for p in own), self.mp.mpf(0))
+            if 0 < weight < _SMALL * size:
+                every_gap.append(self._alone(name, own, weight))
+        least = 0 if explained else _LEAST
+        error = max(float(gap / max(size, least)) if gap else 0.0 for gap, size in every_gap)
+        unseen = [float(size) for gap, size in every_gap if gap > REQUIRED * size and size < _LEAST]
+        drowned = min(unseen, default=0.0)
         alive = frozenset(n for n, parts in products.items() if any(parts))
-        smooth = error < 1e-20 or self._smooth(abs(numeric - analytic))
-        return Seen(error, smooth, asked, alive)
+        if error <= REQUIRED:
+            return Seen(error, True, asked, alive, drowned)
+        smooth = self._smooth(abs(numeric - analytic))
+        found_out = self._departures() if smooth and explained else ()
+        return Seen(error, smooth, asked, alive, drowned, found_out)
 
-    def _gradients(self) -> dict[str, Array]:
+    def _alone(self, name: str, parts: Sequence[Any], weight: Any) -> tuple[Any, Any]:
+        """The difference along one input, whose gradient is small beside others, and its size."""
+        direction = {name: self.directions[name]}
+        numeric = (self._along(1, direction) - self._along(-1, direction)) / (2 * self.step)
+        return abs(numeric - sum(parts, self.mp.mpf(0))), max(abs(numeric), weight)
+
+    def _departures(self) -> tuple[Departure, ...]:
+        """What explains every gradient that is wrong here; () if something is not explained."""
+        branches = Branches()
+        self.setting = replace(self.setting, branches=branches)
+        try:
+            self._along(0)
+            if not branches.edges:
+                return ()
+            divided, other = [], []
+            for name, gradient in self._gradients(lenient=True).items():
+                if not self._is_finite(gradient):
+                    divided.append(name)
+                elif not self._holds(name, gradient, kept=False):
+                    if not self._holds_in_parts(name, gradient):
+                        return ()
+                    other.append(name)
+        finally:
+            self.setting = replace(self.setting, branches=None)
+        graph = self.of.derivation.graph
+        roots = departures(graph, branches.edges, divided, True) if divided else ()
+        if divided and not roots:
+            return ()
+        return (*roots, *(departures(graph, branches.edges, other, False) if other else ()))
+
+    def _holds_in_parts(self, name: str, gradient: Array) -> bool:
+        """Whether a gradient is that of the pass which keeps its branches, or of some entries so.
+
+        A formula that is simpler than the chain rule may be the derivative of the layer in one
+        entry, and follow the conventions in another.
+        """
+        if self._holds(name, gradient, kept=True):
+            return True
+        for entry in np.ndindex(np.shape(gradient)):
+            one = np.full(np.shape(gradient), self.mp.mpf(0), dtype=object)
+            one[entry] = self.mp.mpf(1)
+            if not any(self._holds(name, gradient, kept, one) for kept in (False, True)):
+                return False
+        return True
+
+    def _holds(self, name: str, gradient: Array, kept: bool, along: Array | None = None) -> bool:
+        """Whether the gradient of one input is the slope along a direction of it.
+
+        `kept`: of the pass in which what stands at its kink keeps its branch.
+        """
+        direction = {name: self.directions[name] if along is None else along}
+        parts = np.asarray(gradient * direction[name], dtype=object).ravel()
+        scale = sum((abs(p) for p in parts), self.mp.mpf(0))
+        branches, step = self.setting.branches, 2 * self.step
+        if not kept:
+            self.setting = replace(self.setting, branches=None)
+        moved = []
+        for part in (1, -1):
+            if branches is not None:
+                branches.repeat()
+            moved.append(self._along(part, direction))
+        self.setting = replace(self.setting, branches=branches)
+        numeric = (moved[0] - moved[1]) / step
+        gap = abs(numeric - sum(parts, self.mp.mpf(0)))
+        least = self.mp.mpf(10) ** -(self.arithmetic.digits // 12)  # what is zero is not exactly so
+        return bool(gap <= REQUIRED * max(abs(numeric), scale, least))
+
+    def _gradients(self, lenient: bool = False) -> dict[str, Array]:
         upstream = {
             self.of.derivation.upstream[output][0]: weight
             for output, weight in self.weights.items()
@@ -153,7 +257,8 @@ class _Point:
         }
         wanted = {name: tensor.name for name, tensor in self.of.gradients.items()}
         given = {**self.known, **upstream}
-        backward = self._run(self.of.statements, given, tuple(wanted.values()))
+        needed = () if lenient else tuple(wanted.values())
+        backward = self._run(self.of.statements, given, needed, plain=True)
         return {name: backward[made] for name, made in wanted.items()}
 
     def _along(self, part: Any, directions: Mapping[str, Array] | None = None) -> Any:

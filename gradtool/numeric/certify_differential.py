@@ -20,7 +20,6 @@ from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Tensor
 from gradtool.numeric.arithmetic import HighPrecision
 from gradtool.numeric.certify import (
-    REQUIRED,
     Certificate,
     CertificationError,
     derivation_targets,
@@ -28,6 +27,7 @@ from gradtool.numeric.certify import (
     read_back,
     read_lines,
 )
+from gradtool.numeric.certify_at import REQUIRED
 from gradtool.numeric.grid import Setting, run
 from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.records import Struct

@@ -47,13 +47,26 @@ def sides(
     """The number of each condition with True where left is larger somewhere, False where right."""
     seen: set[tuple[int, bool]] = set()
     for number, condition in enumerate(asked):
-        indices = condition.left.indices | condition.right.indices
-        free = tuple(sorted(indices, key=lambda i: i.name))
-        a, b = (_values(side, free, known, setting) for side in (condition.left, condition.right))
+        a, b = _both(condition, known, setting)
         for side, holds in ((True, a > b), (False, a < b)):
             if np.any(np.asarray(holds, dtype=bool)):
                 seen.add((number, side))
     return frozenset(seen)
+
+
+def gap(condition: Condition, known: Mapping[str, Array], setting: Setting) -> Array:
+    """How far the two sides are apart, over the indices that they have."""
+    a, b = _both(condition, known, setting)
+    return np.asarray(a - b)
+
+
+def _both(
+    condition: Condition, known: Mapping[str, Array], setting: Setting
+) -> tuple[Array, Array]:
+    indices = condition.left.indices | condition.right.indices
+    free = tuple(sorted(indices, key=lambda i: i.name))
+    left, right = (_values(s, free, known, setting) for s in (condition.left, condition.right))
+    return left, right
 
 
 def _values(

@@ -32,8 +32,11 @@ from gradtool.ir.poly import (
     Size,
     Symbol,
     Term,
+    atom,
 )
+from gradtool.numeric.branches import Branches
 from gradtool.numeric.places import Array, Place, Places, index_values, place_of
+from gradtool.ops.scalar import FUNCTIONS
 from gradtool.records import Struct, field
 
 _LARGEST = 2**25  # entries of one grid: 256 MB of doubles
@@ -65,12 +68,14 @@ class Setting(Struct, frozen=True, eq=False):
         numbers: the value of every real constant.
         arithmetic: the precision.
         places: what evaluations found out before about the positions in arrays.
+        branches: what records or repeats the choices of a pass; None: nobody asks for them.
     """
 
     sizes: Mapping[str, int]
     numbers: Mapping[str, Fraction]
     arithmetic: Arithmetic
     places: Places = field(default_factory=dict)
+    branches: Branches | None = None
 
     def size(self, dim: Dim) -> int:
         return dim.evaluate(self.sizes)
@@ -182,6 +187,8 @@ def evaluate(
     `fixed` remembers the integer forms of the known arrays between statements of one run.
     """
     shape = tuple(setting.size(dim) for dim in statement.out.shape)
+    if setting.branches is not None:
+        setting.branches.line = statement.line
     if any(size < 1 for size in shape):
         raise UnsupportedError(f"the shape {shape} of {statement.out.name} has an empty axis")
     match statement:
@@ -203,6 +210,11 @@ def _extremum(statement: Statement, shape: tuple[int, ...], grid: _Grid) -> Arra
     values = grid.poly(statement.body).reshape(*shape, -1)
     flipped = -values if statement.reduce in ("min", "argmin") else values
     best = np.asarray(np.argmax(flipped, axis=-1))
+    branches = grid.setting.branches
+    if branches is not None:
+        largest = np.take_along_axis(flipped, best[..., None], axis=-1)
+        tied = bool(np.any((flipped == largest).sum(axis=-1) > 1))
+        best = branches.best(statement.free, best, tied)
     if statement.reduce in ("argmax", "argmin"):
         return best
     return np.take_along_axis(values, best[..., None], axis=-1)[..., 0]
@@ -319,6 +331,8 @@ class _Grid:
             else:
                 if inside is not None:
                     factor = np.where(inside, factor, arithmetic.number(1))
+                if self.setting.branches is not None and exponent.denominator != 1:
+                    self._root(base, factor)
                 power = arithmetic.power(factor, exponent)
                 value = power if value is None else value * power
             if inside is not None:
@@ -372,13 +386,35 @@ class _Grid:
             case Compare(relation=relation, left=left, right=right):
                 a, _ = self._scalar(left)
                 b, _ = self._scalar(right)
-                return np.asarray(_RELATIONS[relation](a, b), dtype=bool), None
+                holds = np.asarray(_RELATIONS[relation](a, b), dtype=bool)
+                if self.setting.branches is not None:
+                    holds = self.setting.branches.compared(base, self.indices, holds, a == b)
+                return holds, None
             case Group(poly=poly):
                 return self._scalar(poly)
             case Function(name=name, args=args):
                 values = [self._scalar(arg)[0] for arg in args]
-                return arithmetic.function(name, values), None
+                return self._function(base, name, values), None
         raise UnsupportedError(type(base).__name__)
+
+    def _function(self, base: Function, name: str, values: list[Array]) -> Array:
+        arithmetic, branches = self.setting.arithmetic, self.setting.branches
+        found = arithmetic.function(name, values)
+        if branches is None:
+            return found
+        if name == "pow":
+            self._root(base.args[0], values[0])
+        elif FUNCTIONS[name].kinks:
+            kinks = [arithmetic.number(int(kink)) for kink in FUNCTIONS[name].kinks]
+            tied = np.any([values[0] == kink for kink in kinks], axis=0)
+            return branches.at_kinks(base, self.indices, found, tied)
+        return found
+
+    def _root(self, base: Atom | Poly, values: Array) -> None:
+        """Tell of a power of zero that has no finite slope."""
+        branches = self.setting.branches
+        if branches is not None and np.any(np.asarray(values) == 0):
+            branches.root_of_zero(base if isinstance(base, Poly) else atom(base), self.indices)
 
     def _gather(self, base: Access, fixed: bool = False) -> tuple[Array, Any]:
         """The entries over the grid, as integers with `fixed`, and where they are inside."""

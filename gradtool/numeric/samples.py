@@ -22,15 +22,21 @@ class Sample(Struct, frozen=True):
         seed: of the values, the upstream gradient and the direction.
         factor: by which inputs without bounds are larger than usual.
         zeros: inputs of which some entries are exactly zero, or the only one.
+        all_zero: whether all of their entries are.
         moved: whether real constants have other values than the spec says; a formula prints
             their names, so it holds for all.
+        eighths: inputs without a domain are multiples of 1/8: sums of products can be equal then.
+        moved_to: an entry of an input, and its value here.
     """
 
     sizes: Mapping[str, int]
     seed: int
     factor: float = 1.0
     zeros: frozenset[str] = frozenset()
+    all_zero: bool = False
     moved: bool = False
+    eighths: bool = False
+    moved_to: tuple[str, tuple[int, ...], float] | None = None
 
     def drawn(self, spec: LayerSpec, rng: np.random.Generator) -> dict[str, Any]:
         """Values in double precision."""
@@ -44,12 +50,17 @@ class Sample(Struct, frozen=True):
         kind = variable.domain.kind
         if self.factor != 1 and kind in ("real", "positive", "nonnegative"):
             values = values * self.factor
+        if self.eighths and kind == "real":
+            values = np.round(values * 8) / 8
         if variable.name in self.zeros:
             zero = np.asarray(rng.random(values.shape) < 0.3)
             # Of a few entries chance may take none, or all.
             one, *others = rng.permutation(values.size)[:2]
             zero.flat[one], zero.flat[others] = True, False
-            values = np.where(zero, 0.0, values)
+            values = np.where(zero | self.all_zero, 0.0, values)
+        if self.moved_to is not None and variable.name == self.moved_to[0]:
+            values = np.array(values)
+            values[self.moved_to[1]] = self.moved_to[2]
         return values
 
     @staticmethod

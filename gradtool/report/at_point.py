@@ -14,9 +14,11 @@ from gradtool.emit.text import text
 from gradtool.ir.dims import shape_text
 from gradtool.ir.graph import Graph, operands
 from gradtool.numeric.arithmetic import Double
+from gradtool.numeric.branches import Branches
+from gradtool.numeric.departures import departures, places
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for
-from gradtool.records import Struct
+from gradtool.records import Struct, replace
 from gradtool.report.arguments import Value
 from gradtool.report.point_values import Array, arrays
 from gradtool.spec.model import LayerSpec
@@ -44,12 +46,14 @@ class Point(Struct, frozen=True):
     Attributes:
         sizes: the sizes that the values imply.
         upstream: outputs whose upstream gradient was taken as ones; empty for a loss.
+        kinks: which values are at a kink or a tie here, in words; "" for none.
     """
 
     layer: str
     nodes: tuple[Node, ...]
     sizes: Mapping[str, int]
     upstream: tuple[str, ...]
+    kinks: str = ""
 
     def node(self, name: str) -> Node:
         return next(n for n in self.nodes if n.name == name)
@@ -65,7 +69,9 @@ def at_point(spec: LayerSpec, graph: Graph, values: Mapping[str, Value]) -> Poin
     found = reverse(graph)
     setting = setting_for(graph, sizes, Double())
     with np.errstate(all="ignore"):  # what is not finite is shown, and said
-        known = run(found.graph.statements, given, setting)
+        branches = Branches()
+        watched = replace(setting, branches=branches)
+        known = run(found.graph.statements, given, watched)
         loss = is_loss(graph)
         seeds = {
             t.name: np.ones_like(np.asarray(known[o], dtype=float))
@@ -97,7 +103,8 @@ def at_point(spec: LayerSpec, graph: Graph, values: Mapping[str, Value]) -> Poin
                 _gradient(found.of, backward, name, known, differentiable),
             )
         )
-    return Point(spec.name, tuple(nodes), sizes, () if loss else graph.outputs)
+    kinks = places(departures(graph, branches.edges, graph.wanted, False))
+    return Point(spec.name, tuple(nodes), sizes, () if loss else graph.outputs, kinks)
 
 
 def _gradient(
@@ -134,6 +141,11 @@ def at_point_lines(
     )
     lines += list(_table(point, width) if small else _blocks(point))
     lines += ["", _meaning(point, graph)]
+    if point.kinks:
+        lines.append(
+            f"at a kink or a tie, where {point.kinks}: gradients go by the convention of each "
+            "operation there (abs'(0) = 0)"
+        )
     if any(
         _residue(n.value) or (n.gradient is not None and _residue(n.gradient)) for n in point.nodes
     ):

@@ -70,6 +70,10 @@ def run(
             bar.step(spec.name, True)
     if len(loaded) > 1:
         print(_summary(results, time.monotonic() - started), file=sys.stderr)
+    if steps or form != "text":
+        for sheet in results:
+            for departure in sheet.departures:
+                print(f"note: {sheet.layer}: {departure}", file=sys.stderr)
     if form == "latex" and len(results) > 1:
         from gradtool.emit.latex_page import joined
 

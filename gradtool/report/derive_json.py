@@ -11,10 +11,14 @@ An array with one object for each spec:
     kept        values of the steps of a loop that its backward pass needs, [{name, text}]; each is
                 an array with the step on its first axis
     zero        variables whose gradient is zero: no output depends on them, but through comparisons
-    certified   {digits, size_sets, skipped, unseen, zero}: the agreement with 60-digit
+    certified   {digits, size_sets, skipped, unseen, zero, departures}: the agreement with 60-digit
                 differences is 1e-digits or better, at each of these sizes; skipped are sizes at
                 which the layer itself is singular, unseen the lines with a condition of which no
-                sample showed both sides, zero the variables whose gradient was zero at every sample
+                sample showed both sides, zero the variables whose gradient was zero at every
+                sample, departures where the layer has a derivative and a formula is not it:
+                [{of, where, line, divides}], the variables, the equation that such points fulfil
+                ("" where it has no short text), the line of the forward pass, and whether the
+                formula divides by zero there; else it follows the conventions of single operations
     version     of gradtool
 
 `of` is the variable that a gradient is the gradient of; "" for an inner value, and for the
@@ -72,6 +76,10 @@ def _layer(spec: LayerSpec, derivation: Derivation, certificate: Certificate) ->
             "skipped": [dict(sizes) for sizes in certificate.skipped],
             "unseen": list(certificate.unseen),
             "zero": list(certificate.zero),
+            "departures": [
+                {"of": list(d.of), "where": d.where, "line": d.line, "divides": d.divides}
+                for d in certificate.departures
+            ],
         },
         "version": __version__,
     }

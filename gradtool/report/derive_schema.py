@@ -93,5 +93,13 @@ _CERTIFIED_GRADIENTS = _object(
         **_MEASURED,
         "unseen": {"type": "array", "items": {"type": "integer"}},
         "zero": {"type": "array", "items": {"type": "string"}},
+        "departures": _array(
+            {
+                "of": {"type": "array", "items": _TEXT},
+                "where": _TEXT,
+                "line": {"type": "integer"},
+                "divides": {"type": "boolean"},
+            }
+        ),
     }
 )

@@ -49,7 +49,7 @@ def layout(sheet: Sheet, width: int) -> list[StyledLine]:
             ]
         )
     lines.append([])
-    for remark in (*sheet.remarks, *sheet.conventions):
+    for remark in (*sheet.remarks, *sheet.departures, *sheet.conventions):
         lines += _wrapped("", f"note: {remark}", width, "dim")
     lines += _wrapped("", _certified(sheet), width, "green")
     return lines

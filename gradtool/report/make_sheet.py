@@ -16,6 +16,7 @@ from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
 from gradtool.ir.walk import accesses, atoms
 from gradtool.numeric.certify import Certificate, certify
+from gradtool.numeric.departures import Departure, places
 from gradtool.report.notes import shape_words, summed_words
 from gradtool.report.sheet import Row, Sheet
 from gradtool.spec.lines import LineReader
@@ -32,6 +33,21 @@ def _unshown(certificate: Certificate) -> list[str]:
         which = "line" if len(certificate.unseen) == 1 else "lines"
         found.append(f"no sample showed both sides of a condition in {which} {lines}")
     return found
+
+
+def departure_words(every: Sequence[Departure]) -> Iterator[str]:
+    """Where formulas are not the derivative of the layer, a sentence for the same ones."""
+    together: dict[tuple[tuple[str, ...], bool], list[Departure]] = {}
+    for one in every:
+        together.setdefault((one.of, one.divides), []).append(one)
+    for (of, divides), group in together.items():
+        names = " and ".join(f"d{name}" for name in of)
+        is_it = "is not it" if len(of) == 1 else "are not it"
+        why = "each operation at its kink takes the derivative of one branch (abs'(0) = 0)"
+        if divides:
+            is_it = "divides by zero" if len(of) == 1 else "divide by zero"
+            why = "the root on the way has none"
+        yield f"where {places(group)} the layer has a derivative, but {names} {is_it}: {why}"
 
 
 def make_sheet(
@@ -89,6 +105,7 @@ def make_sheet(
         upstream=tuple(name for name, _ in derivation.upstream.values()),
         extra={},
         compared=tuple(name for name in derivation.zero if leads_to_output(graph, name)),
+        departures=tuple(departure_words(certificate.departures)),
     )
     return sheet, derivation, certificate
 

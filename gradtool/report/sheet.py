@@ -50,6 +50,7 @@ class Sheet(Struct, frozen=True):
         upstream: names of the upstream gradients; empty for a loss.
         extra: other formats that were asked for (numpy, torch, jax, latex, …), as text.
         against: what the derivatives were compared with.
+        departures: where formulas are not the derivative that the layer has; every format says so.
     """
 
     layer: str
@@ -70,6 +71,7 @@ class Sheet(Struct, frozen=True):
     extra: Mapping[str, Any]
     against: str = "60-digit centered differences"
     compared: tuple[str, ...] = ()
+    departures: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         told: dict[str, Any] = to_builtins(self)
@@ -96,6 +98,7 @@ class Sheet(Struct, frozen=True):
             "skipped",
             "upstream",
             "compared",
+            "departures",
         ):
             fixed[name] = tuple(data[name])
         return Sheet(**fixed)

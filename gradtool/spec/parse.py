@@ -46,6 +46,10 @@ class ParseError(Exception):
         self.hint = hint
 
 
+class RangeError(ParseError):
+    """A number that double precision does not have."""
+
+
 class Reader:
     """Turns the nodes of one block into trees; knows the block's lines to count characters."""
 
@@ -134,7 +138,7 @@ class Reader:
                     raise ParseError("this number is too large", span) from None
                 exact = Fraction(str(value))
             if abs(exact) > Fraction(10) ** 300 or 0 < abs(exact) < Fraction(1, 10**300):
-                raise ParseError("this number is too large or too small", span)
+                raise RangeError("this number is too large or too small", span)
             return Number(exact, text or str(value), span)
         raise ParseError(f"{value!r} is not a real number", span)
 

@@ -164,3 +164,102 @@ def test_a_constant_of_zero_that_leaves_no_formula_is_refused() -> None:
     wrong = "Y = where(x == 0, x, x**2) + k * x"
     with pytest.raises(CertificationError):
         _certified("Y = x**2 + k * x", wrong, constants=zero, inputs=_PLANE)
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "divides"),
+    [
+        ("Y = abs(x) * sign(x)", "x == 0", False),
+        ("Y = maximum(x, 0) + minimum(x, 0)", "x == 0", False),
+        ("Y = where(x > 0, x, 0) - where(x < 0, -x, 0)", "x == 0", False),
+        ("Y = relu(x) - relu(-x)", "x == 0", False),
+        ("Y = where(x == 0, 0, x)", "x == 0", False),
+        ("Y = 1e-40 * abs(x) * sign(x)", "x == 0", False),
+        ("Y = abs(x - z) * sign(x - z)", "x - z == 0", False),
+        ("Y = maximum(x, z) + minimum(x, z)", "x == z", False),
+        ("Y = maximum(x, 1) + minimum(x, 1)", "x == 1", False),
+        ("h = 2 * x - z + 1\n  Y = abs(h) * sign(h)", "h == 0", False),
+        ("Y = sqrt(x**2) * sign(x)", "x**2 == 0", True),
+        ("n = norm(x, axis=1)\n  Y = n * n * n", "(x**2).sum(axis=1) == 0", True),
+    ],
+)
+def test_kinks_that_cancel_are_told(line: str, where: str, divides: bool) -> None:
+    """The layer is smooth at a kink of single operations, and a formula goes by their conventions.
+
+    The layers are x, x + z, |n|**3 and the like; the formula is 0, 2 or 0/0 where 1 or 0 is right.
+    """
+    found = _certified(line, inputs=_BOTH).departures
+    assert [(one.where, one.divides) for one in found] == [(where, divides)]
+    assert found[0].of in (("x",), ("x", "z"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Y = abs(x)**2",
+        "Y = relu(x)**2",
+        "Y = abs(x) * x",
+        "Y = abs(x)",
+        "Y = maximum(x, z)",
+        "Y = maximum(x, z) * (x - z)",
+        "Y = maximum(x, z) + minimum(z, x)",  # at a tie each takes its first argument
+        "Y = max(x, axis=1) + min(x, axis=1)",
+        "Y = norm(x, axis=1)**4",
+        "Y = where(x == 0, 1, sin(x) / x)",
+        "Y = 1e-20 * maximum(x, 0) + x",
+        "Y = 1e-28 * maximum(x, 0) + x",
+    ],
+)
+def test_kinks_at_which_a_formula_holds_or_nothing_does_are_not_told(line: str) -> None:
+    assert not _certified(line, inputs=_BOTH).departures
+
+
+@pytest.mark.parametrize("wrong", ["where(x == 0, 2*x, x)", "where(x > 0, x, 3*x)"])
+def test_cancelling_kinks_do_not_hide_a_mistake(wrong: str) -> None:
+    """Neither the derivative of the layer nor that of the branches is 2 at zero, or 3 below it."""
+    with pytest.raises(CertificationError):
+        _certified("Y = abs(x) * sign(x)", f"Y = {wrong}")
+
+
+def test_cancelling_kinks_of_one_input_do_not_hide_a_mistake_of_another() -> None:
+    line = "Y = abs(x) * sign(x) + {z}"
+    with pytest.raises(CertificationError, match="some inputs being zero"):
+        _certified(line.format(z="z**2"), line.format(z="where(z == 0, z, z**2)"), inputs=_BOTH)
+
+
+def test_a_mistake_where_two_values_are_equal() -> None:
+    line = "Y = maximum(x, z) + minimum(x, z) + {d}"
+    with pytest.raises(CertificationError, match="equal values"):
+        _certified(
+            line.format(d="(x - z)**2"),
+            line.format(d="where(x == z, 5 * (x - z), (x - z)**2)"),
+            inputs=_BOTH,
+        )
+
+
+def test_a_power_of_a_difference_with_an_exponent_of_zero_is_refused() -> None:
+    """``k * (x - z)**(k - 1)`` is 0 * inf where x is z."""
+    with pytest.raises(UnsupportedError, match="while k is 0"):
+        _certified("Y = (x - z)**k", constants="constants: {k: 0}\n", inputs=_BOTH)
+    for k in (1, 2, 3):
+        assert _certified("Y = (x - z)**k", constants=f"constants: {{k: {k}}}\n", inputs=_BOTH)
+
+
+def test_a_gradient_however_small_is_looked_at() -> None:
+    """Alone, and beside one that is 1e40 times as large."""
+    assert _certified("Y = 1e-80 * sum(x)").digits >= 30
+    with pytest.raises(CertificationError):
+        _certified("Y = 1e-80 * sum(x)", "Y = 2e-80 * sum(x)")
+    line = "Y = sum(x) + {c} * sum(z)"
+    with pytest.raises(CertificationError):
+        _certified(line.format(c="1e-40"), line.format(c="2e-40"), inputs=_BOTH)
+
+
+def test_a_derivative_of_zero_that_is_rounding_is_no_mistake() -> None:
+    assert _certified("Y = sum(softmax(x) * 3)").digits >= 30
+    assert _certified("Y = x - mean(x) + mean(x) / 3 * 3 - x + z", inputs=_BOTH).digits >= 30
+
+
+def test_a_number_that_no_double_holds_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="too large or too small"):
+        _certified("Y = 1e300 * x * 1e300")

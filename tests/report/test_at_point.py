@@ -150,3 +150,13 @@ def test_large_arrays_stand_in_blocks_that_name_the_upstream() -> None:
 def test_values_that_are_not_finite_are_pointed_out() -> None:
     spec, graph = loaded("layer: a\ninputs: {x: []}\nforward: |\n  y = log(x)\n")
     assert at_point_lines(spec, graph, {"x": 0})[-1] == "not finite here: x, y"
+
+
+def test_a_point_at_a_kink_says_so() -> None:
+    """The layer is X + 1 at zero, too, and the chain rule through single operations gives 0."""
+    spec, graph = loaded("layer: a\ninputs: {X: [N]}\nforward: |\n  Y = abs(X) * sign(X) + 1\n")
+    assert at_point_lines(spec, graph, {"X": [0, 2]})[-1] == (
+        "at a kink or a tie, where X == 0 (line 1): gradients go by the convention of each "
+        "operation there (abs'(0) = 0)"
+    )
+    assert "kink" not in at_point_lines(spec, graph, {"X": [1, 2]})[-1]

@@ -9,10 +9,12 @@ import jsonschema
 import pytest
 
 from gradtool import __version__
+from gradtool.derive.derivation import derive
 from gradtool.numeric.certify import certify
 from gradtool.report.derive_json import derive_json
 from gradtool.report.derive_schema import derive_schema
 from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
 from tests.emit.examples import example
 
 
@@ -67,6 +69,17 @@ def test_the_lines_hold_everything_that_the_gradients_name() -> None:
 
 def test_a_variable_that_nothing_depends_on_is_named() -> None:
     assert set(layer("word0")["zero"]) < {"X", "Z", "Q", "T3", "b"}
+
+
+def test_where_a_formula_is_not_the_derivative_of_the_layer() -> None:
+    assert layer("affine")["certified"]["departures"] == []
+    spec = load_text("layer: t\ninputs: {X: [N]}\nforward: |\n  Y = abs(X) * sign(X)\n", "t")
+    graph = graph_of(spec)
+    derivation = derive(graph)
+    made = derive_json([(spec, derivation, certify(spec, graph, derivation))])
+    jsonschema.validate(made, derive_schema(), jsonschema.Draft202012Validator)
+    (one,) = made[0]["certified"]["departures"]
+    assert one == {"of": ["X"], "where": "X == 0", "line": 1, "divides": False}
 
 
 def test_the_schema_can_fail() -> None:
