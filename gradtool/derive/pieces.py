@@ -271,8 +271,12 @@ def slice_range(start: Dim, count: Dim, size: Dim) -> tuple[Tree, tuple[Dim, Dim
     if after == Dim.of(0):
         return Slice(begin, None, None), (before, Dim.of(0))
     if nonnegative(after):
+        if begin is not None and not nonnegative(size - start):
+            raise NotRaisable  # an array that is shorter than where the slice begins
         return Slice(begin, None, None), (before, after)
     if nonnegative(-after):
+        if not nonnegative(start + count):
+            raise NotRaisable  # an end below zero counts from behind
         return Slice(begin, dim_tree(start + count), None), (before, Dim.of(0))
     raise NotRaisable
 

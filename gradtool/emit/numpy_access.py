@@ -328,7 +328,8 @@ def positions(module: ModuleNames, entry: Affine, order: Sequence[Index]) -> Tre
         source = Name(module.python(place.tensor.name))
         if not place.index:
             return source
-        if [e.as_index for e in place.index] == inner:
+        own = [e.as_index for e in place.index]
+        if own == inner and [i.size for i in inner] == list(place.tensor.shape):
             return _spaced(source, inner, order)
         entries = [positions(module, e, order) for e in place.index]
         return call("getitem", source, Items(tuple(entries)))

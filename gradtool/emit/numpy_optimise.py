@@ -28,7 +28,7 @@ from gradtool.emit.array_sizes import volume
 from gradtool.emit.array_text import WORTH, Writer
 from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
-from gradtool.emit.numpy_steps import Step, Write, ordered, written
+from gradtool.emit.numpy_steps import Step, Write, is_its_value, ordered, written
 from gradtool.ir.index import Tensor
 from gradtool.ir.tree import Name
 from gradtool.ops.errors import OpError
@@ -63,7 +63,8 @@ def optimised(
     reader = Reader(module, writer.improved)
     lines = {step.defines: line for step in steps if (line := _line(reader, step)) is not None}
     forms = {name: line.form for name, line in lines.items()}
-    forms = _share(module, writer, forms)
+    own = {name for name, line in lines.items() if is_its_value(line.step)}
+    forms = _share(module, writer, forms, own)
     new: dict[str, Form] = {n: f for n, f in forms.items() if n not in lines}
     result: list[Step] = []
     known = set(inexact)
@@ -99,10 +100,16 @@ def _line(reader: Reader, step: Step) -> _Line | None:
         return None
 
 
-def _share(module: ModuleNames, writer: Writer, forms: dict[str, Form]) -> dict[str, Form]:
-    """Names for what several lines need; they are added to the forms."""
+def _share(
+    module: ModuleNames, writer: Writer, forms: dict[str, Form], own: Collection[str]
+) -> dict[str, Form]:
+    """Names for what several lines need; they are added to the forms.
+
+    `own`: the names that stand for their forms.
+    """
     forms = dict(forms)
-    whole_lines = {f: n for n, f in forms.items() if isinstance(f, Leaf)}
+    lines = forms.keys() - own
+    whole_lines = {f: n for n, f in forms.items() if isinstance(f, Leaf) and n not in lines}
     for leaf in repeated_values(forms):
         name = whole_lines.get(leaf) or _name(module, writer, leaf)
         made = Leaf(Name(name), leaf.shape)
@@ -121,7 +128,7 @@ def _share(module: ModuleNames, writer: Writer, forms: dict[str, Form]) -> dict[
         forms[name] = pair
     for total in repeated_totals(forms):
         forms[_name(module, writer, total)] = total
-    whole = {key(f): (n, f) for n, f in forms.items() if isinstance(f, Total)}
+    whole = {key(f): (n, f) for n, f in forms.items() if isinstance(f, Total) and n not in lines}
 
     def named(own: str, form: Form) -> Form | None:
         if isinstance(form, Total) and key(form) in whole:

@@ -158,6 +158,12 @@ def owned(tree: Tree) -> Tree:
     return tree if is_new(tree) else call("copy", tree)
 
 
+def is_its_value(step: Step) -> bool:
+    """Whether a name stands for the first value of its step: it is not scattered or added to."""
+    (first, *rest) = step.writes
+    return not rest and not first.place and first.wrap in (None, owned, _copied)
+
+
 def ordered(steps: Iterable[Step]) -> list[Step]:
     """The steps in an order that can be run, as close as possible to the given one."""
     waiting = list(steps)

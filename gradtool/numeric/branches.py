@@ -9,6 +9,7 @@ mistake.  A pass is recorded at a point and repeated beside it with the same cho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,10 +44,13 @@ class Branches(Struct):
     Attributes:
         edges: what stands at its kink.
         line: of the statement that is evaluated.
+        narrow: how far the two values are apart that are nearest to each other of all that were
+            compared and not equal.
     """
 
     edges: list[Edge] = field(default_factory=list)
     line: int = 0
+    narrow: Any = math.inf
     _chosen: list[tuple[Array, Array]] = field(default_factory=list)
     _replayed: int | None = None
 
@@ -67,30 +71,41 @@ class Branches(Struct):
         else:
             self._replayed = place
 
-    def compared(self, base: Atom, indices: Sequence[Index], holds: Array, tied: Array) -> Array:
+    def compared(
+        self, base: Atom, indices: Sequence[Index], holds: Array, left: Array, right: Array
+    ) -> Array:
         """Whether a comparison holds: where both sides were equal, what was so there."""
-        return self._kept(base, indices, np.asarray(holds), np.asarray(tied, dtype=bool))
+        return self._kept(base, indices, np.asarray(holds), left - right)
 
-    def at_kinks(self, base: Atom, indices: Sequence[Index], value: Array, tied: Array) -> Array:
+    def at_kinks(self, base: Atom, indices: Sequence[Index], value: Array, gap: Array) -> Array:
         """The value of a function: where it was at its kink, that value; its slope is 0 there."""
-        return self._kept(base, indices, np.asarray(value), np.asarray(tied, dtype=bool))
+        return self._kept(base, indices, np.asarray(value), gap)
 
-    def best(self, indices: Sequence[Index], best: Array, tied: bool) -> Array:
-        """The positions of the largest values."""
-        every = np.ones(best.shape, dtype=bool)
-        if self._replayed is None and tied:
-            self.edges.append(Edge(None, tuple(indices), self.line))
-        return self._chose(best, every)
+    def best(self, indices: Sequence[Index], best: Array, gaps: Array) -> Array:
+        """The positions of the largest values, and how far others are from these."""
+        if self._replayed is None:
+            if np.any((gaps == 0).sum(axis=-1) > 1):
+                self.edges.append(Edge(None, tuple(indices), self.line))
+            self._measure(gaps)
+        return self._chose(best, np.ones(best.shape, dtype=bool))
 
     def root_of_zero(self, base: Poly, indices: Sequence[Index]) -> None:
         """A fractional power, or one with a computed exponent, whose base is zero."""
         if self._replayed is None:
             self.edges.append(Edge(base, tuple(indices), self.line, root=True))
 
-    def _kept(self, base: Atom, indices: Sequence[Index], now: Array, tied: Array) -> Array:
-        if self._replayed is None and tied.any():
-            self.edges.append(Edge(base, tuple(indices), self.line))
+    def _kept(self, base: Atom, indices: Sequence[Index], now: Array, gap: Array) -> Array:
+        tied = np.asarray(gap == 0, dtype=bool)
+        if self._replayed is None:
+            if tied.any():
+                self.edges.append(Edge(base, tuple(indices), self.line))
+            self._measure(gap)
         return self._chose(now, tied)
+
+    def _measure(self, gaps: Array) -> None:
+        apart = np.abs(gaps[gaps != 0])
+        if apart.size:
+            self.narrow = min(self.narrow, apart.min())
 
     def _chose(self, now: Array, kept: Array) -> Array:
         if self._replayed is None:

@@ -130,6 +130,7 @@ class _Trials:
         self.whole = whole
         self.worst = 0.0
         self.line = 0  # of a division by zero
+        self.rounded = False  # whether rounding decided a comparison
         self.own = False  # whether a sample had the constants of the spec
         self.done: list[Mapping[str, int]] = []
         self.skipped: list[Mapping[str, int]] = []
@@ -158,6 +159,10 @@ class _Trials:
             self.must(replace(sample, moved=False))
             return
         if not seen.error <= REQUIRED and not seen.departures:
+            if self.whole.rounding_decides(sample):
+                self.rounded = True
+                self.skipped.append(sample.sizes)
+                return
             raise CertificationError(_report(self.whole, sample, seen.error))
         self._add(sample, seen)
         self.done.append(sample.sizes)
@@ -190,12 +195,18 @@ class _Trials:
         if seen.departures:
             self._add(sample, seen)
             return True
+        if self.whole.rounding_decides(sample):
+            return False
         raise CertificationError(_report(self.whole, sample, seen.error))
 
     def refusal(self, place: str, hint: str) -> UnsupportedError:
         """That the layer is singular there, at the first line that was."""
         name = self.whole.spec.name
-        found = UnsupportedError(f"{name} is singular at {place} (a division by zero)", hint)
+        what = f"is singular at {place} (a division by zero)"
+        if self.rounded and not self.line:
+            what = f"compares values that are equal but for rounding, at {place}"
+            hint = "write the comparison without what cancels"
+        found = UnsupportedError(f"{name} {what}", hint)
         found.line = self.line
         return found
 

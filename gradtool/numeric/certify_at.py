@@ -24,6 +24,7 @@ from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 REQUIRED = 1e-30
+_OTHER_DIGITS, _NEAR = (60, 100, 140), 1e-40
 _LEAST = 1e-3  # derivatives below this take more digits to tell from rounding
 _SMALL = 1e-6  # of the whole derivative: that of an input which is looked at alone
 _DIRECTIONS = 6  # along which a forward pass must have a slope to count as smooth
@@ -80,6 +81,14 @@ class Certified(Struct, frozen=True):
             ZeroDivisionError: the forward pass, or a derivative that does not exist here.
         """
         return _Point(self, sample, HighPrecision(digits)).seen(explained)
+
+    def rounding_decides(self, sample: Sample) -> bool:
+        """Whether values are compared that are equal but for rounding.
+
+        How far they are apart is something else with other digits, and nothing, perhaps.
+        """
+        near = [_Point(self, sample, HighPrecision(digits)).narrow() for digits in _OTHER_DIGITS]
+        return bool(min(near) < _NEAR and min(near) < max(near) / 2)
 
 
 class _Point:
@@ -139,6 +148,14 @@ class _Point:
 
     def _exact(self, array: Any) -> Array:
         return np.asarray(np.frompyfunc(self.mp.mpf, 1, 1)(array), dtype=object)
+
+    def narrow(self) -> Any:
+        """How far the nearest values that are compared are apart."""
+        branches = Branches()
+        setting = replace(self.setting, branches=branches)
+        lenient = replace(setting, arithmetic=self.arithmetic.lenient())
+        run(self.of.graph.statements, self.values, lenient)
+        return branches.narrow
 
     def seen(self, explained: bool) -> Seen:
         asked = sides(self.of.conditions, self.known, self.setting)

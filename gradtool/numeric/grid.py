@@ -213,8 +213,7 @@ def _extremum(statement: Statement, shape: tuple[int, ...], grid: _Grid) -> Arra
     branches = grid.setting.branches
     if branches is not None:
         largest = np.take_along_axis(flipped, best[..., None], axis=-1)
-        tied = bool(np.any((flipped == largest).sum(axis=-1) > 1))
-        best = branches.best(statement.free, best, tied)
+        best = branches.best(statement.free, best, np.asarray(largest - flipped))
     if statement.reduce in ("argmax", "argmin"):
         return best
     return np.take_along_axis(values, best[..., None], axis=-1)[..., 0]
@@ -388,7 +387,7 @@ class _Grid:
                 b, _ = self._scalar(right)
                 holds = np.asarray(_RELATIONS[relation](a, b), dtype=bool)
                 if self.setting.branches is not None:
-                    holds = self.setting.branches.compared(base, self.indices, holds, a == b)
+                    holds = self.setting.branches.compared(base, self.indices, holds, a, b)
                 return holds, None
             case Group(poly=poly):
                 return self._scalar(poly)
@@ -405,9 +404,10 @@ class _Grid:
         if name == "pow":
             self._root(base.args[0], values[0])
         elif FUNCTIONS[name].kinks:
-            kinks = [arithmetic.number(int(kink)) for kink in FUNCTIONS[name].kinks]
-            tied = np.any([values[0] == kink for kink in kinks], axis=0)
-            return branches.at_kinks(base, self.indices, found, tied)
+            gap: Any = 1
+            for kink in FUNCTIONS[name].kinks:
+                gap = gap * (values[0] - arithmetic.number(int(kink)))
+            return branches.at_kinks(base, self.indices, found, np.asarray(gap))
         return found
 
     def _root(self, base: Atom | Poly, values: Array) -> None:

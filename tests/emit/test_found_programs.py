@@ -116,6 +116,22 @@ PROGRAMS = {
         "{S: [B, B]}",
         "a = S[arange(B), argmax(S, axis=1)][0]\n  s = a**2",
     ),
+    # All labels were taken where the first few of them were asked for.
+    "part_of_labels": (
+        "{Z: [1, 3], y: {shape: [3], index: 3}}",
+        "h = Z[:, y][:, :2]**2",
+    ),
+    # Of one row, dP[:D - 2] ends one before the last.
+    "an_end_below_zero": (
+        "{x: [D, 2]}",
+        "P = concatenate([x, x, x])[2:, newaxis, :]",
+    ),
+    # What was scattered was taken for the value that had been scattered.
+    "scattered_and_read": (
+        "{Q: [C, C], q: [3, 4, 3]}",
+        "G[t, j] = sum((1 - q[t, i, j]) + exp(Q[n, s]), over=[i, n, s])\n"
+        "  s = mean(silu(G[None, ::2, None, 0].mean(axis=(0, -1))))",
+    ),
     # An array of one entry as a number.
     "one_entry": (
         "{x: [1, 1], h: [N, K]}",
@@ -131,5 +147,5 @@ def test_emitted_code_equals_the_graph(name: str) -> None:
     constants = "constants: {lam: 1}\n" if "lam" in lines else ""
     text = f"layer: found\ninputs: {inputs}\n{constants}forward: |\n  {lines}\n"
     reference = reference_for(load_text(text, "found.yaml"))
-    for sizes in small_sets(reference)[:3]:
+    for sizes in small_sets(reference)[:4]:
         run_locked(reference, sizes)

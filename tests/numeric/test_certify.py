@@ -263,3 +263,18 @@ def test_a_derivative_of_zero_that_is_rounding_is_no_mistake() -> None:
 def test_a_number_that_no_double_holds_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="too large or too small"):
         _certified("Y = 1e300 * x * 1e300")
+
+
+def test_a_comparison_that_rounding_decides_is_no_mistake() -> None:
+    """The logarithm of a softmax over one value is 0, but for rounding: ``M >= 0`` is anything."""
+    line = "M = log_softmax(x, 0)\n  Y = where(M >= 0, x, z)"
+    found = _certified(line, inputs=_BOTH)
+    assert all(sizes["N"] == 1 for sizes in found.skipped)
+    assert len(found.size_sets) >= 2
+    both = "x: [B, 4], z: [B, 4]"
+    with pytest.raises(UnsupportedError, match="equal but for rounding"):
+        _certified("M = log(exp(x)) - x\n  Y = where(M >= 0, x, z)", inputs=both)
+    # A small number is none that comes from rounding.
+    wrong = "Y = where(1e-50 * x > 0, 3*x, z)"
+    with pytest.raises(CertificationError):
+        _certified("Y = where(1e-50 * x > 0, 2*x, z)", wrong, inputs=_BOTH)
