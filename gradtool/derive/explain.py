@@ -229,7 +229,7 @@ class _Explainer:
         for line in alone.lines:
             if line.role == "gradient":
                 continue
-            tree = replace_names(line.tree, changed)
+            tree = shown(self.graph, replace_names(line.tree, changed))
             label = self.inner.get(tree) or self._fresh(line.name)
             if tree not in self.inner and line.role == "inner":
                 self.inner[tree] = label
@@ -237,7 +237,8 @@ class _Explainer:
                 self.placed.add(label)
                 lines.append(Line(label, line.of, line.role, line.shape, tree))
             changed[line.name] = Name(label)
-        tree = replace_names(gradient.tree, changed)
+        # Of norm(A * A) the stage knows the sum of squares, and its tree what these are of.
+        tree = shown(self.graph, replace_names(gradient.tree, changed))
         name = ""
         if isinstance(tree, Call) and tree.op == "indexed" and self._several(of):
             name = self._fresh(f"d{of}_{stage.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
@@ -175,7 +175,21 @@ def with_definitions(lines: Sequence[Line], gradient: Gradient) -> tuple[Line, .
     before = (
         replace(line, role="inner", of=line.name) for line in gradient.lines if line.name in needed
     )
-    return (*before, *lines)
+    return tuple(_after_what_they_read([*before, *lines]))
+
+
+def _after_what_they_read(lines: Sequence[Line]) -> Iterator[Line]:
+    """The lines in an order that can be run, as close as possible to the given one.
+
+    What the backward pass defined may read what the new lines define, under the same name.
+    """
+    left = list(lines)
+    while left:
+        waiting = {line.name for line in left}
+        ready = (line for line in left if not names(line.tree) & (waiting - {line.name}))
+        found = next(ready, left[0])
+        left.remove(found)
+        yield found
 
 
 def _highest(graph: Graph) -> int:

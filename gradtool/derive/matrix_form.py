@@ -42,6 +42,8 @@ def raised_derivative(body: Poly, free: Sequence[Index], taken: Collection[str])
 
 def _with_diagonal(body: Poly, row: Index, column: Index, taken: Collection[str]) -> Tree | None:
     """``(diag(p) - outer(p, p)) / N``; None when there is no diagonal part."""
+    if not body.terms:
+        return None
     scale, shared, inner = _scaled(body)
     on_diagonal, rest = _split(inner, row, column)
     if not on_diagonal.terms:

@@ -26,6 +26,7 @@ from gradtool.ir.tree import (
     children,
     integer,
 )
+from gradtool.ops.errors import OpError
 from gradtool.ops.scalar import FUNCTIONS
 from gradtool.ops.shape import dim_tree
 
@@ -134,7 +135,16 @@ class _Translation:
             return Call(tree.op, tree.args, (("dtype", self._dtype()),))
         if kind == "bool" and self._plain(tree):
             return call("float", tree)  # of two plain numbers: Python's True or False
+        if kind == "bool" and isinstance(tree, Name) and self._shape(tree) == ():
+            return call("float", tree)  # a name of such a truth value, or of NumPy's
         return call("astype", tree, self._dtype())
+
+    def _shape(self, name: Name) -> tuple[Dim, ...] | None:
+        """The shape of a name as it is spelled in the emitted code; None: nothing is known."""
+        try:
+            return self.names.shape(name)
+        except (OpError, KeyError):
+            return None
 
     def _plain(self, tree: Tree) -> bool:
         """Whether an expression in NumPy's words is a plain number of Python."""

@@ -181,7 +181,7 @@ class _Trials:
         if seen.error <= REQUIRED:
             self._add(sample, seen)
             return True
-        if not seen.smooth:
+        if not seen.smooth or (seen.error == math.inf and not self._has_a_value(sample)):
             return False
         none = {n: v for n, v in self.whole.spec.constants.items() if v == 0}
         if none and (sample.zeros or sample.moved_to) and not sample.moved:
@@ -198,6 +198,23 @@ class _Trials:
         if self.whole.rounding_decides(sample):
             return False
         raise CertificationError(_report(self.whole, sample, seen.error))
+
+    def _has_a_value(self, sample: Sample) -> bool:
+        """Whether the forward pass is finite as it is written: ``X / X`` is no 1 at zero."""
+        # Hardly any layer comes here, and none should wait for these imports.
+        from gradtool.emit.numpy_module import module_text
+        from gradtool.numeric.compile import compiled
+
+        whole = self.whole
+        setting = sample.setting(setting_for(whole.graph, sample.sizes, Double()))
+        drawn = sample.drawn(whole.spec, np.random.default_rng(sample.seed))
+        module = compiled(module_text(whole.spec, whole.derivation, erf="math"))
+        given = {name: float(setting.numbers[name]) for name in setting.numbers}
+        given |= {name: sample.sizes[name] for name in module.sizes}
+        with np.errstate(all="ignore"):
+            outputs, _ = module.forward(*(drawn[v.name] for v in whole.spec.variables), **given)
+        several = outputs if len(whole.graph.outputs) > 1 else (outputs,)
+        return all(bool(np.all(np.isfinite(array))) for array in several)
 
     def refusal(self, place: str, hint: str) -> UnsupportedError:
         """That the layer is singular there, at the first line that was."""

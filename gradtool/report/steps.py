@@ -178,7 +178,8 @@ def backward_pieces(told: Explanation, derivation: Derivation, words: Words) -> 
 
 def _conventions(told: Explanation) -> Iterator[Piece]:
     alive = [stage.name for stage in told.stages if stage.alive]
-    of = next((s.of for s in told.steps if s.lines and s.of in alive), told.steps[-1].of)
+    every = [s.of for s in told.steps] or list(told.derivation.zero)
+    of = next((s.of for s in told.steps if s.lines and s.of in alive), every[-1])
     if told.derivation.is_loss:
         loss = told.graph.outputs[0]
         start = f"The start is d{loss} = 1, because {loss} is what all slopes are of."

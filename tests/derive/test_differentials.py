@@ -235,6 +235,23 @@ def test_a_value_of_the_forward_pass_can_be_varied() -> None:
     assert printed(found)["dSdot"] == "P * (Sdot - (P * Sdot).sum(axis=1, keepdims=True))"
 
 
+def test_a_value_of_the_gradient_stands_after_what_it_reads() -> None:
+    """The sigmoid of the gradient reads a mean that the second derivative gives a name."""
+    inputs, forward = (
+        "Q [B]; y [B, B] index: B",
+        "h = Q[y]; P = sum(sqrt(softplus(mean(h, axis=1))))",
+    )
+    spec, graph = layer(inputs, forward)
+    found = certified(spec, graph, hvp(graph, ("Q",), line))
+    assert list(printed(found))[:2] == ["mu", "a"]
+
+
+def test_a_jacobian_without_any_term() -> None:
+    """Below the first row of a lower triangle, nothing of the last columns is left."""
+    spec, graph = layer("x [H, H]", "y = tril(stack([x, x, x], axis=2)); s = sum(y[1:, 0, 2:])")
+    certified(spec, graph, jacobian(graph, [("s", "x")]))
+
+
 def test_a_name_that_is_taken_is_not_given_to_a_direction() -> None:
     spec, graph = layer("x [D]; xdot [D]", "y = x * xdot")
     found = certified(spec, graph, jvp(graph, ["x"]))

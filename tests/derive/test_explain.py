@@ -57,6 +57,7 @@ SAMPLES = {
     "reshape": ("X: [N, D, E], W: [D*E, C]", "Y = X.reshape(N, D*E) @ W"),
     "labels": ("E: [V, D], ids: {shape: [N], index: V}", "X = E[ids]\nY = tanh(X) * X"),
     "an input without effect": ("x: [N], w: [N]", "y = x * x"),
+    "a norm of an inner value": ("V: [H, C], A: [H]", "Y = V * norm(A * A, axis=-1)"),
     "scalars": ("x: [], y: []", "f = (x + sigmoid(y)) / (sigmoid(x) + (x + y)**2)"),
 }
 

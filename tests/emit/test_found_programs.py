@@ -116,6 +116,8 @@ PROGRAMS = {
         "{S: [B, B]}",
         "a = S[arange(B), argmax(S, axis=1)][0]\n  s = a**2",
     ),
+    # Python's True has no methods of an array.
+    "named_truth": ("{x: [N]}", "w = True\n  Y = x * where(w, 2, 1) + w"),
     # All labels were taken where the first few of them were asked for.
     "part_of_labels": (
         "{Z: [1, 3], y: {shape: [3], index: 3}}",

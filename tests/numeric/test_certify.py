@@ -278,3 +278,11 @@ def test_a_comparison_that_rounding_decides_is_no_mistake() -> None:
     wrong = "Y = where(1e-50 * x > 0, 3*x, z)"
     with pytest.raises(CertificationError):
         _certified("Y = where(1e-50 * x > 0, 2*x, z)", wrong, inputs=_BOTH)
+
+
+def test_what_the_normal_form_divides_out_has_no_value_where_the_layer_has_none() -> None:
+    """The values of a graph are those of its normal form, in which X / X is 1 at zero, too."""
+    spec = load_text("layer: t\ninputs: {x: [N]}\nforward: |\n  h = x\n  Y = h / x\n", "t")
+    graph = graph_of(spec)
+    for staged in (False, True):
+        assert certify(spec, graph, derive(graph, staged=staged)).digits >= 30

@@ -270,3 +270,9 @@ def test_the_text_of_the_affine_layer() -> None:
         "   is summed over.",
         "   So X.T @ dY: (D, N) @ (N, C) gives (D, C).",
     ]
+
+
+def test_a_loss_that_depends_on_nothing() -> None:
+    told = flat(sections_of(spec_of("x: [N]", "L = 3")))
+    assert "dx is short for" in told
+    assert "dx = 0" in told
