@@ -58,7 +58,7 @@ def edges(graph: Graph) -> tuple[Condition, ...]:
 
 def root_of_zero(graph: Graph, spec: LayerSpec, sample: Sample) -> bool:
     """Whether a power that has no slope at zero, such as a norm, is one of zero at a sample."""
-    if not graph.once(_takes_roots):
+    if not takes_roots(graph):
         return False
     branches = Branches()
     setting = replace(setting_for(graph, sample.sizes, Double()), branches=branches)
@@ -66,7 +66,8 @@ def root_of_zero(graph: Graph, spec: LayerSpec, sample: Sample) -> bool:
     return any(edge.root for edge in branches.edges)
 
 
-def _takes_roots(graph: Graph) -> bool:
+def takes_roots(graph: Graph) -> bool:
+    """Whether a forward pass has such a power of what is no constant."""
     return any(
         exponent.denominator != 1 or (isinstance(base, Function) and base.name == "pow")
         for statement in graph.statements

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gradtool.derive.derivation import derive
 from gradtool.derive.line import Block
 from gradtool.derive.second import Differential, Result, hessian, hvp, jacobian, jvp
 from gradtool.emit.text import line, text
@@ -13,10 +14,12 @@ from gradtool.ir.graph import Graph, Statement, every_statement
 from gradtool.ir.poly import Compare, Function
 from gradtool.ir.tree import Call
 from gradtool.ir.walk import atoms
-from gradtool.numeric.certify import Certificate
+from gradtool.numeric.certify import Certificate, certify
 from gradtool.numeric.certify_differential import certify_differential
+from gradtool.numeric.ties import takes_roots
 from gradtool.ops.scalar import FUNCTIONS
-from gradtool.report.make_sheet import loop_row, tape_row, unguarded
+from gradtool.records import replace
+from gradtool.report.make_sheet import departure_words, loop_row, tape_row, unguarded
 from gradtool.report.order import Order
 from gradtool.report.sheet import Row, Sheet
 from gradtool.spec.model import LayerSpec
@@ -73,6 +76,7 @@ def differential_sheet(
         skipped=certificate.skipped,
         upstream=tuple(name for name, _ in found.upstream.values()),
         extra={name: _extra(name, spec, found, certificate) for name in extras},
+        departures=tuple(_departures(spec, graph, found)),
         against="60-digit centered differences" + (" of the gradient" if found.first else ""),
     )
 
@@ -215,6 +219,24 @@ def _meaning(found: Differential) -> Iterator[str]:
         total = " + ".join(f"sum({dy} * {y})" for y, (dy, _) in found.upstream.items())
         held = ", ".join(dy for dy, _ in found.upstream.values())
         yield f"{outputs} is no scalar: second derivatives are those of {total}, {held} held fixed"
+
+
+def _departures(spec: LayerSpec, graph: Graph, found: Differential) -> Iterator[str]:
+    """Where a first derivative is not that of the layer, as the gradient is not.
+
+    Second derivatives hold away from kinks only, and say so.
+
+    Raises:
+        UnsupportedError: there is no formula that holds at zeros.
+    """
+    if found.first is not None or not (_kinks(graph) or takes_roots(graph)):
+        return
+    for result in found.results:
+        if not result.zero:
+            one = replace(graph, outputs=(result.of,))
+            varied = (result.wrt,) if result.wrt else tuple(found.directions)
+            told = certify(spec, one, derive(one, varied)).departures
+            yield from departure_words(told, result.name)
 
 
 def _conventions(found: Differential) -> Iterator[str]:

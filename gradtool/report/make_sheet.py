@@ -35,19 +35,25 @@ def _unshown(certificate: Certificate) -> list[str]:
     return found
 
 
-def departure_words(every: Sequence[Departure]) -> Iterator[str]:
-    """Where formulas are not the derivative of the layer, a sentence for the same ones."""
+def departure_words(every: Sequence[Departure], called: str = "") -> Iterator[str]:
+    """Where formulas are not the derivative of the layer, a sentence for the same ones.
+
+    `called`: the name of the formula, if it is no gradient.
+    """
     together: dict[tuple[tuple[str, ...], bool], list[Departure]] = {}
     for one in every:
-        together.setdefault((one.of, one.divides), []).append(one)
-    for (of, divides), group in together.items():
-        names = " and ".join(f"d{name}" for name in of)
-        is_it = "is not it" if len(of) == 1 else "are not it"
+        names = (called,) if called else tuple(f"d{name}" for name in one.of)
+        together.setdefault((names, one.divides), []).append(one)
+    for (names, divides), group in together.items():
+        is_it = "is not it" if len(names) == 1 else "are not it"
         why = "each operation at its kink takes the derivative of one branch (abs'(0) = 0)"
         if divides:
-            is_it = "divides by zero" if len(of) == 1 else "divide by zero"
+            is_it = "divides by zero" if len(names) == 1 else "divide by zero"
             why = "the root on the way has none"
-        yield f"where {places(group)} the layer has a derivative, but {names} {is_it}: {why}"
+        yield (
+            f"where {places(group)} the layer has a derivative, but {' and '.join(names)} {is_it}: "
+            f"{why}"
+        )
 
 
 def make_sheet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -206,3 +207,24 @@ def test_orders() -> None:
     assert order_of(**{**nothing, "jvp": True}, wrt=("W",)) == Order("jvp", ("W",))
     with pytest.raises(UsageError, match="found an empty one"):
         order_of(**{**nothing, "hessian": "x,"}, wrt=None)
+
+
+def test_every_form_says_where_a_formula_is_not_the_derivative_of_the_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The layer is x + z, at x = 0 too; the chain rule through its kinks gives 0 there."""
+    spec = tmp_path / "t.yaml"
+    spec.write_text(
+        "layer: t\ninputs: {x: [], z: []}\nforward: |\n  y = abs(x) * sign(x) + z\n  w = x * z\n"
+        "outputs: [y, w]\n"
+    )
+    _, gradient, _ = run(capsys, str(spec))
+    assert "where x == 0 (line 1) the layer has a derivative, but dx is not it" in gradient
+    _, out, err = run(capsys, str(spec), "--format", "numpy")
+    assert "note: t: where x == 0 (line 1)" in err
+    assert "kink" not in out
+    _, out, _ = run(capsys, str(spec), "--jvp")
+    assert "but ydot is not it" in out
+    assert "wdot is not it" not in out
+    _, out, _ = run(capsys, str(spec), "--jacobian", "y,z")
+    assert "has a derivative" not in out
