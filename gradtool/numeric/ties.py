@@ -122,7 +122,8 @@ def _zero_of(function: Callable[[float], Array], start: float) -> float | None:
         here, beside = function(value), function(value + 1)
         if here.size != beside.size:
             return None
-        slopes = beside - here
+        with np.errstate(all="ignore"):
+            slopes = beside - here
         places = np.flatnonzero(np.isfinite(slopes) & (slopes != 0))
         if not places.size:
             return None
