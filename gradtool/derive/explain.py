@@ -280,8 +280,14 @@ class _Explainer:
             total = total + partial(term, entry)
         short = simplified(total, Knowledge.of_graph(stage.graph))
         free = stage.statement.free
-        if len(entry.index) > len(free):  # only axes of size one have no index
-            free = tuple(Index(f"@{k}", ONE) for k in range(len(entry.index)))
+        if len(entry.index) > len(free):  # axes of size one have no index; others of one entry
+            axes = enumerate(zip(entry.index, entry.tensor.shape, strict=True))
+            named = tuple(
+                place.as_index or Index(f"@{k}", ONE)
+                for k, (place, size) in axes
+                if place.as_index or size.as_int == 1
+            )
+            free = named if set(free) <= set(named) else free
         return bare(shown(self.graph, raised(short, free)))
 
     # -- facts ----------------------------------------------------------------------------

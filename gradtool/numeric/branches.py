@@ -29,7 +29,7 @@ class Edge(Struct, frozen=True):
         base: the comparison or function, or what a power is of; None for a tie of a maximum.
         indices: the axes of the statement that it stands in.
         line: of the forward pass, 1-based.
-        root: whether it is a power of zero, which has no finite slope.
+        root: whether it is a power of zero, which has no finite slope, or no value.
     """
 
     base: Atom | Poly | None
@@ -46,11 +46,14 @@ class Branches(Struct):
         line: of the statement that is evaluated.
         narrow: how far the two values are apart that are nearest to each other of all that were
             compared and not equal.
+        quotients: whether a division by zero is told like a root of zero: no condition keeps it
+            out of the layer, so it is of an entry that nothing reads.
     """
 
     edges: list[Edge] = field(default_factory=list)
     line: int = 0
     narrow: Any = math.inf
+    quotients: bool = False
     _chosen: list[tuple[Array, Array]] = field(default_factory=list)
     _replayed: int | None = None
 

@@ -207,7 +207,7 @@ class _Point:
 
     def _departures(self) -> tuple[Departure, ...]:
         """What explains every gradient that is wrong here; () if something is not explained."""
-        branches = Branches()
+        branches = Branches(quotients=not self.of.conditions)
         self.setting = replace(self.setting, branches=branches)
         try:
             self._along(0)

@@ -330,8 +330,7 @@ class _Grid:
             else:
                 if inside is not None:
                     factor = np.where(inside, factor, arithmetic.number(1))
-                if self.setting.branches is not None and exponent.denominator != 1:
-                    self._root(base, factor)
+                self._power(base, factor, exponent)
                 power = arithmetic.power(factor, exponent)
                 value = power if value is None else value * power
             if inside is not None:
@@ -409,6 +408,13 @@ class _Grid:
                 gap = gap * (values[0] - arithmetic.number(int(kink)))
             return branches.at_kinks(base, self.indices, found, np.asarray(gap))
         return found
+
+    def _power(self, base: Atom, values: Array, exponent: Fraction) -> None:
+        branches = self.setting.branches
+        if branches is not None and (
+            exponent.denominator != 1 or (exponent < 0 and branches.quotients)
+        ):
+            self._root(base, values)
 
     def _root(self, base: Atom | Poly, values: Array) -> None:
         """Tell of a power of zero that has no finite slope."""

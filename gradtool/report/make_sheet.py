@@ -46,10 +46,10 @@ def departure_words(every: Sequence[Departure], called: str = "") -> Iterator[st
         together.setdefault((names, one.divides), []).append(one)
     for (names, divides), group in together.items():
         is_it = "is not it" if len(names) == 1 else "are not it"
-        why = "each operation at its kink takes the derivative of one branch (abs'(0) = 0)"
+        why = "each operation at its kink takes the derivative of one branch"
         if divides:
             is_it = "divides by zero" if len(names) == 1 else "divide by zero"
-            why = "the root on the way has none"
+            why = "an operation on the way has none"
         yield (
             f"where {places(group)} the layer has a derivative, but {' and '.join(names)} {is_it}: "
             f"{why}"

@@ -139,6 +139,12 @@ def test_an_entry_that_meets_many_has_no_single_slope() -> None:
     assert use.local is None
 
 
+def test_the_slope_where_one_slice_is_read_is_that_of_the_slice() -> None:
+    (use,) = explained("H: [M, N, D], A: [M, N, D]", "s = (H * A)[1, -1]").step_of["H"].uses
+    assert use.local is not None
+    assert text(use.local) == "A[1, N - 1]"
+
+
 def test_inner_values_where_paths_meet_get_names() -> None:
     told = explained("S: [N, C]", "P = softmax(S)")
     inner = [stage.name for stage in told.stages if stage.inner]
