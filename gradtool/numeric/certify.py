@@ -152,8 +152,10 @@ class _Trials:
                 raise
             self.skipped.append(sample.sizes)
             return
-        if seen.error == math.inf and min(sample.sizes.values(), default=1) == 1:
-            self.skipped.append(sample.sizes)  # a standard deviation of one value
+        small = min(sample.sizes.values(), default=1) == 1  # a standard deviation of one value
+        # Without a condition only an entry that nothing reads can lie outside of a domain.
+        if seen.error == math.inf and (small or not self.whole.conditions):
+            self.skipped.append(sample.sizes)
             return
         if sample.moved and not seen.error <= REQUIRED and not seen.smooth:
             self.must(replace(sample, moved=False))

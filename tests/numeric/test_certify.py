@@ -69,6 +69,12 @@ def test_a_formula_that_divides_by_zero_where_the_forward_pass_is_smooth() -> No
         certify(spec, graph, replace(whole, lines=(quotient,)))
 
 
+def test_sizes_are_told_at_which_an_entry_that_nothing_reads_is_outside_of_a_domain() -> None:
+    rows = {sizes["N"] for sizes in _certified("Y = (log(x) * z)[0]", inputs=_BOTH).skipped}
+    assert rows
+    assert 1 not in rows
+
+
 def test_what_no_sample_shows_is_told() -> None:
     assert _certified("Y = relu(x - 1000)").zero == ("x",)
     assert _certified("Y = relu(x - 1000)").unseen == (1,)
