@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import ast
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from types import FrameType
@@ -50,23 +49,30 @@ def _hides(tree: ast.Module) -> tuple[bool, bool]:
     return may_step(names), has_longer(names)
 
 
-def count(responder: Watches, request: Frame, *, hearing: bool = False) -> Answer:
+def count(
+    responder: Watches, request: Frame, *, next_thread: Callable[[], int] | None = None
+) -> Answer:
     """An evaluation with every call of the submission's own functions counted.
 
-    `hearing`: whoever might turn that off is heard, by a hook that stays in this process.
+    With `next_thread`, the number that the next thread gets, threads are counted that nothing else
+    tells of, and whoever might turn the watch off is heard, by a hook that stays in this process.
     """
     if responder.loaded is None:
         return {}, {}
     hides = may_hide(tree for _, tree in responder.loaded.cells)
     everywhere = hides["steps"]
     watch = Watch(responder.loaded, Stepped(request.arrays), everywhere)
-    if everywhere and hearing:
+    counting = next_thread if everywhere else None
+    if counting is not None:
         watch.undisturbed = _listen()
+    first = counting() if counting else 0
     before, responder.observed = responder.observed, watch
     try:
         reply, arrays = responder.answer(Frame({**request.header, "op": "run"}, request.arrays))
     finally:
         responder.observed = before
+    if counting is not None:
+        watch.threads += max(0, counting() - first - 1 - watch.seen)
     reply |= {
         "calls": watch.calls.most_common(_MOST_NAMES),
         "top": watch.top.most_common(_MOST_NAMES),
@@ -96,6 +102,7 @@ class Watch:
     Attributes:
         undisturbed: nothing has put another one in its place.
         threads: how many there were where it is not in force, and the one where it is.
+        seen: further ones in which it was.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
@@ -112,10 +119,10 @@ class Watch:
         self.top: Counter[str] = Counter()
         self.undisturbed = True
         self.threads = 0
+        self.seen = 0
         self._main = threading.get_ident()
-        # Threads, since it is in force: those that were called for, were told of, and were seen.
-        self._called = self._told = self._seen = 0
         self._thread = threading.local()
+        self._fresh = 0  # threads that have set it, and not told of anything yet
 
     def __enter__(self) -> None:
         self.threads = max(self.threads, len(sys._current_frames()))
@@ -128,16 +135,11 @@ class Watch:
         self.undisturbed = self.undisturbed and sys.getprofile() is self
         sys.setprofile(None)
         threading.setprofile(None)
-        self.threads += max(0, max(self._called, self._told) - self._seen)
-        self._called = self._told = self._seen = 0
 
-    def __call__(self, frame: FrameType, event: str, called: object) -> None:
-        if self._called or self._told:
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if self._fresh:
             self._see()
-        if event == "c_call":
-            if called is _thread.start_new_thread or called is _JOINABLE:
-                self._called += 1
-        elif event not in ("call", "return"):
+        if event not in ("c_call", "call", "return"):
             return
         code = frame.f_code
         its_own = _exactly(code.co_filename) in self.places
@@ -151,22 +153,23 @@ class Watch:
                 self.top[name] += 1
 
     def _see(self) -> None:
-        if getattr(self._thread, "fresh", False):
+        # In force, and not called by hand.
+        if getattr(self._thread, "fresh", False) and sys.getprofile() is self:
             self._thread.fresh = False
-            self._seen += 1
+            self._fresh -= 1
+            self.seen += 1
 
-    def hear(self, event: str) -> None:
-        """Told by the interpreter that a thread begins, or that a thread sets its profiler.
+    def hear(self) -> None:
+        """Told by the interpreter that a thread sets its profiler.
 
         The first time in a new thread it is `threading` that sets this one; a thread by other means
         has none.
         """
-        if event in _BEGINNING:
-            self._told += 1
-        elif threading.get_ident() == self._main or hasattr(self._thread, "fresh"):
+        if threading.get_ident() == self._main or hasattr(self._thread, "fresh"):
             self.undisturbed = False
         else:
             self._thread.fresh = True
+            self._fresh += 1
 
 
 def _exactly(text: str) -> str:
@@ -178,10 +181,6 @@ _in_force: list[Watch] = []
 _listening: list[str] = []
 _heard: list[str] = []
 _ASKED = "gradtool.listening"
-_JOINABLE = getattr(_thread, "start_joinable_thread", None)
-# Of threads the interpreter tells from Python 3.12 on; before, their calls are seen.
-_BEGINNING = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
-_HEARD = _BEGINNING | {"sys.setprofile"}
 
 
 def _listen() -> bool:
@@ -199,7 +198,7 @@ def _listen() -> bool:
 
 
 def _hear(event: str, _: object) -> None:
-    if _in_force and event in _HEARD:
-        _in_force[0].hear(event)
+    if _in_force and event == "sys.setprofile":
+        _in_force[0].hear()
     elif event == _ASKED:
         _heard[:] = [event]

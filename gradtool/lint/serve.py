@@ -25,6 +25,7 @@ from gradtool.check.diagnose_where import where
 from gradtool.check.load import Known
 from gradtool.check.nodes import nodes_of_file
 from gradtool.check.worker import MAX_REQUEST, Responder
+from gradtool.lint.begun import next_thread
 from gradtool.lint.isolation import OURS
 from gradtool.lint.isolation import frames as pipes
 from gradtool.records import Struct
@@ -134,7 +135,7 @@ class Observed(Responder):
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """An evaluation with its calls counted, and the modules that were imported by then."""
-        reply, arrays = watched.count(self, request, hearing=True)
+        reply, arrays = watched.count(self, request, next_thread=next_thread)
         modules = sorted({name.partition(".")[0] for name in self._imported()})
         return {**reply, "modules": modules}, arrays
 

@@ -196,6 +196,17 @@ def affine_backward(dY, cache):
     done.acquire()
     return found[0]
 """
+# No profiler sees the call by which it begins.
+_UNCALLED = _UNHOOKED.replace(
+    "_thread.start_new_thread(work, ())", "list(map(_thread.start_new_thread, [work], [()]))"
+)
+# The watch is called by hand, as if it were in force in the thread.
+_AS_IF_SEEN = _UNCALLED.replace(
+    "        try:\n",
+    "        sys.setprofile(lambda *_: None)\n"
+    "        watch and watch(sys._getframe(), 'return', None)\n"
+    "        try:\n",
+).replace("    found, done", "    watch = sys.getprofile()\n    found, done")
 _PUT_BACK = """\
 import sys
 def affine_backward(dY, cache):
@@ -335,6 +346,8 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_uncounted": (HEAD + FORWARD + _ONCE + _WHEN_COUNTED, ("GT403",)),
     "central_elsewhere": (HEAD + FORWARD + _ONCE + _ELSEWHERE, ("GT403",)),
     "central_unhooked": (HEAD + FORWARD + _ONCE + _UNHOOKED, ("GT403",)),
+    "central_uncalled": (HEAD + FORWARD + _ONCE + _UNCALLED, ("GT403",)),
+    "central_as_if_seen": ("import sys\n" + HEAD + FORWARD + _ONCE + _AS_IF_SEEN, ("GT403",)),
     "central_put_back": (HEAD + FORWARD + _ONCE + _PUT_BACK, ("GT403",)),
     **{
         f"central_deaf_{k}": (HEAD + FORWARD + _ONCE + _PUT_BACK + _DEAF.format(event), ("GT403",))
