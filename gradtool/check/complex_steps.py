@@ -4,9 +4,10 @@
 tell nothing (Squire and Trapp, 1998, "Using complex variables to estimate derivatives of real
 functions"). What tells is what it does on the way, and nothing else does it: it moves a number
 that it was given by an imaginary constant, and others not. Two things see that. `Stepped` looks at
-the values that the submission's own functions hold; `Told` is a number that notices what is added
-to it, also where the result has no name. A Fourier transform of the inputs is no step, for its
-values are no longer those that were given; nor are two inputs as real and imaginary part.
+the values that the submission's own functions hold; `gradtool.check.told` has numbers that notice
+what is added to them, also where the result has no name. A Fourier transform of the inputs is no
+step, for its values are no longer those that were given; nor are two inputs as real and imaginary
+part.
 
 Nothing of the submission's own runs while its values are looked at, for nobody would see what that
 does: types are told by identity, and what could answer by a method is left alone until the end.
@@ -20,17 +21,23 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from inspect import CO_OPTIMIZED
-from types import FrameType
+from types import (
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
 
 _TINY = 1e-2  # of the numbers that are moved, where all of them are
 _EQUAL = 1e-9
+_SAME = 1e-13  # of the largest number of an array
 _DEPTH = 3
 _DOUBLE = 8  # bytes
 _MOST = 200  # values of one frame that are looked at
@@ -150,10 +157,12 @@ class Stepped:
                 return max(abs(value - float(given[k])) for k, value in values.items())
         return 0.0
 
-    def look(self, frame: FrameType) -> None:
-        """Look at the values that a frame holds by name."""
+    def look(self, frame: FrameType, its_own: bool = True) -> None:
+        """Look at the values that a frame holds by name; in one of the submission's own files also
+        at what their attributes are.
+        """
         held = _held(frame)
-        for value in _within(held.values()):
+        for value in _within(held.values(), attributes=its_own):
             if type(value) is complex or value.dtype.kind == "c":
                 self._judge(np.asarray(value), held)
                 continue
@@ -204,8 +213,21 @@ class Stepped:
 
 
 def _moved_alone(numbers: np.ndarray, given: np.ndarray) -> tuple[int, float] | None:
-    """The one entry in which numbers are not the given ones, and what it is there; else None."""
+    """The one entry in which numbers are not the given ones, and what it is there; else None.
+
+    What was moved and moved back is the given number but for rounding.
+    """
+    if numbers.item(0) != given.item(0) and numbers.item(-1) != given.item(-1):
+        near = _SAME * float(np.max(np.abs(given)))
+        ends = (abs(numbers.item(k) - given.item(k)) for k in (0, -1))
+        if all(apart > near for apart in ends):
+            return None  # most are another array
     others = numbers != given
+    count = np.count_nonzero(others)
+    if count > 1:
+        near = _SAME * float(np.max(np.abs(given)))
+        with np.errstate(all="ignore"):
+            others = ~(np.abs(numbers - given) <= near)  # also where it is no number
     if np.count_nonzero(others) != 1:
         return None
     place = int(np.argmax(others))
@@ -227,7 +249,7 @@ def _held(frame: FrameType) -> _Held:
     return {str(place): value for place, value in enumerate(dict.values(held))}
 
 
-def _within(values: Iterable[object], depth: int = 0) -> Iterator[Any]:
+def _within(values: Iterable[object], depth: int = 0, *, attributes: bool = True) -> Iterator[Any]:
     """Arrays and complex numbers in values and in what these hold, all of them of those types.
 
     What is asked of a type is answered by the type itself: of a value, or of whether two types are
@@ -240,16 +262,61 @@ def _within(values: Iterable[object], depth: int = 0) -> Iterator[Any]:
             return
         if kind is np.ndarray:
             yield value
-        elif kind is int or kind is float:
+        elif id(kind) in _SIMPLE:
             continue
         elif issubclass(kind, np.ndarray):
             yield np.ndarray.view(value, np.ndarray)
         elif issubclass(kind, complex):
             yield complex.__pos__(value)
-        elif depth < _DEPTH and kind is dict:
-            yield from _within(value.values(), depth + 1)
-        elif depth < _DEPTH and (kind is list or kind is tuple):
-            yield from _within(value, depth + 1)
+        elif depth < _DEPTH and (attributes or issubclass(kind, _CONTAINERS)):
+            yield from _within(_parts(value, kind), depth + 1, attributes=attributes)
+
+
+_TYPES = (int, float, bool, str, bytes, range, slice, type, FunctionType, ModuleType)
+_NUMBERS = (np.float64, np.int64, np.bool_)
+_SIMPLE = frozenset(map(id, (*_TYPES, *_NUMBERS, type(None))))
+
+
+_CONTAINERS = (dict, list, tuple)
+
+
+def _parts(value: Any, kind: type) -> Iterable[object]:
+    """What a container holds, or an object by its attributes."""
+    if issubclass(kind, dict):
+        return (*dict.values(value),)  # another thread may change it
+    if issubclass(kind, list):
+        return list.__iter__(value)
+    if issubclass(kind, tuple):
+        return tuple.__iter__(value)
+    return _attributes(value, kind)
+
+
+def _attributes(value: object, kind: type) -> Iterator[object]:
+    """The attributes of an object, by the descriptors that Python has made for them."""
+    _, slots, named = _descriptors.get(id(kind)) or _noted(kind)
+    for member in slots:
+        with suppress(AttributeError):  # nothing was assigned
+            yield member.__get__(value)
+    for made in named:
+        with suppress(TypeError):  # it is a class
+            yield from (*dict.values(made.__get__(value)),)
+
+
+def _noted(kind: type) -> _Descriptors:
+    classes = [base for base in _ORDER.__get__(kind) if base is not object]
+    made = [pair for base in classes for pair in _DICT.__get__(base).items()]
+    found = (
+        kind,
+        tuple(one for _, one in made if type(one) is MemberDescriptorType),
+        tuple(one for n, one in made if n == "__dict__" and type(one) is GetSetDescriptorType),
+    )
+    _descriptors[id(kind)] = found
+    return found
+
+
+_Descriptors = tuple[type, tuple[MemberDescriptorType, ...], tuple[GetSetDescriptorType, ...]]
+_descriptors: dict[int, _Descriptors] = {}  # by the identity of a type, which is kept for that
+_ORDER, _DICT = type.__dict__["__mro__"], type.__dict__["__dict__"]
 
 
 def _name_of(value: np.ndarray, held: _Held) -> str:
@@ -265,142 +332,3 @@ def _reals(held: _Held) -> Iterator[np.ndarray]:
     for value in _within(held.values()):
         if type(value) is np.ndarray and value.dtype.kind == "f":
             yield value.ravel()
-
-
-class Told:
-    """A number that keeps a note of imaginary constants that are added to it.
-
-    It computes as a number of float64 does; NumPy calls its methods for entries of an array of
-    objects.  It is no subclass of `float`: then a complex number times it would be a complex
-    number that nobody knows to be none of the constants.
-    """
-
-    __slots__ = ("value",)
-
-    # The size of each, and the number; of all of them together: one process, one look.
-    steps: list[tuple[float, float]] = []  # noqa: RUF012
-
-    def __init__(self, value: float) -> None:
-        self.value = float(value)
-
-    @staticmethod
-    def step() -> float:
-        """The constant that was added to some numbers and not to others, or to all of them and is
-        tiny beside them; 0 when there is none.
-        """
-        sizes = [size for size, _ in Told.steps if size]
-        size = max(sizes, default=0.0)
-        if not sizes or size - min(sizes) > _EQUAL * size:
-            return 0.0
-        everywhere = len(sizes) == len(Told.steps)
-        largest = max((abs(value) for _, value in Told.steps if math.isfinite(value)), default=0.0)
-        return 0.0 if everywhere and size > _TINY * largest else size
-
-    def _added(self, other: Any, sign: float) -> Any:
-        if isinstance(other, complex):
-            if other.real == 0 and not isinstance(other, _Derived):
-                Told.steps.append((abs(other.imag), self.value))
-            return _Derived(self.value + sign * other)
-        return _made(lambda: self.value + sign * float(other))
-
-    def __add__(self, other: Any) -> Any:
-        return self._added(other, 1.0)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return self._added(other, -1.0)
-
-    def __rsub__(self, other: Any) -> Any:
-        return -self._added(other, -1.0)
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __complex__(self) -> complex:
-        return complex(self.value)
-
-    def __int__(self) -> int:
-        return int(self.value)
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-    def __repr__(self) -> str:
-        return repr(self.value)
-
-    def conjugate(self) -> Told:
-        return self
-
-    @property
-    def real(self) -> Told:
-        return self
-
-    @property
-    def imag(self) -> float:
-        return 0.0
-
-
-class _Derived(complex):
-    """A complex number that came of the given ones, and is no constant."""
-
-    def __neg__(self) -> _Derived:
-        return _Derived(-complex(self))
-
-
-def _made(compute: Callable[[], Any]) -> Any:
-    try:
-        found = compute()
-    except (ArithmeticError, ValueError):
-        return Told(math.nan)
-    return _Derived(found) if isinstance(found, complex) else Told(found)
-
-
-def _binary(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> Any:
-    def operation(self: Told, other: Any) -> Any:
-        plain = other if isinstance(other, complex) else float(other)
-        first, second = (plain, self.value) if swapped else (self.value, plain)
-        return _made(lambda: function(first, second))
-
-    return operation
-
-
-def _compared(function: Callable[[Any, Any], bool]) -> Any:
-    return lambda self, other: function(self.value, other.value if type(other) is Told else other)
-
-
-def _unary(function: Callable[[float], float]) -> Any:
-    return lambda self: _made(lambda: function(self.value))
-
-
-for _name in ("mul", "truediv", "pow", "floordiv", "mod"):
-    setattr(Told, f"__{_name}__", _binary(getattr(operator, _name)))
-    setattr(Told, f"__r{_name}__", _binary(getattr(operator, _name), swapped=True))
-for _name in ("neg", "pos", "abs"):
-    setattr(Told, f"__{_name}__", _unary(getattr(operator, _name)))
-for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(Told, f"__{_name}__", _compared(getattr(operator, _name)))
-# The methods by which NumPy evaluates a function at an object.
-for _name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "tan", "log1p", "expm1"):
-    setattr(Told, _name, _unary(getattr(math, _name)))
-for _name, _function in {"square": lambda x: x * x, "reciprocal": lambda x: 1 / x}.items():
-    setattr(Told, _name, _unary(_function))
-for _name, _inverse in {"arctan": math.atan, "arcsin": math.asin, "arccos": math.acos}.items():
-    setattr(Told, _name, _unary(_inverse))
-
-
-def told(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same arrays, those of reals with entries that take note."""
-    Told.steps = []
-    found = {}
-    for name, array in arrays.items():
-        if array.dtype.kind == "f":
-            entries = np.empty(array.shape, dtype=object)
-            for index in np.ndindex(array.shape):
-                entries[index] = Told(float(array[index]))
-            array = entries
-        found[name] = array
-    return found

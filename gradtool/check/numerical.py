@@ -71,12 +71,14 @@ def _told(
     point = judgement.points[0]
     counted = counting(point.probe, judgement.verdict.seed)
     seen = session.ask(counted, point.probe.arrays, point.probe.max_bytes).header
-    sizes = [seen.get("step")]
-    if seen.get("may_step") is True:
+    sizes, moved = [seen.get("step")], [seen.get("moved")]
+    may = seen.get("may_step") is True or seen.get("may_move") is True
+    if may and not tells(seen):
         header = {**counted, "op": "steps"}
         stepped = session.ask(header, point.probe.arrays, point.probe.max_bytes)
         sizes.append(stepped.header.get("step"))
-    found = (by_complex_step(sizes), by_entries(seen.get("moved")), by_calls(seen, point))
+        moved.append(stepped.header.get("moved"))
+    found = (by_complex_step(sizes), by_entries(moved), by_calls(seen, point))
     for text in filter(None, found):
         return f"{_BY}: {text}"
     if seen.get("may_be_longer") is True or seen.get("longer") is True:
@@ -112,19 +114,30 @@ def by_calls(reply: Mapping[str, Any], point: Point) -> str:
     return ""
 
 
+def tells(seen: Mapping[str, Any]) -> bool:
+    """Whether it is enough to have counted: steps were seen by then."""
+    return bool(_steps([seen.get("step"), seen.get("moved")]))
+
+
 def by_complex_step(sizes: Iterable[object]) -> str:
     """What tells that the code moved a given number by a tiny imaginary one."""
-    seen = [size for size in sizes if isinstance(size, float) and 0 < size < inf]
+    seen = _steps(sizes)
     if not seen:
         return ""
     return f"differentiates numerically, by a step of {max(seen):.0e} into the complex plane"
 
 
-def by_entries(size: object) -> str:
+def by_entries(sizes: Iterable[object]) -> str:
     """What tells that the code moved one entry of a given array after the other."""
-    if not isinstance(size, float) or not 0 < size < inf:
+    seen = _steps(sizes)
+    if not seen:
         return ""
-    return f"differentiates numerically: it moves one entry after the other by {size:.0e}"
+    return f"differentiates numerically: it moves one entry after the other by {max(seen):.0e}"
+
+
+def _steps(sizes: Iterable[object]) -> list[float]:
+    """Those that are sizes of steps, of what a worker may answer."""
+    return [size for size in sizes if isinstance(size, float) and 0 < size < inf]
 
 
 def by_cause(judgement: Judgement) -> tuple[tuple[str, str], ...]:

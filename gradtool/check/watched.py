@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
@@ -14,15 +15,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradtool.check.complex_steps import Stepped, Told, may_step, told
+from gradtool.check.complex_steps import Stepped, may_step
 from gradtool.check.frames import Frame
 from gradtool.check.load import Loaded
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
+from gradtool.check.told import Enough, Told, may_move, told
 
 _FORWARD = "check: forward"
 _MOST_NAMES = 200
+_LOOKING = 0.5  # seconds
+_LONG = 1.5  # times the seconds of the forward pass, most of which are the watch's own
 
+TraceFunction = Callable[[FrameType, str, Any], Any]
 Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
@@ -37,16 +42,20 @@ class Watches(Protocol):
 
 def may_hide(trees: Iterable[ast.Module]) -> dict[str, bool]:
     """Whether a text has anything by which it could come to complex numbers, or to longer ones
-    than float64: differences of these may be right to the last digit.
+    than float64: differences of these may be right to the last digit.  And whether it makes unit
+    vectors.
     """
     found = [_hides(tree) for tree in trees]
-    return {"steps": any(steps for steps, _ in found), "longer": any(long for _, long in found)}
+    return {name: any(one[k] for one in found) for k, name in enumerate(_MEANS)}
+
+
+_MEANS = ("steps", "longer", "units")
 
 
 @lru_cache(maxsize=256)  # asked before the file is loaded, and whenever its calls are counted
-def _hides(tree: ast.Module) -> tuple[bool, bool]:
+def _hides(tree: ast.Module) -> tuple[bool, bool, bool]:
     names = telling(nodes_of_file(tree))
-    return may_step(names), has_longer(names)
+    return may_step(names), has_longer(names), may_move(names)
 
 
 def count(
@@ -83,15 +92,70 @@ def count(
         "moved": watch.stepped.entry_by_entry,
         "may_step": hides["steps"],
         "may_be_longer": hides["longer"],
+        "may_move": hides["units"] or watch.is_long,
     }
     return reply, arrays
 
 
 def steps(responder: Watches, request: Frame) -> Answer:
-    """An evaluation with numbers that tell what is added to them; its results do not count."""
+    """Two evaluations whose results do not count: with numbers that tell what is added to them, and
+    with a look at each line, for code that makes other numbers of these.
+    """
+    if responder.loaded is None:
+        return {}, {}
     header = {**request.header, "op": "run", "max_bytes": 1 << 20}
-    responder.answer(Frame(header, told(request.arrays)))
-    return {"step": Told.step()}, {}
+    before = responder.observed
+    try:
+        arrays, entries = told(request.arrays)
+        responder.observed = work = Work()
+        responder.answer(Frame(header, arrays))
+        step, moved = Told.step(), Told.moved(entries, work.forward)
+        if not step and not moved:
+            responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
+            responder.answer(Frame(header, request.arrays))
+            moved = lines.stepped.entry_by_entry
+    finally:
+        responder.observed = before
+    return {"step": step, "moved": moved}, {}
+
+
+class Work:
+    """As a context manager it notes how much is computed in the forward pass, the first one."""
+
+    forward = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.forward = self.forward or Told.time
+
+
+class Lines:
+    """Looks at the values of a submission's functions before each line, for some time; then it ends
+    the code.  A context manager.
+    """
+
+    def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
+        self.stepped = stepped
+        self._places = {cell.place for cell, _ in loaded.cells}
+        self._end = time.monotonic() + _LOOKING
+
+    def __enter__(self) -> None:
+        sys.settrace(self._called)
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _called(self, frame: FrameType, event: str, _: object) -> TraceFunction | None:
+        return self._seen if _exactly(frame.f_code.co_filename) in self._places else None
+
+    def _seen(self, frame: FrameType, event: str, _: object) -> TraceFunction:
+        if event == "line":
+            self.stepped.look(frame)
+            if time.monotonic() > self._end:
+                raise Enough
+        return self._seen
 
 
 class Watch:
@@ -103,6 +167,7 @@ class Watch:
         undisturbed: nothing has put another one in its place.
         threads: how many there were where it is not in force, and the one where it is.
         seen: further ones in which it was.
+        seconds: of each time that it was in force: the forward pass, the backward pass, more.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
@@ -120,6 +185,8 @@ class Watch:
         self.undisturbed = True
         self.threads = 0
         self.seen = 0
+        self.seconds: list[float] = []
+        self._began = 0.0
         self._main = threading.get_ident()
         self._thread = threading.local()
         self._fresh = 0  # threads that have set it, and not told of anything yet
@@ -127,6 +194,7 @@ class Watch:
     def __enter__(self) -> None:
         self.threads = max(self.threads, len(sys._current_frames()))
         threading.setprofile(self)
+        self._began = time.thread_time()
         sys.setprofile(self)
         _in_force[:] = [self]
 
@@ -135,6 +203,13 @@ class Watch:
         self.undisturbed = self.undisturbed and sys.getprofile() is self
         sys.setprofile(None)
         threading.setprofile(None)
+        self.seconds.append(time.thread_time() - self._began)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether what follows on the forward pass takes longer, as differences would."""
+        first, rest = sum(self.seconds[:1]), sum(self.seconds[1:])
+        return rest > _LONG * first
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         if self._fresh:
@@ -144,7 +219,7 @@ class Watch:
         code = frame.f_code
         its_own = _exactly(code.co_filename) in self.places
         if its_own or self.everywhere:
-            self.stepped.look(frame)  # of a call, at its arguments
+            self.stepped.look(frame, its_own)  # of a call, at its arguments
         if event == "call" and its_own:
             name = f"{_exactly(code.co_filename)}:{code.co_firstlineno}:{_exactly(code.co_name)}"
             self.calls[name] += 1
@@ -153,8 +228,8 @@ class Watch:
                 self.top[name] += 1
 
     def _see(self) -> None:
-        # In force, and not called by hand.
-        if getattr(self._thread, "fresh", False) and sys.getprofile() is self:
+        in_force: object = sys.getprofile()  # not so where it is called by hand
+        if in_force is self and getattr(self._thread, "fresh", False):
             self._thread.fresh = False
             self._fresh -= 1
             self.seen += 1

@@ -364,11 +364,13 @@ class Desk:
         try:
             answer = worker.ask(header, probe.arrays, probe.max_bytes)
             reply = answer.header
-            steps = [reply.get("step")]
-            if self._may_step and "numeric-differentiation" in forbidden:
+            steps, moved = [reply.get("step")], [reply.get("moved")]
+            may = self._may_step or reply.get("may_move") is True
+            if may and "numeric-differentiation" in forbidden and not numerical.tells(reply):
                 self._clock = Clock(self._seconds)
                 again = worker.ask({**header, "op": "steps"}, probe.arrays, probe.max_bytes)
                 steps.append(again.header.get("step"))
+                moved.append(again.header.get("moved"))
         except WorkerLost as gone:
             if gone.kind == "timeout" and is_lost(verdict.trouble) and not _earns(verdict):
                 return ()  # it is slow, and to evade this would gain it nothing
@@ -379,7 +381,7 @@ class Desk:
             if counting.is_otherwise(session, reference, judgement, probe, answer, self._seed):
                 found += means.otherwise(line)
             found += means.complex_step(steps, line)
-            found += means.entry_by_entry(reply.get("moved"), line)
+            found += means.entry_by_entry(moved, line)
             found += means.differenced(judgement, line)
             found += self._rounded_away(reference, session, judgement, line)
             if self._longer or reply.get("longer") is True:

@@ -76,9 +76,9 @@ def complex_step(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
     return (Finding("GT402", text, line),) if text else ()
 
 
-def entry_by_entry(size: object, line: int) -> tuple[Finding, ...]:
+def entry_by_entry(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
     """A finding when the code moved one entry of a given array after the other."""
-    text = numerical.by_entries(size)
+    text = numerical.by_entries(sizes)
     return (Finding("GT402", text, line),) if text else ()
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gradtool.check.complex_steps import Stepped, Told, may_step, told
+from gradtool.check.complex_steps import Stepped, may_step
 from gradtool.check.nodes import nodes_of
 
 X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
@@ -137,57 +137,6 @@ def turned() -> None:
 @pytest.mark.parametrize("function", [real_as_complex, fourier, pairs, turned])
 def test_honest_complex_numbers_that_have_names(function: Callable[[], object]) -> None:
     assert seen(function) == 0.0
-
-
-def noted(function: Callable[[np.ndarray, np.ndarray], object]) -> float:
-    arrays = told({"X": X, "W": X.T.copy()})
-    function(arrays["X"], arrays["W"])
-    return Told.step()
-
-
-@pytest.mark.parametrize(
-    ("function", "size"),
-    [
-        (lambda x, w: ((x + 1e-20j * E) @ w).imag, 1e-20),
-        (lambda x, w: np.imag((x - E * 1e-8j) @ w), 1e-8),
-        (lambda x, w: (1j * E + x) @ w, 1.0),
-        (lambda x, w: (x * w.T + 1e-30j * E).sum(), 1e-30),
-        (lambda x, w: (1 / (1 + np.exp((-x - 1e-30j).astype(complex)))).imag / 1e-30, 1e-30),
-        (lambda x, w: np.exp(x.astype(float)) + x + 1e-9j * E, 1e-9),
-    ],
-)
-def test_nameless_steps(function: Callable[..., object], size: float) -> None:
-    assert noted(function) == size
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x, w: x @ w,
-        lambda x, w: np.exp(x) / (1 + np.exp(-x)) - np.maximum(x, 0) ** 2,
-        lambda x, w: np.einsum("nd,dc->nc", x, w),
-        lambda x, w: x + 0j,
-        lambda x, w: 1 / (x + 2j),
-        lambda x, w: x[:1] + 1j * x[1:],
-        lambda x, w: x + (1j * x) * 2,
-        lambda x, w: x * np.exp(-2j * np.pi * np.arange(3) / 3),
-        lambda x, w: np.fft.fft(x.astype(float)),
-        lambda x, w: (x > 0) * w.T,
-    ],
-)
-def test_honest_complex_numbers_without_names(function: Callable[..., object]) -> None:
-    assert noted(function) == 0.0
-
-
-def test_it_computes_as_numbers_do() -> None:
-    def function(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        y = np.tanh(x) @ w - 2.0 / (1 + x[:, :1] ** 2) + abs(x).sum() - np.mean(x, axis=0)[:2]
-        found: np.ndarray = np.where(y > 1, y, -y) % 3
-        return found
-
-    arrays = told({"X": X, "W": X.T.copy()})
-    found = function(arrays["X"], arrays["W"]).astype(float)
-    np.testing.assert_allclose(found, function(X, X.T.copy()), rtol=1e-14)
 
 
 def moves(function: Callable[[np.ndarray], object], given: np.ndarray = X) -> float:

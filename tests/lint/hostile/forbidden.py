@@ -301,6 +301,79 @@ _ROOTS = {
     "table": "i = np.sqrt(np.array(-1, np.ScalarType[2]))",
     "code": "i = np.sqrt(np.array(-1, np.typecodes['Complex'][1]))",
 }
+# The array that is moved has no name, or stands where nobody looks.
+_UNSEEN = {
+    "nameless": """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    Y = X @ W + b
+    def units(v):
+        return np.eye(v.size).reshape(-1, *v.shape)
+    dX = [(((X + e) @ W + b - Y) * dY).sum() for e in units(X)]
+    dW = [((X @ (W + e) + b - Y) * dY).sum() for e in units(W)]
+    db = [((X @ W + (b + e) - Y) * dY).sum() for e in units(b)]
+    return np.reshape(dX, X.shape), np.reshape(dW, W.shape), np.array(db)
+""",
+    "at_once": """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    Y = X @ W + b
+    def slopes(v, f):
+        moved = v + np.eye(v.size).reshape(-1, *v.shape)
+        return ((f(moved) - Y) * dY).sum(axis=(1, 2)).reshape(v.shape)
+    return (
+        slopes(X, lambda x: x @ W + b), slopes(W, lambda w: X @ w + b),
+        slopes(b, lambda c: X @ W + c[:, None, :]),
+    )
+""",
+    "in_a_module": "P = []\n"
+    + _NUMERIC.format(h="1.0", up="(P[0] @ P[1] + P[2])")
+    .replace("    for v in values:", "    P[:] = values\n    for k in range(3):")
+    .replace("zeros_like(v)", "zeros(P[k].shape)")
+    .replace("v[i]", "P[k][i]")
+    .replace("ndindex(v.shape)", "ndindex(g.shape)")
+    .replace(
+        "    values, found = [v.copy() for v in cache], []",
+        "    values, found = [v.copy() for v in cache], []\n    v = None",
+    ),
+    "in_a_named_tuple": "from collections import namedtuple\nKept = namedtuple('Kept', 'X W b')\n"
+    + _NUMERIC.format(h="1.0", up=_INLINE).replace(
+        "[v.copy() for v in cache]", "Kept(*(np.array(v, float) for v in cache))"
+    ),
+    "in_an_object": """\
+class Kept:
+    def __init__(self, *values):
+        self.values = [np.array(v, float) for v in values]
+    def output(self):
+        return self.values[0] @ self.values[1] + self.values[2]
+def affine_backward(dY, cache):
+    kept, found = Kept(*cache), []
+    for k in range(3):
+        g = np.zeros(cache[k].shape)
+        for i in np.ndindex(g.shape):
+            kept.values[k][i] += 1.0
+            up = kept.values[0] @ kept.values[1] + kept.values[2]
+            kept.values[k][i] -= 1.0
+            g[i] = ((up - kept.values[0] @ kept.values[1] - kept.values[2]) * dY).sum()
+        found.append(g)
+    return tuple(found)
+""",
+}
+_IN_A_CLOSURE = """\
+def affine_forward(X, W, b):
+    def backprop(dY):
+        found = []
+        for k in range(3):
+            g = np.zeros((X, W, b)[k].shape)
+            for i in np.ndindex(g.shape):
+                moved = [X.copy(), W.copy(), b.copy()]
+                moved[k][i] += 1.0
+                g[i] = ((affine_forward(*moved)[0] - Y) * dY).sum()
+            found.append(g)
+        return tuple(found)
+    Y = X @ W + b
+    return Y, backprop
+"""
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
 
 
@@ -365,6 +438,16 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         f"complex_quietly_{name}": (HEAD + FORWARD + _QUIETLY_COMPLEX.format(root), ("GT402",))
         for name, root in _ROOTS.items()
     },
+    **{
+        f"real_{name}": (HEAD + FORWARD + text, ("GT402", "GT107"))
+        for name, text in _UNSEEN.items()
+    },
+    "real_in_a_closure": (HEAD + _IN_A_CLOSURE, ("GT402",)),
+    "real_in_a_closure_inline": (
+        HEAD
+        + _IN_A_CLOSURE.replace("affine_forward(*moved)[0]", "(moved[0] @ moved[1] + moved[2])"),
+        ("GT402",),
+    ),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "central_rounded": (
         _numeric("1e-3", _INLINE).replace(

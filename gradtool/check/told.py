@@ -1,0 +1,255 @@
+"""Numbers that take note of the constants that are added to them.
+
+A difference of two forward passes moves a given number by a constant, computes as much as a whole
+forward pass does, and goes on with the next one.  Where the moved array has no name, or one that
+nobody looks at, as an attribute of an object, the numbers themselves tell: NumPy calls the methods
+of entries of an array of objects.  Nothing else does that: ``log(x + eps)`` moves all numbers at
+once, and ``(x - y) * 2`` none by a constant.
+
+They tell of a complex step, too; see `gradtool.check.complex_steps`.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from gradtool.records import Struct
+
+_TINY = 1e-2  # of the numbers that are moved, where all of them are
+_EQUAL = 1e-9
+_MOST_WORK = 300_000  # operations: what is seen by then has to do
+_FEWEST = 3  # entries that were moved one after the other
+_ENOUGH = 8  # where there are more
+_WHOLE = 0.5  # of the operations of the forward pass: what is hardly less than one
+_BASES = frozenset({"eye", "identity", "diag", "diagflat", "fill_diagonal", "kron"})
+
+
+def may_move(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a text names what makes unit vectors, by which all steps can be done at once.
+
+    The `nodes` are those by which it names something; see `gradtool.check.nodes.telling`.
+    """
+    return any(
+        isinstance(node, ast.Name | ast.Attribute)
+        and (node.id if isinstance(node, ast.Name) else node.attr) in _BASES
+        for node in nodes
+    )
+
+
+class Moved(Struct, frozen=True):
+    """A constant was added to one entry of a variable; `time`: after so many operations."""
+
+    entry: int
+    by: float
+    time: int
+
+
+class Enough(BaseException):
+    """The code has computed so much that no more of it is looked at; it is not to catch that."""
+
+
+class Told:
+    """A number that keeps a note of constants that are added to it.
+
+    It computes as a number of float64 does.  It is no subclass of `float`: then a complex number
+    times it would be a complex number that nobody knows to be none of the constants.
+
+    `place` is the variable and the entry that it was given as; what is computed has none.
+    """
+
+    __slots__ = ("place", "value")
+
+    # Of all of them together: one process, one look.
+    steps: list[tuple[float, float]] = []  # noqa: RUF012 - the size of imaginary ones, the number
+    moves: dict[int, list[Moved]] = {}  # noqa: RUF012 - by variable
+    time = 0
+
+    def __init__(self, value: float, place: tuple[int, int] | None = None) -> None:
+        self.value = float(value)
+        self.place = place
+
+    @staticmethod
+    def step() -> float:
+        """The imaginary constant that was added to some numbers and not to others, or to all of
+        them and is tiny beside them; 0 when there is none.
+        """
+        sizes = [size for size, _ in Told.steps if size]
+        size = max(sizes, default=0.0)
+        if not sizes or size - min(sizes) > _EQUAL * size:
+            return 0.0
+        everywhere = len(sizes) == len(Told.steps)
+        largest = max((abs(value) for _, value in Told.steps if math.isfinite(value)), default=0.0)
+        return 0.0 if everywhere and size > _TINY * largest else size
+
+    @staticmethod
+    def moved(entries: Sequence[int], forward: int) -> float:
+        """The largest constant by which the entries of a variable were moved one after the other,
+        0 where none was.
+
+        `entries` is how many each variable has, `forward` the operations of a forward pass.
+        """
+        return max(
+            (_in_turn(Told.moves.get(k, ()), n, forward) for k, n in enumerate(entries)),
+            default=0.0,
+        )
+
+    def _added(self, other: Any, sign: float) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented  # it asks for each of its entries
+        if isinstance(other, complex):
+            if other.real == 0 and not isinstance(other, _Derived):
+                Told.steps.append((abs(other.imag), self.value))
+            return _Derived(self.value + sign * other)
+        if self.place is not None and type(other) is not Told:
+            variable, entry = self.place
+            move = Moved(entry, sign * float(other), Told.time)
+            Told.moves.setdefault(variable, []).append(move)
+        return _made(lambda: self.value + sign * float(other))
+
+    def __add__(self, other: Any) -> Any:
+        return self._added(other, 1.0)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._added(other, -1.0)
+
+    def __rsub__(self, other: Any) -> Any:
+        # Not a step: ``1 - p`` is what formulas have.
+        difference = Told(self.value)._added(other, -1.0)
+        return difference if difference is NotImplemented else -difference
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __complex__(self) -> complex:
+        return complex(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def conjugate(self) -> Told:
+        return self
+
+    @property
+    def real(self) -> Told:
+        return self
+
+    @property
+    def imag(self) -> float:
+        return 0.0
+
+
+class _Derived(complex):
+    """A complex number that came of the given ones, and is no constant."""
+
+    def __neg__(self) -> _Derived:
+        return _Derived(-complex(self))
+
+
+def _made(compute: Callable[[], Any]) -> Any:
+    Told.time += 1
+    if Told.time > _MOST_WORK:
+        raise Enough
+    try:
+        found = compute()
+    except (ArithmeticError, ValueError):
+        return Told(math.nan)
+    return _Derived(found) if isinstance(found, complex) else Told(found)
+
+
+def _in_turn(moves: Iterable[Moved], entries: int, forward: int) -> float:
+    """The size of steps to so many entries of a variable, one entry after the other; else 0."""
+    if entries < _FEWEST or not forward:
+        return 0.0
+    by_size = defaultdict(list)
+    for move in moves:
+        by_size[move.by].append(move)
+    zeros = sorted(move.time for move in by_size.pop(0.0, ()))
+    every = [move for found in by_size.values() for move in found]
+    for found in (*by_size.values(), every):
+        first: dict[int, Moved] = {}
+        for move in found:
+            first.setdefault(move.entry, move)
+        if len(first) < min(entries, _ENOUGH):
+            continue
+        times = sorted(move.time for move in first.values())
+        one_by_one = all(then - now >= _WHOLE * forward for now, then in pairwise(times))
+        if one_by_one or _at_once(times, zeros, entries, forward):
+            return max(abs(move.by) for move in first.values())
+    return 0.0
+
+
+def _at_once(times: Sequence[int], zeros: Sequence[int], entries: int, forward: int) -> bool:
+    """Whether unit vectors were added, one beside the other, for as many forward passes at once."""
+    passes = (Told.time - times[0]) / (_WHOLE * forward) >= entries
+    beside = (sum(now < zero < then for zero in zeros) for now, then in pairwise(times))
+    return passes and all(count >= entries - 1 for count in beside)
+
+
+def _binary(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> Any:
+    def operation(self: Told, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        plain = other if isinstance(other, complex) else float(other)
+        first, second = (plain, self.value) if swapped else (self.value, plain)
+        return _made(lambda: function(first, second))
+
+    return operation
+
+
+def _compared(function: Callable[[Any, Any], bool]) -> Any:
+    return lambda self, other: function(self.value, other.value if type(other) is Told else other)
+
+
+def _unary(function: Callable[[float], float]) -> Any:
+    return lambda self: _made(lambda: function(self.value))
+
+
+for _name in ("mul", "truediv", "pow", "floordiv", "mod"):
+    setattr(Told, f"__{_name}__", _binary(getattr(operator, _name)))
+    setattr(Told, f"__r{_name}__", _binary(getattr(operator, _name), swapped=True))
+for _name in ("neg", "pos", "abs"):
+    setattr(Told, f"__{_name}__", _unary(getattr(operator, _name)))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Told, f"__{_name}__", _compared(getattr(operator, _name)))
+# The methods by which NumPy evaluates a function at an object.
+for _name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "tan", "log1p", "expm1"):
+    setattr(Told, _name, _unary(getattr(math, _name)))
+for _name, _function in {"square": lambda x: x * x, "reciprocal": lambda x: 1 / x}.items():
+    setattr(Told, _name, _unary(_function))
+for _name, _inverse in {"arctan": math.atan, "arcsin": math.asin, "arccos": math.acos}.items():
+    setattr(Told, _name, _unary(_inverse))
+
+
+def told(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    """The same arrays, those of reals with entries that take note; and how many these have."""
+    Told.steps, Told.moves, Told.time = [], {}, 0
+    found: dict[str, np.ndarray] = {}
+    sizes: list[int] = []
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            entries = np.empty(array.shape, dtype=object)
+            for entry, index in enumerate(np.ndindex(array.shape)):
+                entries[index] = Told(float(array[index]), (len(sizes), entry))
+            sizes.append(array.size)
+            array = entries
+        found[name] = array
+    return found, tuple(sizes)
