@@ -6,11 +6,12 @@ second run need not do again. A line that was cut off by a kill is ignored.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -19,6 +20,7 @@ from gradtool.records import Struct, ValidationError, convert, replace, to_built
 from gradtool.spec.usage import UsageError
 
 _FORMAT = "gradtool results 1"
+_BEGINNING = b'{"format":"gradtool results'
 
 _Told = TypeVar("_Told", bound=Struct)
 
@@ -161,23 +163,24 @@ class Store:
     def _opened(self, path: Path | None, fresh: bool, needed: bool) -> IO[bytes]:
         if path is None:
             return _spool()
-        found = None if fresh else _read_tolerant(path)
-        if found is not None and not _same_run(found[0], self.heading):
-            found = None
-        if found is not None:
-            self._known = {(name, key): place for name, key, place in found[1]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if found is not None and found[0].total != self.heading.total:
+            stream = _taken(path)
+            if stream is None:
+                if not needed:
+                    return _spool()
+                raise UsageError(
+                    f"results cannot be kept in {path}: another run keeps its results there",
+                    "wait for its end, or name another file",
+                )
+            found = None if fresh else _read_tolerant(path)
+            if found is None or not _same_run(found[0], self.heading):
+                return self._moved(path, ())
+            if found[0].total != self.heading.total:
                 return self._moved(path, found[1])
-            stream = path.open("w+b" if found is None else "a+b")
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise UsageError(f"results cannot be kept in {path}: it is no regular file")
-            if found is None:
-                _written(stream, _heading_line(self.heading))
-            else:
-                stream.write(b"\n")  # the last line may have been cut off
-                stream.flush()
+            self._known = {(name, key): place for name, key, place in found[1]}
+            stream.write(b"\n")  # the last line may have been cut off
+            stream.flush()
         except OSError as error:
             if not needed:
                 return _spool()
@@ -185,9 +188,13 @@ class Store:
         return stream
 
     def _moved(self, path: Path, found: Sequence[tuple[str, str, Place]]) -> IO[bytes]:
-        """The same results in a new file, under a heading for more or fewer submissions."""
+        """A new file, with these results, under the heading of this run.
+
+        The old one is still read by a run that may write its report from it.
+        """
         new = path.with_name(f"{path.name}.new")
         stream = new.open("w+b")
+        _locked(stream)
         _written(stream, _heading_line(self.heading))
         for name, key, place in found:
             self._known[name, key] = _written(stream, place.read())
@@ -217,6 +224,8 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self._stream.flush()  # and open: the lines are read from it
+        with suppress(OSError):
+            fcntl.flock(self._stream.fileno(), fcntl.LOCK_UN)
 
 
 def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
@@ -258,6 +267,43 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
             "run that shard again; it goes on where it stopped",
         )
     return replace(heading, shard=(1, 1)), lines
+
+
+def _taken(path: Path) -> IO[bytes] | None:
+    """A file of results, to add to; None where another run keeps its results there.
+
+    Raises:
+        UsageError: it is no regular file, or holds something else, which nobody wants to lose.
+        OSError: it cannot be written.
+    """
+    while True:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"results cannot be kept in {path}: it is no regular file")
+        stream = path.open("a+b")
+        stream.seek(0)
+        if not _BEGINNING.startswith(stream.read(len(_BEGINNING))):  # it may be cut off
+            raise UsageError(
+                f"results cannot be kept in {path}: it holds something else",
+                "name a new file, or delete this one",
+            )
+        if not _locked(stream):
+            return None
+        if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            return stream  # and nobody has put a new one in its place meanwhile
+
+
+def _locked(stream: IO[bytes]) -> bool:
+    """Take a file for this run; False where another one has it.
+
+    Each of two runs would take lines of the other for its own.  Not every file can be locked.
+    """
+    try:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _heading_line(heading: Heading) -> str:

@@ -98,6 +98,41 @@ def test_results_of_another_assignment_are_not_taken(tmp_path: Path) -> None:
         assert store.known == 0
 
 
+def test_a_file_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "hw1.yaml"
+    place.write_text("assignment: hw1\n")
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match="it holds something else"):
+            Store(place, HEADING, fresh=fresh)
+    assert place.read_text() == "assignment: hw1\n"
+    with pytest.raises(UsageError, match="no regular file"):
+        Store(tmp_path, HEADING)
+    for beginning in ("", '{"form', '{"format":"gradtool results 0"}\n'):
+        place.write_text(beginning)
+        with Store(place, HEADING) as store:
+            assert store.known == 0
+            store.add(graded("a"))
+        with Store(place, HEADING) as store:
+            assert store.known == 1
+
+
+def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
+    place = tmp_path / "results.jsonl"
+    with Store(place, HEADING) as first:
+        first.add(graded("a"))
+        with pytest.raises(UsageError, match="another run keeps its results there"):
+            Store(place, HEADING)
+        with Store(place, HEADING, fresh=True, needed=False) as second:
+            second.add(graded("b"))
+        first.add(graded("c"))
+    with Store(place, replace(HEADING, total=9), fresh=True) as later:
+        later.add(graded("d"))
+    # What a report is written from stays, whoever begins anew.
+    assert [graded_of(first.lines.find(name).read()).name for name in "ac"] == ["a", "c"]  # type: ignore[union-attr]
+    with Store(place, replace(HEADING, total=9)) as last:
+        assert last.known == 1
+
+
 def _shards(folder: Path, *names: tuple[str, ...], key: str = "k") -> list[Path]:
     places = []
     for number, shard in enumerate(names, start=1):
