@@ -96,8 +96,14 @@ def _entries(folder: Path) -> tuple[tuple[Submission, ...], tuple[Submission, ..
 
 
 def shown_name(name: str) -> str:
-    """A name as text that can be encoded: a byte that is no UTF-8 becomes ``\\xff``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A name as text that can be encoded: a byte that is no UTF-8 becomes ``\\xff``.
+
+    Nobody's name is shown like another's: a backslash in a name is doubled.
+    """
+    data = os.fsencode(name)
+    if os.sep != "\\":
+        data = data.replace(b"\\", b"\\\\")
+    return data.decode("utf-8", "backslashreplace")
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Path]:

@@ -41,7 +41,11 @@ def xml_text(text: str) -> str:
 def cell(text: str) -> str:
     """A cell of a table that a spreadsheet will not take for a formula."""
     shown = one_line(text)
-    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
+    return f"'{shown}" if shown.startswith(_FORMULAS) else shown
+
+
+# The wide forms, too, which spreadsheets in Asian languages take for the others.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def markdown(text: str) -> str:

@@ -181,3 +181,17 @@ def test_what_is_no_submission_is_known(tmp_path: Path) -> None:
     assert [one.name for one in submissions_in(tmp_path)] == ["ann.py", "dan"]
     names = ["Bob, Müller.zip", "cid.PY", "essay.txt", "link"]
     assert [one.name for one in left_out(tmp_path)] == names
+
+
+def test_nobody_is_shown_under_the_name_of_another(tmp_path: Path) -> None:
+    """Who is shown like another one would be graded in his place."""
+    names = [b"\xe9l\xe8ve.py", b"\\xe9l\\xe8ve.py", b"\\\xe9l\\xe8ve.py", b"\xe9l\\xe8ve.py"]
+    for name in names:
+        try:
+            with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+                pass
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    found = [one.name for one in submissions_in(tmp_path)]
+    assert len(set(found)) == len(names)
+    assert r"\xe9l\xe8ve.py" in found

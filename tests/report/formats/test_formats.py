@@ -26,6 +26,7 @@ from gradtool.lint.summary import summary
 from gradtool.records import replace
 from gradtool.report import formats, lint_text
 from gradtool.report.findings_text import seeds
+from gradtool.report.safe import cell
 from gradtool.spec.usage import UsageError
 from tests.report.formats.course import HOSTILE, HOSTILE_COURSE, course, graded, right
 
@@ -375,6 +376,8 @@ def test_csv_is_read_back_and_holds_no_formula() -> None:
     assert len(rows) == len(HOSTILE) + 2
     assert {len(row) for row in rows} == {8}
     assert not any(text.startswith(("=", "+", "-", "@")) for row in rows for text in row)
+    for text in ("=1+1", "\uff1d1+1", "@x", "\uff20x", " -1"):  # wide ones count in some languages
+        assert cell(text) == f"'{text.strip()}"
     assert ["right.py", "yes", "4.0", "4.0", "2.0", "", "2.0", ""] in rows
 
 
