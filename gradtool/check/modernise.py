@@ -47,7 +47,9 @@ def parsed(
             "it uses names that Python 3 does not have" if used else "as load: says"
         )
         old = True
-    except (ValueError, MemoryError, RecursionError):
+    except ValueError as strange:  # half of a character in a notebook, say
+        raise FileProblem(f"Python cannot read this file: {strange}", 0, place) from None
+    except (MemoryError, RecursionError):
         raise FileProblem("the file is nested too deeply to be parsed") from None
     except SyntaxError as refused:
         error = refused

@@ -12,7 +12,7 @@ from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source
 from gradtool.spec.names import shown
-from gradtool.spec.scalars import ScalarError, parse_real, parse_truth
+from gradtool.spec.scalars import ScalarError, parse_constant, parse_real, parse_truth
 from gradtool.spec.sections.reading import Reading
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.yamltree import Entry, Mapping, Node, Scalar, Sequence, read_tree, source_of
@@ -299,7 +299,7 @@ class _Reader:
         self, entry: Entry | None, what: str, usual: Fraction, low: float, high: float
     ) -> Fraction:
         def parse(text: str) -> Fraction:
-            value = parse_real(text)
+            value = Fraction(parse_constant(text))
             if not low <= value <= high:
                 raise ScalarError(f"expected a number from {low:g} to {high:g}, found {text}")
             return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_nothing_to_compare(tmp_path: Path, text: str | bytes, stage: str, messa
     assert found.trouble is not None
     assert found.trouble.stage == stage
     assert message in found.trouble.message
+
+
+def test_a_notebook_may_hold_half_of_a_character(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "source": "x = '\ud800'", "metadata": {}}
+    file = tmp_path / "hw.ipynb"
+    file.write_text(json.dumps({"cells": [cell]}))
+    found = check_pair(affine(), file, seed=0, version="").verdict
+    assert found.trouble is not None
+    assert (found.trouble.stage, found.trouble.place) == ("file", "hw.ipynb cell 1")
+    assert "surrogates not allowed" in found.trouble.message
 
 
 def test_a_hang_ends_at_the_time_limit(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_everything_that_can_be_said() -> None:
-    found = parse_assignment(FULL.replace("1/2", "0.5"), "hw.yaml")
+    found = parse_assignment(FULL, "hw.yaml")
     first, second = found.questions
     assert (found.name, found.title, found.points) == ("hw1", "Homework: one", Fraction(7, 2))
     assert (first.name, first.spec, first.function) == ("a", "affine", "Affine")
