@@ -35,6 +35,9 @@ INTO = frozenset(
         "insize",
         "inputs",
         "inchannels",
+        "inchannel",
+        "inch",
+        "cin",
         "ninputs",
         "inputfeatures",
         "inputunits",
@@ -62,7 +65,9 @@ OUT_OF = frozenset(
         "outputfeatures",
         "nneurons",
         "numout",
+        "outchannel",
         "outch",
+        "cout",
         "numnodes",
         "nnodes",
         "nodes",
@@ -311,6 +316,12 @@ def constant_for(key: str, names: Names) -> str | None:
     return found or ("size" if is_window_size(key) and "size" in names.constants else None)
 
 
+def size_called(word: str, names: Names) -> str | None:
+    """The size of a name, whatever its case: a synonym of ``W`` means weights, and no width."""
+    found = [n for n in names.numbers if n not in names.constants and folded(n) == folded(word)]
+    return word if word in found else found[0] if len(found) == 1 else None
+
+
 def other_name(name: str, names: Names) -> str:
     """What code may call a parameter beside its own name: "w", "b" or nothing.
 
@@ -322,7 +333,7 @@ def other_name(name: str, names: Names) -> str:
     if large:
         return "w" if large == [name] else ""
     own = {canonical(v.name): v.name for v in parameters}
-    if own.keys() & {"w", "b"} or not own.keys() >= _OF_NORMALIZATION.keys():
+    if own.keys() & {"w", "b"} or "gamma" not in own:
         return ""
     return _OF_NORMALIZATION.get(canonical(name), "")
 

@@ -15,6 +15,7 @@ from gradtool.check.arguments import (
     in_pairs,
     other_name,
     same,
+    size_called,
     sizes_for,
 )
 from gradtool.check.as_made import builds
@@ -56,7 +57,9 @@ def _readings(
     setup, passed = construction(owner, names, window, built)
     bare = ", made without a bias" if _is_made_bare(owner, names) else ""
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
-    called = call(forward, names, {}, rest, _named_after(forward, backward))
+    context = _context(forward, backward)
+    setup += [_CONTEXT] if context else []
+    called = call(forward, names, context, rest, _named_after(forward, backward))
     method = "" if forward.name == "__call__" else f".{forward.name}"
     source = f"layer{method}({called.text})"
     results: Results | None
@@ -66,7 +69,7 @@ def _readings(
     else:
         backward, results = closing(candidate, called, names)
         back = backward.name
-    kept_back = results.kept if results else {}
+    kept_back = {**context, **(results.kept if results else {})}
     first = results.lines(source) if results else _forward_line(source, forward, names)
     upstream = upstream_arguments(backward, kept_back, called, names)
     # Several inputs that come again leave no place for an upstream gradient: a loss has none.
@@ -91,7 +94,7 @@ def _readings(
             return [_at_window(reading, window) for reading in alone]
         raise
     given = Call("", {**called.given, **{n: n for n in passed}}, called.guess)
-    steps = _steps(backward, names)
+    steps = _steps(owner, backward, names)
     made = f'node = type("Node", (), {{"inputs": [{called.text}]}})()'
     how = ", gradients from an update with the learning rate 1" if steps else ""
 
@@ -135,6 +138,21 @@ def _readings(
     return [_at_window(reading, window) for reading in readings]
 
 
+def _context(forward: Function, backward: Function) -> dict[str, str]:
+    """What both methods are given first to keep values in, as ``ctx.save_for_backward(x)``."""
+    first = [function.params[:1] for function in (forward, backward)]
+    if first[0] != first[1] or not first[0] or folded(first[0][0]) not in ("ctx", "context"):
+        return {}
+    return {first[0][0]: "context"}
+
+
+_CONTEXT = """\
+class Kept:
+    def save_for_backward(self, *values):
+        self.saved_tensors = self.saved_values = values
+context = Kept()"""
+
+
 def _returned_for(
     forward: Function, backward: Function, called: Call, names: Names
 ) -> Results | None:
@@ -176,12 +194,24 @@ def _is_derivative(backward: Function, names: Names) -> bool:
     return alone and returns and elementwise and not names.is_loss
 
 
-def _steps(backward: Function, names: Names) -> dict[str, str]:
-    """The parameters that the backward pass changes itself, with their attributes."""
-    if not any(folded(p) in _RATES for p in backward.params):
+def _steps(owner: Class, backward: Function, names: Names) -> dict[str, str]:
+    """The parameters that the backward pass changes itself, with their attributes.
+
+    With a learning rate of its own, or with the object's where it leaves no gradients in that.
+    """
+    init = owner.method("__init__")
+    own = any(folded(p) in _RATES for p in backward.params)
+    if not own and not any(_is_rate(p, names) for p in (init.params if init else ())):
         return {}
     found = {name: same(name, backward.sets) for name in names.parameters}
-    return {name: attribute for name, attribute in found.items() if attribute}
+    left = {name: attribute for name, attribute in found.items() if attribute}
+    return left if own or not _stored(owner, names, [*left]) else {}
+
+
+def _is_rate(parameter: str, names: Names) -> bool:
+    """Whether an argument of a constructor is a learning rate, and no slope of a layer."""
+    known = same(parameter, (*names.constants, *names.parameters))
+    return folded(parameter) in _RATES and known is None
 
 
 def _at_window(binding: Binding, window: Window) -> Binding:
@@ -213,20 +243,28 @@ def construction(
             passed.append(meant)
         elif number := (
             (filters.size(parameter) if filters else sizes_for(parameter, names))
-            or same(parameter, names.numbers)
             or constant_for(parameter, names)
+            or size_called(parameter, names)
             or names.chosen.get(parameter)
         ):
             texts[parameter] = in_pairs(number, parameter, init) if init else number
+        elif _is_rate(parameter, names):
+            texts[parameter] = "1.0"
         elif folded(parameter) in _PENALTIES or canonical(parameter) == "reg":
             texts[parameter] = "0.0"  # the layer of that name has none
     if init:
         missing = [p for p in init.needed if p not in texts]
         large = next((v for v in names.variables if v.role == "parameter"), None)
         sized = any(sizes_for(p, names) for p in texts)
-        if missing and large and len(missing) == len(large.shape) and not (passed or sized):
+        # Two words for one product are hardly both the product: one may be a factor of it.
+        plain = large is not None and all(str(dim).isidentifier() for dim in large.shape)
+        in_order = large is not None and plain and len(missing) == len(large.shape)
+        if missing and large and in_order and not (passed or sized):
             texts |= {p: str(d) for p, d in zip(missing, large.shape, strict=True)}
             missing = []
+        sides = set(map(str, large.shape)) if large and len(large.shape) > 1 else set()
+        if len(missing) == len(sides) == 1 and not (passed or sized):  # ``embed_dim`` of a square
+            texts[missing.pop()] = sides.pop()
         if missing:
             made = f"{owner.name} is made with {', '.join(missing)}"
             raise NoMatch(f"{made}: no size, parameter or constant is called that")
@@ -293,6 +331,7 @@ def _class_gradients(
     stepped: Iterable[str] = (),
 ) -> list[str]:
     returned = backward.returns[0] if backward.returns else ()
+    returned = () if returned == ("None",) else returned  # nothing behind it has a gradient
     real = list(names.real)
     parameters = [n for n in real if n in names.parameters]
     inputs = [n for n in real if n not in parameters]

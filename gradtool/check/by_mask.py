@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding
 from gradtool.check.candidate import Candidate
+from gradtool.check.words import folded
 from gradtool.ir import syntax
 from gradtool.ir.dims import shape_text
 from gradtool.records import replace
@@ -28,7 +29,7 @@ def with_drawn_masks(
 ) -> list[Binding]:
     """The readings of a candidate that is given every input but the masks."""
     masks = [v for v in names.variables if is_mask(v)]
-    if not masks:
+    if not masks or any(_is_given(v, candidate) for v in masks):
         return []
     drawn = tuple(replace(v, read=True) if v in masks else v for v in names.variables)
     found: list[Binding] = []
@@ -48,6 +49,15 @@ def with_drawn_masks(
         ]  # fmt: skip
         ways += [way for way in (*read, *turned) if way not in ways]
     return ways
+
+
+def _is_given(variable: Variable, candidate: Candidate) -> bool:
+    """Whether the backward pass is given a variable, as targets are, that no forward hands on."""
+    forward, backward = candidate.forward, candidate.backward
+    if forward is None or backward is None:
+        return False
+    name, kept = folded(variable.name), {folded(n) for names in forward.returns for n in names}
+    return name in map(folded, backward.params) and name not in kept
 
 
 def is_mask(variable: Variable) -> bool:

@@ -20,6 +20,7 @@ from gradtool.check.by_pair import pair_of_functions
 from gradtool.check.candidate import Candidate
 from gradtool.check.channels_last import channels_last, square
 from gradtool.check.columns import in_columns, with_turned_weights
+from gradtool.check.counts import counted
 from gradtool.check.exchanged import exchanged
 from gradtool.check.placing import MOST_PLACED
 from gradtool.check.targets import MOST_ORDERS, as_returned
@@ -72,6 +73,18 @@ def readings(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
     forward is not the layer's like that.
     """
     names = replace(names, chosen={name: repr(text) for name, text in candidate.chosen})
+    ways = counted(candidate, names)
+    if len(ways) == 1:
+        return _in_their_places(candidate, ways[0])
+    found: tuple[Binding, ...] = ()
+    for place, way in enumerate(ways):
+        more = _in_their_places(candidate, way)
+        found += tuple(replace(one, last_resort=one.last_resort or place > 0) for one in more)
+    return found
+
+
+def _in_their_places(candidate: Candidate, names: Names) -> tuple[Binding, ...]:
+    """The readings with the outputs in the order of the code, and in that of the spec."""
     named = as_returned(candidate.forward, names) if candidate.forward else names
     if named.outputs == names.outputs:
         return _readings(candidate, names)

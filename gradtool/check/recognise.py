@@ -257,19 +257,25 @@ def _both_at_once(owner: Class) -> Function | None:
 
 
 def whole_class(owner: Class, found: Inventory) -> Class:
-    """The class with the methods that it inherits from classes of the same file."""
+    """The class with the methods that it inherits from classes of the same file.
+
+    Its bases are then those of other files: a `Function` that the file defines is none of torch's.
+    """
     methods = {m.name: m for m in owner.methods}
     known = {c.name: c for c in found.classes}
-    pending, seen = list(owner.bases), {owner.name}
+    pending, seen, foreign = list(owner.bases), {owner.name}, list[str]()
     while pending:
-        base = known.get(pending.pop(0))
+        name = pending.pop(0)
+        base = known.get(name)
+        if base is None:
+            foreign.append(name)
         if base is None or base.name in seen:
             continue
         seen.add(base.name)
         pending += base.bases
         for method in base.methods:
             methods.setdefault(method.name, method)
-    return replace(owner, methods=tuple(methods.values()))
+    return replace(owner, methods=tuple(methods.values()), bases=tuple(foreign))
 
 
 def _nothing(

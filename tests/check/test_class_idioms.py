@@ -181,8 +181,182 @@ class BatchNorm:
         inner = dout - dout.mean(axis=0) - self.xhat * (dout * self.xhat).mean(axis=0)
         return self.gamma * inner / self.std
 """
+LISTS = """
+class Embedding:
+    def __init__(self, W):
+        self.params, self.grads = [W], [np.zeros_like(W)]
+    def forward(self, idx):
+        self.idx = idx
+        return self.params[0][idx]
+    def backward(self, dout):
+        dW, = self.grads
+        dW[...] = 0
+        np.add.at(dW, self.idx, dout)
+        return None
+"""
+SCALE = """
+class RMSNorm:
+    def __init__(self, dim, eps=1e-5):
+        self.eps, self.weight = eps, np.ones(dim)
+    def __call__(self, x):
+        self.rms = np.sqrt((x**2).mean(axis=-1, keepdims=True) + self.eps)
+        self.n = x / self.rms
+        return self.weight * self.n
+    def backward(self, g):
+        self.grad_weight = (g * self.n).sum(axis=0)
+        g = g * self.weight
+        return (g - self.n * (g * self.n).mean(axis=-1, keepdims=True)) / self.rms
+"""
+KERNEL = """
+class AvgPool:
+    def __init__(self, kernel, stride):
+        self.k, self.s = kernel, stride
+    def windows(self, shape):
+        for i in range((shape[2] - self.k) // self.s + 1):
+            for j in range((shape[3] - self.k) // self.s + 1):
+                y, x = self.s * i, self.s * j
+                yield i, j, slice(y, y + self.k), slice(x, x + self.k)
+    def forward(self, x):
+        self.shape = x.shape
+        rows, columns = ((n - self.k) // self.s + 1 for n in x.shape[2:])
+        out = np.zeros((*x.shape[:2], rows, columns))
+        for i, j, down, right in self.windows(x.shape):
+            out[..., i, j] = x[..., down, right].mean(axis=(-1, -2))
+        return out
+    def backward(self, dout):
+        dx = np.zeros(self.shape)
+        for i, j, down, right in self.windows(self.shape):
+            dx[..., down, right] += dout[..., i, j, None, None] / self.k**2
+        return dx
+"""
+CHANNELS = """
+class Conv2D:
+    def __init__(self, in_channel, out_channel, kernel_size):
+        self.W = np.random.randn(out_channel, in_channel, kernel_size, kernel_size)
+    def windows(self):
+        rows, columns = (n - k + 1 for n, k in zip(self.A.shape[2:], self.W.shape[2:]))
+        for r in range(self.W.shape[2]):
+            for s in range(self.W.shape[3]):
+                yield r, s, slice(r, r + rows), slice(s, s + columns)
+    def forward(self, A):
+        self.A = A
+        return sum(np.einsum("nchw,kc->nkhw", A[:, :, y, x], self.W[:, :, r, s])
+                   for r, s, y, x in self.windows())
+    def backward(self, dLdZ):
+        dLdA, self.dLdW = np.zeros_like(self.A), np.zeros_like(self.W)
+        for r, s, y, x in self.windows():
+            self.dLdW[:, :, r, s] = np.einsum("nkhw,nchw->kc", dLdZ, self.A[:, :, y, x])
+            dLdA[:, :, y, x] += np.einsum("nkhw,kc->nchw", dLdZ, self.W[:, :, r, s])
+        return dLdA
+"""
+HEADS = """
+class MultiHeadAttention:
+    def __init__(self, embed_dim, num_heads):
+        self.h, self.d = num_heads, embed_dim // num_heads
+        self.Wq, self.Wk, self.Wv, self.Wo = np.random.randn(4, embed_dim, embed_dim)
+        self.bo = np.zeros(embed_dim)
+    def split(self, x):
+        return x.reshape(*x.shape[:2], self.h, self.d).transpose(0, 2, 1, 3)
+    def merge(self, x):
+        return x.transpose(0, 2, 1, 3).reshape(len(x), x.shape[2], -1)
+    def forward(self, x):
+        self.x = x
+        self.q, self.k, self.v = (self.split(x @ W) for W in (self.Wq, self.Wk, self.Wv))
+        e = np.exp(self.q @ self.k.swapaxes(2, 3) / np.sqrt(self.d))
+        self.p = e / e.sum(axis=-1, keepdims=True)
+        self.o = self.merge(self.p @ self.v)
+        return self.o @ self.Wo + self.bo
+    def backward(self, dout):
+        self.dWo, self.dbo = np.einsum("nti,ntj->ij", self.o, dout), dout.sum(axis=(0, 1))
+        do = self.split(dout @ self.Wo.T)
+        dp = do @ self.v.swapaxes(2, 3)
+        ds = self.p * (dp - (dp * self.p).sum(axis=-1, keepdims=True)) / np.sqrt(self.d)
+        dq, dk = self.merge(ds @ self.k), self.merge(ds.swapaxes(2, 3) @ self.q)
+        dv = self.merge(self.p.swapaxes(2, 3) @ do)
+        self.dWq, self.dWk, self.dWv = (
+            np.einsum("nti,ntj->ij", self.x, d) for d in (dq, dk, dv)
+        )
+        return dq @ self.Wq.T + dk @ self.Wk.T + dv @ self.Wv.T
+"""
+GROUPS = """
+class GroupNorm:
+    def __init__(self, num_groups, gamma, beta, eps=1e-5):
+        self.params = [gamma, beta]
+        self.grads = [np.zeros_like(gamma), np.zeros_like(beta)]
+        self.groups, self.eps = num_groups, eps
+    def forward(self, x):
+        g = x.reshape(len(x), self.groups, -1)
+        self.std = np.sqrt(g.var(axis=2, keepdims=True) + self.eps)
+        self.xhat = ((g - g.mean(axis=2, keepdims=True)) / self.std).reshape(x.shape)
+        gamma, beta = self.params
+        return gamma[:, None, None] * self.xhat + beta[:, None, None]
+    def backward(self, dout):
+        self.grads[0][...] = (dout * self.xhat).sum(axis=(0, 2, 3))
+        self.grads[1][...] = dout.sum(axis=(0, 2, 3))
+        d = (dout * self.params[0][:, None, None]).reshape(len(dout), self.groups, -1)
+        n = self.xhat.reshape(d.shape)
+        d = d - d.mean(axis=2, keepdims=True) - n * (d * n).mean(axis=2, keepdims=True)
+        return (d / self.std).reshape(dout.shape)
+"""
+CONTEXT = """
+class Function:
+    pass
+class LogSoftmax(Function):
+    @staticmethod
+    def forward(ctx, inp):
+        largest = inp.max(axis=1, keepdims=True)
+        output = inp - largest
+        output = output - np.log(np.exp(output).sum(axis=1, keepdims=True))
+        ctx.save_for_backward(output)
+        return output
+    @staticmethod
+    def backward(ctx, grad_output):
+        output, = ctx.saved_tensors
+        return grad_output - np.exp(output) * grad_output.sum(axis=1, keepdims=True)
+"""
+RATE = """
+class Dense:
+    def __init__(self, W, b, learning_rate=0.1):
+        self.W, self.b, self.lr = W, b, learning_rate
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, grad_output):
+        grad_input = grad_output @ self.W.T
+        self.W = self.W - self.lr * self.x.T @ grad_output
+        self.b = self.b - self.lr * grad_output.sum(axis=0)
+        return grad_input
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
+    "lists of parameters and gradients, and nothing returned": (
+        *(LISTS, "word_embedding", "dW = layer.grads[0]", 1),
+        *("np.add.at(dW, self.idx, dout)", "dW[self.idx] += dout", "dW"),
+    ),
+    "a scale that is called weight": (
+        *(SCALE, "rms_norm", "layer.weight = gamma", 2),
+        *(".mean(axis=-1, keepdims=True)) / self.rms", ".mean(axis=0)) / self.rms", "dX"),
+    ),
+    "a window that is called kernel": (
+        *(KERNEL, "avg_pool2d", "AvgPool(kernel=size, stride=stride)", 1),
+        *("/ self.k**2", "/ self.k", "dX"),
+    ),
+    "one channel in the name of many": (
+        *(CHANNELS, "conv2d_valid", "in_channel=C, out_channel=K, kernel_size=R", 2),
+        *("dLdA[:, :, y, x] +=", "dLdA[:, :, y, x] =", "dX"),
+    ),
+    "a number of groups": (
+        *(GROUPS, "group_norm", "GroupNorm(num_groups=G,", 3),
+        *("- n * (d", "+ n * (d", "dX"),
+    ),
+    "a context to keep values in": (
+        *(CONTEXT, "log_softmax", "layer.forward(context, Z)", 1),
+        *("np.exp(output) * grad_output", "output * grad_output", "dZ"),
+    ),
+    "a learning rate that the object has": (
+        *(RATE, "affine", "Dense(W=W, b=b, learning_rate=1.0)", 3),
+        *("self.lr * grad_output.sum(axis=0)", "self.lr * grad_output.mean(axis=0)", "db"),
+    ),
     "fields of a dataclass": (FIELDS, "affine", "Linear(W=W", 3, SUM, "dout.mean(axis=0)", "db"),
     "fields with defaults": (
         *(DEFAULTS, "batch_norm", "BatchNorm(gamma=gamma", 3),
@@ -246,6 +420,22 @@ def test_wrong_code_fails_in_the_wrong_gradient(tmp_path: Path, idiom: str, name
     assert code == 1, told
     standing = {line.split()[0]: line for line in told.splitlines() if line.startswith("  d")}
     assert [name for name, line in standing.items() if "wrong" in line.split()] == [gradient]
+
+
+@pytest.mark.parametrize("scale", ["self.d", "self.x.shape[2]"])
+def test_the_number_of_heads_is_the_factor_with_which_the_forward_is_right(
+    tmp_path: Path, scale: str
+) -> None:
+    """By name either factor of A*E may be meant; a wrong scale of the backward hides nothing."""
+    backward = "keepdims=True)) / np.sqrt(self.d)"
+    assert HEADS.count(backward) == 1
+    text = HEADS.replace(backward, backward.replace("self.d", scale))
+    code, told = reported(tmp_path, text, "multi_head_attention")
+    assert "MultiHeadAttention(embed_dim=A*E, num_heads=A)" in told
+    assert code == (scale != "self.d"), told
+    wrong = {line.split()[0] for line in told.splitlines() if line.startswith("  d")
+             and "wrong" in line.split()}  # fmt: skip
+    assert wrong == ({"dX", "dWq", "dWk"} if code else set())
 
 
 BIAS_FORGOTTEN = """

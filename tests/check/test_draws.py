@@ -221,3 +221,30 @@ def test_what_is_no_probability_is_refused(domain: str, said: str) -> None:
     with pytest.raises(SpecError) as refused:
         load_text(BINARY.replace("domain: binary", f"domain: '{domain}'"), "drawn.yaml")
     assert said in str(refused.value)
+
+
+def test_a_target_is_no_mask_that_the_code_draws(tmp_path: Path) -> None:
+    """The forward pass of a network may end before the loss; then nothing was drawn."""
+    spec = """
+layer: logistic
+inputs:
+  X: [D, m]
+  Y: {shape: [1, m], domain: binary, constant: true}
+parameters:
+  W: [1, D]
+forward: |
+  A = sigmoid(W @ X)
+  L = -mean(Y * log(A) + (1 - Y) * log(1 - A))
+"""
+    code = """
+import numpy as np
+def forward_propagation(X, parameters):
+    A = 1 / (1 + np.exp(-parameters["W"] @ X))
+    return A, {"A": A}
+def backward_propagation(parameters, cache, X, Y):
+    return {"dW": (cache["A"] - Y) @ X.T / X.shape[1]}
+"""
+    found = verdict_on(reference_for(load_text(spec, "logistic.yaml")), tmp_path, code)
+    assert found.verdict == "error"
+    assert found.trouble is not None
+    assert "forward_propagation has no argument for Y" in found.trouble.message
