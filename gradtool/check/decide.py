@@ -34,6 +34,7 @@ from gradtool.check.shown import Shown
 from gradtool.check.sizes import rule
 from gradtool.check.stress import under_stress
 from gradtool.check.telling import untold
+from gradtool.check.ungiven import not_given
 from gradtool.check.unwritten import unfinished
 from gradtool.check.zeros import at_zeros
 from gradtool.ir.dims import Dim, shape_text, sizes_text
@@ -76,7 +77,7 @@ def decide(case: Case, file: str, version: str) -> Verdict:
         gradients = tuple(by_differences(case, gradient) for gradient in gradients)
     outputs, gradients = _decided(case, outputs, gradients)
     remarks += [*scaled, *restricted(case, gradients), *_unfinished(case), *_unproved(case)]
-    remarks += untold(case)
+    remarks += [*untold(case), *not_given(case, outputs)]
     remarks += [Remark("constant", text) for text in measured.refused]
     remarks += [Remark("restricted", text) for text in measured.unfit]
     if binding.remark:
