@@ -80,6 +80,8 @@ def edits(statement: Statement, around: Surroundings, *, summed: bool = True) ->
     for position, term in enumerate(body.terms):
         rest = (*body.terms[:position], *body.terms[position + 1 :])
         for edit in _of_term(term, statement, around, summed):
+            if edit.code == "upstream-ignored" and any(_has_gradient(t, around) for t in rest):
+                continue  # the others use it: it stands in the wrong brackets
             # What cancels is a term that is missing, however that came about.
             if not any(_cancel(new, old) for new in edit.body.terms for old in rest):
                 yield replace(edit, body=Poly((*rest, *edit.body.terms)))
@@ -223,6 +225,10 @@ def _of_factor(
             yield from _inside_group(base, exponent, statement, around, with_factor)
         case Symbol() | Size() | Number():
             pass
+
+
+def _has_gradient(term: Term, around: Surroundings) -> bool:
+    return any(_is_gradient(base, around) for base, _ in term.factors)
 
 
 def _is_gradient(base: Atom, around: Surroundings) -> bool:

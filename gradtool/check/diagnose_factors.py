@@ -29,12 +29,17 @@ def named(values: Sequence[float], at: Sequence[Numbers]) -> Factor | None:
         return None
     if all(abs(v) < _CLOSE for v in values):
         return Factor("0", lambda _: 0.0)
+    turned: Factor | None = None
     for factor in _library(at):
         found = [factor.value(numbers) for numbers in at]
         if all(_close(v, f) for v, f in zip(values, found, strict=True)):
             return factor
-        if all(_close(v, -f) for v, f in zip(values, found, strict=True)):
-            return _negative(factor)
+        if turned is None and all(_close(v, -f) for v, f in zip(values, found, strict=True)):
+            turned = _negative(factor)
+            if "(" not in turned.text:
+                return turned  # else n/(1 - n) may come, for -n/(n - 1)
+    if turned is not None:
+        return turned
     first = values[0]
     if len(values) > 1 and all(_close(v, first) for v in values):
         return Factor(f"{first:.6g}", lambda _: first)
@@ -73,6 +78,8 @@ _SHAPES: tuple[tuple[str, Callable[[float], float]], ...] = (
     ("1/({n} - 1)", lambda v: _over(1.0, v - 1)),
     ("{n}/({n} - 1)", lambda v: _over(v, v - 1)),
     ("({n} - 1)/{n}", lambda v: _over(v - 1, v)),
+    ("{n}/(1 - {n})", lambda v: _over(v, 1 - v)),
+    ("(1 - {n})/{n}", lambda v: _over(1 - v, v)),
     ("({n} + 1)", lambda v: v + 1),
     ("1/({n} + 1)", lambda v: _over(1.0, v + 1)),
     ("{n}/({n} + 1)", lambda v: _over(v, v + 1)),

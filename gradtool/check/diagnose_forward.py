@@ -21,6 +21,7 @@ from gradtool.check.diagnose_evidence import Evidence, Seen
 from gradtool.check.diagnose_factors import Factor, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Bench, Derived, Grain, written
+from gradtool.check.guards import SMALL
 from gradtool.check.measure import Point
 from gradtool.check.reference import Reference
 from gradtool.check.repairs.targets import Repair
@@ -38,6 +39,7 @@ _SCALES = frozenset(
 )
 _APART = 0.2  # an explanation of another kind that is no dearer than this is as good
 _DEAREST = 1.6
+_FAR = 1e-2  # what is off by more is no guard
 _POINTS = 3  # with another value: fewer prove nothing
 
 
@@ -169,9 +171,30 @@ def _evidence(
     shape = reference.output_shapes[output]
     variable = replace(reference.spec.variables[0], name=f"output {output}", shape=shape)
     plain = [p for p in points if not p.probe.setting.constants]
+    plain = _without_guarded(plain, output)
     ordered = sorted(plain, key=lambda p: p.probe.setting.work)
     few, more = tuple(ordered[:_MOST_POINTS]), tuple(ordered[_MOST_POINTS:][:_MORE_POINTS])
     return OutputEvidence(reference, variable, few, program, larger=more, budget=budget)
+
+
+def _without_guarded(points: Sequence[Point], output: str) -> list[Point]:
+    """Without those at which an output, far off elsewhere, is moved by a guard: ``log(p + 1e-9)``.
+
+    With one class only a cross-entropy is zero, and all that is left of it is such a guard.
+    """
+    off = {id(p): _off(p, output) for p in points}
+    if max(off.values(), default=0.0) < _FAR:
+        return list(points)
+    return [p for p in points if off[id(p)] > SMALL or p.outputs[output].right]
+
+
+def _off(point: Point, output: str) -> float:
+    """How far off the output of a point is, at most; far where it cannot be compared."""
+    outcome = point.outputs.get(output)
+    if outcome is None or outcome.array is None:
+        return np.inf
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.abs(outcome.array - point.expected.outputs[output]), initial=0.0))
 
 
 def _up_to_a_factor(reference: Reference, points: Sequence[Point], output: str) -> Cause | None:

@@ -180,11 +180,16 @@ class _Wanted(Struct, frozen=True):
 
 def _wanted(binding: Snippets, name: str) -> Iterator[tuple[_Wanted, str | None]]:
     """Each with the text that says so."""
-    target = f"d{name}"
+    targets = {f"d{name}"}
     texts = [binding.grads[name]] if name in binding.grads else []
     for text in (binding.backward, binding.forward):
-        for node in nodes_of(text):
-            if isinstance(node, ast.Assign):
+        found = [node for node in nodes_of(text) if isinstance(node, ast.Assign)]
+        for node in found:  # ``dX = returned0``, which is a place in a result
+            match node:
+                case ast.Assign(targets=[ast.Name(id=left)], value=ast.Name(id=other)):
+                    targets |= {other} if left in targets else set()
+        for node in found:
+            for target in targets:
                 yield from ((wanted, text) for wanted in _of_assignment(node, target))
     for text in texts:
         value = ast.parse(text.strip(), mode="eval").body
@@ -255,7 +260,7 @@ def _assigned(
             return None
         last = max(setting, key=lambda node: node.lineno)
         name = _named(last, wanted)
-        bound = [n.lineno for n in _walked(function) if name and _binds(n, name)]
+        bound = [n.lineno for n in _walked(function) if name and binds(n, name)]
         before = [line for line in bound if line < last.lineno]
         return called, max(before, default=last.lineno)
     best: tuple[str, int] | None = None
@@ -272,20 +277,40 @@ def _assigned(
             else:
                 value = elements[position] if position < len(elements) else None
                 position = 0
-        match value:
+        if value is None:
+            continue
+        match _arranged(value):
             case ast.Name(id=name):
-                lines = [n.lineno for n in _walked(function) if _binds(n, name)]
+                lines = [n.lineno for n in _walked(function) if binds(n, name)]
                 if not lines and outer is not None:  # a loss has it ready: ``lambda: dX``
-                    lines = [n.lineno for n in _walked(outer.node) if _binds(n, name)]
+                    lines = [n.lineno for n in _walked(outer.node) if binds(n, name)]
                 best = called, max(lines, default=node.lineno)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
                 inner = _Wanted(position=position)
                 best = _assigned(name, inner, functions, depth - 1) or best
-            case None:
-                continue
             case _:
                 best = called, value.lineno
     return best
+
+
+def _arranged(value: ast.expr) -> ast.expr:
+    """What is returned in another shape or order: ``dx`` of ``dx.reshape(N, C).T``."""
+    match value:
+        case ast.Attribute(value=inner, attr="T"):
+            return _name_in(inner, value)
+        case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _ARRANGING:
+            return _name_in(inner, value)
+    return value
+
+
+def _name_in(inner: ast.expr, whole: ast.expr) -> ast.expr:
+    """The name of which the whole is an arrangement, or else the whole."""
+    found = _arranged(inner)
+    return found if isinstance(found, ast.Name) and found.id not in _MODULES else whole
+
+
+_ARRANGING = frozenset({"reshape", "transpose", "swapaxes", "squeeze", "ravel", "copy", "astype"})
+_MODULES = frozenset({"np", "numpy"})
 
 
 def _walked(function: ast.FunctionDef) -> Iterator[ast.stmt | ast.expr]:
@@ -293,7 +318,7 @@ def _walked(function: ast.FunctionDef) -> Iterator[ast.stmt | ast.expr]:
     return (node for node in ast.walk(function) if isinstance(node, ast.stmt | ast.expr))
 
 
-def _binds(node: ast.AST, name: str) -> bool:
+def binds(node: ast.AST, name: str) -> bool:
     """Whether a statement gives a name, or an entry of it, a value."""
     return any(_base(target) == name for target in _given_a_value(node))
 

@@ -176,6 +176,8 @@ def followed(case: Case, gradient: Compared) -> Compared:
     wrong: list[tuple[Point, np.ndarray]] = []
     for point in case.measured.points:
         outcome = point.gradients.get(gradient.name)
+        if outcome is None and point.run.trouble is not None:
+            continue  # it raises there, which is told
         if outcome is None or outcome.array is None:
             return gradient
         if not outcome.right:

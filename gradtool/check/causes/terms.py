@@ -16,6 +16,8 @@ from gradtool.check.diagnose_factors import Factor, Numbers, named
 from gradtool.check.diagnose_hypothesis import Hypothesis
 from gradtool.check.diagnose_program import Array, Grain, written
 from gradtool.check.diagnose_shares import is_spread
+from gradtool.check.measure import Point
+from gradtool.check.scale import ratio
 from gradtool.emit.text import text
 from gradtool.ir.graph import AnyStatement, Statement
 from gradtool.ir.poly import Poly, Size, Symbol, Term
@@ -72,10 +74,12 @@ def _signed(grain: Grain, body: Poly, free: Sequence[object]) -> str:
 
 
 def numbers_at(seen: Seen) -> Numbers:
-    return {
-        **seen.point.probe.env,
-        **{n: float(v) for n, v in seen.point.probe.scalars.items() if isinstance(v, float)},
-    }
+    return _numbers(seen.point)
+
+
+def _numbers(point: Point) -> Numbers:
+    probe = point.probe
+    return {**probe.env, **{n: float(v) for n, v in probe.scalars.items() if isinstance(v, float)}}
 
 
 def propose(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -180,16 +184,36 @@ def _fitted(evidence: Evidence, grain: Grain, statement: Statement) -> tuple[Fac
         found.append((values / norms, numbers_at(seen)))
     if not found:
         return None
-    at = [numbers for _, numbers in found]
+    whole = all(np.allclose(values, values[0], rtol=_FIT, atol=0.0) for values, _ in found)
+    elsewhere = _with_other_constants(evidence) if whole else []
+    at = [numbers for _, numbers in (*found, *elsewhere)]
     factors = []
     for k in range(count):
-        factor = named([float(values[k]) for values, _ in found], at)
+        values_of_one = [float(values[k]) for values, _ in found]
+        factor = named([*values_of_one, *(value for value, _ in elsewhere)], at)
         if factor is None:
             return None
         factors.append(factor)
     if all(f.text == "1" for f in factors):
         return None
     return tuple(factors)
+
+
+def _with_other_constants(evidence: Evidence) -> list[tuple[float, Numbers]]:
+    """The factor of the whole gradient where constants are not the spec's.
+
+    A half may be a constant that is 1/2 in the spec; there it is another number.
+    """
+    found: list[tuple[float, Numbers]] = []
+    for point in evidence.calls:
+        outcome = point.gradients.get(evidence.name)
+        if not point.probe.setting.constants or outcome is None or outcome.array is None:
+            continue
+        bound = point.expected.gradient_bounds[evidence.name]
+        factor = ratio(outcome.array, point.expected.gradients[evidence.name], bound)
+        if factor is not None:
+            found.append((factor, _numbers(point)))
+    return found
 
 
 def _told(
@@ -231,15 +255,23 @@ def _told(
         code = _scale_code([t for t, _ in changed], text)
         if code == "scale" and whole and text in _divided(evidence):
             code = "sum-for-mean"
+        if code == "sum-for-mean" and text in _real_constants(evidence):
+            code = "missing-factor"  # no number of anything, as a mean divides by
         part = "it is" if whole else "a path is"
         what = {
             "mean-for-sum": f"{part} a mean where a sum belongs: {text} times what is right",
             "sum-for-mean": f"{part} not averaged: {text} times what is right",
+            "missing-factor": f"{part} not divided by {text}: {text} times what is right",
         }.get(code, f"{part} {text} times what is right")
-        return code, (1 if whole else 1.2) + 0.2 * ("*" in text or "." in text), what
+        return code, (1 if whole else 1.2) + 0.2 * any(c in text for c in ("*", ".", "(1 - ")), what
     listed = ", ".join(f.text for f in factors)
     # Several factors are a fact about the numbers; which mistake makes them they do not tell.
     return "unknown", 2.5, f"the paths have the factors ({listed}) instead of 1 each"
+
+
+def _real_constants(evidence: Evidence) -> list[str]:
+    constants = evidence.derived.graph.constants if evidence.derived else {}
+    return [name for name, value in constants.items() if not isinstance(value, int)]
 
 
 def _is_own(term: Term, name: str) -> bool:

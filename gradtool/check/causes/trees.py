@@ -14,7 +14,7 @@ from gradtool.check.diagnose_shares import parts
 from gradtool.check.diagnose_trees import Change, Evaluation, Known, NotEvaluated, changes
 from gradtool.emit.text import text
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names, size_of
-from gradtool.records import Struct, field
+from gradtool.records import Struct, field, replace
 
 _LONGEST = 80
 
@@ -153,6 +153,8 @@ def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Po
                 where = "" if own else named
                 extra = 0.03 * (rank + 2 * evidence.tier) + (0.0 if own else 0.05) + writing.cost
                 for change in changes(tree, known):
+                    if change.code == "upstream-ignored" and names(change.tree) & known.cotangents:
+                        change = replace(change, code="missing-factor")  # elsewhere it is used
                     key = f"{name}: {change.code} {text(change.tree)}"
                     found.append(
                         _Possible(

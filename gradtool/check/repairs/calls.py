@@ -28,6 +28,7 @@ _IN_PLACE = frozenset({"copy", "len", "range", "float", "int", "astype", "reshap
 
 def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     role = around.role(node)
+    yield from _other_side(node)
     match node:
         case ast.BinOp(op=ast.MatMult(), left=left, right=right):
             yield Fix(node, ast.BinOp(right, ast.MatMult(), left), "swapped-order", 1.1,
@@ -55,6 +56,32 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
 
 def _transposed(node: ast.expr) -> ast.expr:
     return ast.Attribute(node, "T", ast.Load())
+
+
+def _other_side(node: ast.expr) -> Iterator[Fix]:
+    """A product whose other operand is the transposed one: ``x @ dout.T`` for ``x.T @ dout``."""
+    match node:
+        case ast.BinOp(op=ast.MatMult(), left=left, right=right):
+            pass
+        case ast.Call(func=ast.Attribute(attr="dot", value=left), args=[right]):
+            pass
+        case ast.Call(func=ast.Attribute(attr="dot" | "matmul"), args=[left, right]):
+            pass
+        case _:
+            return
+    match left, right:
+        case (ast.Attribute(attr="T", value=inner), _) if not _is_turned(right):
+            new = ast.BinOp(inner, ast.MatMult(), _transposed(right))
+        case (_, ast.Attribute(attr="T", value=inner)) if not _is_turned(left):
+            new = ast.BinOp(_transposed(left), ast.MatMult(), inner)
+        case _:
+            return
+    text = f"the other operand must be transposed: {shown(node)}"
+    yield Fix(node, new, "transposed", 1.0, text)
+
+
+def _is_turned(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "T"
 
 
 def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:

@@ -56,6 +56,10 @@ def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
         yield from _steps(node, scope, around)
     if role != "value":
         return
+    own = scope.value(node)
+    if own is not None and own.kind == "number":  # the share that is dropped, not what is kept
+        rest = ast.BinOp(ast.Constant(1), ast.Sub(), node)
+        yield Fix(node, rest, "scale", 1.15, f"{shown(node)} stands where the rest to 1 belongs")
     term = is_term(node, scope, around)
     if term and not scope.is_number(node):
         for factor in (ast.Constant(2), ast.Constant(0.5)):

@@ -22,6 +22,7 @@ from gradtool.check.repairs.reach import (
     reached,
     upstream_of,
 )
+from gradtool.check.repairs.running import running_values
 from gradtool.check.repairs.scope import Scope, Value, gradients_in
 from gradtool.check.repairs.targets import (
     Repair,
@@ -160,6 +161,7 @@ class _Search(Struct, frozen=True):
         first = self._screen(few, frozenset(self.goal - found.keys()))
         if first is None:
             return
+        running = running_values(named, self._backward()) if more else []
         scopes = self._scopes(named, upstream, first)
         spared = self._spared(scopes, first)
         plain = [(one, list(changes(one.node, scope, False, *spared))) for one, scope in scopes]
@@ -200,14 +202,26 @@ class _Search(Struct, frozen=True):
                     whole = kept[k] >= self.goal
                     further = more - _ALL * (whole and self.goal < self.wrong <= kept[k])
                     further += _STILL * (k in raising)
+                    owner = target.named
+                    if update := next((r for r in running if id(fix.node) in r.inside), None):
+                        told = update.told(fix)
+                        if told is None:
+                            continue
+                        owner, fix = update.reader, told
                     settled |= whole and k not in raising
-                    repair = repair_of(target, fix, further, whole, kept[k], len(few))
+                    repair = repair_of(owner, fix, further, whole, kept[k], len(few))
                     for key in kept[k]:
                         found.setdefault(key, []).append(repair)
             if settled:
                 return
             if self.goal <= found.keys() and high >= _ENOUGH:
                 return  # each by a change of its own
+
+    def _backward(self) -> list[Named]:
+        """The functions that the snippets call for the gradients."""
+        functions = functions_of(self.session.file, self.binding)
+        texts = (self.binding.backward, *self.binding.grads.values())
+        return [_computing(functions[name]) for name in called_in(texts, functions)]
 
     def _confirmed(
         self,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 from gradtool.check.defined import is_lambda
-from gradtool.check.diagnose_where import Named
+from gradtool.check.diagnose_where import Named, binds
 from gradtool.check.repairs.asked import Where
 from gradtool.check.repairs.fix import Fix, apart
 from gradtool.check.repairs.weave import woven
 from gradtool.records import Struct
 
 _MOST_TEXT = 2_000_000  # characters
+_MOST_NAMED = 4  # gradients
 
 
 class Repair(Struct, frozen=True):
@@ -43,11 +45,15 @@ class Repair(Struct, frozen=True):
     @property
     def proof(self) -> str:
         what = "every gradient is" if self.whole else "it is"
-        outputs = sorted(k.partition(" ")[2] for k in self.right if k.startswith("output "))
-        if outputs:
-            many = len(outputs) > 1 or len(self.right) > 1
-            and_so = " and the gradients" if len(self.right) > len(outputs) else ""
-            what = f"{', '.join(outputs)}{and_so} {'are' if many else 'is'}"
+        if self.of_forward:
+            outputs = sorted(k.partition(" ")[2] for k in self.right if k.startswith("output "))
+            gradients = sorted(
+                f"d{k.partition(' ')[2]}" for k in self.right if k.startswith("gradient ")
+            )
+            if len(gradients) > _MOST_NAMED:
+                gradients = [f"{len(gradients)} gradients"]
+            *others, last = *outputs, *gradients
+            what = f"{', '.join(others)} and {last} are" if others else f"{last} is"
         old, new = apart(self.fix.node, self.fix.new)
         return f"with {new} in place of {old} {what} right"
 
@@ -83,14 +89,31 @@ def only(targets: Sequence[Target], chosen: Sequence[int]) -> list[Target]:
 
 
 def repair_of(
-    target: Target, fix: Fix, more: float, whole: bool, right: frozenset[str], points: int
+    named: Named, fix: Fix, more: float, whole: bool, right: frozenset[str], points: int
 ) -> Repair:
     """A change that was found, with its place in the file; `more` is added to its cost."""
-    named = target.named
     place = "" if named.place.endswith(".py") else named.place  # a cell is named, a file is known
-    line, lines = int(getattr(fix.node, "lineno", named.node.lineno)), named.text.splitlines()
+    line, lines = _line(fix.node, named.node), named.text.splitlines()
     source = lines[line - 1].strip() if 0 < line <= len(lines) else ""
     return Repair(fix, fix.cost + more, place, line, source, whole, right, points)
+
+
+def _line(changed: ast.AST, function: ast.FunctionDef) -> int:
+    """Where a change is told: of a name that is returned as it is, where it got its value."""
+    line = int(getattr(changed, "lineno", function.lineno))
+    for node in ast.walk(function):
+        match node:
+            case ast.Return(value=ast.Tuple(elts=results)):
+                pass
+            case ast.Return(value=ast.expr() as result):
+                results = [result]
+            case _:
+                continue
+        if isinstance(changed, ast.Name) and any(one is changed for one in results):
+            assigned = (n for n in ast.walk(function) if isinstance(n, ast.stmt | ast.expr))
+            lines = [n.lineno for n in assigned if binds(n, changed.id) and n.lineno < line]
+            return max(lines, default=line)
+    return line
 
 
 def texts_of(targets: Sequence[Target]) -> dict[Where, str]:

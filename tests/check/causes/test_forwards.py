@@ -234,6 +234,40 @@ def test_a_forward_that_is_something_else_is_given_no_cause(
     assert told(verdict(worker, "linear_softmax", right, wrong)) == {""}
 
 
+def test_a_gradient_follows_a_forward_that_raises_where_there_is_one_sample(
+    worker: LastingWorker,
+) -> None:
+    """What is right with a change of the forward is named: a gradient that follows it is not."""
+    own = BATCH_NORM.replace("np.mean(xc ** 2, axis=0)", "1 / (len(x) - 1) * np.sum(xc**2, axis=0)")
+    own = own.replace("dvar * 2 * xc / n", "dvar * 2 * xc / (n - 1)")
+    found = worker.check(reference("batch_norm"), own, "batch_norm")
+    assert {g.name: g.standing for g in found.gradients}["X"] == "follows"
+    (output,) = found.forward
+    assert output.cause is not None
+    assert output.cause.code == "unbiased"
+    assert "dX" not in output.cause.message
+
+
+def test_a_guard_beside_a_mistake_does_not_hide_it(worker: LastingWorker) -> None:
+    """With one class the loss is 0, and with a clipped probability of 1 it is 1e-9 instead."""
+    text = """
+import numpy as np
+
+def softmax_loss(S, y):
+    n = len(S)
+    p = np.exp(S - S.max(axis=1, keepdims=True))
+    p = np.clip(p / p.sum(axis=1, keepdims=True), 1e-9, 1 - 1e-9)
+    loss = -np.log(p[np.arange(n), y]).sum() / S.size
+    p[np.arange(n), y] -= 1
+    return loss, p / n
+"""
+    found = worker.check(reference("softmax_cross_entropy"), text, "softmax_cross_entropy")
+    (output,) = found.forward
+    assert output.standing == "wrong"
+    assert output.cause is not None
+    assert "1/C times" in output.cause.message
+
+
 def _change(code: str, cost: float, name: str) -> Repair:
     left, right = ast.parse(f"{name} + y", mode="eval").body, ast.parse(f"{name} - y").body[0]
     assert isinstance(left, ast.expr)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gradtool.numeric.reference import reference_for
+from gradtool.spec.load import load_text
 from tests.layers import bundled, verdict_on
 
 BATCH_NORM = """
@@ -62,6 +64,108 @@ def backward(dout, cache):
 )
 def test_of_batch_norm(right: str, wrong: str, line: str, tmp_path: Path) -> None:
     assert told(BATCH_NORM, right, wrong, "batch_norm", tmp_path).startswith(line)
+
+
+SPATIAL = """
+import numpy as np
+
+def spatial_batchnorm_forward(x, gamma, beta, eps=1e-5):
+    N, C, H, W = x.shape
+    rows = x.transpose(0, 2, 3, 1).reshape(-1, C)
+    std = np.sqrt(rows.var(axis=0) + eps)
+    xhat = (rows - rows.mean(axis=0)) / std
+    out = gamma * xhat + beta
+    return out.reshape(N, H, W, C).transpose(0, 3, 1, 2), (xhat, std, gamma)
+
+def spatial_batchnorm_backward(dout, cache):
+    xhat, std, gamma = cache
+    N, C, H, W = dout.shape
+    d = dout.transpose(0, 2, 3, 1).reshape(-1, C)
+    M = len(d)
+    dgamma = (d * xhat).sum(axis=0)
+    dx = gamma / (M * std) * (M * d - d.sum(axis=0) - xhat * dgamma)
+    return dx.reshape(N, H, W, C).transpose(0, 3, 1, 2), dgamma, d.sum(axis=0)
+"""
+RUNNING = """
+import numpy as np
+
+class BatchNorm:
+    def __init__(self, gamma, beta, eps=1e-5, momentum=0.1):
+        self.gamma, self.beta, self.eps, self.momentum = gamma, beta, eps, momentum
+        self.running_mean, self.running_var = np.zeros(len(gamma)), np.ones(len(gamma))
+
+    def forward(self, x, train=True):
+        if train:
+            m, v = x.mean(axis=0), x.var(axis=0)
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * m
+            self.running_var = (1 - self.momentum) * self.running_var + self.momentum * v
+        else:
+            m, v = self.running_mean, self.running_var
+        self.std = np.sqrt(v + self.eps)
+        self.xhat = (x - m) / self.std
+        return self.gamma * self.xhat + self.beta
+
+    def backward(self, d):
+        self.dgamma, self.dbeta = (d * self.xhat).sum(axis=0), d.sum(axis=0)
+        inner = d - d.mean(axis=0) - self.xhat * (d * self.xhat).mean(axis=0)
+        return self.gamma / self.std * inner
+"""
+
+
+def test_of_a_gradient_that_is_returned_in_another_shape(tmp_path: Path) -> None:
+    """By the numbers alone it is wrong where it is returned, and was made a line before."""
+    said = told(SPATIAL, "M = len(d)", "M = N", "batch_norm_spatial", tmp_path)
+    assert said.startswith("dx =")
+
+
+def test_of_a_gradient_that_is_returned_by_its_name(tmp_path: Path) -> None:
+    """A sum in the line that returns it would do as well, and is missing where it is computed."""
+    right, wrong = "dbeta = dout.sum(axis=0)", "dbeta = dout * 1"
+    assert told(BATCH_NORM, right, wrong, "batch_norm", tmp_path) == wrong
+
+
+FILM = """
+import numpy as np
+
+class FiLM:
+    def __init__(self, G):
+        self.G = G
+
+    def forward(self, X, z):
+        self.X, self.z = X, z
+        return X * (z @ self.G)
+
+    def backward(self, dY):
+        dg = dY * self.X
+        self.dG = self.z.T @ dg
+        return dY * (self.z @ self.G), dg @ self.G.T
+"""
+
+
+def test_of_a_gradient_that_is_returned_without_a_name(tmp_path: Path) -> None:
+    """What is returned is told apart by its shape; its place in the result is known."""
+    spec = """
+layer: film
+inputs:
+  X: [N, C]
+  z: [N, E]
+parameters:
+  G: [E, C]
+forward: |
+  Y = X * (z @ G)
+"""
+    reference = reference_for(load_text(spec, "film.yaml"))
+    text = FILM.replace("dg @ self.G.T", "(dg * np.cosh(self.X)) @ np.sin(self.G).T")
+    verdict = verdict_on(reference, tmp_path, text, explain=True)
+    (wrong,) = (g for g in verdict.gradients if g.standing == "wrong")
+    assert (wrong.name, wrong.source[:6]) == ("z", "return")
+
+
+def test_of_a_running_value_that_the_backward_pass_reads(tmp_path: Path) -> None:
+    """The line that updates it is right; with the batch's own value there all comes out, too."""
+    wrong = "return self.gamma / np.sqrt(self.running_var + self.eps) * inner"
+    said = told(RUNNING, "return self.gamma / self.std * inner", wrong, "batch_norm", tmp_path)
+    assert said == wrong
 
 
 @pytest.mark.parametrize(
