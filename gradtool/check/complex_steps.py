@@ -24,6 +24,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from inspect import CO_OPTIMIZED
+from itertools import islice
 from types import (
     FrameType,
     FunctionType,
@@ -31,7 +32,7 @@ from types import (
     MemberDescriptorType,
     ModuleType,
 )
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +41,8 @@ _EQUAL = 1e-9
 _SAME = 1e-13  # of the largest number of an array
 _DEPTH = 3
 _DOUBLE = 8  # bytes
-_MOST = 200  # values of one frame that are looked at
+_MOST = 200  # values of one frame, or of whatever holds several, that are looked at
+_MOST_IN_ALL = 1000  # of a frame
 _MOST_KEPT = 50_000  # arrays of objects that are looked at in the end
 _WORDS = frozenset(
     {"imag", "csingle", "cdouble", "clongdouble", "cfloat", "view", "fft", "emath", "scimath"}
@@ -249,35 +251,56 @@ def _held(frame: FrameType) -> _Held:
     return {str(place): value for place, value in enumerate(dict.values(held))}
 
 
-def _within(values: Iterable[object], depth: int = 0, *, attributes: bool = True) -> Iterator[Any]:
+def _within(values: Iterable[object], *, attributes: bool = True) -> Iterator[Any]:
     """Arrays and complex numbers in values and in what these hold, all of them of those types.
 
     What is asked of a type is answered by the type itself: of a value, or of whether two types are
-    equal, it may be a method of the submission's.
+    equal, it may be a method of the submission's.  What lies deeper comes later, for not all of
+    a large structure is looked at, and nothing twice that holds itself.
     """
-    value: Any
-    for count, value in enumerate(values):
-        kind = type(value)
-        if count >= _MOST:
+    left, seen = _MOST_IN_ALL, set()
+    level = [values]
+    for depth in range(_DEPTH + 1):
+        below: list[Iterable[object]] = []
+        for held in level:
+            value: Any
+            for value in islice(held, min(_MOST, left)):
+                left -= 1
+                kind = type(value)
+                sort = (_sorts.get(id(kind)) or _sorted(kind))[1]
+                if sort == "array":
+                    yield value if kind is np.ndarray else np.ndarray.view(value, np.ndarray)
+                elif sort == "complex":
+                    yield complex.__pos__(value)
+                elif sort == "simple" or (sort == "object" and not attributes):
+                    continue
+                elif depth < _DEPTH and id(value) not in seen:
+                    seen.add(id(value))
+                    below.append(_parts(value, kind))
+        if not below:
             return
-        if kind is np.ndarray:
-            yield value
-        elif id(kind) in _SIMPLE:
-            continue
-        elif issubclass(kind, np.ndarray):
-            yield np.ndarray.view(value, np.ndarray)
-        elif issubclass(kind, complex):
-            yield complex.__pos__(value)
-        elif depth < _DEPTH and (attributes or issubclass(kind, _CONTAINERS)):
-            yield from _within(_parts(value, kind), depth + 1, attributes=attributes)
+        level = below
 
 
 _TYPES = (int, float, bool, str, bytes, range, slice, type, FunctionType, ModuleType)
 _NUMBERS = (np.float64, np.int64, np.bool_)
-_SIMPLE = frozenset(map(id, (*_TYPES, *_NUMBERS, type(None))))
+_Sort = Literal["array", "complex", "container", "object", "simple"]
+_sorts: dict[int, tuple[type, _Sort]] = {  # by the identity of a type, which is kept for that
+    id(kind): (kind, "simple") for kind in (*_TYPES, *_NUMBERS, type(None))
+}
 
 
-_CONTAINERS = (dict, list, tuple)
+def _sorted(kind: type) -> tuple[type, _Sort]:
+    """What of a type tells how its values are looked at."""
+    sort: _Sort = "object"
+    if issubclass(kind, np.ndarray):
+        sort = "array"
+    elif issubclass(kind, complex):
+        sort = "complex"
+    elif issubclass(kind, dict | list | tuple):
+        sort = "container"
+    _sorts[id(kind)] = kind, sort
+    return kind, sort
 
 
 def _parts(value: Any, kind: type) -> Iterable[object]:

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gradtool.check.complex_steps import Stepped, may_step
+from gradtool.check.complex_steps import Stepped, _within, may_step
 from gradtool.check.nodes import nodes_of
 
 X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
@@ -109,6 +109,20 @@ def of_a_value_of_the_forward_pass() -> None:
 )
 def test_named_steps(function: Callable[[], object], size: float) -> None:
     assert seen(function) == size
+
+
+def beside_much_else() -> None:
+    table = [[[0.0] * 200 for _ in range(200)] for _ in range(200)]
+    ring: list[object] = []
+    ring += [ring] * 300
+    z = X + 1e-8j * E
+    assert len(table) < len(ring) + z.size
+
+
+def test_of_a_large_structure_not_all_is_looked_at() -> None:
+    looked_at = list(_within(({0: [[0.0] * 200] * 200}, [[X]])))
+    assert [one is X for one in looked_at] == [True]
+    assert seen(beside_much_else) == 1e-8
 
 
 def real_as_complex() -> None:

@@ -16,6 +16,16 @@ from tests.lint.hostile.model import (
     one,
 )
 
+# Lists of lists, and one that holds itself, while many functions are called.
+HOLDING_MUCH = """\
+    table = [[[0.0] * 60 for _ in range(60)] for _ in range(60)]
+    ring = []
+    ring += [ring] * 300
+    for row in table:
+        assert len(row) == 60 < len(ring)
+        np.sum(dY)
+"""
+
 
 def notebook(*cells: str) -> str:
     """A notebook with these code cells."""
@@ -191,6 +201,10 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "loops": one("honest_loops", HEAD + FORWARD + LOOPS),
     "long_sums": one("honest_long_sums", HEAD + FORWARD + LONG_SUMS),
     "simple_fractions": one("honest_simple_fractions", HEAD + FORWARD + SIMPLE_FRACTIONS),
+    "holds_much": one(
+        "honest_holds_much",
+        HEAD + FORWARD + RIGHT_BACKWARD.replace("    return", HOLDING_MUCH + "    return"),
+    ),
     "own_numbers": one("honest_own_numbers", HEAD + FORWARD + OWN_NUMBERS),
     "class": one("honest_class", HEAD + CLASS),
     "left_by_setattr": one(
