@@ -44,6 +44,17 @@ def may_move(nodes: Iterable[ast.AST]) -> bool:
     )
 
 
+def repeats(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a text has a loop, by which steps can be done one by one.
+
+    By the text and not by the time that it takes: that is another one each time.
+    """
+    return any(type(node) in _LOOPS for node in nodes)
+
+
+_LOOPS = frozenset({ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp})
+
+
 class Moved(Struct, frozen=True):
     """A constant was added to one entry of a variable; `time`: after so many operations."""
 

@@ -20,12 +20,12 @@ from gradtool.check.frames import Frame
 from gradtool.check.load import Loaded
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
-from gradtool.check.told import Enough, Told, may_move, told
+from gradtool.check.told import Enough, Told, may_move, repeats, told
 
 _FORWARD = "check: forward"
 _MOST_NAMES = 200
 _LOOKING = 0.5  # seconds
-_LONG = 1.5  # times the seconds of the forward pass, most of which are the watch's own
+_REPEATED = 3  # calls
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -42,20 +42,21 @@ class Watches(Protocol):
 
 def may_hide(trees: Iterable[ast.Module]) -> dict[str, bool]:
     """Whether a text has anything by which it could come to complex numbers, or to longer ones
-    than float64: differences of these may be right to the last digit.  And whether it makes unit
-    vectors.
+    than float64: differences of these may be right to the last digit.  And whether it could move
+    one number after the other: it repeats something, or makes unit vectors.
     """
     found = [_hides(tree) for tree in trees]
     return {name: any(one[k] for one in found) for k, name in enumerate(_MEANS)}
 
 
-_MEANS = ("steps", "longer", "units")
+_MEANS = ("steps", "longer", "moves")
 
 
 @lru_cache(maxsize=256)  # asked before the file is loaded, and whenever its calls are counted
 def _hides(tree: ast.Module) -> tuple[bool, bool, bool]:
-    names = telling(nodes_of_file(tree))
-    return may_step(names), has_longer(names), may_move(names)
+    nodes = nodes_of_file(tree)
+    names = telling(nodes)
+    return may_step(names), has_longer(names), may_move(names) or repeats(nodes)
 
 
 def count(
@@ -92,7 +93,7 @@ def count(
         "moved": watch.stepped.entry_by_entry,
         "may_step": hides["steps"],
         "may_be_longer": hides["longer"],
-        "may_move": hides["units"] or watch.is_long,
+        "may_move": hides["moves"] or watch.repeats,
     }
     return reply, arrays
 
@@ -167,7 +168,6 @@ class Watch:
         undisturbed: nothing has put another one in its place.
         threads: how many there were where it is not in force, and the one where it is.
         seen: further ones in which it was.
-        seconds: of each time that it was in force: the forward pass, the backward pass, more.
         calls: by place and line.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
@@ -185,8 +185,6 @@ class Watch:
         self.undisturbed = True
         self.threads = 0
         self.seen = 0
-        self.seconds: list[float] = []
-        self._began = 0.0
         self._main = threading.get_ident()
         self._thread = threading.local()
         self._fresh = 0  # threads that have set it, and not told of anything yet
@@ -194,7 +192,6 @@ class Watch:
     def __enter__(self) -> None:
         self.threads = max(self.threads, len(sys._current_frames()))
         threading.setprofile(self)
-        self._began = time.thread_time()
         sys.setprofile(self)
         _in_force[:] = [self]
 
@@ -203,13 +200,11 @@ class Watch:
         self.undisturbed = self.undisturbed and sys.getprofile() is self
         sys.setprofile(None)
         threading.setprofile(None)
-        self.seconds.append(time.thread_time() - self._began)
 
     @property
-    def is_long(self) -> bool:
-        """Whether what follows on the forward pass takes longer, as differences would."""
-        first, rest = sum(self.seconds[:1]), sum(self.seconds[1:])
-        return rest > _LONG * first
+    def repeats(self) -> bool:
+        """Whether a function was called again and again, by `map`, say, or by itself."""
+        return max(self.calls.values(), default=0) >= _REPEATED
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         if self._fresh:

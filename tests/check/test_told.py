@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradtool.check.nodes import nodes_of, telling
-from gradtool.check.told import Enough, Told, may_move, told
+from gradtool.check.told import Enough, Told, may_move, repeats, told
 
 X = np.array([[1.25, -0.5, 3.0], [0.125, 2.0, -4.0]])
 E = np.zeros(X.shape)
@@ -78,6 +78,20 @@ def test_it_computes_as_numbers_do() -> None:
 )
 def test_a_text_with_unit_vectors(text: str, expected: bool) -> None:
     assert may_move(telling(nodes_of(ast.parse(text)))) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dX = dY @ W.T\ndb = dY.sum(axis=0)", False),
+        ("for i in range(3): dX[i] = (f(X + e[i]) - f(X)) / h", True),
+        ("dX = [g(e) for e in E]", True),
+        ("dX = list(g(e) for e in E)", True),
+        ("while True: pass", True),
+    ],
+)
+def test_a_text_that_repeats_something(text: str, expected: bool) -> None:
+    assert repeats(nodes_of(ast.parse(text))) is expected
 
 
 def moved(function: Callable[[np.ndarray, np.ndarray], object]) -> float:
