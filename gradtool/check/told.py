@@ -15,7 +15,7 @@ import ast
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,27 +32,38 @@ _WHOLE = 0.5  # of the operations of the forward pass: what is hardly less than 
 _BASES = frozenset({"eye", "identity", "diag", "diagflat", "fill_diagonal", "kron"})
 
 
-def may_move(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a text names what makes unit vectors, by which all steps can be done at once.
-
-    The `nodes` are those by which it names something; see `gradtool.check.nodes.telling`.
-    """
-    return any(
-        isinstance(node, ast.Name | ast.Attribute)
-        and (node.id if isinstance(node, ast.Name) else node.attr) in _BASES
-        for node in nodes
-    )
-
-
-def repeats(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a text has a loop, by which steps can be done one by one.
+def may_move(kinds: Collection[type[ast.AST]], names: Iterable[ast.AST]) -> bool:
+    """Whether a text has a loop, by which steps can be done one by one, or names what makes unit
+    vectors, by which all can be done at once.
 
     By the text and not by the time that it takes: that is another one each time.
+
+    Args:
+        kinds: of all nodes.
+        names: the nodes by which it names something; see `gradtool.check.nodes.telling`.
     """
-    return any(type(node) in _LOOPS for node in nodes)
+    return not _LOOPS.isdisjoint(kinds) or not _BASES.isdisjoint(_words(names))
+
+
+def may_subtract(kinds: Collection[type[ast.AST]], names: Iterable[ast.AST]) -> bool:
+    """Whether a text has a minus, without which there is no difference."""
+    return not _MINUS.isdisjoint(kinds) or not _SUBTRACTING.isdisjoint(_words(names))
+
+
+def _words(names: Iterable[ast.AST]) -> Iterable[str]:
+    for node in names:
+        if type(node) is ast.Name:
+            yield node.id
+        elif type(node) is ast.Attribute:
+            yield node.attr
 
 
 _LOOPS = frozenset({ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp})
+_MINUS = frozenset({ast.Sub, ast.USub})
+_SUBTRACTING = frozenset(
+    {"subtract", "sub", "__sub__", "negative", "neg", "diff", "ediff1d", "gradient", "ptp"}
+    | {"polyfit", "lstsq", "solve", "det", "cross", "reduce"}
+)
 
 
 class Moved(Struct, frozen=True):
@@ -82,6 +93,7 @@ class Told:
     steps: list[tuple[float, float]] = []  # noqa: RUF012 - the size of imaginary ones, the number
     moves: dict[int, list[Moved]] = {}  # noqa: RUF012 - by variable
     time = 0
+    left = False  # whether given numbers were made plain ones, which tell nothing
 
     def __init__(self, value: float, place: tuple[int, int] | None = None) -> None:
         self.value = float(value)
@@ -123,7 +135,8 @@ class Told:
             variable, entry = self.place
             move = Moved(entry, sign * float(other), Told.time)
             Told.moves.setdefault(variable, []).append(move)
-        return _made(lambda: self.value + sign * float(other))
+        plain = _plain(other)
+        return _made(lambda: self.value + sign * plain)
 
     def __add__(self, other: Any) -> Any:
         return self._added(other, 1.0)
@@ -139,13 +152,14 @@ class Told:
         return difference if difference is NotImplemented else -difference
 
     def __float__(self) -> float:
+        Told.left = Told.left or self.place is not None
         return self.value
 
     def __complex__(self) -> complex:
-        return complex(self.value)
+        return complex(float(self))
 
     def __int__(self) -> int:
-        return int(self.value)
+        return int(float(self))
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -215,11 +229,15 @@ def _at_once(times: Sequence[int], zeros: Sequence[int], entries: int, forward: 
     return passes and all(count >= entries - 1 for count in beside)
 
 
+def _plain(other: Any) -> float:
+    return other.value if type(other) is Told else float(other)
+
+
 def _binary(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> Any:
     def operation(self: Told, other: Any) -> Any:
         if isinstance(other, np.ndarray):
             return NotImplemented
-        plain = other if isinstance(other, complex) else float(other)
+        plain = other if isinstance(other, complex) else _plain(other)
         first, second = (plain, self.value) if swapped else (self.value, plain)
         return _made(lambda: function(first, second))
 
@@ -252,7 +270,7 @@ for _name, _inverse in {"arctan": math.atan, "arcsin": math.asin, "arccos": math
 
 def told(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     """The same arrays, those of reals with entries that take note; and how many these have."""
-    Told.steps, Told.moves, Told.time = [], {}, 0
+    Told.steps, Told.moves, Told.time, Told.left = [], {}, 0, False
     found: dict[str, np.ndarray] = {}
     sizes: list[int] = []
     for name, array in arrays.items():

@@ -20,7 +20,7 @@ from gradtool.check.frames import Frame
 from gradtool.check.load import Loaded
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
-from gradtool.check.told import Enough, Told, may_move, repeats, told
+from gradtool.check.told import Enough, Told, may_move, may_subtract, told
 
 _FORWARD = "check: forward"
 _MOST_NAMES = 200
@@ -43,20 +43,21 @@ class Watches(Protocol):
 def may_hide(trees: Iterable[ast.Module]) -> dict[str, bool]:
     """Whether a text has anything by which it could come to complex numbers, or to longer ones
     than float64: differences of these may be right to the last digit.  And whether it could move
-    one number after the other: it repeats something, or makes unit vectors.
+    one number after the other, and subtract what that gives.
     """
     found = [_hides(tree) for tree in trees]
     return {name: any(one[k] for one in found) for k, name in enumerate(_MEANS)}
 
 
-_MEANS = ("steps", "longer", "moves")
+_MEANS = ("steps", "longer", "moves", "subtracts")
 
 
 @lru_cache(maxsize=256)  # asked before the file is loaded, and whenever its calls are counted
-def _hides(tree: ast.Module) -> tuple[bool, bool, bool]:
+def _hides(tree: ast.Module) -> tuple[bool, ...]:
     nodes = nodes_of_file(tree)
-    names = telling(nodes)
-    return may_step(names), has_longer(names), may_move(names) or repeats(nodes)
+    names, kinds = telling(nodes), frozenset(map(type, nodes))
+    means = may_step(names), has_longer(names)
+    return *means, may_move(kinds, names), may_subtract(kinds, names)
 
 
 def count(
@@ -93,14 +94,14 @@ def count(
         "moved": watch.stepped.entry_by_entry,
         "may_step": hides["steps"],
         "may_be_longer": hides["longer"],
-        "may_move": hides["moves"] or watch.repeats,
+        "may_move": hides["subtracts"] and (hides["moves"] or watch.repeats),
     }
     return reply, arrays
 
 
 def steps(responder: Watches, request: Frame) -> Answer:
-    """Two evaluations whose results do not count: with numbers that tell what is added to them, and
-    with a look at each line, for code that makes other numbers of these.
+    """An evaluation whose results do not count, with numbers that tell what is added to them; and
+    one with a look at each line, for code that makes other numbers of these, or cannot use them.
     """
     if responder.loaded is None:
         return {}, {}
@@ -109,9 +110,9 @@ def steps(responder: Watches, request: Frame) -> Answer:
     try:
         arrays, entries = told(request.arrays)
         responder.observed = work = Work()
-        responder.answer(Frame(header, arrays))
+        reply, _ = responder.answer(Frame(header, arrays))
         step, moved = Told.step(), Told.moved(entries, work.forward)
-        if not step and not moved:
+        if not step and not moved and (Told.left or "error" in reply):
             responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
             responder.answer(Frame(header, request.arrays))
             moved = lines.stepped.entry_by_entry

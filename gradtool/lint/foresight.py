@@ -287,7 +287,9 @@ class Foreseeing:
         """
         if not self._first or self._recalled:
             return
-        asked, known = self._asked, self._foresight.find(self._first)
+        # Not what only some are asked, by what their text names, and then by itself.
+        asked = [one for one in self._asked if one.header["op"] != "steps"]
+        known = self._foresight.find(self._first)
         if not right:
             asked = list(takewhile(lambda one: bool(one.header["watch"]), asked))[:_MOST_LOOKS]
         if asked and (known is None or (right and not (known.right and self._hits))):
