@@ -20,7 +20,7 @@ from gradtool.check.targets import (
     together,
     upstream_arguments,
 )
-from gradtool.check.words import RESULTS, folded
+from gradtool.check.words import RESULTS, folded, is_upstream
 from gradtool.records import replace
 
 _OWN = frozenset({"np", "module", "cell", "step", "mask_in", "layer", "cache", "kept", "grads"})
@@ -99,7 +99,20 @@ def closing(candidate: Candidate, called: Call, names: Names) -> tuple[Function,
 
 
 def apart(backward: Function, names: Names) -> Function:
-    """A function under a name that nothing else has in the snippets."""
+    """A closure under a name that nothing else has in the snippets.
+
+    What it has by default stays so, but for upstream gradients: nobody gives ``X`` to
+    ``def backward(dY, X=X)``, by which it keeps what the forward pass has.
+    """
+    kept = tuple(
+        p
+        for place, p in enumerate(backward.params)
+        if place == 0
+        or p in backward.needed
+        or is_upstream(p)
+        or (p[0] in "dD" and same(p[1:], names.outputs))
+    )
+    backward = replace(backward, params=kept, named=tuple(p for p in backward.named if p in kept))
     variables = (*names.outputs, *(v.name for v in names.variables))
     taken = {*variables, *(f"d{n}" for n in variables), *names.numbers, *_OWN}
     name = backward.name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -461,6 +462,21 @@ def dropout(X, p=0.5):
     keep = np.random.rand(*X.shape) < p
     return X * keep / p, lambda dY: dY * keep / p
 """
+
+
+@pytest.mark.parametrize(("kept", "standing"), [("X", "ok"), ("2 * X", "wrong")])
+@pytest.mark.parametrize("star", ["", "*, "])
+def test_what_a_closure_binds_by_a_default_is_not_given(
+    tmp_path: Path, kept: str, standing: str, star: str
+) -> None:
+    text = f"""
+    def affine(X, W, b):
+        def backward(dY, {star}X={kept}):
+            return dY @ W.T, X.T @ dY, dY.sum(axis=0)
+        return X @ W + b, backward
+    """
+    verdict = verdict_on(bundled("affine"), tmp_path, dedent(text))
+    assert {g.name: g.standing for g in verdict.gradients} == {"X": "ok", "W": standing, "b": "ok"}
 
 
 def test_a_mask_that_only_the_closure_keeps_is_read_back(tmp_path: Path) -> None:
