@@ -59,7 +59,7 @@ def _words(names: Iterable[ast.AST]) -> Iterable[str]:
 
 
 _LOOPS = frozenset({ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp})
-_MINUS = frozenset({ast.Sub, ast.USub})
+_MINUS = frozenset({ast.Sub, ast.USub, ast.Invert})  # ~0 is -1
 _SUBTRACTING = frozenset(
     """
     subtract sub __sub__ negative neg diff ediff1d gradient ptp

@@ -390,13 +390,13 @@ class _Grid:
                 return holds, None
             case Group(poly=poly):
                 return self._scalar(poly)
-            case Function(name=name, args=args):
-                values = [self._scalar(arg)[0] for arg in args]
-                return self._function(base, name, values), None
+            case Function(args=args):
+                return self._function(base, [self._scalar(arg)[0] for arg in args]), None
         raise UnsupportedError(type(base).__name__)
 
-    def _function(self, base: Function, name: str, values: list[Array]) -> Array:
+    def _function(self, base: Function, values: list[Array]) -> Array:
         arithmetic, branches = self.setting.arithmetic, self.setting.branches
+        name = base.name
         found = arithmetic.function(name, values)
         if branches is None:
             return found
