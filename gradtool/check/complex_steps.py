@@ -36,8 +36,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-_TINY = 1e-2  # of the numbers that are moved, where all of them are
-_EQUAL = 1e-9
+TINY = 1e-2  # of the numbers that are moved, where all of them are
+EQUAL = 1e-9
 _SAME = 1e-13  # of the largest number of an array
 _DEPTH = 3
 _DOUBLE = 8  # bytes
@@ -136,7 +136,9 @@ class Stepped:
         self.size = 0.0
         self.longer = False
         self.moved: dict[_Where, dict[int, float]] = {}
-        self._several = [(n, a) for n, a in given.items() if a.dtype.kind == "f" and a.size > 1]
+        several = [(n, a) for n, a in given.items() if a.dtype.kind == "f" and a.size > 1]
+        self._near = {n: _SAME * float(np.max(np.abs(a))) for n, a in several}
+        self._several = several
         self._kept: dict[tuple[_Where, bytes], np.ndarray] = {}
 
     @property
@@ -147,7 +149,9 @@ class Stepped:
         """
         for (where, _), value in self._kept.items():
             with suppress(Exception):  # an entry of the submission's own may do anything
-                if moved := _moved_alone(value.astype(np.float64), self._given[where[0]]):
+                if moved := _moved_alone(
+                    value.astype(np.float64), self._given[where[0]], self._near[where[0]]
+                ):
                     self._note(where, *moved)
         self._kept.clear()
         for (name, *_), values in self.moved.items():
@@ -180,11 +184,11 @@ class Stepped:
             return
         sizes = np.abs(moved.imag)
         size = float(sizes.max())
-        if size - float(sizes.min()) > _EQUAL * size:
+        if size - float(sizes.min()) > EQUAL * size:
             return  # data, not a step
         known = np.concatenate([self._known(), *_reals(held)])
         if moved.size == flat.size:
-            tiny = size <= _TINY * float(np.max(np.abs(flat.real), initial=0.0))
+            tiny = size <= TINY * float(np.max(np.abs(flat.real), initial=0.0))
             if not tiny or np.any(np.abs(known) == size):
                 return
         real = flat.real[flat.real != 0]
@@ -198,7 +202,9 @@ class Stepped:
                 continue
             if value.dtype.kind == "f":
                 # Hardly ever, and to find the name takes longer.
-                if moved := _moved_alone(value.astype(np.float64, copy=False), given):
+                if moved := _moved_alone(
+                    value.astype(np.float64, copy=False), given, self._near[name]
+                ):
                     self._note((name, line, _name_of(value, held)), *moved)
             elif len(self._kept) < _MOST_KEPT:
                 where = name, line, _name_of(value, held)
@@ -214,20 +220,18 @@ class Stepped:
         return self._numbers
 
 
-def _moved_alone(numbers: np.ndarray, given: np.ndarray) -> tuple[int, float] | None:
+def _moved_alone(numbers: np.ndarray, given: np.ndarray, near: float) -> tuple[int, float] | None:
     """The one entry in which numbers are not the given ones, and what it is there; else None.
 
     What was moved and moved back is the given number but for rounding.
     """
     if numbers.item(0) != given.item(0) and numbers.item(-1) != given.item(-1):
-        near = _SAME * float(np.max(np.abs(given)))
         ends = (abs(numbers.item(k) - given.item(k)) for k in (0, -1))
         if all(apart > near for apart in ends):
             return None  # most are another array
     others = numbers != given
     count = np.count_nonzero(others)
     if count > 1:
-        near = _SAME * float(np.max(np.abs(given)))
         with np.errstate(all="ignore"):
             others = ~(np.abs(numbers - given) <= near)  # also where it is no number
     if np.count_nonzero(others) != 1:

@@ -180,16 +180,16 @@ class _Wanted(Struct, frozen=True):
 
 def _wanted(binding: Snippets, name: str) -> Iterator[tuple[_Wanted, str | None]]:
     """Each with the text that says so."""
-    targets = {f"d{name}"}
+    targets = [f"d{name}"]
     texts = [binding.grads[name]] if name in binding.grads else []
     for text in (binding.backward, binding.forward):
         found = [node for node in nodes_of(text) if isinstance(node, ast.Assign)]
         for node in found:  # ``dX = returned0``, which is a place in a result
             match node:
                 case ast.Assign(targets=[ast.Name(id=left)], value=ast.Name(id=other)):
-                    targets |= {other} if left in targets else set()
+                    targets += [other] if left in targets else []
         for node in found:
-            for target in targets:
+            for target in dict.fromkeys(targets):
                 yield from ((wanted, text) for wanted in _of_assignment(node, target))
     for text in texts:
         value = ast.parse(text.strip(), mode="eval").body

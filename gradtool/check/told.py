@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -21,10 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from gradtool.check.complex_steps import EQUAL, TINY
 from gradtool.records import Struct
 
-_TINY = 1e-2  # of the numbers that are moved, where all of them are
-_EQUAL = 1e-9
 _MOST_WORK = 300_000  # operations: what is seen by then has to do
 _FEWEST = 3  # entries that were moved one after the other
 _ENOUGH = 8  # where there are more
@@ -108,11 +108,11 @@ class Told:
         """
         sizes = [size for size, _ in Told.steps if size]
         size = max(sizes, default=0.0)
-        if not sizes or size - min(sizes) > _EQUAL * size:
+        if not sizes or size - min(sizes) > EQUAL * size:
             return 0.0
         everywhere = len(sizes) == len(Told.steps)
         largest = max((abs(value) for _, value in Told.steps if math.isfinite(value)), default=0.0)
-        return 0.0 if everywhere and size > _TINY * largest else size
+        return 0.0 if everywhere and size > TINY * largest else size
 
     @staticmethod
     def moved(entries: Sequence[int], forward: int) -> float:
@@ -227,7 +227,7 @@ def _in_turn(moves: Iterable[Moved], entries: int, forward: int) -> float:
 def _at_once(times: Sequence[int], zeros: Sequence[int], entries: int, forward: int) -> bool:
     """Whether unit vectors were added, one beside the other, for as many forward passes at once."""
     passes = (Told.time - times[0]) / (_WHOLE * forward) >= entries
-    beside = (sum(now < zero < then for zero in zeros) for now, then in pairwise(times))
+    beside = (bisect_left(zeros, then) - bisect_right(zeros, now) for now, then in pairwise(times))
     return passes and all(count >= entries - 1 for count in beside)
 
 
