@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -260,9 +261,8 @@ def _assigned(
             return None
         last = max(setting, key=lambda node: node.lineno)
         name = _named(last, wanted)
-        bound = [n.lineno for n in _walked(function) if name and binds(n, name)]
-        before = [line for line in bound if line < last.lineno]
-        return called, max(before, default=last.lineno)
+        before = last_bound(function, name, last.lineno) if name else None
+        return called, before or last.lineno
     best: tuple[str, int] | None = None
     for node in ast.walk(function):
         if not isinstance(node, ast.Return) or node.value is None:
@@ -281,10 +281,10 @@ def _assigned(
             continue
         match _arranged(value):
             case ast.Name(id=name):
-                lines = [n.lineno for n in _walked(function) if binds(n, name)]
-                if not lines and outer is not None:  # a loss has it ready: ``lambda: dX``
-                    lines = [n.lineno for n in _walked(outer.node) if binds(n, name)]
-                best = called, max(lines, default=node.lineno)
+                line = last_bound(function, name)
+                if line is None and outer is not None:  # a loss has it ready: ``lambda: dX``
+                    line = last_bound(outer.node, name)
+                best = called, line or node.lineno
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
                 inner = _Wanted(position=position)
                 best = _assigned(name, inner, functions, depth - 1) or best
@@ -318,7 +318,13 @@ def _walked(function: ast.FunctionDef) -> Iterator[ast.stmt | ast.expr]:
     return (node for node in ast.walk(function) if isinstance(node, ast.stmt | ast.expr))
 
 
-def binds(node: ast.AST, name: str) -> bool:
+def last_bound(function: ast.FunctionDef, name: str, before: float = inf) -> int | None:
+    """The last line, before another one, that gives a name or an entry of it a value."""
+    lines = (n.lineno for n in _walked(function) if _binds(n, name))
+    return max((line for line in lines if line < before), default=None)
+
+
+def _binds(node: ast.AST, name: str) -> bool:
     """Whether a statement gives a name, or an entry of it, a value."""
     return any(_base(target) == name for target in _given_a_value(node))
 

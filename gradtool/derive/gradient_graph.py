@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gradtool.derive.derivation import Derivation
 from gradtool.derive.line import Line
@@ -18,6 +18,7 @@ from gradtool.ir.graph import (
     operands,
 )
 from gradtool.ir.index import Affine, Index, Tensor
+from gradtool.ir.order import runnable
 from gradtool.ir.tree import Call, Name, Tree, names, replace_names
 from gradtool.ops.build import renamed
 from gradtool.records import Struct, replace
@@ -175,21 +176,9 @@ def with_definitions(lines: Sequence[Line], gradient: Gradient) -> tuple[Line, .
     before = (
         replace(line, role="inner", of=line.name) for line in gradient.lines if line.name in needed
     )
-    return tuple(_after_what_they_read([*before, *lines]))
-
-
-def _after_what_they_read(lines: Sequence[Line]) -> Iterator[Line]:
-    """The lines in an order that can be run, as close as possible to the given one.
-
-    What the backward pass defined may read what the new lines define, under the same name.
-    """
-    left = list(lines)
-    while left:
-        waiting = {line.name for line in left}
-        ready = (line for line in left if not names(line.tree) & (waiting - {line.name}))
-        found = next(ready, left[0])
-        left.remove(found)
-        yield found
+    # What the backward pass defined may read what the new lines define, under the same name.
+    every = [*before, *lines]
+    return tuple(runnable(every, lambda line: line.name, lambda line: names(line.tree)))
 
 
 def _highest(graph: Graph) -> int:

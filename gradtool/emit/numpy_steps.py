@@ -9,6 +9,7 @@ from gradtool.emit.numpy_layout import assignment
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_printer import numpy_text
 from gradtool.emit.numpy_words import factor_tree, numpy_tree, position_tree
+from gradtool.ir.order import runnable
 from gradtool.ir.tree import Call, Items, Name, Tree, call, children, names, rebuild, size_of
 from gradtool.records import Struct, replace
 
@@ -166,15 +167,7 @@ def is_its_value(step: Step) -> bool:
 
 def ordered(steps: Iterable[Step]) -> list[Step]:
     """The steps in an order that can be run, as close as possible to the given one."""
-    waiting = list(steps)
-    pending = {step.defines for step in waiting}
-    result: list[Step] = []
-    while waiting:
-        ready = next((s for s in waiting if not (s.reads & pending - {s.defines})), waiting[0])
-        waiting.remove(ready)
-        pending.discard(ready.defines)
-        result.append(ready)
-    return result
+    return runnable(steps, lambda step: step.defines, lambda step: step.reads)
 
 
 def once(steps: Iterable[Step]) -> list[Step]:

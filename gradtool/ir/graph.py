@@ -243,11 +243,16 @@ def operands(statement: AnyStatement) -> frozenset[str]:
 
 def leads_to_output(graph: Graph, name: str) -> bool:
     """Whether an output depends on a value, be it through a comparison only."""
-    reached = {name}
+    return not computed_from(graph, (name,)).isdisjoint(graph.outputs)
+
+
+def computed_from(graph: Graph, given: Iterable[str]) -> frozenset[str]:
+    """The given values, and those that depend on one of them, be it through a comparison only."""
+    reached = set(given)
     for statement in graph.statements:
         if operands(statement) & reached:
             reached.add(statement.out.name)
-    return not reached.isdisjoint(graph.outputs)
+    return frozenset(reached)
 
 
 def inputs_of(statements: Iterable[AnyStatement]) -> tuple[Tensor, ...]:

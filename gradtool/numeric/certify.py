@@ -29,7 +29,7 @@ from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
 from gradtool.numeric.sample import setting_for, size_sets
 from gradtool.numeric.samples import Sample, in_precision
-from gradtool.numeric.ties import edges, root_of_zero, tied
+from gradtool.numeric.ties import edges, root_of_zero, takes_roots, tied
 from gradtool.ops.errors import OpError
 from gradtool.records import Struct, replace
 from gradtool.spec.lines import LineReader
@@ -266,7 +266,8 @@ class _Trials:
         spec, graph = self.whole.spec, self.whole.graph
         # A norm is zero where all entries are, a distance where two points are the same.
         every = [frozenset((name,)) for name in sorted(arrays)]
-        for number, names in enumerate([*every, arrays] if len(every) > 1 else every):
+        every += [arrays] if len(every) > 1 else []
+        for number, names in enumerate(every if takes_roots(graph) else ()):
             sample = Sample(sizes, 50 + number, zeros=names, all_zero=True)
             if root_of_zero(graph, spec, sample):
                 yield sample

@@ -177,33 +177,36 @@ class _Point:
                 self.directions[name] = self.directions[name] / weight
                 parts = parts / weight
             products[name] = list(parts)
-        every = [p for parts in products.values() for p in parts]
-        analytic = sum(every, self.mp.mpf(0))
-        scale = sum((abs(p) for p in every), self.mp.mpf(0))
-        numeric = (self._along(1) - self._along(-1)) / (2 * self.step)
-        size = max(abs(numeric), scale)
-        gap = abs(numeric - analytic)
+        gap, size = self._missed([p for parts in products.values() for p in parts])
         every_gap = [(gap, size)]
         for name, own in products.items():
             weight = sum((abs(p) for p in own), self.mp.mpf(0))
-            if 0 < weight < _SMALL * size:
-                every_gap.append(self._alone(name, own, weight))
+            if 0 < weight < _SMALL * size:  # it is lost beside the others
+                every_gap.append(self._missed(own, {name: self.directions[name]}))
         least = 0 if explained else _LEAST
-        error = max(float(gap / max(size, least)) if gap else 0.0 for gap, size in every_gap)
-        unseen = [float(size) for gap, size in every_gap if gap > REQUIRED * size and size < _LEAST]
+        error = max(float(g / max(size, least)) if g else 0.0 for g, size in every_gap)
+        unseen = [float(size) for g, size in every_gap if g > REQUIRED * size and size < _LEAST]
         drowned = min(unseen, default=0.0)
         alive = frozenset(n for n, parts in products.items() if any(parts))
         if error <= REQUIRED:
             return Seen(error, True, asked, alive, drowned)
-        smooth = self._smooth(abs(numeric - analytic))
+        smooth = self._smooth(gap)
         found_out = self._departures() if smooth and explained else ()
         return Seen(error, smooth, asked, alive, drowned, found_out)
 
-    def _alone(self, name: str, parts: Sequence[Any], weight: Any) -> tuple[Any, Any]:
-        """The difference along one input, whose gradient is small beside others, and its size."""
-        direction = {name: self.directions[name]}
-        numeric = (self._along(1, direction) - self._along(-1, direction)) / (2 * self.step)
-        return abs(numeric - sum(parts, self.mp.mpf(0))), max(abs(numeric), weight)
+    def _missed(
+        self, parts: Sequence[Any], direction: Mapping[str, Array] | None = None
+    ) -> tuple[Any, Any]:
+        """How far the slope along a direction is from the sum of some products of gradients with
+        it, and the size that this is held against."""
+        moved = []
+        for part in (1, -1):
+            if self.setting.branches is not None:
+                self.setting.branches.repeat()
+            moved.append(self._along(part, direction))
+        slope = (moved[0] - moved[1]) / (2 * self.step)
+        zero = self.mp.mpf(0)
+        return abs(slope - sum(parts, zero)), max(abs(slope), sum((abs(p) for p in parts), zero))
 
     def _departures(self) -> tuple[Departure, ...]:
         """What explains every gradient that is wrong here; () if something is not explained."""
@@ -251,20 +254,13 @@ class _Point:
         """
         direction = {name: self.directions[name] if along is None else along}
         parts = np.asarray(gradient * direction[name], dtype=object).ravel()
-        scale = sum((abs(p) for p in parts), self.mp.mpf(0))
-        branches, step = self.setting.branches, 2 * self.step
+        branches = self.setting.branches
         if not kept:
             self.setting = replace(self.setting, branches=None)
-        moved = []
-        for part in (1, -1):
-            if branches is not None:
-                branches.repeat()
-            moved.append(self._along(part, direction))
+        gap, size = self._missed(list(parts), direction)
         self.setting = replace(self.setting, branches=branches)
-        numeric = (moved[0] - moved[1]) / step
-        gap = abs(numeric - sum(parts, self.mp.mpf(0)))
         least = self.mp.mpf(10) ** -(self.arithmetic.digits // 12)  # what is zero is not exactly so
-        return bool(gap <= REQUIRED * max(abs(numeric), scale, least))
+        return bool(gap <= REQUIRED * max(size, least))
 
     def _gradients(self, lenient: bool = False) -> dict[str, Array]:
         upstream = {

@@ -8,7 +8,7 @@ from itertools import groupby
 from gradtool.derive.raising import raised
 from gradtool.derive.reveal import shown
 from gradtool.emit.text import text
-from gradtool.ir.graph import Graph, Scan, operands
+from gradtool.ir.graph import Graph, Scan, computed_from
 from gradtool.ir.index import Index
 from gradtool.ir.poly import NOTHING, Compare, Function, Poly
 from gradtool.ir.tree import Call
@@ -71,13 +71,10 @@ def merged(every: Iterable[Departure]) -> tuple[Departure, ...]:
 
 def _moving(graph: Graph) -> frozenset[str]:
     """The values that change with something that gets a gradient: others are at no kink."""
-    found = {t.name for t in graph.inputs if t.kind == "real" and t.name in graph.wanted}
-    for statement in graph.statements:
-        if operands(statement) & found:
-            found.add(statement.out.name)
-        if isinstance(statement, Scan):
-            found |= statement.loop.body.tensors.keys()  # a carried value may be none of these
-    return frozenset(found)
+    given = (t.name for t in graph.inputs if t.kind == "real" and t.name in graph.wanted)
+    loops = (s.loop.body.tensors for s in graph.statements if isinstance(s, Scan))
+    # Of a loop every value: a carried one may be none of what is given.
+    return computed_from(graph, given).union(*loops)
 
 
 def _equation(graph: Graph, edge: Edge) -> str:

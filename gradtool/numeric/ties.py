@@ -58,8 +58,6 @@ def edges(graph: Graph) -> tuple[Condition, ...]:
 
 def root_of_zero(graph: Graph, spec: LayerSpec, sample: Sample) -> bool:
     """Whether a power that has no slope at zero, such as a norm, is one of zero at a sample."""
-    if not takes_roots(graph):
-        return False
     branches = Branches()
     setting = replace(setting_for(graph, sample.sizes, Double()), branches=branches)
     _roughly(graph, sample.drawn(spec, np.random.default_rng(sample.seed)), setting)
@@ -117,9 +115,9 @@ def tied(edge: Condition, graph: Graph, spec: LayerSpec, sample: Sample) -> Samp
 
 def _zero_of(function: Callable[[float], Array], start: float) -> float | None:
     """Where one of the values of a function is exactly zero, by the secant method."""
-    value = start
+    value, here = start, function(start)
     for _ in range(_STEPS):
-        here, beside = function(value), function(value + 1)
+        beside = function(value + 1)
         if here.size != beside.size:
             return None
         with np.errstate(all="ignore"):
@@ -127,9 +125,10 @@ def _zero_of(function: Callable[[float], Array], start: float) -> float | None:
         places = np.flatnonzero(np.isfinite(slopes) & (slopes != 0))
         if not places.size:
             return None
-        value -= float(here[places[0]] / slopes[places[0]])
-        there = function(value)
-        if there.size and there[places[0]] == 0:
+        first = places[0]
+        value -= float(here[first] / slopes[first])
+        here = function(value)
+        if here.size > first and here[first] == 0:
             return value
     return None
 

@@ -87,6 +87,7 @@ def repairs(
     raising = [p for p in points if p.run.trouble is not None]
     if not session.varies or not usable or not wrong:
         return {}
+    functions = functions_of(session.file, binding)
     keys, found = frozenset(wrong), dict[str, list[Repair]]()
     outputs = frozenset(key for key in keys if key.startswith("output "))
     try:
@@ -95,7 +96,16 @@ def repairs(
                 beside = bool(outputs) and goal != outputs
                 wanted = keys - found.keys()
                 search = _Search(
-                    session, binding, usable, raising, wanted, goal, seed, cotangents, beside
+                    session,
+                    binding,
+                    functions,
+                    usable,
+                    raising,
+                    wanted,
+                    goal,
+                    seed,
+                    cotangents,
+                    beside,
                 )
                 found |= _whole(search.found(), goal)
     except CheckTrouble:
@@ -122,6 +132,7 @@ class _Search(Struct, frozen=True):
 
     session: Session
     binding: Binding
+    functions: Mapping[str, Named]  # parsed once: changes are told apart by their nodes
     points: Sequence[Point]
     raising: Sequence[Point]
     wrong: frozenset[str]
@@ -131,20 +142,23 @@ class _Search(Struct, frozen=True):
     beside: bool = False
 
     def found(self) -> dict[str, list[Repair]]:
-        functions = functions_of(self.session.file, self.binding)
+        functions = self.functions
         backward = (self.binding.backward, *self.binding.grads.values())
         forward = (self.binding.setup, self.binding.forward)
         found: dict[str, list[Repair]] = {}
-        done: set[str] = set()
+        done: set[int] = set()
         rounds = [(backward, 0.0), (forward, _FORWARD if called_in(backward, functions) else 0.0)]
         if any(key.startswith("output ") for key in self.goal):
             rounds = [(forward, 0.0)]
         elif self.beside:
             rounds = rounds[:1] if called_in(backward, functions) else rounds[1:]
         for texts, more in rounds:
-            chosen = [n for n in reached(called_in(texts, functions), functions) if n not in done]
-            done |= set(chosen)
-            named = [_computing(functions[name]) for name in chosen[:_FUNCTIONS]]
+            chosen = (
+                _computing(functions[n]) for n in reached(called_in(texts, functions), functions)
+            )
+            named = list({id(one.node): one for one in chosen if id(one.node) not in done}.values())
+            done |= {id(one.node) for one in named}
+            named = named[:_FUNCTIONS]
             if named and not self.goal <= found.keys():
                 self._round(named, upstream_of(texts, functions), more, found)
         return found
@@ -219,9 +233,8 @@ class _Search(Struct, frozen=True):
 
     def _backward(self) -> list[Named]:
         """The functions that the snippets call for the gradients."""
-        functions = functions_of(self.session.file, self.binding)
         texts = (self.binding.backward, *self.binding.grads.values())
-        return [_computing(functions[name]) for name in called_in(texts, functions)]
+        return [_computing(self.functions[name]) for name in called_in(texts, self.functions)]
 
     def _confirmed(
         self,
@@ -301,8 +314,7 @@ class _Search(Struct, frozen=True):
             {**around.get(id(one), {}), **own} if own else {}
             for one, own in zip(named, told, strict=False)
         ]
-        functions = functions_of(self.session.file, self.binding)
-        helpers, named_so = helpers_of(functions), gradients_by_name(functions)
+        helpers, named_so = helpers_of(self.functions), gradients_by_name(self.functions)
         found = []
         for one, values in zip(named, told, strict=True):
             scope = Scope(

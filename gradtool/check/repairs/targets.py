@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from gradtool.check.defined import is_lambda
-from gradtool.check.diagnose_where import Named, binds
+from gradtool.check.diagnose_where import Named, last_bound
 from gradtool.check.repairs.asked import Where
 from gradtool.check.repairs.fix import Fix, apart
 from gradtool.check.repairs.weave import woven
@@ -110,9 +110,7 @@ def _line(changed: ast.AST, function: ast.FunctionDef) -> int:
             case _:
                 continue
         if isinstance(changed, ast.Name) and any(one is changed for one in results):
-            assigned = (n for n in ast.walk(function) if isinstance(n, ast.stmt | ast.expr))
-            lines = [n.lineno for n in assigned if binds(n, changed.id) and n.lineno < line]
-            return max(lines, default=line)
+            return last_bound(function, changed.id, line) or line
     return line
 
 

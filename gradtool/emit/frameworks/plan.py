@@ -22,6 +22,7 @@ from gradtool.ir.dims import Dim
 from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import Loop, Scan
 from gradtool.ir.index import Tensor
+from gradtool.ir.order import runnable
 from gradtool.ir.tree import (
     Call,
     Name,
@@ -282,7 +283,7 @@ class _Planner:
         for place, one in enumerate(self.inputs):
             if one.gradient is not None:
                 serves.setdefault(one.gradient, set()).add(place)
-        ordered = _ordered(lines)
+        ordered = runnable(lines, lambda line: line.target, lambda line: line.reads)
         for line in reversed(ordered):
             for name in line.reads:
                 serves.setdefault(name, set()).update(serves.get(line.target, ()))
@@ -337,19 +338,6 @@ class _Planner:
             if self.module.python(name) == spelled:
                 return operand.shape
         return ()
-
-
-def _ordered(lines: Iterable[Line]) -> list[Line]:
-    """The lines in an order that can be run, as close as possible to the given one."""
-    waiting = list(lines)
-    pending = {line.target for line in waiting}
-    result: list[Line] = []
-    while waiting:
-        ready = next((x for x in waiting if not (x.reads & pending - {x.target})), waiting[0])
-        waiting.remove(ready)
-        pending.discard(ready.target)
-        result.append(ready)
-    return result
 
 
 def _reached(lines: Sequence[Line], wanted: set[str]) -> list[Line]:
