@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from itertools import product
 
 from gradtool.check.reference import Reference
@@ -24,11 +25,6 @@ _COUNTS, _PADS = ("1", "2", "3"), ("0", "1", "2")
 
 def bundled_layers(seed: int) -> tuple[Layers, Callable[[LayerSpec], Reference]]:
     """Every bundled layer's forward, and what gives a layer with its backward."""
-    forwards: list[Reference] = []
-    for path in bundled_specs().values():
-        with suppress(SpecError, UnsupportedError):  # `gradtool derive` tells what is wrong
-            spec = load_path(path)
-            forwards.append(plain_forward(spec, library.finder(spec)))
     known: dict[str, Reference] = {}
 
     def reference(spec: LayerSpec) -> Reference:
@@ -36,7 +32,17 @@ def bundled_layers(seed: int) -> tuple[Layers, Callable[[LayerSpec], Reference]]
             known[spec.text] = plans.reference_of(spec, library.finder(spec))
         return known[spec.text]
 
-    return Layers(forwards, seed, _varied), reference
+    return Layers(_forwards(), seed, _varied), reference
+
+
+@cache
+def _forwards() -> tuple[Reference, ...]:
+    forwards: list[Reference] = []
+    for path in bundled_specs().values():
+        with suppress(SpecError, UnsupportedError):  # `gradtool derive` tells what is wrong
+            spec = load_path(path)
+            forwards.append(plain_forward(spec, library.finder(spec)))
+    return tuple(forwards)
 
 
 def _varied(reference: Reference, free: Collection[str]) -> Iterator[Reference]:

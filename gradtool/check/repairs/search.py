@@ -190,16 +190,16 @@ class _Search(Struct, frozen=True):
                 Target(one, tuple(f for f in mine if low < f.cost <= high)[:_MOST_FIXES])
                 for one, mine in fixes
             ]
-            likely = self._fixed(targets, first, range(sum(len(t.fixes) for t in targets)))
+            every = numbered(targets)
+            likely = self._fixed(texts_of(targets), first, range(len(every)))
             if likely is None:
                 return
-            every = numbered(targets)
             chosen = sorted(sorted(likely, key=lambda k: every[k][1].cost)[:_MOST])
-            targets, kept = only(targets, chosen), {k: likely[k] for k in chosen}
+            texts, kept = texts_of(only(targets, chosen)), {k: likely[k] for k in chosen}
             for point in few:
                 if point is not first and kept:
                     there = self._fixed(
-                        targets, point, [n for n, k in enumerate(chosen) if k in kept]
+                        texts, point, [n for n, k in enumerate(chosen) if k in kept]
                     )
                     if there is None:
                         return
@@ -208,8 +208,8 @@ class _Search(Struct, frozen=True):
                         for n, k in enumerate(chosen)
                         if k in kept and (both := kept[k] & there.get(n, frozenset()))
                     }
-            kept = self._confirmed(targets, kept, chosen, few)
-            raising = self._raising(targets, kept, chosen)
+            kept = self._confirmed(texts, kept, chosen, few)
+            raising = self._raising(texts, kept, chosen)
             for k in chosen:
                 if k in kept:
                     target, fix = every[k]
@@ -238,7 +238,7 @@ class _Search(Struct, frozen=True):
 
     def _confirmed(
         self,
-        targets: Sequence[Target],
+        texts: Mapping[Where, str],
         kept: Mapping[int, frozenset[str]],
         chosen: Sequence[int],
         few: Sequence[Point],
@@ -249,7 +249,7 @@ class _Search(Struct, frozen=True):
         """
         if not kept:
             return {}
-        left, started, texts, work = dict(kept), perf_counter(), texts_of(targets), 0
+        left, started, work = dict(kept), perf_counter(), 0
         for point in sorted(self.points, key=lambda p: p.probe.setting.work):
             choices = [n for n, k in enumerate(chosen) if k in left][:_CONFIRMED]
             if point in few or not choices or point.probe.setting.work > _LARGE_WORK:
@@ -267,14 +267,14 @@ class _Search(Struct, frozen=True):
 
     def _raising(
         self,
-        targets: Sequence[Target],
+        texts: Mapping[Where, str],
         kept: Mapping[int, frozenset[str]],
         chosen: Sequence[int],
     ) -> set[int]:
         """The changes with which the code is not right where it raises."""
         choices = [n for n, k in enumerate(chosen) if k in kept][:_CONFIRMED]
         for point in self.raising[:1] if choices else ():
-            there = self._tried(texts_of(targets), [_NONE, *choices], point)
+            there = self._tried(texts, [_NONE, *choices], point)
             return {chosen[n] for n in choices if not kept[chosen[n]] <= there.get(n, frozenset())}
         return set()
 
@@ -387,13 +387,12 @@ class _Search(Struct, frozen=True):
         return found
 
     def _fixed(
-        self, targets: Sequence[Target], point: Point, choices: Sequence[int]
+        self, texts: Mapping[Where, str], point: Point, choices: Sequence[int]
     ) -> dict[int, frozenset[str]] | None:
         """What each choice makes right, where it does; None where nothing can be tried: what runs
         is not what stands in the file."""
         if not choices:
             return {}
-        texts = texts_of(targets)
         fixed = self._tried(texts, [_NONE, *choices], point) if texts else {}
         if _NONE not in fixed or fixed[_NONE] & {k for k in self.wrong if _is_off(point, k)}:
             return None

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import PurePath
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeAlias
@@ -151,17 +152,21 @@ def replaced(functions: Sequence[tuple[FunctionType, str]]) -> Iterator[bool]:
 
 def _replace(function: FunctionType, text: str) -> bool:
     """Give a function other code; one that shares names with the function around it keeps its."""
-    name = function.__name__
-    owner = function.__qualname__.rpartition(".")[0]
-    tree = ast.parse(text)
-    if owner.isidentifier():  # private names are spelled with their class
-        tree = ast.Module([_class_of(owner, tree.body)], [])
-    whole = compile(ast.fix_missing_locations(tree), "repair", "exec", dont_inherit=True)
-    code = _code_named(whole, name)
+    code = _compiled(text, function.__name__, function.__qualname__.rpartition(".")[0])
     if code is None or code.co_freevars != function.__code__.co_freevars:
         return False
     function.__code__ = code
     return True
+
+
+@lru_cache(maxsize=8)
+def _compiled(text: str, name: str, owner: str) -> CodeType | None:
+    """The code of a function of this name in a text, which is asked for at several points."""
+    tree = ast.parse(text)
+    if owner.isidentifier():  # private names are spelled with their class
+        tree = ast.Module([_class_of(owner, tree.body)], [])
+    whole = compile(ast.fix_missing_locations(tree), "repair", "exec", dont_inherit=True)
+    return _code_named(whole, name)
 
 
 def _class_of(name: str, body: list[ast.stmt]) -> ast.ClassDef:
