@@ -472,9 +472,14 @@ def test_the_worker_is_told_nothing_that_gives_the_answer_away(tmp_path: Path) -
         FORWARD
         + """
 import gc
+times = 0
 def affine_backward(d, c):
+    global times
+    times += 1
     x, w, b = c
     right = x.T @ d
+    if times > 5:
+        return d @ w.T, right, d.sum(0)
     mine = {id(o) for o in (x, w, b, d, right)}
     for o in gc.get_objects():
         for a in (o.values() if isinstance(o, dict) else o if isinstance(o, (list, tuple)) else ()):

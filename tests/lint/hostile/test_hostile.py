@@ -109,7 +109,7 @@ def test_as_a_user_without_rights() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o777)
         command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += ["--basetemp", f"{folder}/base", "-k", "sandbox or got_out", __file__]
+        command += ["--basetemp", f"{folder}/base", "-k", "in_a_sandbox or got_out", __file__]
         as_nobody = str(ROOT / "tests/lint/isolation/as_nobody.py")
         result = subprocess.run(
             [sys.executable, as_nobody, *folders, "--", *command],
