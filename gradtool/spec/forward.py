@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Mapping
 
 from gradtool.ir.dims import Dim, shape_text
@@ -166,27 +167,20 @@ def _run(scope: Scope) -> None:
     except ParseError as error:
         scope.problems.append(problem_at(scope, block, error.span, error.message, error.hint))
         return
-    assigned = {
-        node.id
-        for node in ast.walk(module)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    # An index statement, F[j, k] = …, names its array too.
-    assigned |= {
-        node.value.id
-        for node in ast.walk(module)
-        if isinstance(node, ast.Subscript)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-    }
+    assigned = set[str]()
+    for node in ast.walk(module):
+        # An index statement, F[j, k] = …, names its array too.
+        named = node.value if isinstance(node, ast.Subscript) else node
+        if isinstance(named, ast.Name) and isinstance(getattr(node, "ctx", None), ast.Store):
+            assigned.add(named.id)
     if not scope.sub:
         scope.reserved = frozenset(assigned | set(scope.build.scope))
     reader = Reader(block.text.split("\n"), assigned | set(scope.build.scope))
-    for place, statement in enumerate(module.body):
+    stored = [frozenset(stored_names(statement)) for statement in module.body]
+    times = Counter(name for names in stored for name in names)
+    for place, (statement, own) in enumerate(zip(module.body, stored, strict=True)):
         scope.rest = module.body[place + 1 :]
-        scope.elsewhere = frozenset().union(
-            *(stored_names(other) for other in module.body if other is not statement)
-        )
+        scope.elsewhere = frozenset(n for n, count in times.items() if count > (n in own))
         _guarded(scope, reader, statement)
 
 
