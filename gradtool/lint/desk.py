@@ -384,9 +384,10 @@ class Desk:
             found += means.entry_by_entry(moved, line)
             found += means.differenced(judgement, line)
             # What is known already needs no second look with other numbers.
-            found = found or self._rounded_away(reference, session, judgement, line)
+            if not found:
+                found = self._rounded_away(reference, session, judgement, line)
             if not found and (self._longer or reply.get("longer") is True):
-                found += self._in_double(reference, session, judgement, probe, header, line)
+                found = self._in_double(reference, session, judgement, probe, header, line)
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries)
         return found
