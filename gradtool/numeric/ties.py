@@ -2,8 +2,8 @@
 
 Ordinary samples never hit ``X == Z`` or ``2 * X == b``, and a formula may be wrong there alone.  A
 comparison is linear in most inputs, so one entry is moved until its two sides are the same number;
-where no entry does that, the point is not looked at.  With inputs that are multiples of 1/8, sums
-and products are exact in double precision.
+where no entry does that in a few steps, the point is not looked at.  With inputs that are multiples
+of 1/8, sums and products are exact in double precision.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gradtool.records import replace
 from gradtool.spec.model import LayerSpec
 
 _ENTRIES = 3  # of an input, that are tried
-_STEPS = 3  # with rounding, the first need not hit
+_STEPS = 12  # of a quadratic; of what is linear the first one hits, but for rounding
 
 
 def edges(graph: Graph) -> tuple[Condition, ...]:
@@ -115,20 +115,20 @@ def tied(edge: Condition, graph: Graph, spec: LayerSpec, sample: Sample) -> Samp
 
 def _zero_of(function: Callable[[float], Array], start: float) -> float | None:
     """Where one of the values of a function is exactly zero, by the secant method."""
-    value, here = start, function(start)
-    for _ in range(_STEPS):
-        beside = function(value + 1)
+    before, value = start + 1, start
+    beside, here = function(before), function(value)
+    with np.errstate(all="ignore"):
+        slopes = beside - here if here.size == beside.size else np.zeros(0)
+    places = np.flatnonzero(np.isfinite(slopes) & (slopes != 0))
+    for _ in range(_STEPS if places.size else 0):
+        rise = float(beside[places[0]] - here[places[0]])
+        if rise == 0 or not np.isfinite(rise):
+            return None
+        moved = value - float(here[places[0]]) * (before - value) / rise
+        before, value, beside, here = value, moved, here, function(moved)
         if here.size != beside.size:
             return None
-        with np.errstate(all="ignore"):
-            slopes = beside - here
-        places = np.flatnonzero(np.isfinite(slopes) & (slopes != 0))
-        if not places.size:
-            return None
-        first = places[0]
-        value -= float(here[first] / slopes[first])
-        here = function(value)
-        if here.size > first and here[first] == 0:
+        if here[places[0]] == 0:
             return value
     return None
 
