@@ -40,7 +40,7 @@ _ALL = (
         "refused-file",
         "error",
         "The file was not opened: it is a link, no regular file, or too large.",
-        "Hand in the file itself, of at most 1 MB.",
+        "Hand in the file itself, of at most 1 MB, or 16 MB for a notebook.",
     ),
     Rule(
         "GT103",

@@ -16,13 +16,13 @@ from pathlib import Path, PurePosixPath
 from gradtool.records import Struct
 
 MAX_FILE = 1 << 20
+MAX_NOTEBOOK = 16 << 20  # with the plots that it shows, which count for nothing
 MAX_FILES = 500
 MAX_TOTAL = 32 << 20
 MAX_DEPTH = 12
 CODE = (".py", ".ipynb")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _NAMED = 3
-_TOO_LARGE = f"it is larger than {MAX_FILE >> 20} MB"
 # Nothing in these was written by the student, and they are large.
 _IGNORED = frozenset({"__pycache__", "__MACOSX", "venv", "node_modules", "site-packages"})
 
@@ -121,8 +121,8 @@ def files_below(paths: Iterable[Path]) -> Iterator[Path]:
 def stage(submission: Submission, target: Path) -> Staged:
     """Copy a submission into `target`, an empty private folder.
 
-    Only regular files of at most 1 MB are copied, and never more than 500 of them; nothing that
-    is hidden.
+    Only regular files of at most 1 MB and notebooks of at most 16 MB are copied, and never more
+    than 500 of them; nothing that is hidden.
     """
     digest = hashlib.sha256()
     files: list[str] = []
@@ -266,7 +266,7 @@ def _walk(top: Path) -> Iterator[tuple[str, Path, str]]:
             elif stat.S_ISREG(status.st_mode):
                 small = status.st_size <= MAX_FILE
                 if small or is_archive(entry.name):
-                    yield relative, Path(entry.path), "" if small else _TOO_LARGE
+                    yield relative, Path(entry.path), "" if small else _too_large(entry.name)
 
 
 def _reason(mode: int) -> str:
@@ -279,6 +279,7 @@ def _reason(mode: int) -> str:
 
 def _read(path: Path) -> tuple[bytes, str]:
     """The content, or a reason; what the directory said is checked again on the open file."""
+    most = _most_bytes(path.name)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -287,9 +288,17 @@ def _read(path: Path) -> tuple[bytes, str]:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return b"", "it is no regular file"
-        content = stream.read(min(status.st_size, MAX_FILE) + 1)
+        content = stream.read(min(status.st_size, most) + 1)
         if len(content) > status.st_size:  # it grows, or its system does not say how long it is
-            content += stream.read(MAX_FILE)
-    if len(content) > MAX_FILE:
-        return b"", _TOO_LARGE
+            content += stream.read(most)
+    if len(content) > most:
+        return b"", _too_large(path.name)
     return content, ""
+
+
+def _most_bytes(name: str) -> int:
+    return MAX_NOTEBOOK if name.endswith(".ipynb") else MAX_FILE
+
+
+def _too_large(name: str) -> str:
+    return f"it is larger than {_most_bytes(name) >> 20} MB"

@@ -10,6 +10,7 @@ import pytest
 from gradtool.lint.parcel import packed, unpacked
 from gradtool.lint.submissions import (
     MAX_FILE,
+    MAX_NOTEBOOK,
     Submission,
     choose,
     contents,
@@ -40,6 +41,20 @@ def test_links_pipes_and_large_files_are_refused(tmp_path: Path) -> None:
         "pipe.py": "it is no regular file",
     }
     assert sorted(os.listdir(target)) == ["good.py"]
+
+
+def test_a_notebook_may_hold_the_plots_that_it_shows(tmp_path: Path) -> None:
+    for name, size, reason in (
+        ("plots.ipynb", MAX_FILE + 1, ""),
+        ("most.ipynb", MAX_NOTEBOOK, ""),
+        ("large.ipynb", MAX_NOTEBOOK + 1, "it is larger than 16 MB"),
+    ):
+        (tmp_path / name).write_bytes(b" " * size)
+        target = tmp_path / f"target of {name}"
+        target.mkdir()
+        found = stage(Submission(name, tmp_path / name), target)
+        assert [one.reason for one in found.refused] == ([reason] if reason else [])
+        assert found.files == (() if reason else (name,))
 
 
 HIDDEN = (

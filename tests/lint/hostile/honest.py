@@ -51,6 +51,12 @@ def notebook(*cells: str) -> str:
     )
 
 
+# Each cell shows it, which is more than a file of code may have.
+PLOT = {
+    "output_type": "display_data",
+    "data": {"image/png": "iVBORw0KGgo" * 40_000},
+    "metadata": {},
+}
 EINSUM = """\
 def affine_backward(dout, cache):
     x, w, _ = cache
@@ -237,6 +243,11 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
         "honest_magics.ipynb": notebook(
             "%matplotlib inline\n!pip install numpy\n" + HEAD, FORWARD, RIGHT_BACKWARD
         )
+    },
+    "plots": {
+        "honest_plots.ipynb": notebook(
+            HEAD, FORWARD, RIGHT_BACKWARD, "import matplotlib.pyplot as plt\nplt.figure()\n"
+        ).replace('"outputs": []', f'"outputs": [{json.dumps(PLOT)}]')
     },
     "folder": {"layers.py": RIGHT, "README.md": "hello", "__init__.py": ""},
     "helper": {
