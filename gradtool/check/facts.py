@@ -183,7 +183,11 @@ def followed(case: Case, gradient: Compared) -> Compared:
         if not outcome.right:
             wrong.append((point, outcome.array))
     if fits(case, gradient.name, wrong):
-        return replace(gradient, standing="follows", message="")
+        found = [p.gradients.get(gradient.name) for p in case.measured.points]
+        nothing = not any(o.array.any() for o in found if o is not None and o.array is not None)
+        text = f"it is zero, for your forward pass does not depend on {gradient.name}"
+        told = text if nothing else ""
+        return replace(gradient, standing="follows", message=told, nothing=nothing)
     with case.varied.without_guards() as (session, guards):
         if session is not None and fits(replace(case, session=session), gradient.name, wrong):
             return replace(gradient, standing="follows", message=f"but for {guards}")

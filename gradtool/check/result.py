@@ -76,6 +76,7 @@ class Compared(Struct, frozen=True, forbid_unknown_fields=True):
         message: what is wrong in words, where it is not (only) a number.
         line: the line that assigns it, when known; `source` is its text, `place` its cell.
         heat: where the cause is not known, the errors of one probe in units of their bounds.
+        nothing: it "follows" a forward that does not depend on the variable: it is zero.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Compared(Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
     place: str = ""
     heat: Heat | None = None
+    nothing: bool = False
 
     @property
     def was_right(self) -> bool:

@@ -25,7 +25,8 @@ class Credit(Struct, frozen=True):
         kind: "equal" (a share for the forward pass and one for each gradient), "none" (all or
             nothing) or "stated" (by `shares`).
         shares: the weight of "forward" and of each variable whose gradient counts.
-        follows: what a gradient that fits the student's own wrong forward is worth, from 0 to 1.
+        follows: what a gradient that fits the student's own wrong forward is worth, from 0 to 1;
+            nothing where that forward does not depend on the variable.
     """
 
     kind: CreditKind = "equal"

@@ -68,7 +68,9 @@ def _earned(credit: Credit, name: str, verdict: Verdict | None) -> Fraction:
         if gradient.name == name:
             if gradient.standing == "ok":
                 return Fraction(1)
-            return credit.follows if gradient.standing == "follows" else Fraction(0)
+            # Of a forward pass that does not use a variable there is nothing to differentiate.
+            follows = gradient.standing == "follows" and not gradient.nothing
+            return credit.follows if follows else Fraction(0)
     return Fraction(0)
 
 

@@ -160,6 +160,32 @@ def test_a_gradient_of_zeros_does_not_follow_because_the_first_point_is_dead(
     assert standings(verdict) == {"X": "wrong", "W": "follows", "b": "ok"}
 
 
+@pytest.mark.parametrize(
+    ("forward", "gradients", "nothing"),
+    [
+        ("x @ w", "dout @ w.T, x.T @ dout, 0 * b", {"b"}),
+        ("np.zeros((len(x), len(b)))", "0 * x, 0 * w, 0 * b", {"X", "W", "b"}),
+        ("2 * (x @ w) + b", "2 * dout @ w.T, 2 * x.T @ dout, dout.sum(0)", set()),
+        # A dead half is no whole: what is zero at some points only was differentiated.
+        (
+            "x @ w * (len(x) > 3) + b",
+            "dout @ w.T * (len(x) > 3), x.T @ dout * (len(x) > 3), dout.sum(0)",
+            set(),
+        ),
+    ],
+)
+def test_of_what_a_forward_does_not_use_nothing_is_differentiated(
+    tmp_path: Path, forward: str, gradients: str, nothing: set[str]
+) -> None:
+    verdict = backward(
+        tmp_path, f"return {gradients}", forward=FORWARD.replace("x @ w + b", forward)
+    )
+    assert {g.name for g in verdict.gradients if g.nothing} == nothing
+    for gradient in verdict.gradients:
+        assert gradient.standing in ("follows", "ok")
+        assert ("does not depend on" in gradient.message) == gradient.nothing
+
+
 def test_what_an_exception_prevented_is_not_computed(tmp_path: Path) -> None:
     text = """
 class Affine:

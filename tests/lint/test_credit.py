@@ -28,6 +28,12 @@ def verdict(forward: Standing, **standings: Standing) -> Verdict:
 STATED = Credit("stated", {"forward": Fraction(1), "X": Fraction(3)}, Fraction(1, 2))
 
 
+def of_nothing(found: Verdict, name: str) -> Verdict:
+    """The same where the forward pass does not depend on a variable."""
+    gradients = [replace(g, nothing=g.name == name) for g in found.gradients]
+    return replace(found, gradients=tuple(gradients))
+
+
 @pytest.mark.parametrize(
     ("credit", "found", "points"),
     [
@@ -40,6 +46,8 @@ STATED = Credit("stated", {"forward": Fraction(1), "X": Fraction(3)}, Fraction(1
         (Credit("none"), verdict("ok", X="ok", W="ok", b="ok"), 10),
         (STATED, verdict("ok", X="wrong", W="ok", b="ok"), 2.5),
         (STATED, verdict("wrong", X="follows", W="ok", b="ok"), 3.75),
+        (STATED, of_nothing(verdict("wrong", X="follows", W="ok", b="ok"), "X"), 0),
+        (STATED, of_nothing(verdict("wrong", X="follows", W="ok", b="ok"), "b"), 3.75),
         (STATED, verdict("ok", X="not computed", W="wrong", b="ok"), 2.5),
         (Credit(), None, 0),
     ],
