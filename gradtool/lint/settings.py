@@ -70,5 +70,7 @@ def _settings(path: Path) -> Settings:
         texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
         if type(value) is not kind or (kind is list and not texts):
             raise UsageError(f"{where}: {key}: expected {words}, found {value!r}")
+        if isinstance(value, int) and kind is int and value < 1:
+            raise UsageError(f"{where}: {key}: expected at least 1, found {value}")
         values[key.replace("-", "_")] = tuple(value) if isinstance(value, list) else value
     return Settings(folder=path.parent, **values)

@@ -33,6 +33,7 @@ from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
 from gradtool.records import Struct, replace
 from gradtool.report import cache, formats, library, lint_notices, lint_text, plans
+from gradtool.report.lint_outputs import TEXT, known, places, spare
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source
@@ -41,7 +42,6 @@ from gradtool.spec.usage import UsageError
 
 _CLEAN, _FINDINGS = 0, 1
 _EXECUTORS = ("local", "dask")
-_TEXT = "text"
 _THRESHOLD = 20_000  # objects between two looks for garbage, while submissions are graded
 
 
@@ -60,7 +60,7 @@ class Request(Struct, frozen=True):
     assignment: Path | None = None
     specs: tuple[str, ...] = ()
     single: bool = False
-    form: str = _TEXT
+    form: str = TEXT
     outputs: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -85,21 +85,17 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
     Raises:
         SpecError, UsageError: the assignment, a spec or the command line is wrong.
     """
-    settings = read_settings(Path.cwd())
+    settings = read_settings(_belongs_to(request.assignment))
     choice = Choice(
         parse_codes(request.select or settings.select, "--select"),
         parse_codes(request.ignore or settings.ignore, "--ignore"),
     )
-    outputs = [parse_output(text) for text in request.outputs]
-    for _, file in outputs:
-        if not file.parent.is_dir():  # told before an hour of grading, not behind it
-            raise UsageError(
-                f"--output: {file} cannot be written: there is no folder {file.parent}"
-            )
-    _known(request.form)
+    outputs = places(request.outputs, [*filter(None, [request.assignment, request.results])])
+    known(request.form)
     shard = parse_shard(request.shard)
     assignment, folder = _assignment(request, settings)
     found = _submissions(request.paths, bool(assignment.text), request.single)
+    spare(found, [file for _, file in outputs])
     if "gradescope" in (request.form, *(name for name, _ in outputs)) and len(found) != 1:
         raise UsageError(
             f"the format gradescope is for one submission, found {len(found)}",
@@ -200,25 +196,10 @@ def merge(
         UsageError: they are not all the shards of one run.
     """
     choice = Choice(parse_codes(select, "--select"), parse_codes(ignore, "--ignore"))
-    places = [parse_output(text) for text in outputs]
-    _known(form)
+    written = places(outputs, paths)
+    known(form)
     heading, lines = merged(paths)
-    return _report(Course(heading, lines), choice, form, places, statistics, exit_zero, out)
-
-
-def parse_output(text: str) -> tuple[str, Path]:
-    """``junit=report.xml`` as format and file.
-
-    Raises:
-        UsageError: it is not of that form, or there is no such format.
-    """
-    name, equals, place = text.partition("=")
-    if not equals or not place:
-        raise UsageError(
-            f"--output {text!r}: expected FORMAT=FILE", "for example: --output junit=report.xml"
-        )
-    _known(name)
-    return name, Path(place)
+    return _report(Course(heading, lines), choice, form, written, statistics, exit_zero, out)
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
@@ -237,10 +218,11 @@ def parse_shard(text: str | None) -> tuple[int, int]:
     return int(number), int(count)
 
 
-def _known(name: str) -> None:
-    known = (_TEXT, *formats.names())
-    if name not in known:
-        raise UsageError(f"there is no format '{name}'", did_you_mean(name, known))
+def _belongs_to(assignment: Path | None) -> Path:
+    """Where to look for settings: beside an assignment, for the folder that the command is called
+    in may be a submission's, which must not say what counts as a mistake or what is not guarded.
+    """
+    return Path.cwd() if assignment is None else assignment.resolve().parent
 
 
 def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]:
@@ -418,7 +400,7 @@ def _report(
 
 
 def _write(name: str, course: Course, choice: Choice, statistics: bool, out: TextIO) -> None:
-    if name == _TEXT:
+    if name == TEXT:
         lint_text.write(course, choice, out, statistics=statistics)
     else:
         for piece in formats.pieces(name, course, choice):

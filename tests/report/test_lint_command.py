@@ -343,6 +343,44 @@ def test_a_report_that_cannot_be_written_is_told_at_once(course: Path, capsys: C
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["csv=hw1.yaml"], "hw1.yaml cannot be written: it is read by this command"),
+        (["csv=course/../hw1.yaml"], "it is read by this command"),
+        (["csv=r.jsonl", "--results", "r.jsonl"], "it is read by this command"),
+        (["csv=g.csv", "--output", "json=./g.csv"], "two reports cannot be in one file"),
+        (["csv=course/ann.py"], "course/ann.py cannot be written: it is part of a submission"),
+        (["csv=link"], "link cannot be written: it is read by this command"),
+        (["csv=course"], "course cannot be written: it is a folder"),
+    ],
+)
+def test_a_report_takes_no_other_files_place(
+    options: list[str], told: str, course: Path, capsys: Captured
+) -> None:
+    Path("link").symlink_to("hw1.yaml")
+    before = {path: path.read_text() for path in (*course.iterdir(), Path("hw1.yaml"))}
+    assert main(["lint", "course", "--assignment", "hw1.yaml", "--output", *options]) == 2
+    assert told in capsys.readouterr().err
+    assert {path: path.read_text() for path in before} == before
+    assert not Path("cache/lint").exists()
+
+
+def test_reports_may_stand_in_a_submission_and_go_to_a_device(course: Path) -> None:
+    arguments = ["lint", "course/ann.py", "--assignment", "hw1.yaml", "--output"]
+    assert main([*arguments, "csv=course/g.csv", "--output", "json=/dev/null"]) == 0
+    assert main([*arguments, "csv=/dev/null", "--output", "json=/dev/null"]) == 0
+    assert Path("course/g.csv").read_text().startswith("submission,")
+
+
+def test_a_report_takes_no_shards_place(course: Path, capsys: Captured) -> None:
+    common = ["lint", "course", "--assignment", "hw1.yaml", "--results", "1.jsonl"]
+    assert main(common) == 1
+    assert main(["merge", "1.jsonl", "--output", "csv=1.jsonl"]) == 2
+    assert "1.jsonl cannot be written: it is read by this command" in capsys.readouterr().err
+    assert main(["merge", "1.jsonl"]) == 1
+
+
+@pytest.mark.parametrize(
     ("files", "file", "points"),
     [
         ({"helper.py": "x = 1\n"}, "hw.ipynb", 4),
@@ -386,6 +424,30 @@ def test_pyproject_says_what_is_always_said(course: Path, capsys: Captured) -> N
     assert "unknown key 'asignment'" in capsys.readouterr().err
     Path("pyproject.toml").write_text('[tool.gradtool]\nassignment = "hw1.yaml"\njobs = 1\n')
     assert main(["lint", "course"]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tool.gradtool]\nignore = ["GT"]\nrequire-sandbox = false\n',
+        "[tool.gradtool]\njobs = 0\n",
+        "this is no TOML",
+    ],
+)
+def test_a_submission_does_not_say_how_it_is_graded(
+    text: str, course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a check-out of it, in which a teacher's own assignment is called."""
+    (course / "pyproject.toml").write_text(text)
+    monkeypatch.chdir(course)
+    command = ["lint", "dan.py", "--single", "--assignment", "../hw1.yaml"]
+    assert main(command) == 1
+    assert "FAIL dan.py" in capsys.readouterr().out
+    Path("../pyproject.toml").write_text('[tool.gradtool]\nignore = ["GT"]\n')
+    assert main(command) == 0, "what stands beside the assignment is the teacher's"
+    Path("../pyproject.toml").write_text("[tool.gradtool]\njobs = 0\n")
+    assert main(command) == 2
+    assert "jobs: expected at least 1, found 0" in capsys.readouterr().err
 
 
 def test_without_a_sandbox_ci_refuses_and_others_are_warned(
