@@ -42,6 +42,7 @@ class Question(Struct, frozen=True):
         title: for people.
         spec: a bundled name, or a path from the assignment's folder.
         place: of `spec` in the file.
+        places: of "probes", and of each stated share as "credit.W".
         files: patterns of the file in a submission that is a folder.
         function: name of the forward, the backward or the class; None to recognise it.
         cell: the tag of the notebook cells that answer it; None for the whole notebook.
@@ -62,6 +63,7 @@ class Question(Struct, frozen=True):
     probes: tuple[Mapping[str, int], ...] = ()
     limits: Limits | None = None
     forbidden: tuple[Forbidden, ...] | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 class Assignment(Struct, frozen=True):
@@ -72,6 +74,7 @@ class Assignment(Struct, frozen=True):
         source, text: of the file; both empty when the questions come from the command line.
         limits: of one question of one submission; the wall clock is that of a question.
         libraries: top-level packages that a submission may import.
+        places: of each of these in the file, but for what is always granted.
         forbidden: which means cost a question its points.
         hide_expected: right values stay out of every report.
         explain: causes of mistakes are told.
@@ -87,6 +90,7 @@ class Assignment(Struct, frozen=True):
     forbidden: tuple[Forbidden, ...] = FORBIDDEN
     hide_expected: bool = True
     explain: bool = True
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def limits_of(self, question: Question) -> Limits:
         """Those of a question."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from gradtool.lint.assignment import FORBIDDEN, Assignment, Credit, Forbidden, Question
+from gradtool.lint.isolation import OURS
 from gradtool.lint.isolation.limits import MIB, Limits
 from gradtool.spec.errors import Problem, SpecError
 from gradtool.spec.model import Place, Source
@@ -86,6 +88,12 @@ def parse_assignment(text: str, file: str) -> Assignment:
     return assignment
 
 
+def _package(name: str) -> str:
+    """The hint for what is no package: ``scipy.special`` and ``numpy==2`` begin with one."""
+    end = next((k for k, letter in enumerate(name) if letter in ".=<>~![ "), 0)
+    return f"write {name[:end]}" if name[:end].isidentifier() else "write what `import` takes"
+
+
 class _Reader:
     """Readers of the parts; each records its problems and goes on."""
 
@@ -103,7 +111,9 @@ class _Reader:
         title = self._text(fields.get("title"), "title")
         limits = self._limits(fields.get("limits"), Limits())
         questions = self._questions(fields.get("questions"), limits)
-        libraries = self._words(fields.get("libraries"), "libraries", "[numpy]")
+        libraries = self._libraries(fields.get("libraries"))
+        # What comes with Python is there for everybody.
+        granted = [name for name in libraries if name not in sys.stdlib_module_names]
         forbidden = self._forbidden(fields.get("forbid"))
         hidden = self._truth(fields.get("hide-expected"), "hide-expected", True)
         explain = self._truth(fields.get("explain"), "explain", True)
@@ -116,11 +126,31 @@ class _Reader:
             source=source,
             text=text,
             limits=limits,
-            libraries=tuple(dict.fromkeys(("numpy", *libraries))),
+            libraries=tuple(dict.fromkeys(("numpy", *granted))),
             forbidden=forbidden,
             hide_expected=hidden,
             explain=explain,
+            places=libraries,
         )
+
+    def _libraries(self, entry: Entry | None) -> dict[str, Place]:
+        """Each with its place."""
+        found: dict[str, Place] = {}
+        for node in self._nodes(entry, "libraries", "[numpy]"):
+            name = self.reading.text(node, "libraries")
+            if name is None:
+                continue
+            if not name.isidentifier() or name == "__main__":
+                message = f"libraries: expected the name of a package, found {shown(name)}"
+                self.reading.problem(node, message, _package(name))
+            elif name in OURS:
+                message = (
+                    f"libraries: {name} is part of what grades, and no submission can import it"
+                )
+                self.reading.problem(node, message, "remove it")
+            else:
+                found[name] = node.place
+        return found
 
     def _questions(self, entry: Entry | None, limits: Limits) -> tuple[Question, ...]:
         if entry is None:
@@ -154,12 +184,8 @@ class _Reader:
         plain = PurePosixPath(spec).stem
         name = self._text(fields.get("name"), "name") if "name" in fields else plain
         title = self._text(fields.get("title"), "title")
-        files = self._words(fields.get("file"), "file", "[layers.py]")
-        for pattern in files:
-            if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-                message = f"file: {shown(pattern)} leads out of the submission"
-                reading.problem(fields["file"].value, message, "write it from its folder")
-        function = self._text(fields.get("function"), "function")
+        files = self._files(fields.get("file"))
+        function = self._function(fields.get("function"))
         points = self._number(fields.get("points"), "points", Fraction(1), 0, MAX_POINTS)
         credit = self._credit(fields.get("credit"))
         cell = self._text(fields.get("cell"), "cell")
@@ -169,6 +195,10 @@ class _Reader:
         if name is None:
             return None
         place = fields["spec"].value.place
+        places = {"probes": fields["probes"].value.place} if "probes" in fields else {}
+        match fields.get("credit"):
+            case Entry(value=Mapping(entries=entries)):
+                places |= {f"credit.{e.key.text}": e.key.place for e in entries}
         kept = {"files": files} if files else {}
         return Question(
             name,
@@ -182,8 +212,42 @@ class _Reader:
             probes=probes,
             limits=own,
             forbidden=forbidden,
+            places=places,
             **kept,
         )
+
+    def _files(self, entry: Entry | None) -> tuple[str, ...]:
+        """Patterns of names in a submission, without a ``./`` in front."""
+        found = []
+        for node in self._nodes(entry, "file", "[layers.py]"):
+            pattern = self.reading.text(node, "file")
+            if pattern is None:
+                continue
+            path = PurePosixPath(pattern)
+            if path.is_absolute() or ".." in path.parts:
+                message = f"file: {shown(pattern)} leads out of the submission"
+                self.reading.problem(node, message, "write it from its folder")
+            elif "\\" in pattern:
+                message = f"file: expected folders parted by '/', found {shown(pattern)}"
+                self.reading.problem(node, message, f"write {pattern.replace(chr(92), '/')}")
+            elif pattern.endswith("/") or not path.parts:
+                message = f"file: expected a file, found the folder {shown(pattern)}"
+                self.reading.problem(node, message, f"for example: {path / '*.py'}")
+            else:
+                found.append(str(path))
+        return tuple(dict.fromkeys(found))
+
+    def _function(self, entry: Entry | None) -> str | None:
+        """The name of a function or a class, or ``Class.method``."""
+        name = self._text(entry, "function")
+        if entry is None or name is None:
+            return None
+        if not all(part.isidentifier() for part in name.split(".")):
+            message = f"function: expected the name of a function or a class, found {shown(name)}"
+            hint = "for example: affine_backward, Affine or Affine.backward"
+            self.reading.problem(entry.value, message, hint)
+            return None
+        return name
 
     def _credit(self, entry: Entry | None) -> Credit:
         match entry:
@@ -270,14 +334,8 @@ class _Reader:
         self, entry: Entry | None, what: str, example: str, known: Collection[str] = ()
     ) -> tuple[str, ...]:
         """One text or a list of texts."""
-        if entry is None:
-            return ()
-        if isinstance(entry.value, Scalar):
-            nodes: tuple[Node, ...] = (entry.value,)
-        else:
-            nodes = self.reading.items(entry.value, what, example) or ()
         words = []
-        for node in nodes:
+        for node in self._nodes(entry, what, example):
             text = self.reading.text(node, what)
             if text is not None and known and text not in known:
                 message = f"{what}: unknown word {shown(text)}"
@@ -285,6 +343,14 @@ class _Reader:
             elif text is not None:
                 words.append(text)
         return tuple(dict.fromkeys(words))
+
+    def _nodes(self, entry: Entry | None, what: str, example: str) -> tuple[Node, ...]:
+        """One text or the items of a list."""
+        if entry is None:
+            return ()
+        if isinstance(entry.value, Scalar):
+            return (entry.value,)
+        return self.reading.items(entry.value, what, example) or ()
 
     def _text(self, entry: Entry | None, what: str) -> str | None:
         return None if entry is None else self.reading.text(entry.value, what)

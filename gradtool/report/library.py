@@ -31,19 +31,51 @@ def load(text: str) -> LayerSpec:
         return load_stdin()
     path = path_of(text)
     if path is None:
-        raise UsageError(
-            f"there is no bundled layer and no file called '{text}'",
-            _alike(text) or "`gradtool specs` lists the bundled layers",
-        )
+        raise _unknown(text)
     return load_path(path)
+
+
+def load_from(folder: Path, text: str) -> LayerSpec:
+    """The spec that a file in a folder names: one by its path from there, or a bundled one.
+
+    Never one in the folder that the command is called in, which may be anybody's.
+
+    Raises:
+        UsageError: there is none.
+        SpecError: the file is no valid spec.
+    """
+    from gradtool.spec.load import load_path
+
+    beside = folder / text
+    path = beside if os.path.isfile(beside) else _bundled().get(text)
+    if path is not None:
+        return load_path(path)
+    if not _looks_like_path(text):
+        raise _unknown(text)
+    name = Path(text).stem
+    hint = "a path goes from the folder of the file that names it"
+    if name in _bundled():
+        hint = f"write {name} for the bundled layer"
+    raise UsageError(f"there is no file '{text}' here", hint)
 
 
 def path_of(text: str) -> Path | None:
     """The file of the spec that a user names; None for ``-`` and for unknown names."""
     if text == "-":
         return None
-    looks_like_path = os.sep in text or text.endswith((".yaml", ".yml")) or Path(text).is_file()
-    return Path(text) if looks_like_path else _bundled().get(text)
+    is_path = _looks_like_path(text) or os.path.isfile(text)
+    return Path(text) if is_path else _bundled().get(text)
+
+
+def _looks_like_path(text: str) -> bool:
+    return os.sep in text or text.endswith((".yaml", ".yml"))
+
+
+def _unknown(text: str) -> UsageError:
+    return UsageError(
+        f"there is no bundled layer and no file called '{text}'",
+        _alike(text) or "`gradtool specs` lists the bundled layers",
+    )
 
 
 def _alike(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +19,7 @@ from gradtool import __version__
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.choice import Choice, is_clean, parse_codes
 from gradtool.lint.cluster import Cluster, Order
-from gradtool.lint.credit import unknown_shares
+from gradtool.lint.credit import FORWARD, unknown_shares
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.isolation.status import unguarded
@@ -101,6 +102,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             f"the format gradescope is for one submission, found {len(found)}",
             "Gradescope runs the autograder once for each submission; use csv for a class",
         )
+    if request.executor == "local":  # on a cluster they are where the workers are
+        _see_installed(assignment)
     mine = share(found, shard)
     at_once = request.jobs or settings.jobs or _usual_jobs()
     started = time.monotonic()
@@ -254,6 +257,29 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
     return Assignment("lint", "lint", questions, source, hide_expected=hide), Path.cwd()
 
 
+def _see_installed(assignment: Assignment) -> None:
+    """See that what submissions may import is there: without it, each that does is wrong.
+
+    Raises:
+        SpecError: a library is not.
+    """
+    hint = "install it here, or write the name that `import` takes"
+    problems = [
+        assignment.source.problem(place, f"libraries: there is no package {name}", hint, len(name))
+        for name, place in assignment.places.items()
+        if name in assignment.libraries and not _is_installed(name)
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # a module of this process that comes from nowhere, such as `__main__`
+        return False
+
+
 def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Submission, ...]:
     """What to grade: the entries of one folder, or each of several paths; never nothing, which
     would look like a class in which all is right.
@@ -281,9 +307,11 @@ def _references(
     texts: list[str] = []
     problems: list[Problem] = []
     for question in assignment.questions:
-        beside = folder / question.spec
         try:
-            spec = library.load(str(beside) if beside.is_file() else question.spec)
+            if assignment.text:
+                spec = library.load_from(folder, question.spec)
+            else:
+                spec = library.load(question.spec)
         except UsageError as error:
             if not assignment.text:
                 raise
@@ -299,13 +327,14 @@ def _references(
             references[question.name] = Remembering(reference, question.probes)
         except ValueError as error:
             message = f"probes: {error}"
-            problems.append(assignment.source.problem(question.place, message))
+            place = question.places["probes"]
+            problems.append(assignment.source.problem(place, message))
         texts += [spec.text, *find.texts]
-        unknown = unknown_shares(question, spec)
-        if unknown:
-            message = f"credit: {spec.name} has no gradient of {', '.join(unknown)}"
-            hint = did_you_mean(unknown[0], [v.name for v in spec.variables])
-            problems.append(assignment.source.problem(question.place, message, hint))
+        for name in unknown_shares(question, spec):
+            message = f"credit: {spec.name} has no gradient of {name}"
+            hint = did_you_mean(name, [FORWARD, "follows", *(v.name for v in spec.variables)])
+            place = question.places[f"credit.{name}"]
+            problems.append(assignment.source.problem(place, message, hint, len(name)))
     if problems:
         raise SpecError(problems)
     return references, tuple(texts)

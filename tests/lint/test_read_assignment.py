@@ -91,6 +91,64 @@ def test_probes_are_sets_of_whole_sizes() -> None:
     assert problems(head + "[{N: 0}]\n")[0].startswith("4:18: ")
 
 
+HEAD = "assignment: a\nquestions:\n  - spec: affine\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("scipy.special", "expected the name of a package, found 'scipy.special'"),
+        ("numpy==2.0", "expected the name of a package, found 'numpy==2.0'"),
+        ("scikit-learn", "expected the name of a package, found 'scikit-learn'"),
+        ("__main__", "expected the name of a package, found '__main__'"),
+        ("''", "expected a text, found an empty text"),
+        ("gradtool", "gradtool is part of what grades, and no submission can"),
+    ],
+)
+def test_libraries_are_packages(written: str, problem: str) -> None:
+    (found,) = problems(f"{HEAD}libraries:\n  - math\n  - scipy\n  - {written}\n")
+    assert found.startswith(f"7:5: libraries: {problem}")
+
+
+def test_what_comes_with_python_needs_no_grant() -> None:
+    text = (
+        "assignment: a\nquestions:\n  - spec: affine\nlibraries: [math, scipy, sys, numpy, math]\n"
+    )
+    assert parse_assignment(text, "hw.yaml").libraries == ("numpy", "scipy")
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("src\\layers.py", "4:11: file: expected folders parted by '/', found 'src\\layers.py'"),
+        ("src/", "4:11: file: expected a file, found the folder 'src/'"),
+        (".", "4:11: file: expected a file, found the folder '.'"),
+        ("[a.py, src/]", "4:18: file: expected a file, found the folder 'src/'"),
+        ("[a.py, ../b.py]", "4:18: file: '../b.py' leads out of the submission"),
+    ],
+)
+def test_a_pattern_that_fits_no_file_is_a_mistake(written: str, problem: str) -> None:
+    assert problems(f"{HEAD}    file: {written}\n") == [problem]
+
+
+def test_a_pattern_goes_from_the_folder_of_the_submission() -> None:
+    text = f"{HEAD}    file: [./layers.py, src/./a.py, layers.py]\n"
+    (question,) = parse_assignment(text, "hw.yaml").questions
+    assert question.files == ("layers.py", "src/a.py")
+
+
+@pytest.mark.parametrize("name", ["affine backward", "affine_backward()", "a..b", "def f"])
+def test_a_function_is_asked_for_by_a_name(name: str) -> None:
+    (found,) = problems(f"{HEAD}    function: {name}\n")
+    assert found.startswith("4:15: function: expected the name of a function or a class")
+
+
+@pytest.mark.parametrize("name", ["affine_backward", "Affine", "Affine.backward", "dérivée"])
+def test_names_of_functions(name: str) -> None:
+    (question,) = parse_assignment(f"{HEAD}    function: {name}\n", "hw.yaml").questions
+    assert question.function == name
+
+
 def test_all_problems_come_at_once() -> None:
     text = (
         "assignment: hw1\nquestions:\n  - spec: affine\n    pionts: 3\n  - name: b\n"

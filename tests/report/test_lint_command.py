@@ -156,6 +156,50 @@ def test_mistakes_in_the_assignment_have_a_place(course: Path, capsys: Captured)
     assert "`gradtool init --assignment` writes a first one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("spec: affine", "spec: a/b.yaml", "4:11: there is no file 'a/b.yaml' here"),
+        ("spec: affine", "spec: affine.yaml", "4:11: there is no file 'affine.yaml' here"),
+        ("spec: affine", f"spec: {'a' * 300}", "4:11: there is no bundled layer and no file"),
+        (
+            "points: 4",
+            "credit: {X: 1, forwad: 2}",
+            "6:20: credit: affine has no gradient of forwad",
+        ),
+        ("points: 4", "credit: {dX: 1}", "6:14: credit: affine has no gradient of dX"),
+        ("points: 4", "probes: [{M: 2}]", "6:13: probes: affine has no size M"),
+        ("limits:", "libraries: [numpi]\nlimits:", "7:13: libraries: there is no package numpi"),
+    ],
+)
+def test_what_the_spec_does_not_have_has_its_own_place(
+    old: str, new: str, problem: str, course: Path, capsys: Captured
+) -> None:
+    Path("hw1.yaml").write_text(ASSIGNMENT.replace(old, new))
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"hw1.yaml:{problem}")
+    assert err.count("hw1.yaml:") == 1
+
+
+def test_a_spec_is_never_taken_from_where_the_command_is_called(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a check-out of a submission it may be the submission's, and easier."""
+    easier = "layer: affine\ninputs:\n  X: [N, D]\nforward: |\n  Y = X\n"
+    for name in ("affine", "affine.yaml"):
+        (course / name).write_text(easier)
+    (course / "fay.py").write_text(
+        "def forward(X):\n    return X, ()\ndef backward(dY, _):\n    return dY\n"
+    )
+    monkeypatch.chdir(course)
+    assert main(["lint", "fay.py", "--assignment", "../hw1.yaml"]) == 1
+    Path("../hw1.yaml").write_text(ASSIGNMENT.replace("spec: affine", "spec: affine.yaml"))
+    assert main(["lint", "fay.py", "--assignment", "../hw1.yaml"]) == 2
+    Path("../affine.yaml").write_text(easier)
+    assert main(["lint", "fay.py", "--assignment", "../hw1.yaml"]) == 0
+
+
 def test_statistics_count_codes(course: Path, capsys: Captured) -> None:
     assert main(["lint", "course", "--assignment", "hw1.yaml", "--statistics"]) == 1
     first = capsys.readouterr().out.splitlines()[0]
@@ -691,7 +735,7 @@ def test_sizes_that_the_layer_does_not_have(
     text = ASSIGNMENT.replace("    points: 4", f"    points: 4\n    probes: [{probes}]")
     Path("hw1.yaml").write_text(text)
     assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
-    assert f"hw1.yaml:4:11: {message}" in capsys.readouterr().err
+    assert f"hw1.yaml:7:13: {message}" in capsys.readouterr().err
 
 
 # Slow once in each process, and fast from then on.
