@@ -348,11 +348,28 @@ def _class_gradients(
         lines.append(f"d{variable} = {source}")
         found.append(variable)
     else:
-        text, _ = gradient_lines(backward, source, given, names)
+        among = _of_inputs(returned, owner, inputs, given, names)
+        text, _ = gradient_lines(backward, source, given, among)
         lines += text.splitlines()
         found = [n for n in real if f"d{n}" in text.replace("[", " ")]
     lines += _stored(owner, names, [n for n in real if n not in found and n not in set(stepped)])
     return lines
+
+
+def _of_inputs(
+    returned: Sequence[str], owner: Class, inputs: Sequence[str], given: Call, names: Names
+) -> Names:
+    """The names, or those of the inputs alone where as many results are returned and the object
+    has the gradients of all parameters: ``return dX, dh`` of a network whose state began as ``h0``.
+    """
+    others = [v for v in names.variables if v.name in inputs or not v.differentiable]
+    if len(returned) != len(inputs) or len(others) == len(names.variables):
+        return names
+    meant = [gradient_target(name, given.given, names) for name in returned]
+    left = [name for name in names.parameters if name in names.real]
+    if not set(meant).isdisjoint(left) or len(_stored(owner, names, left)) < len(left):
+        return names
+    return replace(names, variables=tuple(others))
 
 
 def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:

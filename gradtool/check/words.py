@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import permutations
 
 FORWARD_WORDS = frozenset(
     {"forward", "fwd", "fprop", "feedforward", "propagate", "forwardpass", "call", "compute"}
@@ -59,6 +60,8 @@ _LAYER_NAMES = (
     ("leakyrelu", "lrelu"),
     ("twolayerrelu", "twolayernet", "twolayer", "mlp"),
 )
+
+_MOST_WORDS = 4  # of a layer's name that are tried in every order
 
 _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("x", "input", "inputs", "inp", "data", "features", "feats", "xbatch", "aprev", "inputdata"),
@@ -208,6 +211,10 @@ def layer_names(name: str) -> tuple[str, ...]:
     own = folded(name)
     # Of a specific name the others of its group are meant too: "affine" may be "fc".
     others = [n for group in _LAYER_NAMES if own in group for n in group]
+    words = name.split("_")
+    # "spatial_batchnorm" says the same as "batch_norm_spatial".
+    turned = permutations(words) if len(words) <= _MOST_WORDS else ()
+    others += (folded("".join(order)) for order in turned)
     return tuple(dict.fromkeys((own, *others)))
 
 

@@ -327,8 +327,59 @@ class Dense:
         self.b = self.b - self.lr * grad_output.sum(axis=0)
         return grad_input
 """
+STATES = """
+class Recurrent:
+    def __init__(self, Wx, Wh, b):
+        self.Wx, self.Wh, self.b = Wx, Wh, b
+    def forward(self, x, h0):
+        self.x, self.states = x, [h0]
+        for t in range(x.shape[1]):
+            z = x[:, t] @ self.Wx + self.states[-1] @ self.Wh + self.b
+            self.states.append(np.tanh(z))
+        return np.stack(self.states[1:], axis=1)
+    def backward(self, dout):
+        self.dWx, self.dWh = np.zeros_like(self.Wx), np.zeros_like(self.Wh)
+        self.db, dx = np.zeros_like(self.b), np.zeros_like(self.x)
+        carried = np.zeros_like(self.states[0])
+        for t in range(self.x.shape[1] - 1, -1, -1):
+            dz = (dout[:, t] + carried) * (1 - self.states[t + 1] ** 2)
+            self.dWx += self.x[:, t].T @ dz
+            self.dWh += self.states[t].T @ dz
+            self.db += dz.sum(axis=0)
+            dx[:, t] = dz @ self.Wx.T
+            carried = dz @ self.Wh.T
+        return dx, carried
+"""
+TURNED = """
+def batchnorm_forward(x, gamma, beta, eps):
+    std = np.sqrt(x.var(axis=0) + eps)
+    xhat = (x - x.mean(axis=0)) / std
+    return gamma * xhat + beta, (xhat, std, gamma)
+def batchnorm_backward(dout, cache):
+    xhat, std, gamma = cache
+    dxhat = dout * gamma
+    centred = dxhat - dxhat.mean(axis=0)
+    dx = (centred - xhat * (dxhat * xhat).mean(axis=0)) / std
+    return dx, (dout * xhat).sum(axis=0), dout.sum(axis=0)
+def spatial_batchnorm_forward(x, gamma, beta, eps):
+    rows = x.transpose(0, 2, 3, 1)
+    out, cache = batchnorm_forward(rows.reshape(-1, len(gamma)), gamma, beta, eps)
+    return out.reshape(rows.shape).transpose(0, 3, 1, 2), cache
+def spatial_batchnorm_backward(dout, cache):
+    rows = dout.transpose(0, 2, 3, 1)
+    dx, dgamma, dbeta = batchnorm_backward(rows.reshape(-1, dout.shape[1]), cache)
+    return dx.reshape(rows.shape).transpose(0, 3, 1, 2), dgamma, dbeta
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
+    "a state that is returned under a name of its own": (
+        *(STATES, "rnn", "Recurrent(Wx=Wx, Wh=Wh, b=b)", 5),
+        *("return dx, carried", "return dx, carried * 2", "dh0"),
+    ),
+    "the words of a layer's name in another order": (
+        *(TURNED, "batch_norm_spatial", "spatial_batchnorm_backward(dY, cache)", 3),
+        *("dx.reshape(rows.shape)", "2 * dx.reshape(rows.shape)", "dX"),
+    ),
     "lists of parameters and gradients, and nothing returned": (
         *(LISTS, "word_embedding", "dW = layer.grads[0]", 1),
         *("np.add.at(dW, self.idx, dout)", "dW[self.idx] += dout", "dW"),
