@@ -26,7 +26,7 @@ _NEAR = 0.25  # beyond the cheapest: what the numbers still speak for
 _DOUBT = 0.08  # two mistakes whose costs differ by no more are as likely
 _GUESS = 0.3  # the same, of changes that leave another gradient wrong
 # What looks like any number, term or place in the code, and costs no more than this.
-_SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1}
+_SPECIAL = {"constant": 1.3, "label-shift": 1.4, "regulariser": 1.1, "updated": 1.1}
 
 # Mistakes that are the same in other words: which of them is told is a matter of taste.
 _FAMILIES = (
