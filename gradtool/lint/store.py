@@ -2,6 +2,9 @@
 
 The same file resumes an interrupted run, carries a shard to `gradtool merge`, and keeps what a
 second run need not do again. A line that was cut off by a kill is ignored.
+
+A later run begins with a line that says so, and names the results that it keeps: what was handed in
+again, or taken back, has earlier lines that count no longer.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from gradtool.spec.usage import UsageError
 
 _FORMAT = "gradtool results 1"
 _BEGINNING = b'{"format":"gradtool results'
+_BEGUN = '{"begun":true}'
+_KEPT = b'{"kept":'
 
 _Told = TypeVar("_Told", bound=Struct)
 
@@ -30,6 +35,12 @@ class _First(Struct, frozen=True):
 
     format: str
     heading: Heading
+
+
+class _Kept(Struct, frozen=True):
+    """A line that says that an earlier one, with this name and key, counts in this run, too."""
+
+    kept: tuple[str, str]
 
 
 class Place(Struct, frozen=True):
@@ -177,10 +188,10 @@ class Store:
             if found is None or not _same_run(found[0], self.heading):
                 return self._moved(path, ())
             if found[0].total != self.heading.total:
-                return self._moved(path, found[1])
-            self._known = {(name, key): place for name, key, place in found[1]}
+                return self._moved(path, found[1].results)
+            self._known = {(name, key): place for name, key, place in found[1].results}
             stream.write(b"\n")  # the last line may have been cut off
-            stream.flush()
+            _written(stream, _BEGUN)
         except OSError as error:
             if not needed:
                 return _spool()
@@ -198,6 +209,8 @@ class Store:
         _written(stream, _heading_line(self.heading))
         for name, key, place in found:
             self._known[name, key] = _written(stream, place.read())
+        if found:
+            _written(stream, _BEGUN)
         new.replace(path)
         return stream
 
@@ -212,6 +225,7 @@ class Store:
         if place is None:
             return None
         graded = graded_of(place.read())
+        _written(self._stream, _json_of(_Kept((name, key))))
         self.lines.put(name, place, graded)
         return graded
 
@@ -248,8 +262,14 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
             raise UsageError(
                 f"{path} is of another assignment, version or number of shards than the first file"
             )
+        elif found.total != heading.total:
+            raise UsageError(
+                f"{path} is of {found.total} submissions, the first file of {heading.total}: some "
+                "were handed in, or taken back, meanwhile",
+                "run every shard again; what is graded already is kept",
+            )
         shards.add(found.shard[0])
-        for name, key, place in graded:
+        for name, key, place in graded.run:
             earlier = lines.find(name)
             if earlier is None:
                 lines.put(name, place)
@@ -317,23 +337,46 @@ def _same_run(first: Heading, second: Heading) -> bool:
     return replace(first, seed=second.seed, total=second.total) == second
 
 
-def _read_tolerant(path: Path) -> tuple[Heading, list[tuple[str, str, Place]]] | None:
-    """Heading, and name, key and place of every whole result; None where there is no heading."""
+class _Found(Struct, frozen=True):
+    """What a file holds: of every whole result its name, key and place.
+
+    Attributes:
+        results: of all runs.
+        run: those that were added in the last one, or kept by it.
+    """
+
+    results: list[tuple[str, str, Place]]
+    run: list[tuple[str, str, Place]]
+
+
+def _read_tolerant(path: Path) -> tuple[Heading, _Found] | None:
+    """None where there is no heading."""
     try:
         stream = path.open("rb")
         first = _read(stream.readline(), _First)
         if first.format != _FORMAT:
             return None
-        found = []
+        found = _Found([], [])
+        known: dict[tuple[str, str], Place] = {}
         start = stream.tell()
         for data in stream:
             place = Place(stream, start, len(data.rstrip(b"\n")))
             start += len(data)
+            if data.rstrip(b"\n") == _BEGUN.encode():
+                found.run.clear()
+                continue
             try:
-                graded = graded_of(data.decode())
+                if data.startswith(_KEPT):
+                    one = _read(data, _Kept).kept
+                else:
+                    graded = graded_of(data.decode())
+                    one = graded.name, graded.key
+                    known[one] = place
+                    found.results.append((*one, place))
             except (ValueError, RecursionError):
                 continue
-            found.append((graded.name, graded.key, place))
+            if one in known:
+                found.run.append((*one, known[one]))
     except (OSError, ValueError):
         return None
     return first.heading, found

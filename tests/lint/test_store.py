@@ -90,6 +90,57 @@ def test_one_that_is_handed_in_late_costs_the_others_nothing(tmp_path: Path) -> 
     assert heading.total == len(lines) == 3
 
 
+@pytest.mark.parametrize("total", [2, 3])
+def test_what_was_handed_in_again_counts_once(tmp_path: Path, total: int) -> None:
+    """And what it was before counts where that is handed in once more."""
+    place = tmp_path / "results.jsonl"
+    old, new = graded("b"), replace(graded("b"), key="another content")
+    with Store(place, replace(HEADING, total=2)) as store:
+        store.add(graded("a"))
+        store.add(old)
+    for one in (new, old, new):
+        with Store(place, replace(HEADING, total=total)) as store:
+            assert store.find("a", "k" * 32) == graded("a")
+            if store.find(one.name, one.key) is None:
+                store.add(one)
+            if total == 3:
+                store.add(graded("c"))
+        heading, lines = merged([place])
+        assert heading.total == total
+        assert list(lines)[:2] == [graded("a"), one]
+
+
+def test_what_was_taken_back_counts_no_longer(tmp_path: Path) -> None:
+    place = tmp_path / "results.jsonl"
+    with Store(place, replace(HEADING, total=3)) as store:
+        for name in "abc":
+            store.add(graded(name))
+    with Store(place, replace(HEADING, total=2)) as store:
+        assert store.find("a", "k" * 32) == graded("a")
+        assert store.find("c", "k" * 32) == graded("c")
+    assert merged([place])[1].names == ("a", "c")
+    # A run that was stopped does not stand for those that it has not come to.
+    with Store(place, replace(HEADING, total=2)) as store:
+        store.add(graded("d"))
+    with pytest.raises(UsageError, match="expected 2 submissions, found 1: a shard was interr"):
+        merged([place])
+    with Store(place, replace(HEADING, total=2)) as store:
+        assert store.known == 4
+        assert store.find("d", "k" * 32) == graded("d")
+        assert store.find("a", "k" * 32) == graded("a")
+    assert merged([place])[1].names == ("a", "d")
+
+
+def test_shards_of_a_class_that_has_changed_meanwhile_are_run_again(tmp_path: Path) -> None:
+    places = []
+    for number, total in ((1, 4), (2, 5)):
+        places.append(tmp_path / f"{number}.jsonl")
+        with Store(places[-1], replace(HEADING, shard=(number, 2), total=total)) as store:
+            store.add(graded(f"one of {number}"))
+    with pytest.raises(UsageError, match=r"2\.jsonl is of 5 submissions, the first file of 4"):
+        merged(places)
+
+
 def test_results_of_another_assignment_are_not_taken(tmp_path: Path) -> None:
     place = tmp_path / "results.jsonl"
     with Store(place, HEADING) as store:
