@@ -68,7 +68,7 @@ def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
             raise FileProblem(
                 f"the file is larger than {MAX_FILE >> 20} MB; give the file with your functions"
             )
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:  # all of it at once
             data = file.read()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # a name may hold a null byte
         raise FileProblem(_NO_FILE) from None

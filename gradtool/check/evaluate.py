@@ -8,7 +8,6 @@ that is there afterwards was assigned by a snippet.
 from __future__ import annotations
 
 import ast
-import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -24,6 +23,7 @@ from gradtool.records import Struct, field
 
 _WATCHED_DEPTH = 4
 _WATCHED_ARRAYS = 200
+_LONG = 1 << 12  # bytes
 _SEVERAL = (tuple, list)
 _HELPERS = ("mask_in", "cell")
 
@@ -189,7 +189,6 @@ def opened(
 
     The arrays that are `turned` lie in memory in the order of their last axis first.
     """
-    random.seed(seed)
     seeded(seed)
     namespace: dict[str, Any] = dict(loaded.module.__dict__)
     forget(program, namespace)
@@ -302,8 +301,11 @@ def unchanged(now: np.ndarray, then: np.ndarray) -> bool:
     """Whether an array is what its copy was; what is no number is like itself."""
     if now.shape != then.shape:
         return False
-    if now.dtype == then.dtype and now.tobytes() == then.tobytes():
-        return True  # many times faster than looking for what is no number
+    if now.dtype == then.dtype:
+        # Many times faster than looking for what is no number; of long ones without two copies.
+        same = now.tobytes() == then.tobytes() if now.nbytes < _LONG else (now == then).all()
+        if same:
+            return True
     return np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
 
 

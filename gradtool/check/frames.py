@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from gradtool.records import Encoder, Struct
+from gradtool.records import Decoder, Encoder, Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,7 @@ def _json_of(value: object) -> bytes:
 
 _FAST = Encoder()
 _ENCODER = json.JSONEncoder(check_circular=False)
+_DECODER = Decoder()
 _known: dict[np.dtype[Any], str] = {}  # few types come
 
 
@@ -92,10 +93,7 @@ def decode(text: bytes, payload: bytes | memoryview) -> Frame:
     """
     import numpy as np
 
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FrameError("the header is not JSON") from error
+    header = _header(text)
     if not isinstance(header, dict):
         raise FrameError("the header is not an object")
     table = header.pop("arrays", [])
@@ -114,6 +112,17 @@ def decode(text: bytes, payload: bytes | memoryview) -> Frame:
     if offset != len(payload):
         raise FrameError("bytes are left over after the last array")
     return Frame(header, arrays)
+
+
+def _header(text: bytes) -> object:
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        pass  # an infinity, a nan or half of a surrogate pair
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("the header is not JSON") from error
 
 
 def whole(data: bytes, max_payload: int) -> Frame:

@@ -117,7 +117,10 @@ def load(path: Path, options: Options, known: Known | None = None) -> Loaded:
             del sys.path_importer_cache[folder]
     install_numpy_aliases(tell)
     if any("random" in cell.text for cell, _ in trees):
-        import numpy.random  # noqa: F401  # before its state is set: a function may import from it
+        # Before their states are set: a function may import them, or from them.
+        import random  # noqa: F401
+
+        import numpy.random  # noqa: F401
     install_finders(texts, mine, tell)
     _provide(options.provide)
     module = _module(path, home, tell)

@@ -238,14 +238,16 @@ _seed = 0
 
 
 def seeded(seed: int) -> None:
-    """Set NumPy's global random state, now or when `numpy.random` is first asked for.
+    """Set the random state of Python, and NumPy's global one, where anybody has asked for them.
 
-    NumPy imports it at its first use, which most layers never come to.
+    NumPy imports its own at its first use, which most layers never come to: it is set then.
     """
     global _seed
     _seed = seed
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed(seed)
+    for name in ("random", "numpy.random"):
+        module = sys.modules.get(name)
+        if module is not None and hasattr(module, "seed"):  # a file of the user's may have the name
+            module.seed(seed)
 
 
 def _tell(text: str) -> None:

@@ -34,8 +34,8 @@ _MOST_NAMES = 200
 
 
 def make_ready_with_random() -> None:
-    """The same for files that are likely to need `numpy.random`."""
-    import numpy.random  # noqa: F401 - NumPy itself imports it at its first use
+    """The same for files that are likely to need random numbers."""
+    import numpy.random  # noqa: F401 - NumPy itself imports it, and `random`, at its first use
 
     make_ready()
 
@@ -130,7 +130,7 @@ class Observed(Responder):
             case "stop":
                 return {"stopped": True}, {}
             case "load":
-                _stand_beside(Path(request.header["file"]))
+                _stand_beside(request.header["file"])
         return super().answer(request)
 
     def _count(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -148,10 +148,10 @@ class Observed(Responder):
             return list(sys.modules)
 
 
-def _stand_beside(file: Path) -> None:
+def _stand_beside(file: str) -> None:
     """Go to the folder of a file, where whoever wrote it ran it: ``open("scale.txt")`` works."""
     with suppress(OSError):  # there is no such folder, which loading the file tells
-        os.chdir(file.parent)
+        os.chdir(os.path.dirname(file))
 
 
 class _Snippets(Struct, frozen=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from math import comb
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
 from gradtool.check.draws import _NEVER, _is_improbable
+from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
 from gradtool.spec.errors import SpecError
@@ -248,3 +250,27 @@ def backward_propagation(parameters, cache, X, Y):
     assert found.verdict == "error"
     assert found.trouble is not None
     assert "forward_propagation has no argument for Y" in found.trouble.message
+
+
+@pytest.mark.parametrize(
+    "imported",
+    ["import random", "from random import random as r; import random", "from helper import random"],
+)
+def test_the_same_seed_draws_the_same_from_pythons_own_generator(
+    tmp_path: Path, imported: str
+) -> None:
+    (tmp_path / "helper.py").write_text("import random")
+    file = tmp_path / "layer.py"
+    file.write_text(f"{imported}\ndef noisy(X):\n    return X + random.random()")
+    load = {"op": "load", "file": str(file), "root": str(tmp_path), "provide": {}}
+    snippets = {"setup": None, "forward": "Y = noisy(X)", "backward": None}
+    bind = {"op": "bind", "snippets": snippets, "grads": {}, "outputs": ["Y"], "gradients": []}
+    run = {"op": "run", "scalars": {}, "slot": 0, "forward_only": True}
+    with Worker(tmp_path, 10) as worker:
+        worker.ask(load)
+        worker.ask({**bind, "read": []})
+        drawn = [
+            worker.ask({**run, "seed": seed}, {"X": np.zeros(1)}, 100).arrays["output Y"][0]
+            for seed in (1, 2, 1)
+        ]
+    assert drawn == [Random(seed).random() for seed in (1, 2, 1)]

@@ -15,7 +15,7 @@ from typing import NoReturn
 from gradtool.lint.isolation import OURS, frames, kernel
 from gradtool.lint.isolation.bell import Bell
 from gradtool.lint.isolation.jobs import Job, Setup
-from gradtool.lint.isolation.layers import lock_again, lock_each, lock_in, lock_once
+from gradtool.lint.isolation.layers import lock_again, lock_each, lock_in, lock_once, ready_again
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Opened
 from gradtool.lint.isolation.layers.namespaces import Nest
 from gradtool.lint.isolation.layers.rlimits import address_space, tasks_of_user
@@ -120,7 +120,7 @@ class Station:
         self.around = around
         self._first = first
         self.statuses: tuple[LayerStatus, ...] | None = None
-        self._proven = False
+        self._again: tuple[Callable[[], object], ...] | None = None
         self._entry: Entry | None = None
         self._keep: Entry | None = None
         self._kept: list[bytes] = []  # until there is somebody to give it to
@@ -155,7 +155,8 @@ class Station:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         self.statuses = lock_once(context, self.around.layers, setup.layers_off)
         self._refused, self._told = self._report(self.statuses)
-        self._proven = self._seen_in_force(self.statuses)
+        if self._seen_in_force(self.statuses):
+            self._again = ready_again(context, self.around.layers, self.statuses)
         for place in prepared.system:  # they are in the rules now
             os.close(place.fd)
         gc.freeze()
@@ -184,7 +185,7 @@ class Station:
             assert self._entry is not None
             assert self._context is not None
             pid = _pid_outside()
-            if self._proven and lock_again(self._context, around.layers, self.statuses):
+            if self._again is not None and lock_again(self._again):
                 return self._entry, pid, self._refused, self._told
             statuses = lock_each(self._context, around.layers, self.statuses)
             if statuses == self.statuses:
@@ -252,7 +253,7 @@ def become_worker(
         bell.leave()
         _settle(descriptors)
         entry, pid, refused, told = station.enter()
-        frames.write_frame(LIFELINE, locked_to_bytes(pid, told))
+        frames.write_parts(LIFELINE, (locked_to_bytes(pid, told),))
         os.closerange(LIFELINE, MOST_DESCRIPTORS)
         if not refused:
             entry(SOURCE, SINK)
@@ -285,7 +286,7 @@ def _settle(descriptors: tuple[int, int, int, int, int]) -> None:
     os.setsid()
     nothing, output, source, sink, lifeline = descriptors
     for target, fd in enumerate((nothing, output, output, source, sink, lifeline)):
-        os.dup2(fd, target, inheritable=False)
+        os.dup2(fd, target, False)
     for fd in descriptors:
         os.close(fd)
 

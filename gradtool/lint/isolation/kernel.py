@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 PR_SET_PDEATHSIG = 1
 PR_GET_PDEATHSIG = 2
@@ -50,8 +51,18 @@ def syscall(what: str, number: int, *arguments: int) -> int:
     Raises:
         OSError: the call failed.
     """
+    return prepared(what, number, *arguments)()
+
+
+def prepared(what: str, number: int, *arguments: int) -> Callable[[], int]:
+    """That call, to be made later; it raises the same."""
     missing = (0,) * (MOST_ARGUMENTS - len(arguments))
-    return checked(int(libc().syscall(number, *arguments, *missing)), what)
+    call = partial(libc().syscall, number, *arguments, *missing)
+
+    def made() -> int:
+        return checked(int(call()), what)
+
+    return made
 
 
 def prctl(option: int, *arguments: int) -> int:

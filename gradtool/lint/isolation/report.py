@@ -35,7 +35,7 @@ def layers_to_bytes(layers: Iterable[LayerStatus], refused: Iterable[str]) -> by
 
 def locked_to_bytes(pid: int, layers: bytes) -> bytes:
     """The number of the process on a line of its own, then JSON."""
-    return b"%d\n%b" % (pid, layers)
+    return f"{pid}\n".encode() + layers
 
 
 def ended_to_bytes(ended: Exit) -> bytes:

@@ -6,7 +6,7 @@ A module here that holds a `LAYER` is a layer; `base.Layer.order` says when it i
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step
@@ -60,18 +60,24 @@ def lock_each(
     )
 
 
-def lock_again(
+def ready_again(
     context: Context, layers: tuple[Layer, ...], locked: tuple[LayerStatus, ...]
-) -> bool:
-    """`lock_each` where another fork of this process has done it and seen it in force; whether the
-    system has taken all of it again.
+) -> tuple[Callable[[], object], ...]:
+    """What `lock_again` is to do in forks of this process, of which one has done `lock_each`."""
+    pairs = zip(layers, locked, strict=True)
+    steps = [layer.each for layer, status in pairs if layer.each is not None and status.active]
+    return tuple(one for step in steps for one in step.ready(context))
+
+
+def lock_again(ready: tuple[Callable[[], object], ...]) -> bool:
+    """`lock_each` where another fork of the same process has done it and seen it in force; whether
+    the system has taken all of it again.
 
     What the same system says of the same calls is not tried once more in each of many workers.
     """
     try:
-        for layer, status in zip(layers, locked, strict=True):
-            if layer.each is not None and status.active:
-                layer.each.apply(context)
+        for one in ready:
+            one()
     except (Inactive, OSError):
         return False
     return True

@@ -86,10 +86,13 @@ class Step(Struct, frozen=True):
         apply: locks this process in and returns a remark ("" or what this host lacks of it);
             raises Inactive or OSError when it cannot.
         probe: tries what is forbidden now, harmlessly; raises Inactive when it was possible.
+        ready: what a fork of this process has left to do of `apply`, with all worked out that is
+            the same for each fork; nothing by default.
     """
 
     apply: Callable[[Context], str]
     probe: Callable[[Context], None]
+    ready: Callable[[Context], tuple[Callable[[], object], ...]] = lambda _: ()
 
 
 def only_tried(probe: Callable[[Context], None]) -> Step:

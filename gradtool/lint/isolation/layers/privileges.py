@@ -8,6 +8,8 @@ import os
 import signal
 import struct
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from gradtool.lint.isolation import kernel
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step, must_fail
@@ -40,6 +42,11 @@ def apply_to_one(context: Context) -> str:
     if not context.first:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     return ""
+
+
+def ready_for_one(context: Context) -> tuple[Callable[[], object], ...]:
+    """The same in a fork."""
+    return () if context.first else (partial(apply_to_one, context),)
 
 
 def _drop_all() -> None:
@@ -82,5 +89,5 @@ LAYER = Layer(
     20,
     frozenset({"privileges"}),
     Step(apply, probe),
-    Step(apply_to_one, probe_one),
+    Step(apply_to_one, probe_one, ready_for_one),
 )

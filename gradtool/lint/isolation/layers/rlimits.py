@@ -6,6 +6,8 @@ import mmap
 import os
 import resource
 import sys
+from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 from gradtool.lint.isolation.layers.base import Context, Inactive, Layer, Step
@@ -78,11 +80,19 @@ def of_one(context: Context) -> Values:
 
 def _set(wanted: Values) -> None:
     """Set them, never above what the process was given itself."""
+    for kind, values in _within(wanted):
+        resource.setrlimit(kind, values)
+
+
+def _within(wanted: Values) -> list[tuple[int, tuple[int, int]]]:
+    """The limits, none above what this process was given itself."""
+    found = []
     for kind, (soft, hard) in wanted.items():
         ceiling = resource.getrlimit(kind)[1]
         if ceiling != resource.RLIM_INFINITY:
             soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(kind, (soft, hard))
+        found.append((kind, (soft, hard)))
+    return found
 
 
 def apply(context: Context) -> str:
@@ -99,6 +109,11 @@ def apply_to_one(context: Context) -> str:
     """Set those that a process uses up."""
     _set(of_one(context))
     return ""
+
+
+def ready_for_one(context: Context) -> tuple[Callable[[], object], ...]:
+    """The same in a fork, which has the limits of this process."""
+    return tuple(partial(resource.setrlimit, *limit) for limit in _within(of_one(context)))
 
 
 def _probe(wanted: Values, raised: int) -> None:
@@ -142,5 +157,5 @@ LAYER = Layer(
     40,
     frozenset({"cpu", "memory"} if ENFORCES_ADDRESS_SPACE else {"cpu"}),
     Step(apply, probe),
-    Step(apply_to_one, probe_one),
+    Step(apply_to_one, probe_one, ready_for_one),
 )

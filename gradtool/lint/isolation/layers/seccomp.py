@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 from gradtool.lint.isolation import kernel
@@ -136,11 +136,13 @@ def apply(context: Context) -> str:
 
 def apply_to_one(context: Context) -> str:
     """Install the filter of a worker over it."""
-    ready = _after_fork(kernel.machine(), context.limits.processes > 1)
-    for place in ready.places:
-        struct.pack_into("=I", ready.code, place, os.getpid())
-    ready.install()
+    _after_fork(kernel.machine(), context.limits.processes > 1).install_for_this()
     return ""
+
+
+def ready_for_one(context: Context) -> tuple[Callable[[], object], ...]:
+    """The same in a fork."""
+    return (_after_fork(kernel.machine(), context.limits.processes > 1).install_for_this,)
 
 
 class _Ready:
@@ -159,12 +161,24 @@ class _Ready:
         self._head = ctypes.create_string_buffer(
             struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self.code))
         )
-        self._call = number("seccomp", machine), SET_MODE_FILTER, FLAG_ALL_THREADS
-        self._address = ctypes.addressof(self._head)
+        self._call = kernel.prepared(
+            "seccomp",
+            number("seccomp", machine),
+            SET_MODE_FILTER,
+            FLAG_ALL_THREADS,
+            ctypes.addressof(self._head),
+        )
 
     def install(self) -> None:
         """For every thread of this process; it must have given up new privileges."""
-        kernel.syscall("seccomp", *self._call, self._address)
+        self._call()
+
+    def install_for_this(self) -> None:
+        """The same, with the number of this process in it."""
+        process = os.getpid()
+        for place in self.places:
+            struct.pack_into("=I", self.code, place, process)
+        self._call()
 
 
 def prepare(context: Context) -> None:
@@ -224,6 +238,6 @@ LAYER = Layer(
     50,
     frozenset({"network", "processes", "signals", "files-write"}),
     Step(apply, probe),
-    Step(apply_to_one, probe_one),
+    Step(apply_to_one, probe_one, ready_for_one),
     prepare,
 )
