@@ -77,6 +77,12 @@ def under_stress(
                 lost.append(label)
             elif (role, name) in wrong:
                 continue
+            elif outcome.array is None:  # there are no numbers to compare
+                if probe.is_huge:
+                    remarks.append(Remark("overflow", f"at {probe.varies} {outcome.message}"))
+                else:
+                    text = f"{outcome.message}; right at random values, wrong at {probe.varies}"
+                    wrong[role, name] = Mistake(role, name, text)
             elif role == "gradient" and (limit := _limit(base, point, name)):
                 clips[name] = f"{label} is cut off at {limit:g}"
             elif (place := _switches(base, probe, role, name)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gradtool.lint.result import Answer, Course, Finding, Graded
-from gradtool.lint.rules import BY_NAME, RULES
+from gradtool.lint.rules import BY_NAME, NOT_GRADED, RULES
 from gradtool.records import Struct
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
@@ -46,6 +46,12 @@ def parse_codes(texts: Iterable[str], option: str) -> tuple[str, ...]:
                 raise UsageError(f"{option}: there is no rule '{word}'", hint)
             found.append(code)
     return tuple(dict.fromkeys(found))
+
+
+def is_graded(graded: Graded) -> bool:
+    """Whether gradtool did not fail itself, which it does not choose not to tell."""
+    findings = (finding for answer in graded.answers for finding in answer.findings)
+    return all(finding.code != NOT_GRADED for finding in findings)
 
 
 def is_clean(course: Course, choice: Choice) -> bool:

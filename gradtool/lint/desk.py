@@ -157,6 +157,10 @@ class Desk:
     ) -> None:
         self._leave()
 
+    def drop(self) -> None:
+        """End the worker; the next question gets one of its own."""
+        self._leave()
+
     def ask(self, question: Question, reference: Reference) -> Judged:
         """The judgement on one question; never raises for what is in the file."""
         layer = reference.spec.name

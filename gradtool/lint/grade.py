@@ -6,7 +6,10 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import PurePath
+from traceback import extract_tb
 
+from gradtool.check.answers import clean
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
 from gradtool.lint.assignment import Assignment, Question
@@ -15,11 +18,11 @@ from gradtool.lint.credit import parts
 from gradtool.lint.desk import Desk, Judged, Loading, loading_of
 from gradtool.lint.findings import findings
 from gradtool.lint.foresight import Foresight
-from gradtool.lint.isolation.zygote import Zygote
+from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
 from gradtool.lint.parcel import Parcel, unpacked
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rooms import Rooms
-from gradtool.lint.rules import RULES
+from gradtool.lint.rules import NOT_GRADED, RULES
 from gradtool.lint.submissions import (
     Staged,
     Submission,
@@ -33,7 +36,10 @@ from gradtool.lint.submissions import (
 from gradtool.records import Struct, field
 
 _MOST_ANSWERS = 16 << 20  # bytes
+_MOST_TEXT = 200
 _NOT_THERE = "GT105"
+# Not by what is in a submission: nothing can be graded then.
+_NOBODYS = (OSError, MemoryError, ZygoteGone, SandboxUnavailable)
 _FORBIDDEN = ("GT401", "GT402", "GT403")
 
 
@@ -147,11 +153,24 @@ class Case:
             with desk:
                 for question in questions:
                     before = time.monotonic()
-                    judged = desk.ask(question, bench.references[question.name])
-                    seconds = round(time.monotonic() - before, 4)
-                    answers[question.name] = self._answer(bench, question, file, judged, seconds)
+                    try:
+                        judged = desk.ask(question, bench.references[question.name])
+                        seconds = round(time.monotonic() - before, 4)
+                        answer = self._answer(bench, question, file, judged, seconds)
+                    except _NOBODYS:
+                        raise
+                    except Exception as error:  # what one answers must not cost others a grade
+                        desk.drop()
+                        answer = self._not_graded(bench, question, file, error)
+                    answers[question.name] = answer
             cpu, peak = cpu + desk.cpu_seconds, max(peak, desk.peak_bytes)
         return answers, cpu, peak
+
+    def _not_graded(self, bench: Bench, question: Question, file: str, error: Exception) -> Answer:
+        shares = parts(question, self._gradients(bench, question), None)
+        finding = Finding(NOT_GRADED, f"gradtool failed: {_told(error)}")
+        of = float(question.points)
+        return Answer(question.name, shown_name(file), False, 0.0, of, shares, (finding,), None)
 
     def _without_file(self, bench: Bench, question: Question, problem: str) -> Answer:
         expected = " or ".join(question.files)
@@ -197,6 +216,17 @@ class Case:
             for v in spec.variables
             if v.differentiable and (wanted is None or v.name in wanted)
         ]
+
+
+def _told(error: Exception) -> str:
+    """An exception and the line of ours that it comes from; its text may be the submission's."""
+    ours = [
+        f"{PurePath(frame.filename).name} line {frame.lineno}"
+        for frame in extract_tb(error.__traceback__)
+        if "gradtool" in PurePath(frame.filename).parts
+    ]
+    text = clean(str(error))[:_MOST_TEXT]
+    return f"{type(error).__name__} in {ours[-1] if ours else 'another library'}: {text}"
 
 
 def _is_missing(answer: Answer) -> bool:

@@ -99,6 +99,13 @@ _ALL = (
         "Do not write to, or close, file descriptors that the code did not open.",
     ),
     Rule(
+        "GT111",
+        "not-graded",
+        "error",
+        "Gradtool failed at this question: by a mistake of its own, or at forged answers.",
+        "Report the message to whoever maintains gradtool; it says where.",
+    ),
+    Rule(
         "GT201",
         "forward-wrong",
         "error",
@@ -232,6 +239,8 @@ _ALL = (
         "Leave sys.setprofile and sys.getprofile alone, start no threads, compute with float64.",
     ),
 )
+
+NOT_GRADED = "GT111"
 
 RULES = {rule.code: rule for rule in _ALL}
 BY_NAME = {rule.name: rule for rule in _ALL}

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from gradtool import __version__
 from gradtool.lint.assignment import Assignment, Question
-from gradtool.lint.choice import Choice, is_clean, parse_codes
+from gradtool.lint.choice import Choice, is_clean, is_graded, parse_codes
 from gradtool.lint.cluster import Cluster, Order
 from gradtool.lint.credit import FORWARD, unknown_shares
 from gradtool.lint.grade import Bench
@@ -41,7 +41,7 @@ from gradtool.spec.model import Place, Source
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
-_CLEAN, _FINDINGS = 0, 1
+_CLEAN, _FINDINGS, _BUG = 0, 1, 3
 _EXECUTORS = ("local", "dask")
 _THRESHOLD = 20_000  # objects between two looks for garbage, while submissions are graded
 
@@ -79,7 +79,7 @@ class Request(Struct, frozen=True):
 
 
 def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
-    """Grade and report; 0 clean, 1 findings.
+    """Grade and report; 0 clean, 1 findings, 3 where gradtool failed at one of the submissions.
 
     `begun` is used where it fits the assignment, else closed.
 
@@ -159,10 +159,11 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
                 assert cluster is not None
                 order = Order(assignment, references, setup, seed, key, require)
                 every = cluster.grade_all(mine, order, store)
-            number = kept = 0
+            number = kept = failures = 0
             try:
                 for done in every:
                     number, kept = number + 1, kept + done.kept
+                    failures += not is_graded(done.graded)
                     shown.step(done.graded.name, done.graded.passed)
             except KeyboardInterrupt:
                 stop.callback(lint_notices.interrupted, number, len(mine), kept=place is not None)
@@ -177,9 +178,10 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             ours = [*filter(None, [request.assignment, request.results]), *reports]
             lint_notices.not_graded(request.paths[0], ours)
         course = Course(heading, store.lines, top, time.monotonic() - started)
-        return _report(
+        code = _report(
             course, choice, request.form, outputs, request.statistics, request.exit_zero, out
         )
+        return _unless(failures, code)
 
 
 def merge(
@@ -202,7 +204,15 @@ def merge(
     written = places(outputs, paths)
     known(form)
     heading, lines = merged(paths)
-    return _report(Course(heading, lines), choice, form, written, statistics, exit_zero, out)
+    code = _report(Course(heading, lines), choice, form, written, statistics, exit_zero, out)
+    return _unless(sum(not is_graded(one) for one in lines), code)
+
+
+def _unless(failures: int, code: int) -> int:
+    """The exit code, where gradtool itself has not failed at some of the submissions."""
+    if failures:
+        lint_notices.not_decided(failures)
+    return _BUG if failures else code
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from gradtool import __version__
 from gradtool.lint.result import Sandbox
+from gradtool.lint.rules import NOT_GRADED
 from gradtool.lint.submissions import Submission, is_archive, left_out, shown_name
 from gradtool.report.safe import one_line
 
@@ -69,6 +71,16 @@ def kept(number: int, total: int) -> None:
             f"{number} of {total} results are kept from an earlier run (--fresh grades all again)",
             file=sys.stderr,
         )
+
+
+def not_decided(number: int) -> None:
+    """Gradtool itself failed at some submissions."""
+    them = "a submission was" if number == 1 else f"{number} submissions were"
+    print(
+        f"{them} not graded: this is a bug in gradtool, not in your files. Please report what the "
+        f"report says of {NOT_GRADED}, for gradtool {__version__}.",
+        file=sys.stderr,
+    )
 
 
 def interrupted(number: int, total: int, *, kept: bool) -> None:

@@ -169,6 +169,47 @@ def test_right_forwards_pass(
     assert {r.code for r in verdict.remarks} <= remarked | {"digits"}
 
 
+NOT_NUMBERS = {
+    "None": "is None: nothing was computed for it",
+    "'too large'": "is text ('too large')",
+    "np.zeros(7)": "has shape (7,), should be (N, D)",
+    "object()": "is no array of numbers (object)",
+}
+
+
+@pytest.mark.parametrize("returned", NOT_NUMBERS)
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [("abs({}).max() > 30", "at large inputs"), ("abs({}).max() < .02", "at tiny values")],
+)
+@pytest.mark.parametrize("role", ["forward", "backward"])
+def test_what_is_no_array_of_numbers_somewhere_is_wrong_there(
+    tmp_path: Path, returned: str, condition: str, said: str, role: str
+) -> None:
+    text = elementwise("relu", "np.maximum(X, 0)", "X > 0")
+    if role == "forward":
+        line = f"    if {condition.format('X')}:\n        return {returned}, X\n"
+        text = text.replace("    return np.maximum", f"{line}    return np.maximum")
+    else:
+        line = f"    if {condition.format('X')}:\n        return {returned}\n"
+        text = text.replace("    return dY", f"{line}    return dY")
+    verdict = checked(tmp_path, "relu", text, 0)
+    rows = [*verdict.forward, *verdict.gradients]
+    (row,) = [row for row in rows if row.standing == "wrong"]
+    assert row.name == ("Y" if role == "forward" else "X")
+    assert NOT_NUMBERS[returned] in row.message
+    assert f"right at random values, wrong {said}" in row.message
+
+
+def test_what_is_no_array_of_numbers_where_values_are_huge_is_told(tmp_path: Path) -> None:
+    text = elementwise("softplus", "np.logaddexp(0, X)", "1 / (1 + np.exp(-X))")
+    line = "    if abs(X).max() > 1e3:\n        return None\n    return dY"
+    verdict = checked(tmp_path, "softplus", text.replace("    return dY", line), 0)
+    assert verdict.verdict == "pass"
+    told = [remark.message for remark in verdict.remarks]
+    assert told == ["at huge inputs dX is None: nothing was computed for it"]
+
+
 def test_an_overflow_is_told_of_all_arrays_at_once(tmp_path: Path) -> None:
     text = elementwise("softplus", "np.log(1 + np.exp(X))", "np.exp(X) / (1 + np.exp(X))")
     (remark,) = checked(tmp_path, "softplus", text, 0).remarks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from gradtool.check.judge import Judgement
 from gradtool.cli import main
 from gradtool.lint import preparation, run
+from gradtool.lint.causes import Causes
 from gradtool.lint.grade import Case
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.rules import RULES
@@ -368,6 +371,32 @@ def test_a_file_that_goes_away_during_a_run_costs_nobody_else(
     assert points(report) == expected
     told = report["submissions"][-1]["questions"][0]["findings"][0]["message"]
     assert told == "eve.py: it cannot be read: No such file or directory"
+
+
+def test_what_gradtool_fails_at_costs_nobody_else_a_grade(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect of the judge's that one submission meets, here in what looks for causes."""
+    asked = Causes.told
+
+    def fails(self: Causes, question: str, reference: Any, judgement: Judgement) -> Judgement:
+        if judgement.verdict.file == "dan.py":
+            raise TypeError("\x1b[31m of a submission")
+        return asked(self, question, reference, judgement)
+
+    monkeypatch.setattr(Causes, "told", fails)
+    common = ["course", "--assignment", "hw1.yaml", "--results", "r.jsonl", "--exit-zero"]
+    assert main(["lint", *common, "--format", "json"]) == 3
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert points(report) == {"ann.py": 4, "bea.py": 4, "cid.py": 4, "dan.py": 0, "eve.py": 2}
+    (dan,) = (one for one in report["submissions"] if one["name"] == "dan.py")
+    (finding,) = dan["questions"][0]["findings"]
+    assert finding["code"] == "GT111"
+    expected = r"gradtool failed: TypeError in desk\.py line \d+: \\x1b\[31m of a submission"
+    assert re.fullmatch(expected, finding["message"])
+    assert "a submission was not graded: this is a bug in gradtool" in captured.err
+    assert main(["merge", "r.jsonl", "--ignore", "GT"]) == 3
 
 
 def test_a_file_that_never_ends_says_so(course: Path, capsys: Captured) -> None:
