@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeAlias, TypeGuard
 
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Role, Scope, Surroundings, callee
@@ -78,6 +79,37 @@ def _brackets(node: ast.BinOp) -> Iterator[Fix]:
         inner = ast.BinOp(left, node.op, right.left)
         yield Fix(node, ast.BinOp(inner, right.op, right.right),
                   _meaning(node.op, right.op), 1.3, text)  # fmt: skip
+    # Of several factors: (a + b) * c * d for a + b * c * d, and the other way.
+    first, factors = _spine(node)
+    if len(factors) > 1 and _is_sum(first):
+        apart = ast.BinOp(first.left, first.op, _grown(first.right, factors))
+        yield Fix(node, apart, "missing-factor", 1.3, text)
+    first, factors = _spine(right)
+    if len(factors) > 1 and _is_sum(node):
+        whole = _grown(ast.BinOp(left, node.op, first), factors)
+        yield Fix(node, whole, "missing-factor", 1.3, text)
+
+
+_Factors: TypeAlias = list[tuple[ast.operator, ast.expr]]
+
+
+def _spine(node: ast.expr) -> tuple[ast.expr, _Factors]:
+    """What a product begins with, and by what it is multiplied and divided then, in turn."""
+    factors: _Factors = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        factors.insert(0, (node.op, node.right))
+        node = node.left
+    return node, factors
+
+
+def _grown(node: ast.expr, factors: _Factors) -> ast.expr:
+    for op, factor in factors:
+        node = ast.BinOp(node, op, factor)
+    return node
+
+
+def _is_sum(node: ast.expr) -> TypeGuard[ast.BinOp]:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
 
 
 def _meaning(outer: ast.operator, inner: ast.operator) -> str:
