@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings, callee
@@ -23,6 +23,15 @@ _FILLED = {
 _FUNCTIONS = ("exp", "sqrt", "tanh", "log", "abs", "cosh")
 _JOINS = frozenset({"hstack", "vstack", "concatenate", "stack", "column_stack", "dstack"})
 _AXES = (0, 1, -1, -2)
+_SEVERAL = ((0, 1), (0, 2), (1, 2), (2, 3), (0, 2, 3), (1, 2, 3), (0, 1, 2))
+# Channels to the end and back, heads beside steps, samples and channels exchanged.
+_AXIS_ORDERS = (
+    (1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1, 3),
+    (1, 0, 2, 3), (1, 2, 3, 0), (3, 0, 1, 2),
+)  # fmt: skip
+# What stands in a derivative where the function itself was written.
+_SLOPE_OF = {"log": "1 / X", "sqrt": "0.5 / np.sqrt(X)", "tanh": "1 - np.tanh(X) ** 2",
+             "sin": "np.cos(X)", "cos": "-np.sin(X)"}  # fmt: skip
 _IN_PLACE = frozenset({"copy", "len", "range", "float", "int", "astype", "reshape", "ravel"})
 
 
@@ -50,7 +59,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and around.is_begun(node):
         yield from _emptied(node)
     if role == "value" and _is_whole(node, scope, around):
-        yield from _reduced(node)
+        yield from _reduced(node, around)
         yield from _wrapped(node, scope)
 
 
@@ -97,6 +106,8 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         yield Fix(node, _transposed(node), "transposed", 1.15, text)
     if name == "transpose":
         yield from _orders(node)
+    if name == "reshape":
+        yield from _reshaped(node)
     reduction = reduction_of(node)
     if reduction is not None:
         yield from _reductions(node, reduction)
@@ -121,9 +132,27 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         yield Fix(node, swapped, "mask", 1.05, text)
     if name in _JOINS and arguments and isinstance(arguments[0], ast.Tuple | ast.List):
         yield from _joined(node, arguments[0])
+    if name in _SLOPE_OF and len(arguments) == 1 and not scope.of_output:
+        text = f"{name} itself stands where its slope belongs: {shown(node)}"
+        yield Fix(node, _slope_of(name, arguments[0]), "wrong-function", 1.22, text)
     if name in _PAIRS:
         other = _renamed(node, _PAIRS[name])
         yield Fix(node, other, "wrong-function", 1.18, f"another function than {shown(node)}")
+
+
+def _slope_of(name: str, argument: ast.expr) -> ast.expr:
+    tree = ast.parse(_SLOPE_OF[name], mode="eval").body
+    return _Replaced(argument).visit(tree)  # type: ignore[no-any-return]
+
+
+class _Replaced(ast.NodeTransformer):
+    """Puts an expression in the place of X."""
+
+    def __init__(self, argument: ast.expr) -> None:
+        self._argument = argument
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._argument if node.id == "X" else node
 
 
 def _renamed(node: ast.Call, name: str) -> ast.Call:
@@ -179,6 +208,40 @@ def _orders(node: ast.Call) -> Iterator[Fix]:
     for _, _, new in exchanged(axes):
         arguments: list[ast.expr] = [ast.Tuple(new, ast.Load())] if inner else new
         yield Fix(node, ast.Call(node.func, arguments, node.keywords), "transposed", 1.1, text)
+
+
+def _reshaped(node: ast.Call) -> Iterator[Fix]:
+    """Axes that had to be put in another order before a change of shape, or after it."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="np" | "numpy")), args=[whole, shape], keywords=[]
+        ):
+            given = [shape]
+        case ast.Call(func=ast.Attribute(value=whole), args=given, keywords=[]):
+            pass
+        case _:
+            return
+    sizes = list(given)
+    match given:
+        case [ast.Tuple(elts=elements) | ast.List(elts=elements)]:
+            sizes = list(elements)
+    text = f"the axes are in the wrong order where the shape is changed: {shown(node)}"
+    for order in _AXIS_ORDERS:
+        turned = _method(_permuted(whole, order), "reshape", given)
+        yield Fix(node, turned, "transposed", 1.2, text)
+        if len(order) == len(sizes):
+            # Axis k of what is wanted is axis order[k] of what is made first.
+            first = [sizes[order.index(axis)] for axis in range(len(order))]
+            made = _permuted(_method(whole, "reshape", first), order)
+            yield Fix(node, made, "transposed", 1.2, text)
+
+
+def _permuted(node: ast.expr, order: Sequence[int]) -> ast.expr:
+    return _method(node, "transpose", [ast.Constant(axis) for axis in order])
+
+
+def _method(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> ast.Call:
+    return ast.Call(ast.Attribute(node, name, ast.Load()), list(arguments), [])
 
 
 def _joined(node: ast.Call, parts: ast.Tuple | ast.List) -> Iterator[Fix]:
@@ -241,6 +304,12 @@ def _reductions(node: ast.Call, found: Reduction) -> Iterator[Fix]:
             far = "extra-sum" if axis is None else "wrong-axis"
             said = f"the {name} runs over every axis: {shown(node)}" if axis is None else text
             yield Fix(node, new, far, 1.1 + 0.05 * (keep != keeps), said)
+    for several in _SEVERAL if axis is not None else ():
+        axes: ast.expr = ast.Tuple([ast.Constant(k) for k in several], ast.Load())
+        for keep in (keeps, not keeps):
+            new = reduced(name, operand, axes, keep)
+            said = f"the {name} runs over the wrong axes: {shown(node)}"
+            yield Fix(node, new, "wrong-axis", 1.14 + 0.05 * (keep != keeps), said)
     text = f"the {name} leaves out an axis: {shown(node)}"
     if axis is not None:
         yield Fix(node, reduced(name, operand, None, False), "wrong-axis", 1.2, text)
@@ -254,12 +323,16 @@ def number_of(value: int) -> ast.expr:
     return ast.Constant(value)
 
 
-def _reduced(node: ast.expr) -> Iterator[Fix]:
+def _reduced(node: ast.expr, around: Surroundings) -> Iterator[Fix]:
     """A sum that is missing."""
     if reduction_of(node) is not None:
         return
+    parents = [parent for parent, _ in islice(around.above(node), 2)]
+    outer = [found for p in parents if isinstance(p, ast.expr) and (found := reduction_of(p))]
+    # Of what is summed already another axis is the plainer mistake.
+    more = 0.2 * any(found.operand is node for found in outer)
     text = f"a sum or a mean is missing around {shown(node)}"
-    for name, cost in (("sum", 1.15), ("mean", 1.2)):
+    for name, cost in (("sum", 1.15 + more), ("mean", 1.2 + more)):
         yield Fix(node, reduced(name, node, None, False), "missing-sum", cost + 0.05, text)
         for number in (0, 1, -1):
             for keeps in (False, True):
