@@ -34,6 +34,7 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
+from gradtool.ir.tree import Call
 from gradtool.ir.walk import accesses
 from gradtool.records import field
 
@@ -249,9 +250,10 @@ class Knowledge(Definitions, frozen=True, dict=True):
             return None
         for bindings, rest in matches(pattern.factors, variables, term.factors):
             summed = self._summed(pattern, bindings, rest, term)
-            entry = entry_of(statement, bindings, rest)
+            entry = entry_of(statement, bindings, term.factors)
             if summed is None or entry is None:
                 continue
+            rest = self._without_guards_of(entry, rest)
             kept = self.still_needed(term, rest)
             if any(not base.indices.isdisjoint({*term.bound} - {*summed}) for base, _ in kept):
                 continue
@@ -259,7 +261,7 @@ class Knowledge(Definitions, frozen=True, dict=True):
                 term.coefficient / pattern.coefficient, (*rest, *kept, (entry, Fraction(1))), summed
             )
             simple = all(isinstance(a, Function) for a, _ in pattern.factors)
-            if simple or self.term_cost(folded) < self.term_cost(term):
+            if simple or _has_word(statement) or self.term_cost(folded) < self.term_cost(term):
                 return poly_of((folded,))
         return None
 
@@ -268,6 +270,13 @@ class Knowledge(Definitions, frozen=True, dict=True):
         if not self._guards.unsafe(rest):
             return ()
         return tuple(f for f in term.factors if f[0].is_condition and f not in rest)
+
+    def _without_guards_of(self, entry: Access, rest: tuple[Factor, ...]) -> tuple[Factor, ...]:
+        """The factors beside an entry, without those that say again where its array ends."""
+        implied = {guard.oriented for guard in entry.guards}
+        if implied.isdisjoint(base for base, _ in rest) or self._guards.unsafe(rest):
+            return rest
+        return tuple(f for f in rest if f[0] not in implied)
 
     def _summed(
         self,
@@ -423,6 +432,11 @@ def _without_signs(term: Term) -> Poly | None:
             kept = [(b, e) for b, e in rest if e]
             return poly_of((product(term.coefficient, kept, term.bound),))
     return None
+
+
+def _has_word(statement: Statement) -> bool:
+    """A softmax or a sigmoid: its factors overflow where it does not, so it is always better."""
+    return isinstance(statement.tree, Call) and statement.tree.op in ("softmax", "sigmoid")
 
 
 def _is_number(body: Poly) -> bool:
