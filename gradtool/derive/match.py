@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from gradtool.ir.dims import ONE, ZERO
 from gradtool.ir.index import Affine, Index, Label
 from gradtool.ir.poly import (
     Access,
@@ -164,14 +163,11 @@ def _unify_shifted(
     bound: dict[Index, Affine],
     unknown: list[Index],
 ) -> dict[Index, Affine] | None:
-    """Solve ``i + 1 = j + 1``: one unknown with the coefficient 1."""
+    """Solve ``2*i + 1 = 2*j + 1``: one unknown, and what it is multiplied with divides the rest."""
     if len(unknown) != 1 or any(isinstance(p, Label) for p, _ in pattern.terms):
         return None
     (index,) = unknown
-    if pattern.coefficient(index) != ONE:
-        return None
-    rest = (pattern - Affine.of(index)).substitute(bound)
-    return {**bound, index: found - rest}
-
-
-_ = ZERO
+    by = pattern.coefficient(index)
+    rest = (pattern - Affine.of(index) * by).substitute(bound)
+    solution = (found - rest).divided_by(by)
+    return None if solution is None else {**bound, index: solution}

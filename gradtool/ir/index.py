@@ -132,6 +132,17 @@ class Affine(Own, frozen=True, eq=False, dict=True):
         # No product of sizes other than zero is zero: the terms stay, in their order.
         return Affine(tuple((p, c * by) for p, c in self.terms), self.const * by)
 
+    def divided_by(self, factor: Dim) -> Affine | None:
+        """What gives this when it is multiplied with a factor; None when nothing whole does."""
+        if factor == ONE:
+            return self
+        const = self.const.divided_by(factor)
+        terms = [(p, c.divided_by(factor)) for p, c in self.terms]
+        if const is None:
+            return None
+        whole = {p: c for p, c in terms if c is not None}
+        return _affine(whole, const) if len(whole) == len(terms) else None
+
     def __neg__(self) -> Affine:
         return self._negative
 

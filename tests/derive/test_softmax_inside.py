@@ -52,6 +52,12 @@ CASES: dict[str, tuple[str, str, Callable[..., Array], str]] = {
         lambda S: _logsumexp(S[-2:]),
         "dS[t < T] = sum(P[t + (2 - T)], over=[], outside=0)",
     ),
+    "every other score": (
+        "{S: [T, U]}",
+        "loss = sum(logsumexp(S[:, ::2]))",
+        lambda S: sum(_logsumexp(row[::2]) for row in S),
+        "dS[t, u < U] = sum((u == 2 * i) * P[t, i], over=[i])",
+    ),
     "softmax of a slice": (
         "{S: [T, U]}",
         "Q = softmax(S[:, 1:])",
