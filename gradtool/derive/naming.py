@@ -29,7 +29,7 @@ _BY_WORD = {
     "argmax": "best",
     "argmin": "best",
     "logsumexp": "lse",
-    "norm": "norm",
+    "norm": "length",
     "window_argmax": "best",
     "window_argmin": "best",
     "einsum": "z",

@@ -25,6 +25,8 @@ _INFIX = {
 }
 _METHODS = ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "var", "std", "swapaxes")
 
+_LINALG = ("norm", "inv", "det", "solve", "cholesky")  # words that NumPy has in a module of its own
+
 
 def text(tree: Tree) -> str:
     """The expression as one line."""
@@ -131,7 +133,8 @@ class _Printer:
                 arguments.append(f"over=[{', '.join(self.show(i)[0] for i in items)}]")
             else:
                 arguments.append(f"{name}={self.show(value)[0]}")
-        prefix = "np." if prefixed and tree.method else ""
+        module = "np.linalg." if tree.op in _LINALG else "np."
+        prefix = module if prefixed and tree.method else ""
         return f"{prefix}{tree.op}({', '.join(arguments)})"
 
     def indexed(self, tree: Call) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradtool.derive.derivation import derive
 from gradtool.emit.text import line, operand, text
 from gradtool.ir.tree import Call, Items, Literal, Name, Number, Slice, Tree, call, integer
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
 from gradtool.spec.parse import Reader, parse_block
 
 INFIX = (
@@ -159,3 +163,25 @@ def test_no_bracket_is_missing_and_none_is_idle(written: str) -> None:
 
 def test_a_scalar_on_the_left_of_an_index_statement() -> None:
     assert line("L", Call("indexed", (Items(()), Name("x")))) == "L = x"
+
+
+@pytest.mark.parametrize("word", ["sqrt", "exp", "norm", "inv", "det", "solve", "cholesky"])
+def test_a_word_with_its_module_is_a_function_of_numpy(word: str) -> None:
+    tree = Call(word, (Name("A"),), method=True)
+    written = text(tree)
+    assert parsed(written) == tree
+    prefix, _, rest = written.partition("(")
+    assert rest == "A)"
+    found: object = np
+    for part in prefix.split(".")[1:]:
+        found = getattr(found, part)  # np.norm is none
+    assert callable(found)
+
+
+def test_no_inner_value_is_called_like_the_word_that_it_comes_from() -> None:
+    layer = "layer: t\ninputs: {a: [N, D], b: [N, D]}\nforward: |\n"
+    layer += "  c = (a * b).sum(axis=-1) / (norm(a, axis=-1) * norm(b, axis=-1))\n"
+    spec = load_text(layer, "layer.yaml")
+    lines = derive(graph_of(spec, lambda _: None)).lines
+    inner = {one.name: line(one.name, one.tree) for one in lines if one.role == "inner"}
+    assert inner["length"] == "length = norm(a, axis=1)"
