@@ -1,7 +1,8 @@
 """A user's file as cells of Python: one cell for a .py, the code cells of a notebook.
 
 What is no Python in a notebook (magics, shell lines, help requests) is replaced by `pass`, so
-that line numbers stay those of the cell, and is reported.
+that line numbers stay those of the cell, and is reported.  A cell that is written to a file is
+what other cells import.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import codecs
 import importlib.util
 import json
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gradtool.records import Struct
 
 MAX_FILE = 64 << 20  # bytes
 # Cell magics whose cell is Python all the same; the others hand the cell to another language.
 _PYTHON_CELLS = frozenset({"%%time", "%%timeit", "%%capture", "%%prun", "%%python3"})
+_WRITING = frozenset({"%%writefile", "%%file"})
 _NOT_PYTHON = ("%", "!", "?")
 _NO_FILE = "there is no such file, or it is a folder or a pipe"
 
@@ -46,12 +48,14 @@ def not_parsed(error: SyntaxError, place: str) -> FileProblem:
 class Cell(Struct, frozen=True):
     """Python text; `place` names it in tracebacks: the file, or ``file cell 3``.
 
-    `tags` are those in the metadata of a notebook cell.
+    `tags` are those in the metadata of a notebook cell; `module` is the one to whose file the cell
+    is written, else "".
     """
 
     place: str
     text: str
     tags: tuple[str, ...] = ()
+    module: str = ""
 
 
 def read_cells(path: Path) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
@@ -125,7 +129,7 @@ def _notebook_cells(name: str, data: bytes) -> tuple[tuple[Cell, ...], tuple[str
     cells, dropped = [], []
     for number, (text, tags) in enumerate(texts, start=1):
         python, lines = without_magics(text)
-        cells.append(Cell(f"{name} cell {number}", python, tags))
+        cells.append(Cell(f"{name} cell {number}", python, tags, _written(text)))
         dropped += [f"cell {number}: {line}" for line in lines]
     return tuple(cells), tuple(dropped)
 
@@ -159,7 +163,9 @@ def _joined(source: object) -> str:
 def without_magics(text: str) -> tuple[str, tuple[str, ...]]:
     """The Python of a cell, with as many lines as the cell, and the lines that are none."""
     lines = text.split("\n")
-    first = next((line.strip() for line in lines if line.strip()), "")
+    first = _first_line(text)
+    if _written(text):
+        return text.replace(first, "", 1), ()
     if first.startswith("%%") and first.split()[0] not in _PYTHON_CELLS:
         return "\n" * (len(lines) - 1), (first,)
     if _parses(text):  # `%` may begin a line of an expression in brackets
@@ -172,6 +178,20 @@ def without_magics(text: str) -> tuple[str, tuple[str, ...]]:
         else:
             kept.append(line)
     return "\n".join(kept), tuple(dropped)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.split("\n") if line.strip()), "")
+
+
+def _written(text: str) -> str:
+    """The module in whose file ``%%writefile cs231n/layers.py`` puts a cell, else ""."""
+    word, *options = _first_line(text).split() or [""]
+    path = PurePosixPath(options[-1].strip("'\"") if options else "")
+    if word not in _WRITING or path.suffix != ".py":
+        return ""
+    parts = (path.stem,) if path.is_absolute() else path.with_suffix("").parts
+    return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
 
 
 def _is_magic(line: str) -> bool:

@@ -199,7 +199,7 @@ def _of_forward(best: Repair) -> Cause:
 
 def proved(repair: Repair, what: str) -> Cause:
     """The mistake that a change of the user's code proves, in these words."""
-    code, measure = repair.fix.code, f"tried at {repair.points} points"
+    code, measure = repair.fix.code, f"tried at {repair.points} point{'s' * (repair.points > 1)}"
     return Cause(code, what, 1.0, repair.proof, measure, title(code))
 
 

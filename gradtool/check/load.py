@@ -94,7 +94,10 @@ def load(path: Path, options: Options, known: Known | None = None) -> Loaded:
     if options.tag is not None:
         cells = tagged(cells, options.tag, path)
     if dropped:
-        tell(f"{len(dropped)} lines that are no Python were dropped ({dropped[0]}, …)")
+        many = len(dropped) > 1
+        what = f"{len(dropped)} lines that are" if many else "1 line that is"
+        were = f"were dropped ({dropped[0]}, …)" if many else f"was dropped ({dropped[0]})"
+        tell(f"{what} no Python {were}")
     trees = _parsed(cells, path, options.python2, tell, known.trees)
     if options.change is not None:
         trees = [(cell, changed(tree, cell.place, options.change)) for cell, tree in trees]
@@ -124,12 +127,35 @@ def load(path: Path, options: Options, known: Known | None = None) -> Loaded:
     install_finders(texts, mine, tell)
     _provide(options.provide)
     module = _module(path, home, tell)
+    written = _written(cell for cell, _ in trees)
     sys.breakpointhook = lambda *_, **__: None
     with importing():
         for cell, tree in trees:
-            _run_cell(module, cell, tree, options.only_definitions, tell)
-        trees = [_converted(module, cell, tree, tell) for cell, tree in trees]
+            own = written.get(cell.module, module)
+            _run_cell(own, cell, tree, options.only_definitions, tell)
+        trees = [
+            _converted(written.get(cell.module, module), cell, tree, tell) for cell, tree in trees
+        ]
+    for one in reversed(written.values()):
+        _take_over(module, one)
     return Loaded(module, tuple(trees), notes, home.root)
+
+
+def _written(cells: Iterable[Cell]) -> dict[str, ModuleType]:
+    """The modules that cells are written to, each to be imported by its name."""
+    found: dict[str, ModuleType] = {}
+    for name in filter(None, dict.fromkeys(cell.module for cell in cells)):
+        found[name] = ModuleType(name)
+        if name not in sys.modules:  # a cell called numpy.py must not take NumPy's place
+            _enter(name, found[name])
+    return found
+
+
+def _take_over(module: ModuleType, written: ModuleType) -> None:
+    """Give a notebook the definitions of a module that it has written, imported or not."""
+    for name, value in list(written.__dict__.items()):
+        if getattr(value, "__module__", None) == written.__name__:
+            module.__dict__.setdefault(name, value)
 
 
 def _importer(path: Path, home: Home, options: Options, tell: Tell) -> Importer:
@@ -193,20 +219,25 @@ def _bound(text: str) -> set[str]:
 
 
 def _provide(sources: Mapping[str, str]) -> None:
-    """Modules that the spec gives as text; parents of dotted names are made."""
+    """Modules that the spec gives as text."""
     for name, text in sources.items():
-        parts = name.split(".")
-        for depth in range(1, len(parts)):
-            _parent(".".join(parts[:depth]))
         module = _package(name, [])
-        sys.modules[name] = module
-        if len(parts) > 1:
-            setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
+        _enter(name, module)
         exec(compile(text, f"provide: {name}", "exec", dont_inherit=True), module.__dict__)
 
 
+def _enter(name: str, module: ModuleType) -> None:
+    """Have it imported by this name, in whatever packages."""
+    parts = name.split(".")
+    for depth in range(1, len(parts)):
+        _parent(".".join(parts[:depth]))
+    sys.modules[name] = module
+    if len(parts) > 1:
+        setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
+
+
 def _parent(name: str) -> None:
-    """The package of a module that is given: the user's own where there is one."""
+    """The package of such a module: the user's own where there is one, else it is made."""
     try:
         importlib.import_module(name)
     except (Exception, SystemExit):

@@ -313,3 +313,37 @@ assert sum("no longer exists" in note for note in loaded.notes) == 2
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("magic", "imported"),
+    [
+        ("%%writefile layers.py", "from layers import affine_forward, affine_backward"),
+        ("%%writefile layers.py", "from layers import *"),
+        ("\n%%file -a './course/layers.py'", "import course.layers as layers"),
+        ("%%writefile /content/layers.py", "import layers"),
+        ("%%writefile layers.py", ""),
+    ],
+)
+@pytest.mark.parametrize(("term", "line"), [("dout.sum(axis=0)", 0), ("dout.mean(axis=0)", 1)])
+def test_a_cell_that_is_written_to_a_file(
+    tmp_path: Path, magic: str, imported: str, term: str, line: int
+) -> None:
+    text = f"{magic}\nimport numpy as np\neps = 1\n" + PAIR.replace("dout.sum(axis=0)", term)
+    others = imported, "import numpy as np\neps = 2", "assert eps == 2"
+    verdict = check(notebook(tmp_path / "hw.ipynb", text, *others))
+    assert verdict.verdict == ("fail" if line else "pass")
+    assert not verdict.notes
+    if line:
+        (wrong,) = [g for g in verdict.gradients if g.standing == "wrong"]
+        lines = text.splitlines()
+        assert (wrong.name, wrong.place) == ("b", "hw.ipynb cell 1")
+        assert wrong.line is not None
+        assert "mean" in lines[wrong.line - 1]
+
+
+def test_a_cell_that_is_written_to_a_text_is_no_python(tmp_path: Path) -> None:
+    file = notebook(tmp_path / "hw.ipynb", "%%writefile notes.txt\nx =", "import numpy as np", PAIR)
+    verdict = check(file)
+    assert verdict.verdict == "pass"
+    assert "%%writefile notes.txt" in verdict.notes[0]
