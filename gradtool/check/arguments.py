@@ -192,7 +192,7 @@ def call(
         free = [n for n in wanted if n not in given.values()]
         if pair and folded(parameter) == "y" and not targets:
             free = [n for n in free if n != pair[0]]  # beside a prediction, y is the target
-        match = same(parameter, free)
+        match = _earlier(parameter, free) or same(parameter, free)
         if match:
             given[parameter] = match
             left.remove(parameter)
@@ -250,6 +250,31 @@ def in_pairs(text: str, parameter: str, function: Function) -> str:
     """A number for both axes, where a function wants one for each."""
     number = text.isidentifier() and text not in ("True", "False")
     return f"({text}, {text})" if number and parameter in function.pairs else text
+
+
+def _earlier(parameter: str, free: Iterable[str]) -> str | None:
+    """The variable of the step before that a parameter means: of a cell with a state ``a_prev`` is
+    that, and not the input as in a network of columns."""
+    states = {name: state for name in free if (state := _before(name)) is not None}
+    own = _before(parameter)
+    if own is None:
+        return None
+    found = [name for name, state in states.items() if state in (own, _STATES.get(own, own))]
+    return found[0] if len(found) == 1 else next(iter(states)) if len(states) == 1 else None
+
+
+def _before(name: str) -> str | None:
+    """What a name says is of the step before: the ``h`` of ``prev_h``; None if it says nothing."""
+    plain = folded(name)
+    for word in ("previous", "prev", "last", "old"):
+        if plain.startswith(word):
+            return plain.removeprefix(word)
+        if plain.endswith(word):
+            return plain.removesuffix(word)
+    return None
+
+
+_STATES = {"a": "h", "h": "a", "hidden": "h", "s": "h", "cell": "c"}
 
 
 def _by_role(parameter: str, free: Sequence[Variable]) -> str | None:

@@ -59,7 +59,7 @@ def labels_behind(backward: Function, upstream: Mapping[str, str], names: Names)
     """Why a reading is a guess that gives a layer's backward pass an upstream gradient for labels;
     "" if it does not.
     """
-    (parameter,) = upstream or ("",)
+    (parameter,) = upstream if len(upstream) == 1 else ("",)  # of several each has its output
     labels = is_true_value(parameter) or canonical(parameter) == "y"
     if names.is_loss or not labels:
         return ""

@@ -370,8 +370,45 @@ def spatial_batchnorm_backward(dout, cache):
     dx, dgamma, dbeta = batchnorm_backward(rows.reshape(-1, dout.shape[1]), cache)
     return dx.reshape(rows.shape).transpose(0, 3, 1, 2), dgamma, dbeta
 """
+CELL = """
+class LSTMCell:
+    def __init__(self, Wx, Wh, b):
+        self.Wx, self.Wh, self.b = Wx, Wh, b
+    def forward(self, x, prev_h, prev_c):
+        a = x @ self.Wx + prev_h @ self.Wh + self.b
+        i, f, o, g = np.split(a, 4, axis=1)
+        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+        g = np.tanh(g)
+        c = f * prev_c + i * g
+        self.kept = x, prev_h, prev_c, i, f, o, g, np.tanh(c)
+        return o * np.tanh(c), c
+    def backward(self, dnext_h, dnext_c):
+        x, prev_h, prev_c, i, f, o, g, t = self.kept
+        dc = dnext_c + dnext_h * o * (1 - t ** 2)
+        gates = [dc * g * i * (1 - i), dc * prev_c * f * (1 - f), dnext_h * t * o * (1 - o)]
+        da = np.concatenate([*gates, dc * i * (1 - g ** 2)], axis=1)
+        self.dWx, self.dWh, self.db = x.T @ da, prev_h.T @ da, da.sum(axis=0)
+        return da @ self.Wx.T, da @ self.Wh.T, dc * f
+"""
+BEFORE = """
+def rnn_cell_forward(xt, a_prev, Wx, Wh, b):
+    a_next = np.tanh(xt @ Wx + a_prev @ Wh + b)
+    return a_next, (a_next, a_prev, xt, Wx, Wh)
+def rnn_cell_backward(da_next, cache):
+    a_next, a_prev, xt, Wx, Wh = cache
+    dz = da_next * (1 - a_next ** 2)
+    return dz @ Wx.T, dz @ Wh.T, xt.T @ dz, a_prev.T @ dz, dz.sum(axis=0)
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
+    "a cell with two outputs and an upstream gradient for each": (
+        *(CELL, "lstm_cell", "layer.backward(dnext_h, dnext_c)", 6),
+        *("da @ self.Wh.T, dc * f", "da @ self.Wh.T, dc * f * f", "dprev_c"),
+    ),
+    "a state that is called a_prev": (
+        *(BEFORE, "rnn_cell", "rnn_cell_forward(x, prev_h, Wx, Wh, b)", 5),
+        *("xt.T @ dz", "xt.T @ dz * 2", "dWx"),
+    ),
     "a state that is returned under a name of its own": (
         *(STATES, "rnn", "Recurrent(Wx=Wx, Wh=Wh, b=b)", 5),
         *("return dx, carried", "return dx, carried * 2", "dh0"),
