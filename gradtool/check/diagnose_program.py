@@ -540,5 +540,5 @@ def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
 
 
 def has_hidden(tree: Tree) -> bool:
-    """Whether a tree reads a value that has no name in any text: ``_3``, ``d_3``."""
-    return any(name.lstrip("d").startswith("_") for name in names(tree))
+    """Whether a tree reads a value that has no name in any text: ``_3``, ``d_3``, ``dY:_3``."""
+    return any(p.lstrip("d").startswith("_") for name in names(tree) for p in name.split(":"))
