@@ -49,13 +49,13 @@ class Layers:
         self._restricted: dict[tuple[object, ...], Restricted] = {}
 
     def points(self, reference: Reference) -> Iterator[tuple[Probe, Mapping[str, np.ndarray]]]:
-        """Every size set with the right outputs there."""
+        """Every setting with the right outputs there."""
         _, known = self._points.setdefault(id(reference), (reference, []))
         usual = [setting for setting in reference.settings() if not setting.beyond]
         for number, setting in enumerate(usual):
             if number == len(known):
                 probe = make_probe(reference, _NOTHING, setting, number, self.seed)
-                known.append((probe, reference.forward(probe.values, probe.sizes)))
+                known.append((probe, reference.forward(probe.values, probe.given)))
             yield known[number]
 
     def batch(self, reference: Reference) -> Batch | None:
@@ -137,6 +137,8 @@ def probed(
     session.bind(way, reference.outputs, (), read)
     refused, count, reshaped = "", 0, set[str]()
     for probe, right in layers.points(reference):
+        if not all(map(way.mentions, probe.setting.constants)):
+            continue  # other constants are of use only to code that is given them
         run = session.evaluate(
             probe.arrays,
             probe.scalars,
