@@ -95,7 +95,7 @@ class Tape(Struct, frozen=True):
 
     Attributes:
         name: the array, with the step on its first axis.
-        index: the step.
+        index: the step; empty for a value that the loop begins with: ``h_start = h``.
         tree: the value, in names of the step.
         begins: whether it is the value that the step begins with.
         line: 1-based line of the loop.

@@ -7,7 +7,7 @@ for this (``i_at[t]``), and the cotangents that travel (``dh_next``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gradtool.derive.compact import Closed
 from gradtool.derive.cotangents import Cotangents, Handed, Turned
@@ -61,7 +61,22 @@ def with_blocks(
         result = [*result[: places[0]], *(result[k] for k in places), *others]
         graph = writing.keeping(graph)
         tapes = [*writing.tapes, *tapes]
-    return result, graph, tuple(tapes)
+    return result, graph, (*_begun(result, graph), *tapes)
+
+
+def _begun(lines: Sequence[Line], graph: Graph) -> Iterator[Tape]:
+    """The values before a loop that lines read under other names than the spec has for them."""
+    read = frozenset[str]().union(*(names(x.tree) for x in lines if x.block is None))
+    for block in dict.fromkeys(x.block for x in lines if x.block is not None):
+        for step in (*block.before, *block.steps, *block.after):
+            read |= names(step.tree)
+    told: set[str] = set()
+    for scan in graph.statements:
+        for carried in scan.loop.carried if isinstance(scan, Scan) else ():
+            initial = carried.initial
+            if carried.renamed and initial is not None and initial.name in read - told:
+                told.add(initial.name)
+                yield Tape(initial.name, "", Name(carried.label), True, scan.line)
 
 
 def _known(line: Line, loop: Loop) -> dict[str, str]:
@@ -168,6 +183,7 @@ class _Writing(Struct):
                 self.entries[tensor.name] = Name(name)
         inner = {line.of: line for line in lines if line.role == "inner" and line.of}
         begins = {c.name: c.label for c in loop.carried}
+        ends = {c.result: c.label for c in loop.carried}
         for name in body.tensors:
             line = inner.get(name)
             if line is None and name not in read:
@@ -179,8 +195,9 @@ class _Writing(Struct):
                 if collected is not None:
                     self.entries[name] = collected
                 else:
-                    shown = Name(name) if line is None else line.tree
-                    self._keep(name, name if line is None else line.name, shown)
+                    called = ends.get(name, name)
+                    shown = Name(called) if line is None else line.tree
+                    self._keep(name, called if line is None else line.name, shown)
             if line is not None:
                 self.entries[line.name] = self.entries[name]
                 self.aliases[line.name] = name
@@ -213,6 +230,9 @@ class _Writing(Struct):
         """A value in names of the step of the forward loop."""
         loop = self.turned.forward
         table = {s.name: self.entries[s.name] for s in loop.sliced}
+        # By then a step may have given the name of a carried value to the next one.
+        table |= {c.name: self.entries[c.name] for c in loop.carried if c.name in self.entries}
+        table |= {c.result: Name(c.label) for c in loop.carried}
         return _replaced(tree, table)
 
     def _written(self, tree: Tree) -> Tree:

@@ -10,9 +10,9 @@ from gradtool.emit.latex_tree import Printer
 from gradtool.ir.dims import ONE, Dim
 from gradtool.ir.graph import Graph, Loop, Scan
 from gradtool.ir.index import Tensor
-from gradtool.ir.tree import Call, Name, Tree, integer, replace_names
+from gradtool.ir.tree import Call, Name, Tree, integer, names, replace_names
 from gradtool.ops.shape import dim_tree
-from gradtool.records import Struct
+from gradtool.records import Struct, field
 
 _SIGNS = {"=": "=", "+=": "\\mathrel{+}=", "<-": "\\leftarrow"}
 
@@ -87,7 +87,6 @@ def forward_rows(
     index = loop.index
     table: dict[str, Tree] = {s.name: _entry_of(s.source, s.axis, index, s.offset)
                               for s in loop.sliced}  # fmt: skip
-    table |= {c.name: Name(c.label) for c in loop.carried}
     labels = {c.result: c.label for c in loop.carried}
     rows: Rows = []
     named: list[Tensor] = [Tensor(index, (), "index", loop.first + loop.size)]
@@ -104,6 +103,7 @@ def forward_rows(
     begins = [s for s in scans if s.out.name in kept and kept[s.out.name].begins]
     for scan in begins:
         rows.append(Row(_place(scan), "=", kept[scan.out.name].tree, True))
+    before = _Before(loop, {s.source: _place(s) for s in begins}, len(rows))
     for statement in loop.body.statements:
         tree = replace_names(statement.tree, table)
         name = statement.out.name
@@ -118,17 +118,56 @@ def forward_rows(
             tree = tree.args[1]
         else:
             target = Name(label)
-        rows.append(Row(target, "<-" if name in labels else "=", tree, True))
+        rows.append(Row(target, "<-" if name in labels else "=", before.read(tree), True))
+        before.replaced(name)
         named.append(Tensor(label, statement.out.shape, statement.out.kind, statement.out.labels))
     for scan in scans:
-        value = table.get(scan.source, Name(scan.source))
+        value = before.read(table.get(scan.source, Name(scan.source)))
         if scan.what == "sum":
             rows.append(Row(Name(scan.out.name), "+=", value, True))
         elif scan.what == "slices" and scan not in begins:
             rows.append(Row(_place(scan), "=", value, True))
         elif scan.what == "last" and scan.out.name != labels[scan.source]:
             rows.append(Row(Name(scan.out.name), "=", value))
+    for name, label, shape in before.needed:
+        rows.insert(before.place, Row(Name(name), "=", Name(label), True))
+        named.append(Tensor(name, shape))
     return rows, named
+
+
+class _Before(Struct):
+    """What a step begins with, by its name until that has a new value, then by another one.
+
+    Attributes:
+        loop: the loop of the forward pass.
+        arrays: where the loop keeps some of these values, by their inputs of the body.
+        place: the row before which other values get a name.
+        needed: those that need one: the input, what the spec calls it, and its shape.
+    """
+
+    loop: Loop
+    arrays: Mapping[str, Tree]
+    place: int
+    values: dict[str, Tree] = field(default_factory=dict)
+    needed: list[tuple[str, str, tuple[Dim, ...]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.values.update({c.name: Name(c.label) for c in self.loop.carried})
+
+    def read(self, tree: Tree) -> Tree:
+        for carried in self.loop.carried:
+            own = self.values[carried.name] == Name(carried.name)
+            shape = self.loop.body.tensors[carried.result].shape
+            entry = (carried.name, carried.label, shape)
+            if own and entry not in self.needed and carried.name in names(tree):
+                self.needed.append(entry)
+        return replace_names(tree, self.values)
+
+    def replaced(self, result: str) -> None:
+        """A value of the step has the name of the one that the step began with."""
+        for carried in self.loop.carried:
+            if carried.result == result:
+                self.values[carried.name] = self.arrays.get(carried.name, Name(carried.name))
 
 
 def _place(scan: Scan) -> Tree:

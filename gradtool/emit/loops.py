@@ -41,11 +41,18 @@ def step_text(step: Step) -> str:
 
 def tape_text(tape: Tape) -> str:
     """``i_at[t] = i``"""
-    return f"{tape.name}[{tape.index}] = {text(tape.tree)}"
+    return f"{tape_target(tape)} = {text(tape.tree)}"
+
+
+def tape_target(tape: Tape) -> str:
+    """``i_at[t]``"""
+    return f"{tape.name}[{tape.index}]" if tape.index else tape.name
 
 
 def tape_note(tape: Tape) -> str:
     """When a value is kept."""
+    if not tape.index:
+        return "before the loop"
     return f"as step {tape.index} begins" if tape.begins else f"in step {tape.index}"
 
 

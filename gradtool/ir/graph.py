@@ -83,12 +83,15 @@ class Carried(Struct, frozen=True):
         initial: its value in the first step; None for zeros.
         result: the value of the body that the next step gets.
         label: what the spec calls it.
+        renamed: whether its initial value has another name here than in the spec, where both have
+            the same.
     """
 
     name: str
     initial: Tensor | None
     result: str
     label: str = ""
+    renamed: bool = False
 
 
 class Loop(Struct, frozen=True, eq=False, dict=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gradtool.derive.derivation import Derivation, derive
 from gradtool.derive.guards import Guards
 from gradtool.derive.line import Block, Line, Tape
-from gradtool.emit.loops import block_lines, tape_note
+from gradtool.emit.loops import block_lines, tape_note, tape_target
 from gradtool.emit.text import line, text
 from gradtool.ir.dims import Dim
 from gradtool.ir.graph import Graph, Statement, every_statement, leads_to_output
@@ -119,8 +119,7 @@ def make_sheet(
 def tape_row(tape: Tape, graph: Graph) -> Row:
     """What a loop of the forward pass keeps."""
     shape = shape_words(graph.tensors[tape.name].shape)
-    name = f"{tape.name}[{tape.index}]"
-    return Row("inner", name, "", shape, text(tape.tree), tape_note(tape))
+    return Row("inner", tape_target(tape), "", shape, text(tape.tree), tape_note(tape))
 
 
 def loop_row(block: Block, lines: Sequence[Line]) -> Row:

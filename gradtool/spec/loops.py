@@ -95,6 +95,7 @@ class _Start(Struct):
     operand: Operand
     initial: Tensor | None
     input: Tensor
+    renamed: bool
 
 
 class _Lowering:
@@ -207,7 +208,8 @@ class _Lowering:
         else:
             initial = self._given_name(f"{name}_start", operand)
         made = Tensor(self._unlike(f"{name}_prev"), operand.shape)
-        return _Start(operand, initial, made)
+        renamed = initial is not None and copied is None and initial.name != name
+        return _Start(operand, initial, made, renamed)
 
     def _is_zero(self, operand: Operand) -> bool:
         """Whether every entry is zero by definition, whatever the inputs are."""
@@ -397,7 +399,7 @@ class _Lowering:
             body,
             tuple(s for s in frame.slices.values() if s.name in read),
             tuple(
-                Carried(s.input.name, s.initial, cast(Tensor, inside[n].tensor).name, n)
+                Carried(s.input.name, s.initial, cast(Tensor, inside[n].tensor).name, n, s.renamed)
                 for n, s in carried.items()
             ),
         )
