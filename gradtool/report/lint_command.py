@@ -33,7 +33,7 @@ from gradtool.lint.settings import Settings, read_settings
 from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
 from gradtool.records import Struct, replace
-from gradtool.report import cache, formats, library, lint_notices, lint_text, plans
+from gradtool.report import cache, formats, library, lint_notices, lint_text, memory, plans
 from gradtool.report.lint_outputs import TEXT, known, places, spare
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
@@ -107,6 +107,7 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
     mine = share(found, shard)
     at_once = request.jobs or settings.jobs or _usual_jobs()
     started = time.monotonic()
+    memory.together()
     setup = setup_for(assignment.libraries)
     require = _require(request, settings)
     with ExitStack() as stack:
