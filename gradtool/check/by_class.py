@@ -395,7 +395,14 @@ def _stored(owner: Class, names: Names, wanted: Sequence[str]) -> list[str]:
         lines += [f"d{inputs[0]} = layer.{kept}"] if kept else []
     lists = [a for a in attributes if a in ("grads", "gradients")]
     if not lines and lists:  # self.params = [W, b] and self.grads = [dW, db]
-        lines = [f"d{name} = layer.{lists[0]}[{k}]" for k, name in enumerate(wanted)]
+        listed = [name for name in wanted if name in names.parameters] or wanted
+        lines = [f"d{name} = layer.{lists[0]}[{k}]" for k, name in enumerate(listed)]
+    found = {line.split()[0] for line in lines}
+    for name in inputs:  # ``self.dh`` is that of the state before the first step, ``h0``
+        first = name.removesuffix("0").rstrip("_")
+        kept = next((a for a in attributes if _is_gradient_of(a, first)), None)
+        if f"d{name}" not in found and 0 < len(first) < len(name) and kept:
+            lines.append(f"d{name} = layer.{kept}")
     return lines
 
 

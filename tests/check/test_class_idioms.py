@@ -399,8 +399,41 @@ def rnn_cell_backward(da_next, cache):
     dz = da_next * (1 - a_next ** 2)
     return dz @ Wx.T, dz @ Wh.T, xt.T @ dz, a_prev.T @ dz, dz.sum(axis=0)
 """
+TIME = """
+class TimeRNN:
+    def __init__(self, Wx, Wh, b):
+        self.params = [Wx, Wh, b]
+        self.grads = [np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)]
+    def forward(self, xs, h0):
+        Wx, Wh, b = self.params
+        self.kept, hs, h = [], [], h0
+        for x in xs.transpose(1, 0, 2):
+            h_next = np.tanh(x @ Wx + h @ Wh + b)
+            self.kept.append((x, h, h_next))
+            hs.append(h_next)
+            h = h_next
+        return np.stack(hs, axis=1)
+    def backward(self, dhs):
+        Wx, Wh, b = self.params
+        for grad in self.grads:
+            grad[...] = 0
+        dh, dxs = 0, np.empty((*dhs.shape[:2], len(Wx)))
+        for t in reversed(range(dhs.shape[1])):
+            x, h, h_next = self.kept[t]
+            da = (dhs[:, t] + dh) * (1 - h_next ** 2)
+            for grad, part in zip(self.grads, (x.T @ da, h.T @ da, da.sum(axis=0))):
+                grad += part
+            dxs[:, t] = da @ Wx.T
+            dh = da @ Wh.T
+        self.dh = dh
+        return dxs
+"""
 SUM = "dout.sum(axis=0)"
 IDIOMS = {
+    "gradients in a list, and that of the first state as dh": (
+        *(TIME, "rnn", "TimeRNN(Wx=Wx, Wh=Wh, b=b)", 5),
+        *("self.dh = dh", "self.dh = -dh", "dh0"),
+    ),
     "a cell with two outputs and an upstream gradient for each": (
         *(CELL, "lstm_cell", "layer.backward(dnext_h, dnext_c)", 6),
         *("da @ self.Wh.T, dc * f", "da @ self.Wh.T, dc * f * f", "dprev_c"),
