@@ -94,6 +94,8 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     """More than a name that is missing beside a node: a power, a slope, an operand of a product."""
     yield from _masked(node, scope, around, 1, 1.45)
     yield from _operands(node, scope, around)
+    yield from _places(node, scope, around)
+    yield from _first_step(node, scope, around)
     own = scope.value(node)
     if own is not None and around.role(node) == "value" and _is_operand(node, scope, around):
         for label, value in scope.values.items():
@@ -158,6 +160,33 @@ def _operands(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fi
                 gradient = scope.holds_gradient(other) or scope.holds_gradient(node)
                 code = "wrong-gradient" if gradient else "wrong-tensor"
                 yield Fix(node, other, code, 1.42, text)
+
+
+def _places(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """Labels with a name in place of an expression: the likeliest class for the true one."""
+    parent, _ = around.parent(node)
+    if isinstance(parent, ast.Tuple):
+        parent, _ = around.parent(parent)
+    if not isinstance(node, ast.Call) or not isinstance(parent, ast.Subscript):
+        return
+    for label, value in scope.values.items():
+        if value.kind == "array" and around.role(node) == "index":
+            text = f"other places are meant than {shown(node)}"
+            yield Fix(node, named(label), "wrong-tensor", 1.4, text)
+
+
+def _first_step(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    """What is one step before, ``h[t - 1]``: of the first step it is the last one's."""
+    if not isinstance(node, ast.Subscript) or around.role(node) != "value":
+        return
+    for part in ast.walk(node.slice):
+        match part:
+            case ast.BinOp(left=ast.Name() as step, op=ast.Sub(), right=ast.Constant(value=1)):
+                text = f"the first step has none before it: {shown(node)} is the last one's there"
+                later = ast.Compare(step, [ast.Gt()], [ast.Constant(0)])
+                begins = [named(n) for n, value in scope.values.items() if value.kind == "array"]
+                for begin in [*begins, ast.BinOp(ast.Constant(0), ast.Mult(), node)]:
+                    yield Fix(node, ast.IfExp(later, node, begin), "offset", 1.4, text)
 
 
 def _products(node: ast.expr, other: ast.expr, code: str) -> Iterator[Fix]:

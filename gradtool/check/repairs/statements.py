@@ -15,6 +15,8 @@ _OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
 
 
 def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        yield from _at_labels(node, scope)
     match node:
         case ast.Assign(targets=[ast.Name() | ast.Subscript() | ast.Attribute() as target]):
             if isinstance(target, ast.Subscript):
@@ -76,6 +78,46 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             for first, second, others in exchanged(results):
                 text = f"{shown(results[first])} and {shown(results[second])} have changed places"
                 yield Fix(node, (ast.Return(ast.Tuple(others, ast.Load())),), "order", 0.9, text)
+
+
+def _at_labels(node: ast.Assign | ast.AugAssign, scope: Scope) -> Iterator[Fix]:
+    """One entry of each row, ``dx[arange(N), y] -= 1``: of every row all, or a number for a sum."""
+    match node:
+        case (
+            ast.Assign(targets=[ast.Subscript() as target])
+            | ast.AugAssign(target=ast.Subscript() as target)
+        ):
+            pass
+        case _:
+            return
+    match target:
+        case ast.Subscript(
+            value=whole, slice=ast.Tuple(elts=[ast.Slice(lower=None, upper=None, step=None), at])
+        ) if not scope.is_number(at):
+            rows = ast.Call(_of_numpy("arange"), [ast.Call(ast.Name("len"), [whole], [])], [])
+            apart = ast.Subscript(whole, ast.Tuple([rows, at], ast.Load()), ast.Store())
+            text = f"every row is changed at the places of all rows: {shown(node)}"
+            yield Fix(node, (_changed(node, apart, node.value),), "some-entries", 1.2, text)
+    # The same row also gets what its other entries sum to: minus as many as are active.
+    minus = isinstance(node.value, ast.UnaryOp) and isinstance(node.value.op, ast.USub)
+    number = node.value.operand if isinstance(node.value, ast.UnaryOp) else node.value
+    if isinstance(target.slice, ast.Tuple) and isinstance(number, ast.Constant):
+        total = ast.Call(ast.Attribute(target.value, "sum", ast.Load()), [ast.Constant(1)], [])
+        value = ast.UnaryOp(ast.USub(), total) if minus else total
+        text = f"one number stands where the sum of a row belongs: {shown(node)}"
+        yield Fix(node, (_changed(node, target, value),), "missing-sum", 1.3, text)
+
+
+def _changed(
+    node: ast.Assign | ast.AugAssign, target: ast.Subscript, value: ast.expr
+) -> ast.Assign | ast.AugAssign:
+    if isinstance(node, ast.AugAssign):
+        return ast.AugAssign(target, node.op, value)
+    return ast.Assign([target], value)
+
+
+def _of_numpy(name: str) -> ast.expr:
+    return ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
 
 
 def _is_shape(node: ast.expr) -> bool:
