@@ -22,6 +22,7 @@ from gradtool.records import Struct
 PLAIN = 1.16  # a mistake as plain as this needs no further search
 _SHARED = 0.4
 _AGREED = 0.15
+_FIRST = 0.05  # of what the numbers speak for the likeliest
 _NEAR = 0.25  # beyond the cheapest: what the numbers still speak for
 _DOUBT = 0.08  # two mistakes whose costs differ by no more are as likely
 _GUESS = 0.3  # the same, of changes that leave another gradient wrong
@@ -85,11 +86,13 @@ def by_code(
         return _of_forward(repaired[0]), repaired[0]
     speaking = [_spoken_for(others) for _, others in found.values() if others]
 
+    first = _ranked(kept, found)[0][1].hypothesis.code if kept else ""
+
     def rank(repair: Repair) -> tuple[float, float]:
         code = repair.fix.code
         agreed = sum(code in codes for codes in speaking) / max(len(speaking), 1)
         same = [e.hypothesis.cost for e in kept if e.hypothesis.code == code]
-        return repair.cost - _AGREED * agreed, min(same, default=9.0)
+        return repair.cost - _AGREED * agreed - _FIRST * (code == first), min(same, default=9.0)
 
     ranked = sorted(repaired, key=rank)
     best = ranked[0]
@@ -102,6 +105,9 @@ def by_code(
         if (e.hypothesis.code in own and e.hypothesis.cost <= max(PLAIN, best.cost))
         or (best.fix.code != "mask" and e.hypothesis.cost <= _SPECIAL.get(e.hypothesis.code, 0.0))
     ]
+    plainer = _plainer(kept, best, found) if not (agreeing or rank(best)[0] < best.cost) else None
+    if plainer is not None:
+        return told(evidence, plainer), best
     special = any(e.hypothesis.code in _SPECIAL for e in agreeing)
     most = rank(best)[0] + (_DOUBT if best.whole else _GUESS)
     rival = _rival(best, () if special else (r for r in ranked[1:] if rank(r)[0] < most))
@@ -135,11 +141,20 @@ def _rival(best: Repair, others: Iterable[Repair]) -> Repair | None:
     return None
 
 
+def _plainer(kept: Sequence[Explained], best: Repair, found: Found) -> Explained | None:
+    """What the numbers show, where the code shows something that is rather a chance: of another
+    operator or another sum any values may come, a whole gradient of the derivation does not."""
+    if best.fix.code != "operator" or not kept:
+        return None
+    cost, first = _ranked(kept, found)[0]
+    return first if cost < best.cost - _AGREED / 2 else None
+
+
 def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explained]]:
-    keys = [{e.hypothesis.key for e in others} for _, others in found.values()]
+    keys = [{_key(e.hypothesis) for e in others} for _, others in found.values()]
 
     def cost(explained: Explained) -> float:
-        shared = sum(explained.hypothesis.key in k for k in keys) - 1
+        shared = sum(_key(explained.hypothesis) in k for k in keys) - 1
         return explained.hypothesis.cost - _SHARED * min(shared, 1)
 
     def rank(pair: tuple[float, Explained]) -> tuple[float, str, int]:
@@ -149,6 +164,13 @@ def _ranked(kept: Sequence[Explained], found: Found) -> list[tuple[float, Explai
         return round(pair[0], 9), hypothesis.code, -len(hypothesis.what)
 
     return sorted(((cost(e), e) for e in kept), key=rank)
+
+
+def _key(hypothesis: Hypothesis) -> str:
+    """What is the same in several gradients: a factor that each of them lacks may have been lost
+    in one line, whichever it is in the derivation."""
+    factor = hypothesis.code in ("missing-factor", "mask-missing")
+    return hypothesis.what if factor else hypothesis.key
 
 
 def _spoken_for(kept: Sequence[Explained]) -> frozenset[str]:
@@ -168,12 +190,13 @@ def _alike(code: str, other: str) -> bool:
 
 def _is_same(one: Fix, other: Fix) -> bool:
     """Whether two changes are one mistake in other words: of a statement and of a part of it, or
-    of another value in a product and of the factor by which the two values differ."""
+    of another value in a product and of the factor, or the term, by which the two values differ.
+    """
     inner, outer = (one, other) if _contains(other.node, one.node) else (other, one)
     if not _contains(outer.node, inner.node):
         return False
     kinds = {_family(one.code), _family(other.code)}
-    return isinstance(outer.node, ast.stmt) or kinds == _VALUE_OR_FACTOR
+    return isinstance(outer.node, ast.stmt) or kinds in (_VALUE_OR_FACTOR, _TERM_OR_FACTOR)
 
 
 def _contains(tree: ast.AST, node: ast.AST) -> bool:
@@ -181,6 +204,7 @@ def _contains(tree: ast.AST, node: ast.AST) -> bool:
 
 
 _VALUE_OR_FACTOR = {_family("wrong-tensor"), _family("missing-factor")}
+_TERM_OR_FACTOR = {_family("missing-path"), _family("missing-factor")}  # g - g * s is g * (1 - s)
 
 
 def _shown(repair: Repair) -> str:

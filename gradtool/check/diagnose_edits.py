@@ -123,9 +123,9 @@ def _cancel(one: Term, other: Term) -> bool:
 
 def _without(term: Term, rest: tuple[Term, ...], around: Surroundings) -> Edit:
     if is_spread(term, rest):
-        return Edit("missing-factor", 0.92, Poly(rest), "a factor in brackets is missing")
+        return Edit("missing-factor", 0.94, Poly(rest), "a factor in brackets is missing")
     if any(is_spread(kept, (term,)) for kept in rest):
-        return Edit("missing-term", 0.92, Poly(rest), "a term in brackets is missing")
+        return Edit("missing-term", 0.94, Poly(rest), "a term in brackets is missing")
     gradient = any(
         isinstance(base, Access) and base.tensor.name in around.cotangents
         for base, _ in term.factors

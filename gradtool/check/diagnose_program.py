@@ -22,7 +22,7 @@ from gradtool.ir.dims import ONE
 from gradtool.ir.graph import AnyStatement, Graph, Scan, Statement, operands
 from gradtool.ir.index import Index, Tensor
 from gradtool.ir.poly import Access, Atom, Poly, Size, Symbol, Term, poly_of, product
-from gradtool.ir.tree import Call, Name, Tree, call, children, names, rebuild, replace_names
+from gradtool.ir.tree import Call, Name, Number, Tree, call, children, names, rebuild, replace_names
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.numeric.arithmetic import Double
 from gradtool.numeric.grid import Setting, evaluate
@@ -527,8 +527,11 @@ class Bench(Struct, dict=True):
         return self._terms[key]
 
 
-def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
-    """An expression as text, hidden values written out; "" where it has no short text."""
+def written(grain: Grain, body: Poly, free: Iterable[Index], in_words: bool = False) -> str:
+    """An expression as text, hidden values written out; "" where it has no short text.
+
+    A condition that stands `in_words` is not made a number: ``h > 0``, and not ``1 * (h > 0)``.
+    """
     try:
         body = poly_of(product(t.coefficient, t.factors, t.bound) for t in body.terms)
         tree = raised(body, _slots(body, free))
@@ -536,6 +539,9 @@ def written(grain: Grain, body: Poly, free: Iterable[Index]) -> str:
         return ""
     for _ in range(8):
         tree = replace_names(tree, grain.shown)
+    match tree:
+        case Call(op="mul", args=(Number(value=1), condition)) if in_words:
+            tree = condition
     return "" if has_hidden(tree) else text(tree)
 
 

@@ -239,13 +239,15 @@ def changes(tree: Tree, known: Known, below: bool = False) -> Iterator[Change]:
                 yield replace(change, tree=replace(tree, args=(change.tree, exponent)))
         case Call(args=args):
             product = tree.op in ("mul", "div", "neg")
+            # What makes a condition hold everywhere is that it is missing, more likely.
+            more = _IN_CONDITION if tree.op in _COMPARED else 0.0
             for k, child in enumerate(args):
                 under = product and below is not (tree.op == "div" and k == 1)
                 if isinstance(child, Slice | Literal | Items) and tree.op != "getitem":
                     continue
                 for change in _numbers(child, tree.op) or changes(child, known, under):
                     whole = replace(tree, args=(*args[:k], change.tree, *args[k + 1 :]))
-                    yield replace(change, tree=whole)
+                    yield replace(change, tree=whole, cost=change.cost + more)
             if tree.op in _REDUCTIONS:
                 yield from _axes(tree, known)
         case _:
@@ -271,6 +273,7 @@ def _numbers(tree: Tree, parent: str) -> list[Change]:
 
 _FLIPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul"}
 _COMPARED = ("gt", "ge", "lt", "le", "eq", "ne")
+_IN_CONDITION = 0.25
 
 
 def _here(tree: Tree, known: Known, below: bool) -> Iterator[Change]:

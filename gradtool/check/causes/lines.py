@@ -141,6 +141,6 @@ def show(grain: Grain) -> Callable[[Atom], str]:
     def shown(base: Atom) -> str:
         body = poly_of((product(Fraction(1), ((base, Fraction(1)),)),))
         free = sorted(base.indices, key=lambda i: i.name)
-        return written(grain, body, free) or "a value"
+        return written(grain, body, free, in_words=True) or "a value"
 
     return shown
