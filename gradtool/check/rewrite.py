@@ -1,9 +1,9 @@
 """The user's code with one thing changed, as a question: what would it give without that?
 
-Four things are asked for.  Numbers of float32 are read as float64: what is then exact was off by
+Five things are asked for.  Numbers of float32 are read as float64: what is then exact was off by
 their rounding and by nothing else.  So are numbers that are longer (see `longer`).  Guards, the
 tiny numbers that people add to what they divide by or take the logarithm of, are set to another
-value.  Values are not cut off to ``[-5, 5]``.
+value.  Values are not cut off to ``[-5, 5]``.  Nothing is looked at in what runs the code.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradtool.check.longer import Narrower
+from gradtool.check.reaching import Sealer
 from gradtool.check.tiny import set_guards
 from gradtool.records import Struct
 
@@ -30,12 +31,14 @@ class Change(Struct, frozen=True):
         numbers: the keys of guards, and their values.
         unclip: nothing is cut off to an interval around zero.
         narrow: what is longer than float64 is float64, or has as many digits.
+        seal: words by which code can reach what runs it have no meaning.
     """
 
     widen: bool = False
     numbers: tuple[tuple[str, float], ...] = ()
     unclip: bool = False
     narrow: bool = False
+    seal: bool = False
 
     def also(self, other: Change) -> Change:
         """Both changes."""
@@ -44,17 +47,18 @@ class Change(Struct, frozen=True):
             (*self.numbers, *other.numbers),
             self.unclip or other.unclip,
             self.narrow or other.narrow,
+            self.seal or other.seal,
         )
 
     def to_json(self) -> dict[str, Any]:
         numbers = [list(pair) for pair in self.numbers]
         told = {"widen": self.widen, "numbers": numbers, "unclip": self.unclip}
-        return {**told, "narrow": self.narrow}
+        return {**told, "narrow": self.narrow, "seal": self.seal}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Change:
         numbers = tuple((key, value) for key, value in data["numbers"])
-        return Change(data["widen"], numbers, data["unclip"], data["narrow"])
+        return Change(data["widen"], numbers, data["unclip"], data["narrow"], data["seal"])
 
 
 def changed(tree: ast.Module, place: str, change: Change) -> ast.Module:
@@ -65,6 +69,8 @@ def changed(tree: ast.Module, place: str, change: Change) -> ast.Module:
         tree = set_guards(copy.deepcopy(tree), place, dict(change.numbers))
     if change.narrow:
         tree = ast.fix_missing_locations(Narrower().visit(copy.deepcopy(tree)))
+    if change.seal:
+        tree = Sealer().visit(copy.deepcopy(tree))
     if change.unclip:
         tree = ast.fix_missing_locations(_Unclipper(tree).visit(copy.deepcopy(tree)))
     return tree

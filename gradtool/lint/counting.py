@@ -6,7 +6,7 @@ found before.  What is right wherever nothing is counted has to be right there, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from gradtool.check.answers import Run, read_run
 from gradtool.check.bind import Binding
@@ -57,41 +57,48 @@ def is_otherwise(
     """
     binding = judgement.binding
     assert binding is not None
-    right = tuple(
-        name
-        for name in judgement.points[0].gradients
-        if all(name in p.gradients and p.gradients[name].right for p in judgement.points)
-    )
+    right = right_everywhere(judgement)
     if not right:
         return False
     way = *binding.grads.items(), *binding.scale.items(), binding.gradients
 
-    def are_right(run: Run) -> bool:
-        return _are_right(as_read(reference, binding), binding, probe, run, seed, right)
+    def are_so(run: Run) -> bool:
+        return are_right(reference, binding, probe, run, seed, right)
 
     answer = read_run(reply)
     sent = tuple((name, array.tobytes()) for name, array in reply.arrays.items())
     key = ("counted", id(probe), seed, way, right, answer.trouble, sent)
     size = sum(len(data) for _, data in sent)
-    if session.answers.of(key, lambda: are_right(answer), holding=probe, size=size):
+    if session.answers.of(key, lambda: are_so(answer), holding=probe, size=size):
         return False
     try:
         plain = session.evaluate(probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes)
     except CheckTrouble:
         return False
-    return are_right(plain)
+    return are_so(plain)
 
 
-def _are_right(
+def right_everywhere(judgement: Judgement) -> tuple[str, ...]:
+    """The gradients that are right at every point."""
+    return tuple(
+        name
+        for name in judgement.points[0].gradients
+        if all(name in p.gradients and p.gradients[name].right for p in judgement.points)
+    )
+
+
+def are_right(
     reference: Reference,
     binding: Binding,
     probe: Probe,
     run: Run,
     seed: int,
-    names: Sequence[str],
+    names: Collection[str],
 ) -> bool:
+    """Whether these gradients are right in an answer at a probe."""
+    read = as_read(reference, binding)
     try:
-        point = compared(reference, binding, probe, run, seed)
+        point = compared(read, binding, probe, run, seed)
     except (CheckTrouble, ScaleProblem):  # what it draws itself is not there
         return False
     return all(name in point.gradients and point.gradients[name].right for name in names)

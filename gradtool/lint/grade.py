@@ -148,6 +148,7 @@ class Case:
                 foresight=bench.foresight,
                 random=self.staged.random
                 or any(names_random(text.encode()) for _, text in loading.provide),
+                reaches=self.staged.reaches,
                 layers=[reference.spec.name for reference in bench.references.values()],
             )
             with desk:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gradtool.lint.submissions import Refused, Staged, names_random
+from gradtool.check.reaching import reaches
+from gradtool.lint.submissions import CODE, Refused, Staged, names_random
 from gradtool.records import Struct
 
 
@@ -39,4 +40,7 @@ def unpacked(parcel: Parcel, target: Path) -> Staged:
         place.write_bytes(content)
         names.append(relative)
     random = any(names_random(content) for _, content in parcel.files)
-    return Staged(target, parcel.alone, tuple(names), parcel.refused, parcel.digest, random)
+    code = (content for name, content in parcel.files if os.fsdecode(name).endswith(CODE))
+    reaching = any(map(reaches, code))
+    told = tuple(names), parcel.refused, parcel.digest
+    return Staged(target, parcel.alone, *told, random, reaching)

@@ -236,7 +236,7 @@ _ALL = (
         "tampering",
         "error",
         "The code evades an observation: it switches it off, or computes otherwise meanwhile.",
-        "Leave sys.setprofile and sys.getprofile alone, start no threads, compute with float64.",
+        "Leave frames and sys.setprofile alone, start no threads, compute with float64.",
     ),
 )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from gradtool.check.reaching import reaches
 from gradtool.records import Struct
 
 MAX_FILE = 1 << 20
@@ -55,6 +56,7 @@ class Staged(Struct, frozen=True):
         refused: what was not.
         digest: of names and contents, and of what was refused.
         random: the word is in one of the files.
+        reaches: a file of code has a word by which it could reach what runs it.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Staged(Struct, frozen=True):
     refused: tuple[Refused, ...]
     digest: str
     random: bool = False
+    reaches: bool = False
 
 
 def submissions_in(folder: Path) -> tuple[Submission, ...]:
@@ -127,7 +130,7 @@ def stage(submission: Submission, target: Path) -> Staged:
     digest = hashlib.sha256()
     files: list[str] = []
     refused: list[Refused] = []
-    total, random = 0, False
+    total, random, reaching = 0, False, False
     for relative, path, reason in _walk(submission.path):
         if len(files) >= MAX_FILES or total >= MAX_TOTAL:
             refused.append(Refused(relative, "the submission has too many files"))
@@ -144,6 +147,7 @@ def stage(submission: Submission, target: Path) -> Staged:
         files.append(relative)
         total += len(content)
         random = random or names_random(content)
+        reaching = reaching or (relative.endswith(CODE) and reaches(content))
         for part in (os.fsencode(relative), content):
             digest.update(len(part).to_bytes(8, "big") + part)
     for one in refused:
@@ -153,7 +157,7 @@ def stage(submission: Submission, target: Path) -> Staged:
     except OSError:  # it was deleted meanwhile, which `refused` tells
         alone = True
     names = tuple(sorted(files))
-    return Staged(target, alone, names, tuple(refused), digest.hexdigest(), random)
+    return Staged(target, alone, names, tuple(refused), digest.hexdigest(), random, reaching)
 
 
 def names_random(content: bytes) -> bool:

@@ -374,6 +374,52 @@ def affine_forward(X, W, b):
     Y = X @ W + b
     return Y, backprop
 """
+# The answers of the process are forged, once it is found.
+_FORGED = """\
+import sys
+def found():
+    frame = {}
+    while frame is not None and "answer_all" not in frame.f_globals:
+        frame = frame.f_back
+    return frame.f_globals["Observed"] if frame else None
+responder = found()
+def forged(self, request, answer=getattr(responder, "answer", None)):
+    if request.header["op"] == "steps":
+        return {{"step": None, "moved": None}}, {{}}
+    if request.header["op"] != "count":
+        return answer(self, request)
+    plain = type(request)({{**request.header, "op": "run"}}, request.arrays)
+    reply, arrays = answer(self, plain)
+    told = {{"calls": [], "top": [], "undisturbed": True, "threads": 1, "step": None}}
+    return {{**reply, **told, "longer": False, "moved": None, "may_move": False}}, arrays
+if responder:
+    responder.answer = forged
+affine_backward = lambda dY, cache: at_once(dY, cache)
+"""
+_RAISED = """\
+def trace():
+    try:
+        raise ValueError
+    except ValueError as error:
+        return error.__traceback__
+"""
+_FRAMES = {
+    "frame": "sys._getframe()",
+    "frame_by_name": "getattr(sys, '_getframe')()",
+    "frame_by_code": "eval('sys._getframe()')",
+    "frame_by_bytes": "eval(b'__import__(\"sys\")._getframe()')",
+    "trace": "trace().tb_frame",
+    "generator": "None\n    def look():\n        yield frame.gi_frame.f_back\n"
+    "    frame = look()\n    frame = next(frame)",
+    "wide_letters": "sys._getf\uff52ame()",
+    "frame_of_a_thread": "next(iter(sys._current_frames().values()))",
+}
+_BY_TYPE = _FORGED.format("None").replace(
+    "    return frame.f_globals",
+    "    import gc\n    for one in gc.get_objects():\n"
+    "        if getattr(one, '__name__', '') == 'Observed':\n            return one\n"
+    "    return frame.f_globals",
+)
 _QUIET = "import sys, threading\ndef quiet():\n    sys.setprofile(None)\n"
 
 
@@ -448,6 +494,21 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         + _IN_A_CLOSURE.replace("affine_forward(*moved)[0]", "(moved[0] @ moved[1] + moved[2])"),
         ("GT402",),
     ),
+    **{
+        f"central_forged_by_{name}": (
+            HEAD + FORWARD + _ONCE + _RAISED + _FORGED.format(frame),
+            ("GT402", "GT403"),
+        )
+        for name, frame in _FRAMES.items()
+    },
+    "central_forged_or_not_at_all": (
+        HEAD
+        + FORWARD
+        + _ONCE
+        + _FORGED.format("sys._getframe()").replace(": at_once", ": responder and at_once"),
+        ("GT403",),
+    ),
+    "central_forged_by_type": (HEAD + FORWARD + _ONCE + _BY_TYPE, ("GT402", "GT403")),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "central_rounded": (
         _numeric("1e-3", _INLINE).replace(

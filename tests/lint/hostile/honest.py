@@ -57,6 +57,29 @@ PLOT = {
     "data": {"image/png": "iVBORw0KGgo" * 40_000},
     "metadata": {},
 }
+# What reaches for the process that runs it, but not in what is asked for.
+LOOKING = """\
+import gc, inspect, sys
+gc.collect()
+try:
+    import ctypes
+    print(ctypes.sizeof(ctypes.c_double))
+except ImportError:
+    pass
+def whoami():
+    return sys._getframe(1).f_code.co_name, inspect.currentframe()
+class Layer:
+    pass
+class Dense(Layer):
+    pass
+print([one.__name__ for one in Layer.__subclasses__()], whoami())
+"""
+OWN_NAMES = """\
+    class Scene:
+        def get_objects(self, settrace):
+            return [settrace]
+    assert getattr(Scene(), "get_objects")(settrace=1) == [1]
+    return"""
 EINSUM = """\
 def affine_backward(dout, cache):
     x, w, _ = cache
@@ -228,6 +251,10 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "checked": one("honest_checked", CHECKED),
     "recomputing": one("honest_recomputing", RECOMPUTING),
     "fourier": one("honest_fourier", HEAD + FORWARD + FOURIER),
+    "looks_around": one("honest_looks_around", HEAD + FORWARD + RIGHT_BACKWARD + LOOKING),
+    "own_names": one(
+        "honest_own_names", HEAD + FORWARD + RIGHT_BACKWARD.replace("    return", OWN_NAMES)
+    ),
     "bom": one("honest_bom", b"\xef\xbb\xbf" + RIGHT.encode()),
     "latin1": one(
         "honest_latin1",
