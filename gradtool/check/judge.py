@@ -16,7 +16,7 @@ from gradtool.check.by_name import by_name, every_by_name
 from gradtool.check.decide import decide
 from gradtool.check.either import as_told, either, is_otherwise_made
 from gradtool.check.facts import Case
-from gradtool.check.glance import glance
+from gradtool.check.glance import Understood, but_for_a_factor, glance
 from gradtool.check.measure import (
     Measured,
     Point,
@@ -69,7 +69,7 @@ def judge(
     tried = [_judge_one(reference, session, first, file, seed, version)]
     if tried[0].verdict.verdict != "pass" and _has_returned(tried[0]):
         others = every_by_name(others, session.told, Names.of(reference))
-    doubtful: list[tuple[tuple[int, int], Binding]] = []
+    doubtful: list[tuple[Understood, Binding]] = []
     for binding in others:
         if binding.last_resort and _has_right_forward(tried, doubtful):
             break
@@ -135,10 +135,10 @@ def _in_other_types(
 
 
 def _has_right_forward(
-    tried: Iterable[Judgement], doubtful: Iterable[tuple[tuple[int, int], Binding]]
+    tried: Iterable[Judgement], doubtful: Iterable[tuple[Understood, Binding]]
 ) -> bool:
     known = (*(_understood(one) for one in tried), *(found for found, _ in doubtful))
-    return any(sure >= _FORWARD_RIGHT for sure, _ in known)
+    return any(sure >= _FORWARD_RIGHT for sure, *_ in known)
 
 
 def _with_order_told(judgement: Judgement, others: Sequence[Binding]) -> Judgement:
@@ -198,20 +198,20 @@ def as_read(reference: Reference, binding: Binding) -> Reference:
     return Reading(reference, binding.reads) if binding.reads else reference
 
 
-def _understood(judgement: Judgement) -> tuple[int, int]:
+def _understood(judgement: Judgement) -> Understood:
     """How sure it is that a binding reads the file as it is meant."""
     verdict = judgement.verdict
     if verdict.verdict == "pass":
-        return 3, 0
+        return 3, 0, 0
     lost = is_lost(verdict.trouble)
 
     def fits(row: Compared) -> bool:
         return row.was_right if lost else row.standing == "ok"
 
-    right = sum(map(fits, verdict.gradients))
+    right, alike = sum(map(fits, verdict.gradients)), but_for_a_factor(judgement.points)
     if verdict.forward and all(map(fits, verdict.forward)):
-        return _FORWARD_RIGHT, right
-    return int(verdict.verdict == "fail"), right
+        return _FORWARD_RIGHT, right, alike
+    return int(verdict.verdict == "fail"), right, alike
 
 
 def failed(

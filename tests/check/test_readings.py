@@ -220,6 +220,18 @@ def test_what_a_loss_is_given_is_what_its_forward_left(tmp_path: Path) -> None:
     assert "layer.backward(layer.output, y)" in "\n".join(only.binding)
 
 
+def test_what_is_wrong_by_a_factor_alone_shows_what_a_loss_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "loss.py"
+    mean = "        self.dinputs = self.dinputs / len(dvalues)\n"
+    assert mean in GIVEN_OUTPUT
+    file.write_text("import numpy as np\n" + GIVEN_OUTPUT.replace(mean, ""))
+    layers, reference_for = every_layer()
+    (named,) = (r.spec for r in layers.references if r.spec.name == "softmax_cross_entropy")
+    found = check_pair(reference_for(named), file, seed=0, version="").verdict
+    assert (found.verdict, found.trouble) == ("fail", None)
+    assert [g.cause.code for g in found.gradients if g.cause] == ["sum-for-mean"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
