@@ -159,8 +159,10 @@ class Session:
             self.lost = True  # it has nothing that could be asked
             raise
 
-    def varied(self, change: Change) -> Session:
+    def varied(self, change: Change, only: bool = False) -> Session:
         """The same file with a change made before it runs, in a worker of its own, loaded.
+
+        `only`: nothing but its definitions is run.
 
         Raises:
             CheckTrouble: it cannot be loaded like that.
@@ -170,6 +172,7 @@ class Session:
         session._load = {
             **self._load,
             "change": session._change.to_json(),
+            "only": only or self._load["only"],
             "frameworks": self.frameworks,
         }
         try:

@@ -381,9 +381,19 @@ class Desk:
             if gone.kind == "timeout" and is_lost(verdict.trouble) and not _earns(verdict):
                 return ()  # it is slow, and to evade this would gain it nothing
             return (Finding("GT403", "the code ends the process when its calls are counted", line),)
+
+        def once_more(change: Change, only: bool, evading: Finding) -> tuple[Finding, ...]:
+            self._clock = Clock(self._seconds)
+            varied = partial(session.varied, change, only)
+            return sealed.findings(reference, varied, judgement, header, probe, evading)
+
         found: tuple[Finding, ...] = ()
         if "numeric-differentiation" in forbidden:
-            found += means.counted(reply, point, line)
+            if means.is_accompanied(reply):
+                # It may be what the file has left behind: the monitor of a progress bar, say.
+                found += once_more(Change(seal=self._reaches), True, means.beside_it(line))
+            else:
+                found += means.counted(reply, point, line)
             if counting.is_otherwise(session, reference, judgement, probe, answer, self._seed):
                 found += means.otherwise(line)
             found += means.complex_step(steps, line)
@@ -393,11 +403,7 @@ class Desk:
             if not found:
                 found = self._rounded_away(reference, session, judgement, line)
             if not found and self._reaches:
-                self._clock = Clock(self._seconds)
-                names, binding = counting.right_everywhere(judgement), judgement.binding
-                found = sealed.findings(
-                    reference, session, binding, header, probe, point, names, line
-                )
+                found = once_more(Change(seal=True), False, means.reaching(line))
             if not found and (self._longer or reply.get("longer") is True):
                 found = self._in_double(reference, session, judgement, probe, header, line)
         if "frameworks" in forbidden:

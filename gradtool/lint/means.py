@@ -59,10 +59,28 @@ def counted(reply: Mapping[str, Any], point: Point, line: int) -> tuple[Finding,
     if reply.get("undisturbed") is not True:
         return (Finding("GT403", "the profiler was switched off while the code ran", line),)
     if reply.get("threads") != 1:
-        text = "a thread of its own runs beside it, where no calls can be counted"
-        return (Finding("GT403", text, line),)
+        return (beside_it(line),)
     text = numerical.by_calls(reply, point)
     return (Finding("GT402", text, line),) if text else ()
+
+
+def is_accompanied(reply: Mapping[str, Any]) -> bool:
+    """Whether all that keeps calls from being counted is another thread."""
+    return reply.get("undisturbed") is True and reply.get("threads") != 1
+
+
+def beside_it(line: int) -> Finding:
+    """The finding on code that works in a thread where it is not seen."""
+    text = "a thread of its own runs beside it, where no calls can be counted"
+    return Finding("GT403", text, line)
+
+
+def reaching(line: int) -> Finding:
+    """The finding on code that needs what runs it to be right."""
+    text = (
+        "it looks into the process that runs it, by frames, say, and is not right where it cannot"
+    )
+    return Finding("GT403", text, line)
 
 
 def otherwise(line: int) -> tuple[Finding, ...]:

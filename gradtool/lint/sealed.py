@@ -1,44 +1,42 @@
-"""A right answer by code that could look into what runs it: what does it do where it cannot?
+"""A right answer by code that may not be seen as it is: what does it do where it can be seen?
 
-Calls are counted, and steps are seen, in the process in which the submission runs.  Who reaches for
-that process is asked again, with the words for it taken away.
+Calls are counted, and steps are seen, in the process in which the submission runs, in the thread
+that asks.  Who reaches for that process is asked again with the words for it taken away; whose file
+has left a thread behind, without the statements that began it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradtool.check import numerical
 from gradtool.check.answers import read_run
-from gradtool.check.bind import Binding
-from gradtool.check.measure import Point, bind
+from gradtool.check.judge import Judgement
+from gradtool.check.measure import bind
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
-from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.lint import counting, means
 from gradtool.lint.result import Finding
 
-_NOT_WITHOUT = (
-    "it looks into the process that runs it, by frames, say, and is not right where it cannot"
-)
-
 
 def findings(
     reference: Reference,
-    session: Session,
-    binding: Binding,
+    varied: Callable[[], Session],
+    judgement: Judgement,
     count: Mapping[str, Any],
     probe: Probe,
-    point: Point,
-    right: Collection[str],
-    line: int,
+    evading: Finding,
 ) -> tuple[Finding, ...]:
-    """What is told of the evaluation that `count` asks for; `right` are gradients that were."""
-    evading = (Finding("GT403", _NOT_WITHOUT, line),)
+    """What is told of the evaluation that `count` asks for, of the file as `varied` loads it.
+
+    `evading` is told where gradients that were right are not so like that.
+    """
+    binding = judgement.binding
+    assert binding is not None
     try:
-        with session.varied(Change(seal=True)) as other:
+        with varied() as other:
             bind(other, reference, binding)
             answer = other.ask(count, probe.arrays, probe.max_bytes)
             reply = answer.header
@@ -48,12 +46,12 @@ def findings(
                 steps.append(again.get("step"))
                 moved.append(again.get("moved"))
     except CheckTrouble:
-        return evading
-    found = means.counted(reply, point, line)
-    found += means.complex_step(steps, line)
-    found += means.entry_by_entry(moved, line)
+        return (evading,)
+    found = means.counted(reply, judgement.points[0], evading.line)
+    found += means.complex_step(steps, evading.line)
+    found += means.entry_by_entry(moved, evading.line)
     if found:
         return found
-    run, seed = read_run(answer), int(count["seed"])
-    are_right = counting.are_right(reference, binding, probe, run, seed, right)
-    return () if are_right else evading
+    run, seed, right = read_run(answer), int(count["seed"]), counting.right_everywhere(judgement)
+    are_so = counting.are_right(reference, binding, probe, run, seed, right)
+    return () if are_so else (evading,)

@@ -464,6 +464,16 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "central_looked_up": (HEAD + FORWARD + _ONCE + _KEPT, ("GT402",)),
     "central_uncounted": (HEAD + FORWARD + _ONCE + _WHEN_COUNTED, ("GT403",)),
     "central_elsewhere": (HEAD + FORWARD + _ONCE + _ELSEWHERE, ("GT403",)),
+    # Where the thread has not been begun it is done here: and is seen then.
+    "central_elsewhere_or_here": (
+        HEAD
+        + FORWARD
+        + _ONCE
+        + _ELSEWHERE.replace(
+            "    asked.put", "    if not begun:\n        return at_once(dY, cache)\n    asked.put"
+        ).replace("threading.Thread", "begun = []\nbegun.append(1)\nthreading.Thread"),
+        ("GT402",),
+    ),
     "central_unhooked": (HEAD + FORWARD + _ONCE + _UNHOOKED, ("GT403",)),
     "central_uncalled": (HEAD + FORWARD + _ONCE + _UNCALLED, ("GT403",)),
     "central_as_if_seen": ("import sys\n" + HEAD + FORWARD + _ONCE + _AS_IF_SEEN, ("GT403",)),

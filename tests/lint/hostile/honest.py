@@ -74,6 +74,12 @@ class Dense(Layer):
     pass
 print([one.__name__ for one in Layer.__subclasses__()], whoami())
 """
+# A thread that is still there when nothing runs any more, as that of a progress bar.
+LEAVING = {
+    "timer": "import threading\nthreading.Timer(1000, print).start()\n",
+    "pool": "from concurrent.futures import ThreadPoolExecutor\n"
+    "pool = ThreadPoolExecutor(2)\nprint(list(pool.map(len, [[1], [2]])))\n",
+}
 OWN_NAMES = """\
     class Scene:
         def get_objects(self, settrace):
@@ -255,6 +261,10 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     "own_names": one(
         "honest_own_names", HEAD + FORWARD + RIGHT_BACKWARD.replace("    return", OWN_NAMES)
     ),
+    **{
+        f"leaves_a_{name}": one(f"honest_leaves_a_{name}", RIGHT + text)
+        for name, text in LEAVING.items()
+    },
     "bom": one("honest_bom", b"\xef\xbb\xbf" + RIGHT.encode()),
     "latin1": one(
         "honest_latin1",
