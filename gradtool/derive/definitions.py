@@ -59,6 +59,12 @@ class Definitions(Readability, frozen=True, dict=True):
             opened = self.open_products(statement.body, but=statement.out.name).single
             if opened is not None and opened != term:
                 found.append((statement, opened))
+            plain = term if opened is None else opened
+            if all(isinstance(a, Function) for a, _ in plain.factors):
+                # exp(-z**2 / 2) is found where the square was never a value of its own.
+                powers = self._without_powers(poly_of((plain,))).single
+                if powers is not None and powers != plain:
+                    found.append((statement, powers))
         return found
 
     @cached_property
@@ -79,6 +85,22 @@ class Definitions(Readability, frozen=True, dict=True):
             and (len(term.factors) > 1 or term.coefficient != 1)
             and not self._telling(s)
         )
+
+    def _without_powers(self, body: Poly) -> Poly:
+        """Inner values that are powers of one value written out, everywhere."""
+
+        def change(base: Atom) -> Poly | None:
+            if not isinstance(base, Access) or not self.hidden(base.tensor.name):
+                return None
+            statement = self.definitions.get(base.tensor.name)
+            term = None if statement is None else statement.body.single
+            if statement is None or term is None or term.bound or len(term.factors) != 1:
+                return None
+            if not isinstance(term.factors[0][0], Access) or term.factors[0][1] < 1:
+                return None
+            return self._without_powers(defined_at(statement.body, statement.free, base.index))
+
+        return replace_atoms(body, change)
 
     @staticmethod
     def _telling(statement: Statement) -> bool:

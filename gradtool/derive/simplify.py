@@ -51,7 +51,19 @@ def _searched(body: Poly, knowledge: Knowledge) -> Poly:
         frontier = [state for cost, state in found[:width] if cost < least + _SLACK]
         if not frontier or len(seen) > _MOST_STATES:
             break
-    return _opened_products(best, knowledge)
+    return _opened_products(_collected(best, knowledge), knowledge)
+
+
+def _collected(body: Poly, knowledge: Knowledge) -> Poly:
+    """Inner values written out where terms meet that way: ``2*A.T @ A.T`` and ``(A @ A).T``."""
+    for name in sorted(body.mentions, key=lambda n: -knowledge.order.get(n, 0)):
+        statement = knowledge.definitions.get(name)
+        if statement is None or not knowledge.hidden(name):
+            continue
+        opened = knowledge.expand(body, name)
+        if len(opened.terms) < len(body.terms):
+            body = knowledge.fold(opened)
+    return body
 
 
 def _opened_products(body: Poly, knowledge: Knowledge) -> Poly:
