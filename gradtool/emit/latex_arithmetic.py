@@ -15,7 +15,7 @@ from gradtool.emit.latex_tree import (
     bracketed,
     held,
 )
-from gradtool.ir.tree import Call, call, integer
+from gradtool.ir.tree import Call, Tree, call, integer
 
 # -- arithmetic ---------------------------------------------------------------------------
 
@@ -127,17 +127,44 @@ def show_matmul(p: Printer, tree: Call) -> Shown | None:
             return show_mul(p, tree)
         if None in ranks or max(r or 0 for r in ranks) > 2:
             return None
-    first = p.show(left)
-    if ranks[0] == 1:
-        first = Shown(f"{held(first, ATOM)}^{{\\top}}", POWER)
-    return p.product(first, p.show(right), MATMUL)
+    first, second = p.show(left), p.show(right)
+    if ranks[0] == 1 and not _is_row(p, left):
+        first = _turned(first)
+    if _is_row(p, right):
+        second = _turned(second)
+    return p.product(first, second, MATMUL)
+
+
+def _is_row(p: Printer, tree: Tree) -> bool:
+    """A vector that is written as a row: ``v @ A`` is v^T A."""
+    match tree:
+        case Call(op="matmul" | "dot", args=(left, right)):
+            return p.rank(left) == 1 and (p.rank(right) or 0) > 1
+        case Call(op="neg", args=(inner,)):
+            return _is_row(p, inner)
+        case Call(op="add" | "sub", args=(left, right)):
+            return _is_row(p, left) and _is_row(p, right)
+        case Call(op="mul" | "div", args=(left, right)):
+            arrays = [a for a in (left, right) if p.rank(a) != 0]
+            return len(arrays) == 1 and _is_row(p, arrays[0])
+    return False
+
+
+def _turned(shown: Shown) -> Shown:
+    return Shown(f"{held(shown, ATOM)}^{{\\top}}", POWER)
 
 
 def show_outer(p: Printer, tree: Call) -> Shown | None:
     if [p.rank(a) for a in tree.args] != [1, 1]:
         return None
-    right = Shown(f"{p.within(tree.args[1], ATOM)}^{{\\top}}", POWER)
-    return p.product(p.show(tree.args[0]), right, MATMUL)
+    column, row = tree.args
+    left, right = p.show(column), p.show(row)
+    left = _turned(left) if _is_row(p, column) else left
+    if not _is_row(p, row):
+        right = _turned(right)
+    elif right.strength == MATMUL:
+        right = Shown(right.text, POWER, right.minus)  # a product of matrices needs no brackets
+    return p.product(left, right, MATMUL)
 
 
 def show_inverse(p: Printer, tree: Call) -> Shown | None:

@@ -101,6 +101,15 @@ def parsed(text: str) -> Tree:
         ("a / (f / N)", r"\frac{a}{\frac{f}{N}}"),
         ("1e-5 * X", r"10^{-5} \, X"),
         ("dZ.T", r"\left(" + DZ + r"\right)^{\top}"),
+        # A vector in front of a matrix is a row, and so is their product.
+        ("b @ W1", r"b^{\top} \, W_{1}"),
+        ("(b @ W1) @ (c @ W1)", r"b^{\top} \, W_{1} \, \left(c^{\top} \, W_{1}\right)^{\top}"),
+        ("W1 @ (b @ W1)", r"W_{1} \, \left(b^{\top} \, W_{1}\right)^{\top}"),
+        ("b @ W1 @ W1.T @ c", r"b^{\top} \, W_{1} \, W_{1}^{\top} \, c"),
+        ("-(a * (b @ W1)) @ W1.T", r"-a \, b^{\top} \, W_{1} \, W_{1}^{\top}"),
+        ("(W1.T @ b) @ W1.T", r"\left(W_{1}^{\top} \, b\right)^{\top} \, W_{1}^{\top}"),
+        ("outer(c, b @ W1)", r"c \, b^{\top} \, W_{1}"),
+        ("outer(b @ W1, c)", r"\left(b^{\top} \, W_{1}\right)^{\top} \, c^{\top}"),
         # Sums show their axis.
         ("dZ.sum(axis=0)", r"\sum_{n} \frac{\partial L}{\partial Z_{n,:}}"),
         ("X.sum(axis=1, keepdims=True)", r"\left(\sum_{d} X_{:,d}\right)_{:,\bullet}"),
