@@ -97,6 +97,9 @@ class Knowledge(Definitions, frozen=True, dict=True):
         named = self._in_named_conditions(term)
         if named is not None:
             yield named
+        powers = self._divided_powers(term)
+        if powers is not None:
+            yield powers
         signs = _without_signs(term)
         if signs is not None:
             yield signs
@@ -200,9 +203,13 @@ class Knowledge(Definitions, frozen=True, dict=True):
 
     def _opened_condition(self, condition: Compare) -> Poly:
         """A condition without inner values, to see that two are the same."""
-        if condition.key in self.opened:
-            return self.opened[condition.key]
-        body = atom(condition)
+        return self._without_inner(atom(condition))
+
+    def _without_inner(self, whole: Poly) -> Poly:
+        """An expression with its inner values written out, as far as they are no sums."""
+        if whole.key in self.opened:
+            return self.opened[whole.key]
+        body = whole
         for _ in range(6):
             names = {
                 a.tensor.name
@@ -214,8 +221,42 @@ class Knowledge(Definitions, frozen=True, dict=True):
             if not names:
                 break
             body = self.expand(body, max(names, key=lambda n: self.order[n]))
-        self.opened[condition.key] = body
+        self.opened[whole.key] = body
         return body
+
+    def _divided_powers(self, term: Term) -> Poly | None:
+        """``x**(b - 1) / p`` is ``1 / x`` where p is ``x**b``: a slope divided by its power."""
+        for base, exponent in term.factors:
+            if not isinstance(base, Function) or base.name != "pow" or exponent < 1:
+                continue
+            for below, power in term.factors:
+                if not isinstance(below, Access) or power > -1:
+                    continue
+                statement = self.definitions.get(below.tensor.name)
+                if statement is None or statement.body.single is None:
+                    continue
+                whole = defined_at(statement.body, statement.free, below.index).single
+                if whole is None or whole.coefficient != 1 or len(whole.factors) != 1:
+                    continue
+                other, one = whole.factors[0]
+                if not isinstance(other, Function) or other.name != "pow" or one != 1:
+                    continue
+                left = (base.args[1] - other.args[1]).constant
+                same, there = map(self._without_inner, (base.args[0], other.args[0]))
+                if same != there or left is None:
+                    continue
+                kept = [(b, e) for b, e in term.factors if b not in (base, below)]
+                kept += [(base, exponent - 1), (below, power + 1)]
+                kept = [(b, e) for b, e in kept if e]
+                rest = other.args[0].power(left)
+                if any(t.bound for t in rest.terms):
+                    continue
+                factors = [(*kept, *t.factors) for t in rest.terms]
+                return poly_of(
+                    product(term.coefficient * t.coefficient, f, term.bound)
+                    for t, f in zip(rest.terms, factors, strict=True)
+                )
+        return None
 
     def _power_reading(self, statement: Statement, pattern: Term, term: Term) -> Poly | None:
         """``std = v**(1/2)`` read backwards: every power of v is a power of std."""

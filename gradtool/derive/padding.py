@@ -15,7 +15,7 @@ from gradtool.ir.walk import accesses, atoms
 from gradtool.ops.shape import dim_tree
 
 _ONE = Fraction(1)
-_SINGULAR_AT_ZERO = ("log", "pow", "log2", "log10")
+SINGULAR_AT_ZERO = ("log", "pow", "log2", "log10")
 
 
 def shifted(factors: Product, slots: Slots) -> tuple[Product, Index, Index, Dim] | None:
@@ -88,7 +88,7 @@ def divides_outside(factors: Product) -> bool:
     """Whether a factor that is singular at zero is read outside its array."""
     for unit, exponent in factors.factors:
         delicate = exponent < 0 or exponent.denominator != 1
-        if isinstance(unit, Function) and unit.name in _SINGULAR_AT_ZERO:
+        if isinstance(unit, Function) and unit.name in SINGULAR_AT_ZERO:
             delicate = True
         if delicate and any(
             not entry.within(size)

@@ -7,7 +7,9 @@ product of plain accesses, which is raised to matrix products and einsums like e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
+from gradtool.derive.padding import SINGULAR_AT_ZERO
 from gradtool.derive.pieces import NotRaisable, access_piece
 from gradtool.emit.array_sizes import volume
 from gradtool.emit.numpy_names import ModuleNames
@@ -15,7 +17,19 @@ from gradtool.emit.numpy_steps import Step, assign
 from gradtool.emit.numpy_words import known_words, position_tree
 from gradtool.ir.dims import ONE, ZERO, Dim
 from gradtool.ir.index import Affine, Index, Label, Tensor, nonnegative
-from gradtool.ir.poly import Access, Atom, Factor, Iverson, Poly, Term, atom, poly_of, product
+from gradtool.ir.poly import (
+    Access,
+    Atom,
+    Factor,
+    Function,
+    Group,
+    Iverson,
+    Poly,
+    Term,
+    atom,
+    poly_of,
+    product,
+)
 from gradtool.ir.tree import Items, Literal, Name, Slice, Tree, call, integer
 from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.ops.affine import affine_tree
@@ -42,19 +56,24 @@ class Arrays:
         terms = [
             product(
                 term.coefficient,
-                [(self._divisor(base) if e < 0 else base, e) for base, e in term.factors],
+                [(self._regular(base, e), e) for base, e in term.factors],
                 term.bound,
             )
             for term in body.terms
         ]
         return replace_atoms(poly_of(terms), self._plain)
 
-    def _divisor(self, base: Atom) -> Atom:
-        if not isinstance(base, Access) or self.fill is not None:
+    def _regular(self, base: Atom, exponent: Fraction) -> Atom:
+        """The factor, finite where it is read outside of an array."""
+        if self.fill is not None or not singular_at_zero(base, exponent):
             return base
-        if all(e.within(d) for e, d in zip(base.index, base.tensor.shape, strict=True)):
-            return base
-        single = self._gathered(base, 1).single
+
+        def entry(inner: Atom) -> Poly | None:
+            if not isinstance(inner, Access) or not reaches_outside(inner):
+                return None
+            return self._gathered(inner, 1)
+
+        single = replace_atoms(atom(base), entry).single
         return base if single is None else single.factors[0][0]
 
     def gathered(self, body: Poly) -> Poly:
@@ -268,6 +287,30 @@ class Arrays:
             )
             self._made[key] = Access(self.module.tensor(name), ())
         return self._made[key].tensor
+
+
+def reaches_outside(base: Access) -> bool:
+    """Whether an entry may lie outside of its array."""
+    return not all(e.within(d) for e, d in zip(base.index, base.tensor.shape, strict=True))
+
+
+def singular_at_zero(base: Atom, exponent: Fraction) -> bool:
+    """Whether a factor has no finite value where all entries that it reads are zero.
+
+    With a number added to them (``log(1 + x)``) it is taken to have one.
+    """
+    match base:
+        case Access():
+            return exponent < 0
+        case Function(name=name, args=(argument, *_)):
+            return (exponent < 0 or name in SINGULAR_AT_ZERO) and _vanishes(argument)
+        case Group(poly=poly):
+            return (exponent < 0 or exponent.denominator != 1) and _vanishes(poly)
+    return False
+
+
+def _vanishes(body: Poly) -> bool:
+    return all(any(True for _ in accesses(poly_of((term,)))) for term in body.terms)
 
 
 Found = tuple[Affine, "Dim | None", frozenset[Atom]]

@@ -95,6 +95,8 @@ class _Planner:
             self.derivation.cotangents.of[line.of].name: line.name
             for line in backward_lines if line.of
         }  # fmt: skip
+        # What a loop returns has a line of the loop, whatever it is a part of.
+        self.cotangents |= {x.name: x.name for x in backward_lines if x.block is not None}
         backward = self._backward_steps(backward_lines)
         forward, computed = self._forward_steps(inner, backward)
         late = [line for line in inner.values() if line.name not in computed]

@@ -6,10 +6,12 @@ by NumPy.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from gradtool.derive.derivation import derive
 from gradtool.emit.text import line
+from gradtool.numeric.reference import reference_for
 from gradtool.spec.forward import graph_of
 from gradtool.spec.load import load_text
 from tests.programs.prove import prove
@@ -31,6 +33,45 @@ CASES = {
         "dA = 3 * (A.T @ A.T)",
     ),
 }
+
+
+LOCAL = """
+layer: local_response
+inputs: {X: [N, C]}
+constants: {k: 2, alpha: 1e-4, beta: 0.75, n: 5}
+forward: |
+  s = windows(pad(X**2, ((0, 0), (2, 2))), 5).sum(axis=-1)
+  z = k + alpha / n * s
+  Y = X / z**beta
+"""
+
+
+def test_the_slope_of_a_power_is_divided_by_it() -> None:
+    """A. Krizhevsky et al., ImageNet Classification (2012), section 3.3, and its gradient."""
+    found_line = derive(graph_of(load_text(LOCAL, "layer.yaml"), lambda _: None)).gradient("X")
+    assert found_line is not None
+    assert line(found_line.name, found_line.tree) == (
+        "dX[i, c] = dY[i, c] / power[i, c] - X[i, c] * alpha * beta * "
+        "sum(2 * Y[i, c + 2 - j] * dY[i, c + 2 - j] / z[i, c + 2 - j], over=[j < 5], outside=0) / n"
+    )
+
+
+def test_no_power_is_divided_by_outside_of_its_array() -> None:
+    """Zero to a negative power, times zero, was nan in the emitted code."""
+    text = LOCAL.replace("k + alpha / n * s", "s").replace("k: 2, alpha: 1e-4, ", "")
+    spec = load_text(text.replace(", n: 5", ""), "layer.yaml")
+    layer = reference_for(spec, lambda _: None)  # holds the module against the derivation
+    sizes = dict(layer.size_sets()[0])
+    values = layer.sample(sizes, np.random.default_rng(0))
+    whole = layer.forward(values, sizes)
+    gradient = layer.backward(values, {n: np.ones(y.shape) for n, y in whole.items()}, sizes)["X"]
+    step = np.zeros(gradient.shape)
+    step[0, 1] = 1e-6
+    ends = [
+        sum(y.sum() for y in layer.forward({"X": values["X"] + s * step}, sizes).values())
+        for s in (1, -1)
+    ]
+    np.testing.assert_allclose(gradient[0, 1], (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -73,6 +73,27 @@ PROGRAMS = {
         "{x: [2*N]}",
         "h = sigmoid(logsumexp(windows(x, 3, stride=(2,)), axis=0))",
     ),
+    # The counts of a gold path beside what a loop adds up had no name to be added to.
+    "counts_beside_a_loop": (
+        "{E: [T, S], A: [S, S], y: {shape: [T], index: S}}",
+        "a = E[0]\n  for t in range(1, T):\n"
+        "      a = logsumexp(a[:, None] + A, axis=0) + E[t]\n"
+        "  s = logsumexp(a) - E[arange(T), y].sum() - A[y[:-1], y[1:]].sum()",
+    ),
+    # Outside of x its logarithm is -inf, which was multiplied by zero.
+    "logarithms_outside": (
+        "{x: {shape: [N], domain: positive}, w: [3]}",
+        "y[i] = sum(log(x[i + j]) * w[j] / (x[i + 2] + 1), over=[j])",
+    ),
+    # A power of zero with a negative exponent likewise, and a quotient of a sum.
+    "powers_outside": (
+        "{x: {shape: [N], domain: positive}, w: [3], p: []}",
+        "y[i] = sum(x[i + j]**p * w[j] / (x[i + 2] + 1), over=[j])",
+    ),
+    "quotients_outside": (
+        "{x: {shape: [N], domain: positive}, w: [3]}",
+        "y[i] = sum(w[j] / (x[i + j] + 3 * x[i + j]**2) * (x[i + 2] + 1), over=[j])",
+    ),
     # A size that is 0 for one column was divided by.
     "a_length_that_may_be_zero": (
         "{d: [K, H]}",

@@ -60,6 +60,23 @@ PROGRAMS = {
     ),
     # torch.full takes no shape of one number.
     "full": ("{x: [H]}", "y = sum(gelu(x) - full((H,), 2))"),
+    # Index notation had no word for a power whose exponent has a name.
+    "powers": (
+        "{x: {shape: [N], domain: positive}, w: [3], p: [K]}",
+        "Y[i, k] = sum(x[i + j]**p[k] * w[j] / (x[i + 2] + 1)**lam, over=[j])",
+    ),
+    # Outside of x its logarithm is -inf, which was multiplied by zero.
+    "logarithms": (
+        "{x: {shape: [N], domain: positive}, w: [3]}",
+        "Y[i] = sum(log(x[i + j]) * w[j] / (x[i + 2] + 1), over=[j])",
+    ),
+    # What a loop adds up meets counts of labels.
+    "counts_beside_a_loop": (
+        "{E: [T, S], A: [S, S], y: {shape: [T], index: S}}",
+        "a = E[0]\n  for t in range(1, T):\n"
+        "      a = logsumexp(a[:, None] + A, axis=0) + E[t]\n"
+        "  s = logsumexp(a) - E[arange(T), y].sum() - A[y[:-1], y[1:]].sum()",
+    ),
     # .T was called as a method where a line was too long for it.
     "long_lines": (
         "{input: [B], V: [B]}",

@@ -7,10 +7,11 @@ their own indices first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from gradtool.emit.frameworks.words import Words
+from gradtool.emit.numpy_access import singular_at_zero
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_words import Kind
 from gradtool.emit.text import line
@@ -45,6 +46,7 @@ from gradtool.ir.tree import (
     integer,
     replace_names,
 )
+from gradtool.ir.walk import accesses
 from gradtool.ops.affine import affine_tree
 from gradtool.ops.shape import dim_tree
 from gradtool.records import replace
@@ -169,6 +171,7 @@ class _Evaluation:
         arrays = [f for f in term.factors if f[0].indices]
         plain = [f for f in arrays if not _is_truth(f[0])]
         truths = [f[0] for f in arrays if _is_truth(f[0])]
+        truths += dict.fromkeys(g for f in plain for g in _outside(*f) if g not in truths)
         inner = [i for i in order if any(i in a.indices for a, _ in arrays)]
         every = [*inner, *term.bound]
         product, kind = self._product(plain, truths, inner, every, order)
@@ -298,6 +301,9 @@ class _Evaluation:
             case Compare(relation=relation, left=left, right=right):
                 sides = (self.value(side, own)[0] for side in (left, right))
                 return call(_RELATIONS[relation], *sides), "bool"
+            case Function(name="pow", args=(argument, exponent)):
+                sides = (self.words.cast(*self.value(p, own)) for p in (argument, exponent))
+                return call("pow", *sides), "real"
             case Function(name=name, args=(argument,)):
                 return self._applied(name, argument, own), "real"
             case Group(poly=poly):
@@ -411,6 +417,19 @@ class _Evaluation:
 
     def size(self, dim: Dim) -> Tree:
         return self.words.position(dim_tree(dim))
+
+
+def _outside(base: Atom, exponent: Fraction) -> Iterator[Iverson]:
+    """The 0/1 factors under which a function is read inside of its arrays.
+
+    Outside another factor is 0, and the function need not have a value there.
+    """
+    if isinstance(base, Access) or not singular_at_zero(base, exponent):
+        return
+    for entry in accesses(Poly((Term(Fraction(1), ((base, exponent),)),))):
+        for guard in entry.guards:
+            if guard.decided is None:
+                yield guard.oriented
 
 
 def _is_truth(base: Atom) -> bool:
