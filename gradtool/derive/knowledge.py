@@ -196,6 +196,8 @@ class Knowledge(Definitions, frozen=True, dict=True):
             new = opened.single
             if new is None or any(self.hidden(a.tensor.name) for a in accesses(opened)):
                 continue
+            if self.cost(opened) > self.cost(atom(base)):
+                continue  # a clip written out is several cases
             rest = [*term.factors[:place], *term.factors[place + 1 :]]
             rest += [(inner, power * exponent) for inner, power in new.factors]
             return poly_of((product(term.coefficient * new.coefficient, rest, term.bound),))

@@ -6,14 +6,15 @@ changes at 3, where hardly any normal number lies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from gradtool.ir.graph import Graph, Statement
+from gradtool.ir.graph import Graph, Statement, operands
 from gradtool.ir.index import Index, Tensor
-from gradtool.ir.poly import Poly
+from gradtool.ir.poly import Compare, Poly
 from gradtool.ir.tree import Name
+from gradtool.ir.walk import accesses, atoms
 from gradtool.numeric.grid import Setting, evaluate
 from gradtool.numeric.kinks import switches
 from gradtool.numeric.places import Array
@@ -21,24 +22,54 @@ from gradtool.records import Struct
 
 
 class Condition(Struct, frozen=True):
-    """Two expressions of which the larger one decides which formula holds; `line` is 1-based."""
+    """Two expressions of which the larger one decides which formula holds; `line` is 1-based.
+
+    Where both are equal a differentiable layer has a kink, which is no side.  What no gradient
+    reaches, such as a mask, has none: there `equal` says on which side equal values are.
+    """
 
     left: Poly
     right: Poly
     line: int
+    equal: bool | None = None
 
 
 def conditions(graph: Graph) -> tuple[Condition, ...]:
     """The conditions of a forward pass, those inside loops left out."""
     found: dict[str, Condition] = {}
+    varied = varied_in(graph)
     for statement in graph.statements:
         if isinstance(statement, Statement):
+            fixed = _fixed(statement.body, varied)
             for pair in switches(statement.body):
                 # A condition and its opposite are one.
                 left, right = sorted(pair, key=lambda side: (not side.indices, side.key))
                 key = f"{statement.out.name} {left.key} {right.key}"
-                found.setdefault(key, Condition(left, right, statement.line))
+                equal = fixed.get((left, right))
+                found.setdefault(key, Condition(left, right, statement.line, equal))
     return tuple(found.values())
+
+
+def varied_in(graph: Graph) -> set[str]:
+    """The values that depend on an input whose gradient is asked for."""
+    varied = set(graph.wanted)
+    for statement in graph.statements:
+        if operands(statement) & varied:
+            varied.add(statement.out.name)
+    return varied
+
+
+def _fixed(body: Poly, varied: Collection[str]) -> dict[tuple[Poly, Poly], bool]:
+    """Comparisons of values that no gradient reaches: whether equal ones count as left larger."""
+    found: dict[tuple[Poly, Poly], bool] = {}
+    for base in atoms(body):
+        if isinstance(base, Compare) and base.relation in (">", ">="):
+            if any(a.tensor.name in varied for side in (base.left, base.right)
+                   for a in accesses(side)):  # fmt: skip
+                continue
+            found[base.left, base.right] = base.relation == ">="
+            found[base.right, base.left] = base.relation == ">"
+    return found
 
 
 def sides(
@@ -49,6 +80,8 @@ def sides(
     for number, condition in enumerate(asked):
         a, b = _both(condition, known, setting)
         for side, holds in ((True, a > b), (False, a < b)):
+            if condition.equal is side:
+                holds = holds | (a == b)
             if np.any(np.asarray(holds, dtype=bool)):
                 seen.add((number, side))
     return frozenset(seen)

@@ -16,6 +16,7 @@ from gradtool.ir.poly import Compare
 from gradtool.ir.tree import Call, Items, Number, Tree
 from gradtool.ir.walk import accesses, atoms
 from gradtool.numeric.certify import Certificate, certify
+from gradtool.numeric.coverage import varied_in
 from gradtool.numeric.departures import Departure, places
 from gradtool.report.notes import shape_words, summed_words
 from gradtool.report.sheet import Row, Sheet
@@ -137,7 +138,18 @@ def _conventions(graph: Graph) -> list[str]:
     """Values taken where the derivative jumps, when the layer has such a place."""
     found: list[str] = []
     bodies = [s for s in every_statement(graph) if isinstance(s, Statement)]
-    if any(isinstance(a, Compare) for s in bodies for a in atoms(s.body)):
+    varied = varied_in(graph)
+    outside = {s.out.name for s in graph.statements}
+    compared = [
+        (statement, entry)
+        for statement in bodies
+        for base in atoms(statement.body)
+        if isinstance(base, Compare)
+        for side in (base.left, base.right)
+        for entry in accesses(side)
+    ]
+    # A mask has no kink; what a loop compares is taken to vary.
+    if any(s.out.name not in outside or e.tensor.name in varied for s, e in compared):
         found.append(
             "at a kink the derivative of the branch that the forward pass takes is used "
             "(relu'(0) = 0)"

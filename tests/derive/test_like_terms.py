@@ -110,3 +110,38 @@ forward: |
     found_line = derive(graph_of(spec, lambda _: None)).gradient("cosine")
     assert found_line is not None
     assert "phi" not in line(found_line.name, found_line.tree)
+
+
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        # J. Schulman et al., Proximal Policy Optimization Algorithms (2017), equation 7: four
+        # nested cases stood for the clipped ratio.
+        (
+            "ratio = exp(logp - old)\n"
+            "  loss = -minimum(ratio * A, clip(ratio, 1 - eps, 1 + eps) * A).mean()",
+            "dlogp = A * ratio * where(A * clipped >= A * ratio, -1, "
+            "-1 * (ratio <= 1 + eps) * (ratio >= 1 - eps)) / N",
+        ),
+        (
+            "Y = maximum(maximum(logp, old), A)",
+            "dlogp = dY * (maximum(logp, old) >= A) * (logp >= old)",
+        ),
+    ],
+)
+def test_a_condition_on_a_value_with_cases_has_its_name(forward: str, expected: str) -> None:
+    constant = "{shape: [N], constant: true}"
+    inputs = f"{{logp: [N], old: {constant}, A: {constant}}}"
+    text = f"layer: t\ninputs: {inputs}\nconstants: {{eps: 0.2}}\nforward: |\n  {forward}\n"
+    spec = load_text(text, "layer.yaml")
+    found_line = derive(graph_of(spec, lambda _: None)).gradient("logp")
+    assert found_line is not None
+    assert line(found_line.name, found_line.tree) == expected
+
+
+def test_a_power_that_is_written_as_a_product_divides_by_nothing() -> None:
+    """``n * n / n`` stood there, which has no value at zero."""
+    text = "layer: t\ninputs: {x: [N, D]}\nforward: |\n  n = norm(x, axis=1)\n  Y = n * n * n\n"
+    found_line = derive(graph_of(load_text(text, "layer.yaml"), lambda _: None)).gradient("x")
+    assert found_line is not None
+    assert line(found_line.name, found_line.tree) == "dx = (3 * dY * n)[:, None] * x"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gradtool.ir.dims import Dim
+from gradtool.report.make_sheet import make_sheet
 from gradtool.report.notes import dim_words, shape_words, summed_words
+from gradtool.spec.forward import graph_of
+from gradtool.spec.load import load_text
 
 N, C, H, W, R, S = (Dim.of(name) for name in "NCHWRS")
 
@@ -43,3 +46,21 @@ def test_what_is_summed_is_said_in_few_words(
     shape: tuple[Dim, ...], places: tuple[int, ...], words: str
 ) -> None:
     assert summed_words(shape, places)[0] == words
+
+
+@pytest.mark.parametrize(
+    ("forward", "kinks"),
+    [
+        ("Y = where(tril(ones((N, N))) > 0, X, -1e9)", False),
+        ("Y = where(b > 0, X, 2 * X)", False),
+        ("Y = where(X > 0, X, 2 * X)", True),
+        ("Y = relu(X)", True),
+        ("Y = X * (b > 0) * (X.sum() > b)", True),
+    ],
+)
+def test_a_mask_is_no_kink(forward: str, kinks: bool) -> None:
+    inputs = "{X: [N, N], b: {shape: [N], constant: true, domain: binary}}"
+    text = f"layer: t\ninputs: {inputs}\nforward: {forward}\n"
+    spec = load_text(text, "layer.yaml")
+    sheet, _, _ = make_sheet(spec, graph_of(spec, lambda _: None), None, False)
+    assert any(note.startswith("at a kink") for note in sheet.conventions) == kinks
