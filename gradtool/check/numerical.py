@@ -97,6 +97,7 @@ def counting(probe: Probe, seed: int) -> dict[str, Any]:
         "slot": 0,
         "watch": False,
         "forward_only": False,
+        "work": probe.setting.work,
     }
 
 
@@ -128,11 +129,14 @@ def by_complex_step(sizes: Iterable[object]) -> str:
 
 
 def by_entries(sizes: Iterable[object]) -> str:
-    """What tells that the code moved one entry of a given array after the other."""
+    """What tells that the code moved one entry of a given array after the other, or many at once
+    along one direction after the other.
+    """
     seen = _steps(sizes)
     if not seen:
         return ""
-    return f"differentiates numerically: it moves one entry after the other by {max(seen):.0e}"
+    size = f"{max(seen):.0e}"
+    return f"differentiates numerically: it moves given numbers by up to {size}, again and again"
 
 
 def _steps(sizes: Iterable[object]) -> list[float]:

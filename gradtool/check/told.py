@@ -1,10 +1,10 @@
 """Numbers that take note of the constants that are added to them.
 
-A difference of two forward passes moves a given number by a constant, computes as much as a whole
-forward pass does, and goes on with the next one.  Where the moved array has no name, or one that
-nobody looks at, as an attribute of an object, the numbers themselves tell: NumPy calls the methods
-of entries of an array of objects.  Nothing else does that: ``log(x + eps)`` moves all numbers at
-once, and ``(x - y) * 2`` none by a constant.
+A difference of two forward passes moves a given number by a constant, or several along a direction,
+computes as much as a whole forward pass does, and goes on with the next one.  Where the moved array
+has no name, or one that nobody looks at, as an attribute of an object, the numbers themselves tell:
+NumPy calls the methods of entries of an array of objects.  Nothing else does that: ``log(x + eps)``
+moves all numbers at once, and ``(x - y) * 2`` none by a constant.
 
 They tell of a complex step, too; see `gradtool.check.complex_steps`.
 """
@@ -28,6 +28,8 @@ from gradtool.records import Struct
 _MOST_WORK = 300_000  # operations: what is seen by then has to do
 _FEWEST = 3  # entries that were moved one after the other
 _ENOUGH = 8  # where there are more
+_MOST_DIRECTIONS = 100  # that are looked at
+_SEVERAL = 2  # entries that are moved at once, along a direction
 _WHOLE = 0.5  # of the operations of the forward pass: what is hardly less than one
 _BASES = frozenset({"eye", "identity", "diag", "diagflat", "fill_diagonal", "kron"})
 
@@ -117,14 +119,15 @@ class Told:
     @staticmethod
     def moved(entries: Sequence[int], forward: int) -> float:
         """The largest constant by which the entries of a variable were moved one after the other,
-        0 where none was.
+        or along one direction after the other; 0 where none was.
 
         `entries` is how many each variable has, `forward` the operations of a forward pass.
         """
-        return max(
-            (_in_turn(Told.moves.get(k, ()), n, forward) for k, n in enumerate(entries)),
-            default=0.0,
-        )
+        found = [0.0]
+        for variable, count in enumerate(entries):
+            moves = Told.moves.get(variable, [])
+            found.append(_in_turn(moves, count, forward) or _along(moves, count, forward))
+        return max(found)
 
     def _added(self, other: Any, sign: float) -> Any:
         if isinstance(other, np.ndarray):
@@ -221,6 +224,39 @@ def _in_turn(moves: Iterable[Moved], entries: int, forward: int) -> float:
         one_by_one = all(then - now >= _WHOLE * forward for now, then in pairwise(times))
         if one_by_one or _at_once(times, zeros, entries, forward):
             return max(abs(move.by) for move in first.values())
+    return 0.0
+
+
+def _along(moves: Iterable[Moved], entries: int, forward: int) -> float:
+    """The size of steps along so many independent directions, each of several entries at once;
+    else 0.  Who adds the same to all numbers, or a part of it, goes along one.
+    """
+    if entries < _FEWEST or not forward:
+        return 0.0
+    steps: list[dict[int, Moved]] = [{}]
+    for move in moves:
+        if move.entry in steps[-1]:
+            steps.append({})
+        steps[-1][move.entry] = move
+    enough = min(entries, _ENOUGH)
+    found = np.zeros((0, entries))
+    last, seen = -math.inf, set[bytes]()
+    for step in steps:
+        time = min((move.time for move in step.values()), default=0)
+        if sum(move.by != 0 for move in step.values()) < _SEVERAL or time - last < _WHOLE * forward:
+            continue
+        direction = np.zeros((1, entries))
+        direction[0, list(step)] = [move.by for move in step.values()]
+        if direction.tobytes() in seen or not np.isfinite(direction).all():
+            continue
+        seen.add(direction.tobytes())
+        longer = np.concatenate([found, direction])
+        if np.linalg.matrix_rank(longer) == len(longer):
+            found, last = longer, time
+        if len(found) == enough:
+            return float(np.abs(found).max())
+        if len(seen) == _MOST_DIRECTIONS:
+            break
     return 0.0
 
 

@@ -47,7 +47,7 @@ def _requests(file: str) -> tuple[bytes, ...]:
     where = {**about, **bound, "op": "where", "names": ["X"]}
     bind = {**bound, "op": "bind", "outputs": ["Y"], "gradients": ["X", "k"], "read": []}
     run: Header = {"op": "run", "scalars": {"N": 2, "D": 3, "eps": 1e-5}, "seed": 1, "slot": 0}
-    run |= {"watch": True, "forward_only": False, "max_bytes": 1 << 20}
+    run |= {"watch": True, "forward_only": False, "max_bytes": 1 << 20, "work": 1}
     others = [{**run, "watch": False, "op": op} for op in ("start", "finish", "count", "steps")]
     live = {**run, "watch": False, "op": "live", "calls": ["forward", "backward", "change"]}
     script: list[Header] = [{"header": bind, "arrays": {}}]

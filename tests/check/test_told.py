@@ -137,6 +137,19 @@ def all_at_once(x: np.ndarray, w: np.ndarray) -> None:
     assert (x + np.eye(x.size).reshape(-1, *x.shape)) @ w is not None
 
 
+def along_random_directions(x: np.ndarray, w: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(x.size):
+        q = rng.uniform(-1, 1, x.shape)
+        assert (x + 3 * q / abs(q).max()) @ w is not None
+
+
+def along_signs(x: np.ndarray, w: np.ndarray) -> None:
+    for k in range(x.size):
+        signs = np.where(np.arange(x.size) <= k, 0.5, -0.5).reshape(x.shape)
+        assert (x - signs) @ w is not None
+
+
 def with_a_guard(x: np.ndarray, w: np.ndarray) -> None:
     for place in np.ndindex(x.shape):
         y = x.copy()
@@ -153,6 +166,8 @@ def with_a_guard(x: np.ndarray, w: np.ndarray) -> None:
         (without_a_name, 2.0),
         (all_at_once, 1.0),
         (with_a_guard, 1e-5),
+        (along_random_directions, 3.0),
+        (along_signs, 0.5),
     ],
 )
 def test_steps_along_the_real_axis(function: Callable[..., object], size: float) -> None:
@@ -162,6 +177,18 @@ def test_steps_along_the_real_axis(function: Callable[..., object], size: float)
 def guarded(x: np.ndarray, w: np.ndarray) -> None:
     for _ in range(20):
         assert np.log(x + 1e-8) @ (w - 0.5) is not None
+
+
+def with_positions(x: np.ndarray, w: np.ndarray) -> None:
+    """Other constants for each entry, and the same ones wherever they are added."""
+    for _ in range(20):
+        assert (x + np.sin(np.arange(x.size)).reshape(x.shape)) @ w is not None
+
+
+def to_centers(x: np.ndarray, w: np.ndarray) -> None:
+    """Other constants each time, and little is done with each."""
+    for center in np.linspace(-1, 1, 30):
+        assert np.sum(x - center, axis=0) is not None
 
 
 def in_loops(x: np.ndarray, w: np.ndarray) -> None:
@@ -199,7 +226,9 @@ def a_mask(x: np.ndarray, w: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [guarded, in_loops, margins, a_jacobian, labels, a_mask], ids=lambda f: f.__name__
+    "function",
+    [guarded, with_positions, to_centers, in_loops, margins, a_jacobian, labels, a_mask],
+    ids=lambda f: f.__name__,
 )
 def test_honest_constants(function: Callable[..., object]) -> None:
     assert moved(function) == 0.0

@@ -359,6 +359,27 @@ def affine_backward(dY, cache):
     return tuple(found)
 """,
 }
+# All of it is done in the forward pass, which keeps it.
+_AHEAD = """\
+def affine_forward(X, W, b):
+    Y = X @ W + b
+    def units(v):
+        return np.eye(v.size).reshape(-1, *v.shape)
+    moved = (X + units(X)) @ W + b, X @ (W + units(W)) + b, X @ W + (b + units(b))[:, None]
+    return Y, tuple((m - Y).reshape(*v.shape, *Y.shape) for m, v in zip(moved, (X, W, b)))
+def affine_backward(dY, cache):
+    return tuple(np.tensordot(jacobian, dY, 2) for jacobian in cache)
+"""
+_ALONG = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    rng = np.random.default_rng(0)
+    def slopes(v, f):
+        q = np.linalg.qr(rng.standard_normal((v.size, v.size)))[0]
+        d = [((f(v + k.reshape(v.shape)) - f(v)) * dY).sum() for k in q]
+        return (q.T @ np.array(d)).reshape(v.shape)
+    return dY @ W.T, slopes(W, lambda w: X @ w + b), dY.sum(axis=0)
+"""
 _IN_A_CLOSURE = """\
 def affine_forward(X, W, b):
     def backprop(dY):
@@ -498,6 +519,8 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         f"real_{name}": (HEAD + FORWARD + text, ("GT402", "GT107"))
         for name, text in _UNSEEN.items()
     },
+    "real_ahead": (HEAD + _AHEAD, ("GT402",)),
+    "real_along_directions": (HEAD + FORWARD + _ALONG, ("GT402", "GT107")),
     "real_in_a_closure": (HEAD + _IN_A_CLOSURE, ("GT402",)),
     "real_in_a_closure_inline": (
         HEAD
