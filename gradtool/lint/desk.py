@@ -313,7 +313,8 @@ class Desk:
             return
         self._looked = True
         try:
-            reply = self._ask({"op": "look", "file": str(self._path)}, following)
+            look = {"op": "look", "file": str(self._path), "tag": self._loading.tag}
+            reply = self._ask(look, following)
         except WorkerLost as lost:
             raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from gradtool.check import frames, watched
-from gradtool.check.cells import FileProblem, read_cells
+from gradtool.check.cells import FileProblem, read_cells, tagged
 from gradtool.check.diagnose_where import where
 from gradtool.check.load import Known
 from gradtool.check.nodes import nodes_of_file
@@ -120,7 +120,8 @@ class Observed(Responder):
     def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         match request.header["op"]:
             case "look":
-                return look(Path(request.header["file"]), self.known), {}
+                file, tag = Path(request.header["file"]), request.header["tag"]
+                return look(file, self.known, tag), {}
             case "count":
                 return self._count(request)
             case "steps":
@@ -171,17 +172,18 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
     return {"where": {n: [w.line, w.source, w.place] for n, w in found.items() if w is not None}}
 
 
-def look(path: Path, known: Known) -> dict[str, Any]:
+def look(path: Path, known: Known, tag: str | None) -> dict[str, Any]:
     """What a file says about itself: imported modules with lines, and whether it has anything by
     which it could come to complex numbers, or to longer ones than float64.
 
-    A file that cannot be parsed imports nothing; loading it will tell why.  What was read and
-    parsed is kept in `known`.
+    A file that cannot be parsed imports nothing; loading it will tell why.  Nor does what stands
+    behind the cells with a `tag`, which is not run.  What was read and parsed is kept in `known`.
     """
     imports: dict[str, int] = {}
     trees: list[ast.Module] = []
     try:
         cells, _ = known.cells[str(path)] = read_cells(path)
+        cells = cells if tag is None else tagged(cells, tag, path)
     except FileProblem:
         return {"imports": {}}
     for cell in cells:

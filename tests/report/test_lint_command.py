@@ -645,6 +645,22 @@ def test_a_question_is_answered_by_the_cells_with_its_tag(course: Path, capsys: 
     assert lines == [8, 8]
 
 
+def test_what_stands_behind_the_cells_of_a_question_is_not_imported_for_it(
+    course: Path, capsys: Captured
+) -> None:
+    """To compare with a framework may be the next task."""
+    (course / "nb").mkdir()
+    right, torch = (RIGHT, ["q1"]), ("import torch\n", ["q2"])
+    (course / "nb" / "behind.ipynb").write_text(notebook(right, torch))
+    (course / "nb" / "before.ipynb").write_text(notebook(torch, right))
+    Path("tagged.yaml").write_text(TAGGED)
+    report = graded(capsys, "course/nb", "--assignment", "tagged.yaml")
+    first = {one["name"]: one["questions"][0] for one in report["submissions"]}
+    assert first["behind.ipynb"]["passed"]
+    told = [finding["message"] for finding in first["before.ipynb"]["findings"]]
+    assert told[0] == "imports torch"
+
+
 BASE = """\
 class Layer:
     def forward(self, X):
