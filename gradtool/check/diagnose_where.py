@@ -120,12 +120,16 @@ Source: TypeAlias = tuple[str, str, ast.Module]  # a cell: its place, its text, 
 
 
 class Named(Struct, frozen=True, eq=False):
-    """A function: its place, the text around it, and the function that returns it, if one does."""
+    """A function: its place, the text around it, and the function that returns it, if one does.
+
+    `meant` by a binding, if it is a method that shares its name: of a class that a snippet names.
+    """
 
     place: str
     text: str
     node: ast.FunctionDef
     outer: Named | None = None
+    meant: bool = True
 
 
 def _closures(binding: Snippets, functions: Mapping[str, Named]) -> dict[str, Named]:
@@ -153,14 +157,29 @@ def _names(binding: Snippets) -> set[str]:
 
 
 def _functions(sources: Iterable[Source], meant: Collection[str]) -> dict[str, Named]:
-    """Functions by name; of several methods of one name those of a class that is meant."""
+    """Functions by name; of several methods of one name that of a class that is meant, and the
+    others with their class, as ``Linear.backward``.
+    """
     found: dict[str, tuple[int, Named]] = {}
+    others: dict[str, Named] = {}
     for place, text, tree in sources:
         for owner, node in _owned(tree, None):
             rank = 2 if owner in meant else int(owner is None)
+            named = Named(place, text, node, None, rank > 0)
+            if owner is not None:
+                others[f"{owner}.{node.name}"] = named
             if node.name not in found or found[node.name][0] <= rank:
-                found[node.name] = rank, Named(place, text, node)
-    return {name: named for name, (_, named) in found.items()}
+                found[node.name] = rank, named
+    first = {name: named for name, (_, named) in found.items()}
+    shared = {key: one for key, one in others.items() if first[one.node.name] is not one}
+    return {**first, **shared}
+
+
+def called_so(name: str, functions: Mapping[str, Named], every: bool) -> list[str]:
+    """What a call of this name, or of a method of it, may run: `every` one, or what is meant."""
+    methods = (key for key in functions if key.endswith(f".{name}"))
+    own = [name] if name in functions else []
+    return [*own, *(key for key in methods if every or functions[key].meant)]
 
 
 def _owned(tree: ast.AST, owner: str | None) -> Iterator[tuple[str | None, ast.FunctionDef]]:
@@ -240,8 +259,7 @@ def called_in(texts: Iterable[str | None], functions: Mapping[str, Named]) -> li
         for node in nodes_of(text):
             match node:
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-                    if name in functions:
-                        found.setdefault(name)
+                    found |= dict.fromkeys(called_so(name, functions, every=False))
     return list(found)
 
 

@@ -113,6 +113,7 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
         if value.kind == "number":
             raised = ast.BinOp(node, ast.Pow(), named(label))
             yield Fix(node, raised, "power", 1.45, f"the wrong power: {shown(node)}")
+    yield from _averaged(node, scope)
     turned = ast.BinOp(one, ast.Sub(), node)
     yield Fix(node, turned, "missing-term", 1.4, f"a term is missing beside {shown(node)}")
     for label, value in scope.values.items():
@@ -173,6 +174,19 @@ def _places(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
         if value.kind == "array" and around.role(node) == "index":
             text = f"other places are meant than {shown(node)}"
             yield Fix(node, named(label), "wrong-tensor", 1.4, text)
+
+
+def _averaged(node: ast.expr, scope: Scope) -> Iterator[Fix]:
+    """A mean over all entries of an array, over its rows, or over the entries of a row."""
+    arrays = (n for n in ast.walk(node) if (v := scope.value(n)) and v.kind == "array" and v.shape)
+    whole = next(arrays, None)
+    if not isinstance(whole, ast.expr) or scope.of_output:
+        return
+    size = ast.Attribute(whole, "size", ast.Load())
+    rows = ast.Call(ast.Name("len", ast.Load()), [whole], [])
+    text = f"a division by a number of entries is missing: {shown(node)}"
+    for number in (size, rows, ast.BinOp(size, ast.Div(), rows)):
+        yield Fix(node, ast.BinOp(node, ast.Div(), number), "sum-for-mean", 1.4, text)
 
 
 def _first_step(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 
-from gradtool.check.diagnose_where import Named, nodes_of
+from gradtool.check.diagnose_where import Named, called_so, nodes_of
 
 _DEPTH = 2
 
@@ -17,9 +17,10 @@ def reached(start: Iterable[str], functions: Mapping[str, Named]) -> list[str]:
         for name in list(found):
             for node in ast.walk(functions[name].node):
                 match node:
-                    case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)):
-                        if called in functions:
-                            found.setdefault(called)
+                    case ast.Call(func=ast.Name(id=called)) if called in functions:
+                        found.setdefault(called)
+                    case ast.Call(func=ast.Attribute(attr=called)):
+                        found |= dict.fromkeys(called_so(called, functions, every=True))
     return list(found)
 
 
@@ -30,13 +31,12 @@ def upstream_of(texts: Iterable[str | None], functions: Mapping[str, Named]) -> 
         for node in nodes_of(text):
             match node:
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments):
-                    if name not in functions:
-                        continue
-                    known = functions[name].node.args
-                    own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
-                    for argument, parameter in zip(arguments, own, strict=False):
-                        if isinstance(argument, ast.Name) and argument.id[:1] == "d":
-                            found.add(parameter)
+                    for key in called_so(name, functions, every=False):
+                        known = functions[key].node.args
+                        own = [a.arg for a in (*known.posonlyargs, *known.args) if a.arg != "self"]
+                        for argument, parameter in zip(arguments, own, strict=False):
+                            if isinstance(argument, ast.Name) and argument.id[:1] == "d":
+                                found.add(parameter)
     return frozenset(found)
 
 
@@ -58,6 +58,7 @@ def helpers_of(functions: Mapping[str, Named]) -> tuple[str, ...]:
     found = []
     for name, function in functions.items():
         arguments = [a.arg for a in function.node.args.args]
-        if function.outer is None and len(arguments) == 1 and arguments != ["self"]:
+        plain = function.outer is None and name.isidentifier()
+        if plain and len(arguments) == 1 and arguments != ["self"]:
             found.append(name)
     return tuple(found)

@@ -59,7 +59,7 @@ _NONE = -1
 _STILL = 0.5  # with the mistake of which the code raises somewhere, it does not
 _ALL = 0.2  # what makes a wrong forward right and every gradient with it is likely the mistake
 _FORWARD = 0.3  # a mistake in what the forward pass keeps is rarer than one in the backward pass
-_FUNCTIONS = 6
+_FUNCTIONS = 8
 
 
 Cotangents = Callable[[Point], Sequence[np.ndarray]]

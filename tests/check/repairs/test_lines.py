@@ -185,3 +185,82 @@ def told(text: str, right: str, wrong: str, layer: str, folder: Path) -> str:
     verdict = verdict_on(bundled(layer), folder, text.replace(right, wrong), explain=True)
     assert verdict.verdict == "fail"
     return next(g.source for g in verdict.gradients if g.standing == "wrong")
+
+
+NETWORK = """
+import numpy as np
+
+class Dense:
+    def __init__(self, W):
+        self.W = W
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+    def backward(self, d):
+        self.dW = self.x.T @ d
+        return d @ self.W.T
+
+class Softsign:
+    def forward(self, x):
+        self.x = x
+        return x / (1 + np.abs(x))
+    def backward(self, d):
+        return d / (1 + np.abs(self.x)) ** 2
+
+class Squared:
+    def forward(self, y, t):
+        self.e = y - t
+        return np.mean(self.e ** 2)
+    def backward(self):
+        return self.e * 2 / self.e.size
+
+class Net:
+    def __init__(self, W1, W2):
+        self.layers, self.loss = [Dense(W1), Softsign(), Dense(W2)], Squared()
+    def forward(self, x, t):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return self.loss.forward(x, t)
+    def backward(self):
+        d = self.loss.backward()
+        for layer in reversed(self.layers):
+            d = layer.backward(d)
+        return d
+"""
+NETWORK_SPEC = """
+layer: net_of_layers
+inputs:
+  X: [N, D]
+  T: {shape: [N, C], constant: true}
+parameters:
+  W1: [D, H]
+  W2: [H, C]
+forward: |
+  Z = X @ W1
+  Y = (Z / (1 + abs(Z))) @ W2
+  L = mean((Y - T)**2)
+check:
+  setup: net = Net(W1, W2)
+  forward: L = net.forward(X, T)
+  backward: |
+    dX = net.backward()
+    dW1, dW2 = net.layers[0].dW, net.layers[2].dW
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("return d / (1 + np.abs(self.x)) ** 2", "return d / (1 + np.abs(self.x))"),
+        ("return self.e * 2 / self.e.size", "return self.e * 2"),
+        ("self.dW = self.x.T @ d", "self.dW = self.x.T @ d / len(d)"),
+        ("return d @ self.W.T", "return d @ self.W.T / len(d)"),
+    ],
+)
+def test_of_one_of_several_methods_of_a_name(right: str, wrong: str, tmp_path: Path) -> None:
+    """Every class has its backward, and the mistake may be in each of them."""
+    assert NETWORK.count(right) == 1
+    reference = reference_for(load_text(NETWORK_SPEC, "net.yaml"))
+    verdict = verdict_on(reference, tmp_path, NETWORK.replace(right, wrong), explain=True)
+    assert {g.source for g in verdict.gradients if g.standing == "wrong"} == {wrong}
+    assert all(g.cause and g.cause.explains for g in verdict.gradients if g.standing == "wrong")
