@@ -30,6 +30,7 @@ from gradtool.lint.read_assignment import load_assignment
 from gradtool.lint.result import Course, Heading, Sandbox
 from gradtool.lint.run import grade_all, share
 from gradtool.lint.settings import Settings, read_settings
+from gradtool.lint.stopping import as_interrupt
 from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
 from gradtool.records import Struct, replace
@@ -149,6 +150,7 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
         gc.freeze()  # what there is now stays, and need not be looked at again
         gc.set_threshold(_THRESHOLD)
         with (
+            as_interrupt(),
             ExitStack() as stop,  # says what it says behind the progress
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
