@@ -20,8 +20,9 @@ _WATCHES = (
     *("setprofile_all_threads", "settrace_all_threads"),
 )
 _OBJECTS = ("get_objects", "get_referrers", "get_referents", "__subclasses__")
-_MODULES = ("ctypes", "_ctypes", "cffi", "_testcapi", "_testinternalcapi")
+_MODULES = ("ctypes", "_ctypes", "_testcapi", "_testinternalcapi")
 WORDS = frozenset((*_FRAMES, *_WATCHES, *_OBJECTS, *_MODULES))
+_ASCII = bytes(range(128))
 _USUAL = (b"utf-8", b"utf8", b"ascii", b"latin", b"8859", b"125")
 _SPELLED = tuple(word.encode() for word in sorted(WORDS))
 
@@ -30,8 +31,10 @@ def reaches(content: bytes) -> bool:
     """Whether a file has a word by which it could reach what runs it, in a comment, too; or is
     written so that none can be seen: by escapes, or in an encoding that few people use.
     """
-    if not content.isascii():  # Python takes a letter of another width for the usual one
-        content = normalize("NFKC", content.decode("utf-8", "ignore")).encode()
+    # Python takes a letter of another width for the usual one.
+    letters = set(content.translate(None, _ASCII).decode("utf-8", "ignore"))
+    if any(normalize("NFKC", one).isascii() for one in letters):
+        return True
     if any(word in content for word in _SPELLED):
         return True
     first = b" ".join(content.split(b"\n", 2)[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_usual_encodings_are_read(content: bytes) -> None:
     assert not reaches(content)
 
 
+def test_many_letters_that_stand_for_more_cost_no_memory() -> None:
+    content = "\ufdfa".encode() * 300_000
+    tracemalloc.start()
+    try:
+        assert not reaches(content)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_change_survives_json() -> None:
     assert Change.from_json(Change(seal=True).to_json()) == Change(seal=True)
     both = Change(seal=True).also(Change(narrow=True))
@@ -115,3 +126,5 @@ def test_a_helper_may_reach_for_its_neighbour(tmp_path: Path) -> None:
 
 def test_every_word_is_one() -> None:
     assert all(word.isidentifier() for word in WORDS)
+    # In the letters of a plot there is no word that is long enough, by chance.
+    assert min(map(len, WORDS)) >= 6
