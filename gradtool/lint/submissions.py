@@ -190,11 +190,28 @@ def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
 
 
 def further(staged: Staged, patterns: Sequence[str], file: str) -> tuple[str, ...]:
-    """What other patterns than that of a chosen file choose: it may be a helper of theirs."""
+    """What else may hold the answer where a chosen file has nothing of it: what other patterns
+    choose, for it may be a helper of theirs, then what stands deeper, for a ``setup.py`` may stand
+    beside ``src/``.  Of several files at one level nobody knows which is meant.
+    """
     if len(staged.files) <= 1:
         return ()
-    found = (choose(staged, (pattern,))[0] for pattern in patterns)
-    return tuple(dict.fromkeys(name for name in found if name and name != file))
+    every = [list(_alone(staged, pattern)) for pattern in patterns]
+    found = [names[0] for names in every if names]
+    found += [name for names in every for name in names[1:]]
+    return tuple(dict.fromkeys(name for name in found if name != file))
+
+
+def _alone(staged: Staged, pattern: str) -> Iterator[str]:
+    """The files that fit a pattern, from the top down, while there is one at a level."""
+    levels: dict[int, list[str]] = {}
+    for name in staged.files:
+        if fits(name, pattern):
+            levels.setdefault(name.count("/"), []).append(name)
+    for _, names in sorted(levels.items()):
+        if len(names) > 1:
+            return
+        yield names[0]
 
 
 def contents(staged: Staged) -> str:

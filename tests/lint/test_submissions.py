@@ -16,6 +16,7 @@ from gradtool.lint.submissions import (
     contents,
     files_below,
     fits,
+    further,
     left_out,
     stage,
     submissions_in,
@@ -156,6 +157,30 @@ def test_linter_mode_looks_through_folders(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     found = [path.relative_to(tmp_path).as_posix() for path in files_below([tmp_path])]
     assert found == ["src/a.py", "src/b/c.py"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["setup.py", "src/layers.py"], ("src/layers.py",)),
+        (["setup.py", "src/layers.py", "src/deep/a.py"], ("src/layers.py", "src/deep/a.py")),
+        (["setup.py", "src/layers.py", "src/more.py", "src/deep/a.py"], ()),
+        (["setup.py", "a/layers.py", "b/layers.py"], ()),
+        (["setup.py", "hw.ipynb", "src/layers.py"], ("hw.ipynb", "src/layers.py")),
+        (["setup.py"], ()),
+    ],
+)
+def test_what_else_may_hold_the_answer(
+    files: list[str], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "hand-in"
+    (tmp_path / "target").mkdir()
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x = 1")
+    staged = stage(Submission("hand-in", folder), tmp_path / "target")
+    assert choose(staged, ("*.py", "*.ipynb")) == ("setup.py", "")
+    assert further(staged, ("*.py", "*.ipynb"), "setup.py") == expected
 
 
 def test_what_vanishes_meanwhile_has_a_result(tmp_path: Path) -> None:

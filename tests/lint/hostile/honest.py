@@ -294,6 +294,11 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
         + RIGHT_BACKWARD.replace("X.T @ dY", "times(X.T, dY)"),
         "helper.py": HELPER,
     },
+    "repository": {
+        "setup.py": "from setuptools import setup\nsetup()\n",
+        "src/layers.py": RIGHT,
+        "README.md": "hello",
+    },
     "deep_folder": {"hw1/src/layers.py": RIGHT, "hw1/tests/test_layers.py": "assert False\n"},
     "reads_beside": {"layers.py": SCALED, "scale.txt": "1"},
     "reads_beside_deep": {"hw1/src/layers.py": SCALED, "hw1/src/scale.txt": "1", "scale.txt": "2"},
