@@ -7,7 +7,7 @@ is written in place, and simplified with what the forward pass tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -198,6 +198,8 @@ class _Compact:
         leading = [n for n in operands(statement) if self.targets.get(n)]
         if len({self.targets[n] for n in leading}) > 1:
             return True
+        if len(leading) > 1 and _multiplies(statement, leading):
+            return True  # Q @ K.T of one input: two products need its cotangent
         if len(leading) != 1 or leading[0] not in self.found.of:
             return False
         # A value that is passed on almost unchanged (scaled, shifted) branches where that does.
@@ -385,6 +387,12 @@ class _Compact:
             for n in operands(statement)
             if n in self.found.of and self.knowledge.hidden(n)
         )
+
+
+def _multiplies(statement: AnyStatement, operands: Sequence[str]) -> bool:
+    """Whether a value is one product of these, summed: ``Q @ K.T``."""
+    term = statement.body.single if isinstance(statement, Statement) else None
+    return term is not None and bool(term.bound) and term.mentions >= {*operands}
 
 
 def _scales(body: Poly) -> bool:

@@ -270,7 +270,7 @@ def _is_indexed(tree: Tree) -> bool:
 
 
 def _joins(tree: Tree) -> bool:
-    return isinstance(tree, Call) and tree.op == "concatenate"
+    return isinstance(tree, Call) and tree.op in ("concatenate", "stack")
 
 
 def _once(lines: list[Line], apart: Collection[str]) -> list[Line]:

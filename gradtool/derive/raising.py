@@ -430,14 +430,19 @@ def _natural(unit: Atom, slots: Slots) -> list[Index | None]:
     best: list[Index | None] = []
     for part in inside(unit):
         for entry in accesses(part):
-            found = [e.as_index for e in entry.index]
+            # One entry of a longer axis leaves no axis of size one: a[:, 0].
+            axes = [
+                e
+                for e, size in zip(entry.index, entry.tensor.shape, strict=True)
+                if e.as_dim is None or size.as_int == 1
+            ]
+            found = [e.as_index for e in axes]
             plain = [i for i in found if i is not None]
             if (
                 len(found) > len(best)
                 and len(set(plain)) == len(plain)
                 and all(
-                    i is not None or e.as_dim is not None
-                    for i, e in zip(found, entry.index, strict=True)
+                    i is not None or e.as_dim is not None for i, e in zip(found, axes, strict=True)
                 )
             ):
                 best = [*found]

@@ -70,6 +70,12 @@ PROGRAMS = {
         "{x: {shape: [N], domain: positive}, w: [3]}",
         "Y[i] = sum(log(x[i + j]) * w[j] / (x[i + 2] + 1), over=[j])",
     ),
+    # Blocks of an axis that are stacked, in a loop and outside.
+    "stacked": (
+        "{x: [T, D], p: [3, D], Z: [2, D, D]}",
+        "h = zeros(D)\n  for t in range(T):\n      h = tanh(p[0] * h + p[1] * x[t] + p[2])\n"
+        "  Y = (Z[0] @ Z[1].T) @ h",
+    ),
     # What a loop adds up meets counts of labels.
     "counts_beside_a_loop": (
         "{E: [T, S], A: [S, S], y: {shape: [T], index: S}}",
