@@ -187,8 +187,11 @@ class _Compact:
             reach[name] = own(name).union(*(reach.get(n, ()) for n in operands(statement)))
         return reach
 
-    def _branches(self, cotangent: str) -> bool:
-        """Whether a value's operands lead to different inputs."""
+    def _branches(self, cotangent: str, products: bool = False) -> bool:
+        """Whether a value's operands lead to different inputs.
+
+        With `products` also whether it is a product of two of them: ``Q @ K.T`` of one input.
+        """
         if self.direction != "backward":
             return False
         name = self.forward.get(cotangent)
@@ -198,8 +201,8 @@ class _Compact:
         leading = [n for n in operands(statement) if self.targets.get(n)]
         if len({self.targets[n] for n in leading}) > 1:
             return True
-        if len(leading) > 1 and _multiplies(statement, leading):
-            return True  # Q @ K.T of one input: two products need its cotangent
+        if products and len(leading) > 1 and _multiplies(statement, leading):
+            return True
         if len(leading) != 1 or leading[0] not in self.found.of:
             return False
         # A value that is passed on almost unchanged (scaled, shifted) branches where that does.
@@ -208,7 +211,7 @@ class _Compact:
         return (
             isinstance(raw, Statement)
             and self._cheap(raw.body, branching=False)
-            and self._branches(onward)
+            and self._branches(onward, products)
         )
 
     def _named(self, cotangent: str) -> bool:
@@ -283,8 +286,10 @@ class _Compact:
             return self._written_out(body, replace(statement, body=own))
         if name in self.found.begun and len(own.terms) > 1:
             return None  # what reaches a step from outside and from the next step: dh
-        branches = self._branches(name)
-        if branches and _swaps_axes(own, statement):
+        # A sum that two products need is written once; a selection is simple enough.
+        swaps = _swaps_axes(own, statement)
+        branches = self._branches(name, products=swaps or len(own.terms) > 1)
+        if branches and swaps:
             return None  # dz = dheads.reshape(…).transpose(…), which two products need
         if self._cheap(own, branches and self._named(name)) or (
             self._masked(own) and not self._named(name) and not self._feeds_contraction(name)

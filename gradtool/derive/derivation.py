@@ -341,6 +341,11 @@ def _named(lines: list[Line], graph: Graph, label: Callable[[str], str]) -> list
         if not apart and (short or not direct):
             written[name] = tree
             continue
+        same = next((x.name for x in inner.values() if x.tree == tree), None)
+        if same is not None:
+            # inv(L) of the spec, and the one that the slope of L = cholesky(S) needs.
+            written[name] = Name(same)
+            continue
         wish = graph.hints.get(name) or wanted.get(name)
         telling = telling_name(tree, taken) if wish is None else unlike(wish, taken)
         taken.add(telling)

@@ -113,7 +113,9 @@ def _factored(terms: list[_Flat]) -> list[Product]:
             parts = _ordered(Product(-p.coefficient, p.factors) for p in parts)
             scale = -scale
         if len(parts) == 1:
-            single = parts[0]
+            single = _with_slopes(parts[0], scale)
+            if single is not parts[0]:
+                scale = Fraction(1)
             merged = dict(common)
             for unit, exponent in single.factors:
                 merged[unit] = merged.get(unit, Fraction(0)) + exponent
@@ -175,6 +177,33 @@ def _choice(condition: Compare, yes: list[Product], no: list[Product]) -> _Flat:
     if _length(no) < _length(yes):  # the simple case first
         condition, yes, no = condition.negated(), no, yes
     return Fraction(1), {Choice(condition, Sum(tuple(yes)), Sum(tuple(no))): Fraction(1)}
+
+
+def _with_slopes(single: Product, scale: Fraction) -> Product:
+    """A choice of two numbers with the scale in both: ``where(x > 0, 1, 0.2)``, as people write it.
+
+    Numbers that are alike but for their sign keep it outside.
+    """
+    for place, (unit, exponent) in enumerate(single.factors):
+        if not isinstance(unit, Choice) or exponent != 1:
+            continue
+        by = scale * single.coefficient
+        numbers = [p.coefficient for side in (unit.yes, unit.no) for p in side.products
+                   if not p.factors and len(side.products) == 1]  # fmt: skip
+        if by.denominator == 1 or len(numbers) != 2 or len({*map(abs, numbers)}) != 2:
+            continue
+        sides = (Sum((_decimal(by * n),)) for n in numbers)
+        chosen = Choice(unit.condition, *sides)
+        factors = (*single.factors[:place], (chosen, exponent), *single.factors[place + 1 :])
+        return Product(Fraction(1), factors)
+    return single
+
+
+def _decimal(value: Fraction) -> Product:
+    """A number as one unit: 0.2 and not 1 / 5."""
+    if value.denominator == 1:
+        return Product(value, ())
+    return Product(Fraction(1), ((Number(value), Fraction(1)),))
 
 
 def _dropped(units: dict[Unit, Fraction], unit: Unit) -> dict[Unit, Fraction]:

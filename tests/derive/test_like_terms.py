@@ -145,3 +145,38 @@ def test_a_power_that_is_written_as_a_product_divides_by_nothing() -> None:
     found_line = derive(graph_of(load_text(text, "layer.yaml"), lambda _: None)).gradient("x")
     assert found_line is not None
     assert line(found_line.name, found_line.tree) == "dx = (3 * dY * n)[:, None] * x"
+
+
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        ("Y = leaky_relu(x, 0.2)", "dx = dY * where(x > 0, 1, 0.2)"),
+        ("Y = where(x > 0, x, 0.1 * x)", "dx = dY * where(x > 0, 1, 0.1)"),
+        ("Y = where(x > 0, 1.5 * x, 0.1 * x) / N", "dx = dY * where(x > 0, 1.5, 0.1) / N"),
+        # Numbers that are alike but for their sign stay whole.
+        ("Y = abs(x - 1) / 2", "dx = dY * sign(x - 1) / 2"),
+        ("Y = where(x > 0, x, -x) / 4", "dx = dY * where(x > 0, 1, -1) / 4"),
+        ("Y = where(x > 0, x, 5 * x)", "dx = dY * where(x > 0, 1, 5)"),
+    ],
+)
+def test_slopes_are_the_numbers_of_the_forward_pass(forward: str, expected: str) -> None:
+    """``dY * where(x > 0, 5, 1) / 5`` stood for a leak of 0.2."""
+    spec = load_text(f"layer: t\ninputs: {{x: [N]}}\nforward: {forward}\n", "layer.yaml")
+    found_line = derive(graph_of(spec, lambda _: None)).gradient("x")
+    assert found_line is not None
+    assert line(found_line.name, found_line.tree) == expected
+
+
+def test_one_inverse_has_one_name() -> None:
+    """``L_inv`` and ``L_inv2`` stood there, both for ``inv(L)``."""
+    text = """
+layer: whitening
+inputs: {X: [N, D]}
+forward: |
+  S = X.T @ X / N + eye(D)
+  L = cholesky(S)
+  Y = X @ inv(L).T
+"""
+    lines = derive(graph_of(load_text(text, "layer.yaml"), lambda _: None)).lines
+    assert [x.name for x in lines if x.role == "inner"] == ["L_inv"]
+    reference_for(load_text(text, "layer.yaml"), lambda _: None)  # runs the emitted code
