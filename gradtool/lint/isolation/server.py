@@ -64,15 +64,25 @@ def with_handlers() -> None:
     os.register_at_fork = posix.register_at_fork
 
 
+def _tell(control: socket.socket, text: bytes) -> bool:
+    """Whether the judge is still there to read it: a mistake in an assignment ends it early."""
+    try:
+        frames.write_frame(control.fileno(), text)
+    except frames.FrameEnded:
+        return False
+    return True
+
+
 def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
     layers = all_layers()
     try:
         prepared = Prepared(setup) if setup.warm else None
     except BaseException:
-        frames.write_frame(control.fileno(), traceback.format_exc().encode())
+        _tell(control, traceback.format_exc().encode())
         return
     with_handlers()
-    frames.write_frame(control.fileno(), READY)
+    if not _tell(control, READY):
+        return
     around = Surroundings(setup, layers, nest, prepared)
     while (lane := receive_lane(control)) is not None:
         with for_one_child(nest) as first, lane:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from gradtool.lint import isolation
-from gradtool.lint.isolation import descendants
+from gradtool.lint.isolation import descendants, frames
 from gradtool.lint.isolation.jobs import Job, Setup
+from gradtool.lint.isolation.launch import Interpreter
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.supervisor import describe
 from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
@@ -108,6 +109,16 @@ def test_an_entry_that_is_none(sandbox: Zygote, entry: str, said: bytes) -> None
         ended = worker.wait()
         assert (ended.kind, ended.code) == ("exited", 1)
         assert said in worker.output
+
+
+def test_a_judge_that_ends_before_it_had_work_is_no_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    one = Interpreter()
+    frames.write_frame(one.control.fileno(), setup_with().to_bytes())
+    one.end()
+    assert one.process.returncode == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_zygote_that_was_not_started_says_so() -> None:
