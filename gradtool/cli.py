@@ -68,7 +68,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"gradtool {__version__}")
+        print(f"gradtool {__version__}")
         raise typer.Exit
 
 
@@ -99,7 +99,7 @@ def _gradtool(
     wrong, 3 a bug in gradtool.
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+        print(context.get_help(), file=sys.stderr)
     return _USAGE
 
 
@@ -373,7 +373,7 @@ def lint(
         bool | None,
         typer.Option(
             "--hide-expected/--show-expected",
-            help="Right values in the reports; otherwise as the assignment says.",
+            help="Right values in what JSON and Gradescope get; otherwise as the assignment says.",
             show_default=False,
         ),
     ] = None,
@@ -472,7 +472,7 @@ def explain(
     """Explain a code of a report."""
     from gradtool.report import explain_command
 
-    typer.echo(terminal.folded(explain_command.text(code)))
+    print(terminal.folded(explain_command.text(code)))
     return 0
 
 
@@ -517,7 +517,7 @@ def init(
         ask = _asked_shape if sys.stdin.isatty() else None
         paths.append(init_command.run_spec(folder, file, function, ask))
     for path in paths:
-        typer.echo(f"wrote {path}", err=True)
+        print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
@@ -536,7 +536,7 @@ def list_specs() -> int:
     found = bundled_specs()
     width = max(map(len, found), default=0)
     for name, path in found.items():
-        typer.echo(terminal.folded(f"{name:<{width}}  {about(path)}".rstrip()))
+        print(terminal.beside(name, width + 2, about(path)))
     return 0
 
 
@@ -555,7 +555,7 @@ def list_words() -> int:
     from gradtool.ops.registry import vocabulary_words
 
     for usage, meaning in vocabulary_words():
-        typer.echo(terminal.folded(f"{usage:<58}  {meaning}".rstrip()))
+        print(terminal.beside(usage, 60, meaning))
     return 0
 
 
@@ -566,7 +566,7 @@ def print_schema() -> int:
 
     from gradtool.spec.schema import schema
 
-    typer.echo(json.dumps(schema(), indent=2))
+    print(json.dumps(schema(), indent=2))
     return 0
 
 
@@ -616,7 +616,9 @@ def _name_of(command: CommandInfo) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    typer.echo(text, err=True)
+    # Not typer's echo, which goes round the streams that were prepared: it writes UTF-8 where an
+    # encoding is ASCII.
+    print(text, file=sys.stderr)
     return code
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 _HANDLER = "gradtool-ascii"
+_LEAST = 36  # columns for a text that stands beside a word
 
 # What a reader would type instead; letters (Greek, accented) and box lines follow from their
 # Unicode names and need no entry.
@@ -53,6 +54,11 @@ _SUBSTITUTES = {
     "✗": "x",
     "✘": "x",
     "§": "section ",
+    # Shades, each darker than the one before.
+    "░": ".",
+    "▒": "-",
+    "▓": "*",
+    "█": "#",
 }
 
 
@@ -104,18 +110,32 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def beside(word: str, column: int, meaning: str) -> str:
+    """A word and what it means from a column on; below it in a terminal without room for that."""
+    width = _width()
+    if width is not None and width - column < _LEAST:
+        return folded(f"{word}\n    {meaning}".rstrip())
+    return folded(f"{word:<{column}}{meaning}".rstrip())
+
+
+def _width() -> int | None:
+    """How many columns the terminal has that stdout is; None where it is none."""
+    import shutil
+
+    return max(30, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else None
+
+
 def folded(text: str) -> str:
     """The text, its lines folded between words where stdout is a terminal that is too narrow.
 
     A folded line goes on under its last column, which two spaces set apart.  What is piped stays
     one line for each.
     """
-    import shutil
     import textwrap
 
-    if not sys.stdout.isatty():
+    width = _width()
+    if width is None:
         return text
-    width = max(30, shutil.get_terminal_size((80, 24)).columns)
     lines: list[str] = []
     for line in text.split("\n"):
         column = line.rfind("  ") + 2 if "  " in line else 0

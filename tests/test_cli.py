@@ -295,6 +295,16 @@ def test_an_encoding_without_the_letters_gets_ascii(run_python: RunPython, encod
     assert ended.out == "sum_n sigma' <= 1 |\n"
 
 
+@pytest.mark.parametrize("arguments", [("words",), ("derive", "naïve")])
+def test_lists_and_errors_keep_to_an_encoding(
+    run_python: RunPython, arguments: tuple[str, ...]
+) -> None:
+    env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = run_python("-m", "gradtool", *arguments, env=env)
+    assert "axis=..." in ended.out or "'naive'" in ended.err
+    assert (ended.out + ended.err).isascii()
+
+
 def test_an_argument_that_is_not_text_is_still_told(run_python: RunPython) -> None:
     # A byte that is no UTF-8 arrives as a lone surrogate, which no encoding can write.
     ended = run_python("-c", _run_main("pass", "derive", "a", "--format", "\udcff"))

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from gradtool.terminal import ascii_for, folded
+from gradtool.terminal import ascii_for, beside, folded
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,13 @@ def test_ascii_for(character: str, expected: str) -> None:
     assert expected.isascii()
 
 
+def test_shades_are_told_apart_and_as_wide() -> None:
+    shades = [ascii_for(shade) for shade in "░▒▓█"]
+    assert "?" not in shades
+    assert list(map(len, shades)) == [1] * 4
+    assert len(set(shades)) == 4
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -57,3 +64,15 @@ def test_what_is_piped_stays_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert folded(LONG) == LONG
+
+
+def test_a_meaning_stands_below_its_word_where_there_is_no_room_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    monkeypatch.setenv("COLUMNS", "80")
+    assert beside("word", 10, "what it means") == "word      what it means"
+    assert beside("word", 60, "what it means") == "word\n    what it means"
+    assert beside("word", 60, "") == "word"
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert beside("word", 60, "what it means") == f"{'word':60}what it means"
