@@ -16,7 +16,7 @@ from gradtool.check.conventions import readings
 from gradtool.check.declared import is_parameter
 from gradtool.check.docstrings import docstring_of, labels_in, shapes_of
 from gradtool.check.every import plausible
-from gradtool.check.inventory import Function, inventory
+from gradtool.check.inventory import Function, Inventory, inventory
 from gradtool.check.modernise import parsed
 from gradtool.check.recognise import candidates, distinct
 from gradtool.check.wanted import Wanted
@@ -78,7 +78,7 @@ def first_spec(
         UsageError: the file cannot be read, or it has no such pair, or several.
     """
     cells = _cells(file)
-    chosen = _chosen(candidates(inventory(cells)), function, file)
+    chosen = _chosen(inventory(cells), function, file)
     forward = chosen.forward or chosen.backward
     assert forward is not None
     owner = chosen.owner.name if chosen.owner else None
@@ -105,18 +105,26 @@ def _cells(file: Path) -> list[tuple[Cell, ast.Module]]:
     return found
 
 
-def _chosen(found: Sequence[Candidate], function: str | None, file: Path) -> Candidate:
-    kept = distinct(c for c in found if plausible(c) and Wanted(function).keeps(c))
+def _chosen(inside: Inventory, function: str | None, file: Path) -> Candidate:
+    found = [c for c in candidates(inside) if plausible(c)]
+    kept = distinct(c for c in found if Wanted(function).keeps(c))
     titles = "; ".join(c.title for c in (kept or found)[:_LISTED])
     if not kept:
-        what = f"function called {function}" if function else "pair of forward and backward"
-        hint = (
-            f"it has {titles}" if titles else "a spec can be written by hand: see `gradtool specs`"
+        what = "pair of forward and backward"
+        if function:
+            what = f"{what} with {function}" if function in inside.lines else f"function {function}"
+        raise UsageError(
+            f"{file} has no {what}", f"it has {titles}" if titles else _unpaired(inside)
         )
-        raise UsageError(f"{file} has no {what}", hint)
     if len(kept) > 1:
         raise UsageError(f"{file} has {len(kept)} pairs: {titles}", "choose with --function NAME")
     return kept[0]
+
+
+def _unpaired(inside: Inventory) -> str:
+    """What is defined, and how a pair is told."""
+    names = ", ".join(list(inside.lines)[:_LISTED]) or "no function"
+    return f"it defines {names}; a pair is told by names such as affine_forward and affine_backward"
 
 
 def _functions(chosen: Candidate) -> list[Function]:
