@@ -237,7 +237,7 @@ def call(
         texts |= given
     elif required:
         takes = f"{function.name} takes {', '.join(required)}"
-        raise NoMatch(f"{takes}: nothing in the spec is called that")
+        raise NoMatch(f"{takes}: no input, parameter or constant is called that")
     elif rest:
         raise NoMatch(f"{function.name} has no argument for {', '.join(rest)}")
     # In the order of the signature: results without names mostly come in it.

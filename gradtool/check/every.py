@@ -88,7 +88,7 @@ def check_every(
 
 def _no_pair(file: str, found: Inventory, wanted: Wanted) -> str:
     what = "pair of functions" if wanted.everything else f"function {wanted.text}"
-    listed = ", ".join(found.lines) or "nothing"
+    listed = ", ".join(found.lines) or "no function"
     return (
         f"{file} has no {what} that could be a layer; it defines {listed}. What is looked for: two "
         "functions such as conv_forward and conv_backward, a class with both, or a loss that "

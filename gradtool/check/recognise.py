@@ -286,7 +286,7 @@ def _nothing(
         more = "; …" if len(everything) > _LISTED else ""
         return f"{file} has no function {what}; it has {listed}{more}. {wanted.how}"
     names = list(found.lines)
-    offers = f"it defines {', '.join(names[:_LISTED])}" if names else "it defines nothing"
+    offers = f"it defines {', '.join(names[:_LISTED])}" if names else "it defines no function"
     return f"{file} has no forward and backward {what}; {offers}{not_read(found)}"
 
 

@@ -274,7 +274,11 @@ def _remarks(points: Sequence[_Point], wanted_names: Sequence[str]) -> Iterable[
         lost = sum(int(np.sum(~p.right[name].settled)) for p in points if name in p.right)
         entries = sum(p.right[name].settled.size for p in points if name in p.right)
         if lost:
-            text = f"{lost} of {entries} entries of d{name} were not compared: a kink is there"
+            verb = "was" if lost == 1 else "were"
+            text = (
+                f"{lost} of {entries} entries of d{name} {verb} not compared: the differences do "
+                "not settle there, as at a kink"
+            )
             yield Remark("kink", text)
     for point in points:
         for outcome in point.outcomes.values():

@@ -95,7 +95,7 @@ def test_misuse_is_told_as_such() -> None:
         assert_gradients(scale, unscale)
     with pytest.raises(UsageError, match="no bundled layer"):
         assert_gradients(scale, unscale, "sigmoyd")
-    with pytest.raises(UsageError, match="nothing in the spec is called"):
+    with pytest.raises(UsageError, match="no input, parameter or constant is called"):
         assert_gradients(scale, lambda: None, "affine")
 
 

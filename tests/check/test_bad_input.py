@@ -51,7 +51,7 @@ GOOD = "    dx, dw, db = dout @ w.T, x.T @ dout, dout.sum(axis=0)\n"
         pytest.param("# coding: no\n", "file", "encoding of the file is not known", id="encoding"),
         pytest.param("if 1:\n\tif 2:\n        x\n\ty\n", "file", "with spaces only", id="tabs"),
         pytest.param("(" * 5000, "file", "", id="nested too deeply"),
-        pytest.param("", "binding", "it defines nothing", id="empty"),
+        pytest.param("", "binding", "it defines no function", id="empty"),
         pytest.param("def relu(x):\n    return x\n", "binding", "it defines relu", id="no pair"),
         pytest.param(backward("    import os; os._exit(3)\n"), "worker", "exit code 3", id="exits"),
         pytest.param(

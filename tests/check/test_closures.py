@@ -533,7 +533,7 @@ def affine(X, W, b):
     [
         (OTHERS, "affine returns predict: it is not clear which function is the backward pass"),
         (TANGENT, "affine returns jvp: it is not clear which function is the backward pass"),
-        (ONE_TOO_MANY, "backprop takes optimizer: nothing in the spec is called that"),
+        (ONE_TOO_MANY, "backprop takes optimizer: no input, parameter or constant is called that"),
         (NO_UPSTREAM, "affine returns backprop, which takes no upstream gradient"),
         (NO_UPSTREAM_IN_A_CLASS, "forward returns backward, which takes no upstream gradient"),
         (MADE_ELSEWHERE, "which of the results"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from gradtool.check.declared import declared
 from gradtool.check.slopes import complex_slope, real_slope
+from gradtool.check.unaided import _remarks
 from gradtool.report.check_command import Request, run
 from gradtool.spec.usage import UsageError
 
@@ -127,6 +130,15 @@ def test_what_differences_cannot_tell_is_refused(
     text = report(tmp_path, FILE, forward, "double_back", "X: [N]")
     assert expected in text
     assert "could not be checked" in text
+
+
+@pytest.mark.parametrize(("lost", "verb"), [(1, "was"), (2, "were")])
+def test_that_differences_do_not_settle_is_not_said_to_be_a_kink(lost: int, verb: str) -> None:
+    # They do not in a small batch of batch norm, which has no kink anywhere.
+    found = SimpleNamespace(settled=np.arange(5) >= lost, exact=False)
+    point = cast("Any", SimpleNamespace(right={"x": found}, outcomes={}))
+    text = "\n".join(remark.message for remark in _remarks([point], ["x"]))
+    assert f"{lost} of 5 entries of dx {verb} not compared: the differences do not settle" in text
 
 
 @pytest.mark.parametrize("text", ["X: [N", "", "X", "3: [N]"])

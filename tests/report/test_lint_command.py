@@ -405,7 +405,7 @@ def test_a_file_that_never_ends_says_so(course: Path, capsys: Captured) -> None:
     Path("hw1.yaml").write_text(ASSIGNMENT.replace("limits: {seconds: 5}", limits))
     report = graded(capsys, "course/fay.py", "--assignment", "hw1.yaml")
     told = report["submissions"][0]["questions"][0]["findings"][0]["message"]
-    assert "it defines nothing; importing as it is: no answer within 0.5 s" in told
+    assert "it defines no function; importing as it is: no answer within 0.5 s" in told
 
 
 def test_a_report_that_cannot_be_written_is_told_at_once(course: Path, capsys: Captured) -> None:
@@ -690,7 +690,7 @@ BROKEN = "def affine_backward(:\n"
         # What stands before is nobody's answer, however right it is.
         ([(RIGHT, ""), (OTHER_NAMES, "q2")], 0, "return a + c"),
         ([(RIGHT, ""), ("def show(a):\n    return a\n", "q2")], 0, "no forward and backward"),
-        ([(RIGHT, "q1"), ("x = 1\n", "q2")], 0, "it defines nothing"),
+        ([(RIGHT, "q1"), ("x = 1\n", "q2")], 0, "it defines no function"),
         ([(RIGHT, "q1"), (FORWARD, "q2")], 0, "affine_forward"),
         ([(RIGHT, "q1"), (BROKEN, "q2")], 0, "Python cannot read ann.ipynb cell 2"),
     ],
