@@ -155,7 +155,7 @@ class _Reader:
     def _questions(self, entry: Entry | None, limits: Limits) -> tuple[Question, ...]:
         if entry is None:
             return ()
-        nodes = self.reading.items(entry.value, "questions", "- name: affine") or ()
+        nodes = self.reading.items(entry.value, "questions", "- spec: affine") or ()
         if isinstance(entry.value, Sequence) and not nodes:
             self.reading.expected(entry.value, "questions", "at least one question")
         found: dict[str, Question] = {}
@@ -365,7 +365,10 @@ class _Reader:
         self, entry: Entry | None, what: str, usual: Fraction, low: float, high: float
     ) -> Fraction:
         def parse(text: str) -> Fraction:
-            value = Fraction(parse_constant(text))
+            try:
+                value = Fraction(parse_constant(text))
+            except ScalarError as error:  # its hint is about constants of a layer
+                raise ScalarError(error.message, offset=error.offset) from None
             if not low <= value <= high:
                 raise ScalarError(f"expected a number from {low:g} to {high:g}, found {text}")
             return value

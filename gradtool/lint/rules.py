@@ -39,8 +39,8 @@ _ALL = (
         "GT102",
         "refused-file",
         "error",
-        "The file was not opened: it is a link, no regular file, or too large.",
-        "Hand in the file itself, of at most 1 MB, or 16 MB for a notebook.",
+        "No file was opened: it is a link, no regular file, too large, or one of several that fit.",
+        "Hand in one file, not a link, of at most 1 MB, or 16 MB for a notebook.",
     ),
     Rule(
         "GT103",

@@ -67,10 +67,9 @@ def _listed(found: Sequence[Submission]) -> str:
 def kept(number: int, total: int) -> None:
     """Some results are those of an earlier run."""
     if number:
-        print(
-            f"{number} of {total} results are kept from an earlier run (--fresh grades all again)",
-            file=sys.stderr,
-        )
+        results = "result is" if total == 1 else f"results {'is' if number == 1 else 'are'}"
+        again = "--fresh grades all again"
+        print(f"{number} of {total} {results} kept from an earlier run ({again})", file=sys.stderr)
 
 
 def not_decided(number: int) -> None:

@@ -166,6 +166,16 @@ def test_all_problems_come_at_once() -> None:
     ]
 
 
+def test_what_is_advised_is_for_an_assignment() -> None:
+    with pytest.raises(SpecError) as error:
+        parse_assignment("assignment: a\nquestions: affine\n", "hw.yaml")
+    assert "expected a list such as - spec: affine" in str(error.value)
+    with pytest.raises(SpecError) as error:
+        parse_assignment("assignment: a\nquestions: [{spec: affine, points: ten}]\n", "hw.yaml")
+    assert "points: expected a number, found 'ten'" in str(error.value)
+    assert "forward" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
