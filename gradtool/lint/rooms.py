@@ -56,11 +56,11 @@ class Rooms:
 def _emptied(room: Path) -> bool:
     """Whether nothing is left of the last submission; a room where something is, is given up."""
     for entry in os.scandir(room):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            try:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
                 os.unlink(entry.path)
-            except OSError:
-                return False
-    return not os.listdir(room)
+        except OSError:
+            return False
+    return True
