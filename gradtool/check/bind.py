@@ -86,10 +86,9 @@ class Binding(Struct, frozen=True):
 
     def called(self, found: Inventory) -> tuple[Called, ...]:
         """The user's functions that the snippets call, in order, with their lines."""
-        lines = found.lines
+        places = {name: (line, place) for name, (place, line) in found.places.items()}
         names = dict.fromkeys(name for text in self._parts() for name in _names_in(text))
-        used = [name for name in names if name in lines]
-        return tuple(Called(name, lines[name]) for name in used)
+        return tuple(Called(name, *places[name]) for name in names if name in places)
 
     def missing(self, known: Iterable[str]) -> tuple[str, ...]:
         """Names that the snippets call and nobody defines."""

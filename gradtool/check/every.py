@@ -280,6 +280,7 @@ def _perhaps_meant(tried: Sequence[Tried]) -> str | None:
 def called(candidate: Candidate) -> tuple[Called, ...]:
     """The functions of a candidate with their lines, as a report names them."""
     if candidate.owner is not None:
-        return (Called(candidate.owner.name, candidate.owner.line),)
+        owner = candidate.owner
+        return (Called(owner.name, owner.line, owner.place),)
     own = candidate.backward if candidate.closure is None else None  # else it is in the forward
-    return tuple(Called(f.name, f.line) for f in (candidate.forward, own) if f)
+    return tuple(Called(f.name, f.line, f.place) for f in (candidate.forward, own) if f)

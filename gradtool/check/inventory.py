@@ -119,10 +119,15 @@ class Inventory(Struct, frozen=True, eq=False):
     made: tuple[str, ...] = ()
 
     @property
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Where each function and class begins, by name: the file or its cell, and the line."""
+        functions = {item.name: (item.place, item.line) for item in self.functions}
+        return functions | {item.name: (item.place, item.line) for item in self.classes}
+
+    @property
     def lines(self) -> dict[str, int]:
-        """Where each function and class begins, by name."""
-        functions = {item.name: item.line for item in self.functions}
-        return functions | {item.name: item.line for item in self.classes}
+        """The line in which each function and class begins, by name."""
+        return {name: line for name, (_, line) in self.places.items()}
 
 
 def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Literal
 
 from gradtool.records import Struct
@@ -139,10 +140,17 @@ def is_lost(trouble: Trouble | None) -> bool:
 
 
 class Called(Struct, frozen=True, forbid_unknown_fields=True):
-    """A function of the user's that was checked."""
+    """A function of the user's that was checked; `place` is the file, or a cell of it."""
 
     name: str
     line: int
+    place: str = ""
+
+
+def within(file: str, place: str) -> str:
+    """What a place says beside a file: a cell of the notebook, another file; "" for all of it."""
+    own = PurePath(file).name
+    return "" if place == own else place.removeprefix(f"{own} ")
 
 
 class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +199,17 @@ class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
             case "backward" | "match":
                 return self.called[-1].line
         return 0  # a worker that was lost does not say in which of them
+
+    @property
+    def trouble_place(self) -> str:
+        """The cell or other file that `trouble_line` counts in; "" for the file itself."""
+        if self.trouble is not None and self.trouble.own_line:
+            return within(self.file, self.trouble.place)
+        if not self.trouble_line:
+            return ""
+        assert self.trouble is not None
+        first = self.trouble.stage == "forward"
+        return within(self.file, self.called[0 if first else -1].place)
 
     @property
     def right_until_lost(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from gradtool.check.definitions import CUT_SHORT, NOT_READ
-from gradtool.check.result import Compared, Remark, Trouble, Verdict
+from gradtool.check.result import Compared, Remark, Trouble, Verdict, within
 from gradtool.lint.result import Finding
+from gradtool.records import Struct
 
 End = Literal["timeout", "memory", "exit", "crash", "garbled"]
 """How a worker was lost."""
@@ -45,28 +46,45 @@ def findings(verdict: Verdict, end: End | None) -> tuple[Finding, ...]:
 
 def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     unfinished = next((r for r in verdict.remarks if r.code == "unfinished"), None)
-    first = verdict.called[0].line if verdict.called else 0
-    last = verdict.called[-1].line if verdict.called else 0
+    at = [_Spot(c.line, within(verdict.file, c.place)) for c in verdict.called] or [_Spot()]
+    first, last = at[0], at[-1]
+    lost = _Spot(verdict.trouble_line, verdict.trouble_place)
     if unfinished is not None:
-        line = verdict.trouble_line if verdict.trouble is not None else last
-        yield Finding("GT206", unfinished.message, line)
+        spot = lost if verdict.trouble is not None else last
+        yield _finding("GT206", unfinished.message, spot)
     elif verdict.trouble is not None:
-        yield _trouble(verdict, verdict.trouble, end)
+        yield _finding(*_trouble(verdict, verdict.trouble, end), lost)
     for output in verdict.forward:
         if output.standing == "wrong":
-            yield _compared("GT201", output.name, output, first)
+            yield _compared("GT201", output.name, output, _spot(verdict, output, first))
     missing_is_told = unfinished is not None or verdict.trouble is not None
     for gradient in verdict.gradients:
         code = _STANDINGS.get(gradient.standing)
         told = missing_is_told and gradient.standing in ("not offered", "not computed")
         if code is not None and not told:
-            yield _compared(code, f"d{gradient.name}", gradient, last)
+            spot = _spot(verdict, gradient, last)
+            yield _compared(code, f"d{gradient.name}", gradient, spot)
     yield from _remarks((*verdict.remarks, *verdict.conduct), first)
     if verdict.spared:
-        yield Finding("GT309", f"not looked at: {'; '.join(verdict.spared)}", last)
+        yield _finding("GT309", f"not looked at: {'; '.join(verdict.spared)}", last)
 
 
-def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
+class _Spot(Struct, frozen=True):
+    """A line, 0 when unknown, and what it counts in where that is not the file."""
+
+    line: int = 0
+    place: str = ""
+
+
+def _spot(verdict: Verdict, row: Compared, otherwise: _Spot) -> _Spot:
+    return _Spot(row.line, within(verdict.file, row.place)) if row.line else otherwise
+
+
+def _finding(code: str, message: str, at: _Spot) -> Finding:
+    return Finding(code, message, at.line, place=at.place)
+
+
+def _compared(code: str, label: str, row: Compared, at: _Spot) -> Finding:
     parts = []
     worst = row.worst
     if worst is not None and row.standing == "wrong":
@@ -80,40 +98,41 @@ def _compared(code: str, label: str, row: Compared, line: int) -> Finding:
     return Finding(
         code,
         "; ".join(parts) or f"{label} is wrong",
-        row.line or line,
+        at.line,
         label,
         cause.code if cause else "",
         (cause.title or cause.message) if cause else "",  # a title gives no formula away
+        at.place,
     )
 
 
-def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> Finding:
+def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> tuple[str, str]:
+    """The code of a trouble and what is said of it."""
     message = trouble.message
     if trouble.source:
         message += f" (in: {trouble.source})"
     if right := verdict.right_until_lost:
         verb = "were" if len(right) > 1 else "was"
         message += f"; until then {', '.join(right)} {verb} right, but not everything was looked at"
-    line = verdict.trouble_line
     if end is not None and trouble.stage in ("worker", "import", "forward", "backward", "setup"):
-        return Finding(_ENDS[end], message, line)
+        return _ENDS[end], message
     if trouble.stage == "file":
-        return Finding("GT103", message, line)
+        return "GT103", message
     if trouble.stage == "import":
-        return Finding("GT104", message, line)
+        return "GT104", message
     if trouble.stage in ("binding", "snippet"):
         # What is not there may be so because the file did not run to its end.
         cut = [note for note in verdict.notes if note.startswith(CUT_SHORT)]
         unread = [note for note in verdict.notes if note.startswith(NOT_READ)]
-        return Finding("GT105", "; ".join([*unread[:1], message, *cut[:1]]), line)
+        return "GT105", "; ".join([*unread[:1], message, *cut[:1]])
     if trouble.stage == "unclear":
-        return Finding("GT207", message, line)
+        return "GT207", message
     if "MemoryError" in trouble.message.partition(":")[0]:  # NumPy has one of its own
-        return Finding("GT108", message, line)
-    return Finding("GT106", f"{trouble.stage}: {message}", line)
+        return "GT108", message
+    return "GT106", f"{trouble.stage}: {message}"
 
 
-def _remarks(remarks: Iterable[Remark], line: int) -> Iterator[Finding]:
+def _remarks(remarks: Iterable[Remark], at: _Spot) -> Iterator[Finding]:
     for remark in remarks:
         if remark.code != "unfinished":
-            yield Finding(_REMARKS.get(remark.code, "GT308"), remark.message, line)
+            yield _finding(_REMARKS.get(remark.code, "GT308"), remark.message, at)

@@ -17,6 +17,7 @@ class Finding(Struct, frozen=True, forbid_unknown_fields=True):
         code: of a rule.
         message: for the student; no right values in it.
         line: in the file, 0 when unknown.
+        place: what the line counts in, where that is not the file: ``cell 3`` of it, another one.
         subject: the gradient or output it is about, as ``dW``; "" for the whole question.
         cause: code of the mistake that explains it, or "".
         why: that mistake in words, or "".
@@ -28,6 +29,7 @@ class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     subject: str = ""
     cause: str = ""
     why: str = ""
+    place: str = ""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from gradtool.check.result import Compared, Verdict
+from gradtool.check.result import Compared, Verdict, within
 from gradtool.report import heatmap
 from gradtool.report.fold import folded
 
@@ -132,8 +132,7 @@ def _unmatched(verdicts: Sequence[Verdict], known: int, width: int | None) -> li
     out = [*_plain("bold", head, width), ("", "")]
     for verdict in verdicts:
         assert verdict.trouble is not None
-        called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
-        out += _plain("yellow", f"{_INDENT}{called}", width)
+        out += _plain("yellow", f"{_INDENT}{_called(verdict)}", width)
         why = _wrapped(_INDENT * 2, "why", verdict.trouble.message, width)
         out += [("dim", line) for line in why]
     for note in () if known else verdicts[0].notes:
@@ -167,9 +166,15 @@ def coloured_lines(page: Iterable[tuple[str, str]]) -> Text:
     return text
 
 
+def _called(verdict: Verdict) -> str:
+    """The functions that were checked, and where they begin."""
+    places = [within(verdict.file, c.place) for c in verdict.called]
+    told = zip(verdict.called, places, strict=True)
+    return " / ".join(f"{c.name} ({place} line {c.line})".replace("( ", "(") for c, place in told)
+
+
 def _header(verdict: Verdict) -> str:
-    called = " / ".join(f"{c.name} (line {c.line})" for c in verdict.called)
-    parts = [verdict.file, called, f"spec {verdict.layer}" if verdict.layer else ""]
+    parts = [verdict.file, _called(verdict), f"spec {verdict.layer}" if verdict.layer else ""]
     return "   ".join(part for part in parts if part)
 
 

@@ -12,7 +12,8 @@ _SEEDS = 3  # that are named
 
 def detail(finding: Finding, explain: bool) -> str:
     """One line: code, message, place, and the cause where it may be told."""
-    where = f" (line {finding.line})" if finding.line else ""
+    within = f"{one_line(finding.place)} " if finding.place else ""
+    where = f" ({within}line {finding.line})" if finding.line else ""
     text = f"{finding.code} {one_line(finding.message)}{where}"
     return f"{text}; cause: {one_line(finding.why)}" if explain and finding.why else text
 

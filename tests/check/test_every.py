@@ -153,6 +153,7 @@ def test_one_cell_of_a_notebook(tmp_path: Path, wanted: Wanted) -> None:
     cells = [{"cell_type": "code", "source": text} for text in texts]
     (only,) = verdicts(tmp_path, json.dumps({"cells": cells}), wanted, "homework.ipynb")
     assert (only.layer, only.verdict) == ("affine", "pass")
+    assert "   affine_forward (cell 2 line " in check_text.plain(only)
 
 
 def test_a_loss_with_its_gradient_is_listed_once_and_a_metric_not_at_all(tmp_path: Path) -> None:

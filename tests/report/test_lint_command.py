@@ -709,6 +709,22 @@ def test_what_stands_before_the_cells_of_a_question_helps_and_is_no_answer(
     assert told in " ".join(messages)
 
 
+@pytest.mark.parametrize(
+    ("backward", "told"),
+    [
+        (WRONG_BACKWARD, r"GT202 d\w.* \(cell 2 line [2-6]\)"),
+        ("def affine_backward(dY, cache):\n    return dY @ gone\n", r"GT106 .* \(cell 2 line 2\)"),
+        ("def affine_backward(dY, cache):\n    pass\n", r"GT206 .* \(cell 2 line \d\)"),
+    ],
+)
+def test_a_line_of_a_notebook_is_told_with_its_cell(
+    backward: str, told: str, course: Path, capsys: Captured
+) -> None:
+    (course / "ann.ipynb").write_text(notebook((HEAD + FORWARD, []), (backward, [])))
+    assert main(["lint", "course/ann.ipynb", "--assignment", "hw1.yaml"]) == 1
+    assert re.search(told, capsys.readouterr().out)
+
+
 STATED = """
 check:
   forward: Y, cache = affine_forward(X, W, b)

@@ -108,6 +108,7 @@ def _finding(finding: Finding, explain: bool) -> dict[str, Any]:
         "level": rule.level,
         "message": finding.message,
         "line": finding.line or None,
+        "place": finding.place,
         "subject": finding.subject,
         "cause": finding.cause if explain else "",
         "why": finding.why if explain else "",
