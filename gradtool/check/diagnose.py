@@ -15,7 +15,7 @@ import numpy as np
 from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers, terms
 from gradtool.check.causes.catalogue import title
-from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, OF_LOOPS, TOLD, Budget
+from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, TOLD, Budget
 from gradtool.check.diagnose_choice import PLAIN, Explained, by_code, by_numbers
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_forward import of_outputs
@@ -146,7 +146,7 @@ def diagnose(
         return tuple(gradients)
     program = _program(reference) if wrong else None
     loops = program is not None and program.has_loops
-    tried = OF_LOOPS if loops else AFTER_CODE
+    tried = AFTER_CODE
     if repaired and all(f"gradient {g.name}" in repaired for g in wrong):
         tried = TOLD
     whole = Budget(BY_NUMBERS if repaired is None else tried)

@@ -45,6 +45,66 @@ def batchnorm_backward(dout, cache):
 """
 
 
+LSTM = """\
+import numpy as np
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+class LSTM:
+    def __init__(self, input_size, hidden_size):
+        self.H = hidden_size
+        self.Wx = np.random.randn(input_size, 4 * hidden_size) * 0.1
+        self.Wh = np.random.randn(hidden_size, 4 * hidden_size) * 0.1
+        self.b = np.zeros(4 * hidden_size)
+
+    def forward(self, x, h0):
+        N, T, D = x.shape
+        H = self.H
+        h = h0
+        c = np.zeros_like(h0)
+        self.cache = []
+        self.x = x
+        hs = np.zeros((N, T, H))
+        for t in range(T):
+            a = x[:, t] @ self.Wx + h @ self.Wh + self.b
+            i = sigmoid(a[:, :H])
+            f = sigmoid(a[:, H:2*H])
+            o = sigmoid(a[:, 2*H:3*H])
+            g = np.tanh(a[:, 3*H:])
+            c_prev, h_prev = c, h
+            c = f * c + i * g
+            h = o * np.tanh(c)
+            self.cache.append((i, f, o, g, c_prev, h_prev, c))
+            hs[:, t] = h
+        return hs
+
+    def backward(self, dhs):
+        N, T, H = dhs.shape
+        self.dWx = np.zeros_like(self.Wx)
+        self.dWh = np.zeros_like(self.Wh)
+        self.db = np.zeros_like(self.b)
+        dx = np.zeros_like(self.x)
+        dh = np.zeros((N, H))
+        dc = np.zeros((N, H))
+        for t in reversed(range(T)):
+            i, f, o, g, c_prev, h_prev, c = self.cache[t]
+            dh = dh + dhs[:, t]
+            dc = dc + dh * o * (1 - np.tanh(c) ** 2)
+            di = dc * g * i * (1 - i)
+            df = dc * c_prev * f * (1 - f)
+            do = dh * np.tanh(c) * o * (1 - o)
+            dg = dc * i * (1 - g ** 2)
+            da = np.hstack([di, df, do, dg])
+            dx[:, t] = da @ self.Wx.T
+            self.dWx += self.x[:, t].T @ da
+            self.dWh += h_prev.T @ da
+            self.db += da.sum(axis=0)
+            dh = da @ self.Wh.T
+        return dx, dh
+"""
+
+
 def verdict(folder: Path, text: str, layer: str = "batch_norm") -> Verdict:
     file = folder / "layers.py"
     file.write_text(text)
@@ -53,6 +113,19 @@ def verdict(folder: Path, text: str, layer: str = "batch_norm") -> Verdict:
 
 def wrong(found: Verdict) -> dict[str, Compared]:
     return {g.name: g for g in found.gradients if g.standing != "ok"}
+
+
+def test_what_a_loop_carries_wrongly_is_told_of_every_gradient_that_it_reaches(
+    tmp_path: Path,
+) -> None:
+    # dc goes on to the step before without the forget gate.
+    found = wrong(verdict(tmp_path, LSTM, "lstm"))
+    assert sorted(found) == ["Wh", "Wx", "X", "b", "h0"]
+    causes = [gradient.cause for gradient in found.values()]
+    assert {cause.code for cause in causes if cause} == {"missing-factor"}, causes
+    assert {cause.message for cause in causes if cause} == {
+        "the factor f is missing, in dc_prev of every step"
+    }
 
 
 def test_the_path_through_the_mean(tmp_path: Path) -> None:
