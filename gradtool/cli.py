@@ -307,7 +307,7 @@ def check(
     return check_command.run(request, sys.stdout)
 
 
-@app.command()
+@app.command(short_help="Grade a course, or check changed files.")
 def lint(
     paths: Annotated[
         list[Path],
@@ -540,7 +540,7 @@ def list_specs() -> int:
     return 0
 
 
-@app.command("cache")
+@app.command("cache", short_help="Derive the bundled layers ahead.")
 def fill_cache() -> int:
     """Derive the bundled layers ahead, so that the first check of each is as fast as the next."""
     from gradtool.report import plans
@@ -549,7 +549,7 @@ def fill_cache() -> int:
     return plans.build(list(bundled_specs()), sys.stderr)
 
 
-@app.command("words")
+@app.command("words", short_help="List the vocabulary of forward passes.")
 def list_words() -> int:
     """List the vocabulary of forward passes: every function, its arguments and what it does."""
     from gradtool.ops.registry import vocabulary_words

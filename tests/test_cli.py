@@ -295,6 +295,12 @@ def test_an_encoding_without_the_letters_gets_ascii(run_python: RunPython, encod
     assert ended.out == "sum_n sigma' <= 1 |\n"
 
 
+def test_no_line_of_the_help_is_cut(run_python: RunPython) -> None:
+    ended = run_python("-m", "gradtool", "--help")
+    assert "  lint " in ended.out
+    assert "..." not in ended.out
+
+
 @pytest.mark.parametrize("arguments", [("words",), ("derive", "naïve")])
 def test_lists_and_errors_keep_to_an_encoding(
     run_python: RunPython, arguments: tuple[str, ...]
