@@ -38,6 +38,7 @@ from gradtool.records import Struct, field
 _MOST_ANSWERS = 16 << 20  # bytes
 _MOST_TEXT = 200
 _NOT_THERE = "GT105"
+_PACKAGE = PurePath(__file__).parents[1]
 # Not by what is in a submission: nothing can be graded then.
 _NOBODYS = (OSError, MemoryError, ZygoteGone, SandboxUnavailable)
 _FORBIDDEN = ("GT401", "GT402", "GT403")
@@ -224,7 +225,7 @@ def _told(error: Exception) -> str:
     ours = [
         f"{PurePath(frame.filename).name} line {frame.lineno}"
         for frame in extract_tb(error.__traceback__)
-        if "gradtool" in PurePath(frame.filename).parts
+        if PurePath(frame.filename).is_relative_to(_PACKAGE)
     ]
     text = clean(str(error))[:_MOST_TEXT]
     return f"{type(error).__name__} in {ours[-1] if ours else 'another library'}: {text}"
