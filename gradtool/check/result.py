@@ -148,9 +148,14 @@ class Called(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def within(file: str, place: str) -> str:
-    """What a place says beside a file: a cell of the notebook, another file; "" for all of it."""
-    own = PurePath(file).name
-    return "" if place == own else place.removeprefix(f"{own} ")
+    """What a place says beside a file: a cell of the notebook, another file; "" for all of it.
+
+    A place is a name, with a cell, or a path, as of functions that a test hands over.
+    """
+    own, name = PurePath(file).name, PurePath(place).name
+    if name == own:
+        return ""
+    return name if PurePath(place).is_absolute() else place.removeprefix(f"{own} ")
 
 
 class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
