@@ -16,7 +16,7 @@ from gradtool.emit.numpy_winners import LOWEST
 from gradtool.emit.numpy_words import known_words, numpy_tree
 from gradtool.emit.text import line
 from gradtool.ir.errors import UnsupportedError
-from gradtool.ir.graph import AnyStatement, Reshape, Statement
+from gradtool.ir.graph import AnyStatement, Reshape, Statement, operands
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, poly_of, product
 from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
@@ -80,8 +80,16 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     before: list[Step] = []
     inner: dict[str, Statement] = {}
     own: dict[str, Tensor] = {}
+    needed = _needed(made)
     for statement in made[:-1]:
-        if (
+        if statement.out.name not in needed:
+            continue
+        if _is_word(statement):
+            out = statement.out
+            own[out.name] = Tensor(module.fresh(_base(statement.tree)), out.shape)
+            module.define(own[out.name])
+            before.append(simple(module, own[out.name].name, statement.tree))
+        elif (
             isinstance(statement, Statement)
             and statement.reduce == "sum"
             and not any(term.bound for term in statement.body.terms)
@@ -99,6 +107,26 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     final = _written_out(last, inner)
     final = replace(final, body=renamed(final.body, own))
     return [*before, *body_steps(module, name, final.free, final.body, final.reduce, final.bound)]
+
+
+def _is_word(statement: AnyStatement) -> bool:
+    """Whether a value is a softmax or one of its family: written out, it overflows where the word
+    does not.
+    """
+    tree = statement.tree
+    return isinstance(tree, Call) and tree.op in _STABLE and not needs_index(tree)
+
+
+_STABLE = ("softmax", "log_softmax", "logsumexp")
+
+
+def _needed(made: Sequence[AnyStatement]) -> set[str]:
+    """The values that the last one needs, without those of which a word makes itself."""
+    found = set(operands(made[-1]))
+    for statement in reversed(made[:-1]):
+        if statement.out.name in found and not _is_word(statement):
+            found |= operands(statement)
+    return found
 
 
 def _base(tree: Tree) -> str:

@@ -58,6 +58,12 @@ CASES: dict[str, tuple[str, str, Callable[..., Array], str]] = {
         lambda S: sum(_logsumexp(row[::2]) for row in S),
         "dS[t, u < U] = sum((u == 2 * i) * P[t, i], over=[i])",
     ),
+    "every score, and every other": (
+        "{S: [T, U]}",
+        "loss = sum(logsumexp(2 * S[:, ::2])) + sum(logsumexp(S))",
+        lambda S: sum(_logsumexp(2 * row[::2]) + _logsumexp(row) for row in S),
+        "dS = softmax(S, axis=1) + 2 * (P @ (arange(U)[:, None] == 2 * arange((U + 1)//2)).T)",
+    ),
     "softmax of a slice": (
         "{S: [T, U]}",
         "Q = softmax(S[:, 1:])",
