@@ -146,9 +146,8 @@ def diagnose(
         return tuple(gradients)
     program = _program(reference) if wrong else None
     loops = program is not None and program.has_loops
-    tried = AFTER_CODE
-    if repaired and all(f"gradient {g.name}" in repaired for g in wrong):
-        tried = TOLD
+    told = repaired and all(f"gradient {g.name}" in repaired for g in wrong)
+    tried = TOLD if told else AFTER_CODE
     whole = Budget(BY_NUMBERS if repaired is None else tried)
     repaired = repaired or {}
     right = frozenset(g.name for g in gradients if g.standing == "ok")
