@@ -76,7 +76,11 @@ def factor_name(factors: Sequence[tuple[float, Mapping[str, int]]]) -> str | Non
         if all(_close(factor, 1 / sizes[name]) for factor, sizes in factors if sizes[name]):
             return f"1/{name}"
     first = factors[0][0]
-    return f"{first:.6g}" if all(_close(factor, first) for factor, _ in factors) else None
+    if not all(_close(factor, first) for factor, _ in factors):
+        return None
+    # With as many digits as tell it from 1: such a factor is wrong, however near it is.
+    texts = [f"{first:.{digits}g}" for digits in (6, 9, 12, 17)]
+    return next((text for text in texts if float(text) != 1), texts[-1])
 
 
 def _close(a: float, b: float) -> bool:

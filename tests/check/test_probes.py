@@ -522,3 +522,15 @@ def none_of_them(z):
     assert found.verdict == verdict
     told = [r.message for r in found.remarks if r.code == "overflow"]
     assert "dz is not finite where N is 1000: it overflows" in told or verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"), [("1.5", "1.5"), ("(1 + 1e-7)", "1.0000001"), ("1 / 3", "0.333333")]
+)
+def test_a_factor_is_told_with_digits_that_are_not_those_of_1(
+    tmp_path: Path, factor: str, said: str
+) -> None:
+    change = f"dw = {factor} * dw"
+    verdict = checked(tmp_path, "affine", AFFINE.replace("CHANGE", change))
+    (dW,) = (g for g in verdict.gradients if g.name == "W")
+    assert f"it is {said} times the right one in every entry" in dW.message
