@@ -49,6 +49,7 @@ class Question(Struct, frozen=True):
         points: for all of it.
         probes: sizes to check at, beside those that are chosen for the layer.
         limits, forbidden: in place of the assignment's; None for those.
+        required: a file without it is wrong; otherwise it has nothing to check.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Question(Struct, frozen=True):
     probes: tuple[Mapping[str, int], ...] = ()
     limits: Limits | None = None
     forbidden: tuple[Forbidden, ...] | None = None
+    required: bool = True
     places: Mapping[str, Place] = field(default_factory=dict)
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gradtool.lint.result import Answer, Course, Finding, Graded
-from gradtool.lint.rules import BY_NAME, NOT_GRADED, RULES
+from gradtool.lint.rules import BY_NAME, NOT_GRADED, NOTHING, RULES
 from gradtool.records import Struct
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
 
 class Choice(Struct, frozen=True):
-    """Prefixes of codes; nothing in `select` means all."""
+    """Prefixes of codes; nothing in `select` means all that is of interest: not of each file of a
+    project that it has nothing to check, which is told where it is selected by its whole code.
+    """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
     def takes(self, finding: Finding) -> bool:
         """The longest prefix that fits decides; of equals, ignoring does."""
+        if finding.code == NOTHING:
+            return NOTHING in self.select
         chosen = max((len(p) for p in self.select if finding.code.startswith(p)), default=-1)
         ignored = max((len(p) for p in self.ignore if finding.code.startswith(p)), default=-1)
         return ignored < 0 and not self.select if chosen < 0 else chosen > ignored

@@ -31,6 +31,7 @@ from gradtool.lint.foresight import Foreseeing, Foresight
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
+from gradtool.lint.presence import Presence, presence
 from gradtool.lint.result import Finding
 from gradtool.lint.transport import Boxed, Clock
 from gradtool.records import Struct, replace
@@ -39,6 +40,7 @@ _SERVE = "gradtool.lint.serve"
 ENTRY, KEEP = f"{_SERVE}:serve", f"{_SERVE}:keep"
 BEFORE = {False: f"{_SERVE}:make_ready", True: f"{_SERVE}:make_ready_with_random"}
 _HOW = "The assignment can choose with function: NAME, or the spec in its check: block"
+_HOW_ALONE = "The spec can choose in its check: block"  # there is no assignment
 _IMPORT_SHARE = 0.5  # of the time of a question, so that there is some left for the definitions
 
 
@@ -72,11 +74,13 @@ class Judged(Struct, frozen=True):
     Attributes:
         end: how the worker was lost, if it was.
         means: findings on forbidden means.
+        presence: whether the file has the layer; it is looked into where nobody says it must.
     """
 
     judgement: Judgement
     end: End | None
     means: tuple[Finding, ...]
+    presence: Presence = "there"
 
 
 class Desk:
@@ -179,13 +183,21 @@ class Desk:
                 self._file, layer, trouble, seed=self._seed, version=self._version, notes=notes
             )
             judgement, found = Judgement(verdict, (), None), ()
+        there = self._presence(question, reference, judgement)
         end = self._unloadable[1] if self._unloadable else self._lost or self._end()
         self._lost = None
         if end is not None:
             self._leave()  # the next question gets a worker of its own
         if "frameworks" in self._assignment.forbidden_in(question):
             found = (*means.imports(self._imports), *found)
-        return Judged(judgement, end, tuple(dict.fromkeys(found)))
+        return Judged(judgement, end, tuple(dict.fromkeys(found)), there)
+
+    def _presence(self, question: Question, reference: Reference, judgement: Judgement) -> Presence:
+        """Of what cannot be loaded nobody knows: that is told."""
+        verdict = judgement.verdict
+        if question.required or verdict.verdict == "pass" or self._session is None:
+            return "there"
+        return presence(reference, self._session, verdict)
 
     def _asked(
         self, question: Question, reference: Reference
@@ -217,7 +229,11 @@ class Desk:
         bindings = bindings_of(
             reference,
             session,
-            Wanted(question.function, elsewhere=others, how=_HOW),
+            Wanted(
+                question.function,
+                elsewhere=others,
+                how=_HOW if question.required else _HOW_ALONE,
+            ),
             Path(self._file).name,
             self._seed,
         )

@@ -12,6 +12,7 @@ from traceback import extract_tb
 from gradtool.check.answers import clean
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
+from gradtool.lint import presence
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
 from gradtool.lint.credit import parts
@@ -22,7 +23,7 @@ from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGon
 from gradtool.lint.parcel import Parcel, unpacked
 from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rooms import Rooms
-from gradtool.lint.rules import NOT_GRADED, RULES
+from gradtool.lint.rules import NOT_GRADED, NOT_THERE, RULES
 from gradtool.lint.submissions import (
     Staged,
     Submission,
@@ -37,7 +38,6 @@ from gradtool.records import Struct, field
 
 _MOST_ANSWERS = 16 << 20  # bytes
 _MOST_TEXT = 200
-_NOT_THERE = "GT105"
 _PACKAGE = PurePath(__file__).parents[1]
 # Not by what is in a submission: nothing can be graded then.
 _NOBODYS = (OSError, MemoryError, ZygoteGone, SandboxUnavailable)
@@ -195,7 +195,9 @@ class Case:
         forbidden = any(finding.code in _FORBIDDEN for finding in judged.means)
         passed = verdict.verdict == "pass" and not forbidden
         shares = parts(question, self._gradients(bench, question), None if forbidden else verdict)
-        if not passed and not any(RULES[finding.code].level == "error" for finding in found):
+        if judged.presence != "there":
+            found = presence.told(judged.presence, verdict.layer, found)
+        elif not passed and not any(RULES[finding.code].level == "error" for finding in found):
             found = (*found, Finding("GT204", "could not be decided"))
         return Answer(
             question.name,
@@ -233,4 +235,4 @@ def _told(error: Exception) -> str:
 
 def _is_missing(answer: Answer) -> bool:
     """Whether a file has nothing that answers the question."""
-    return any(finding.code == _NOT_THERE for finding in answer.findings)
+    return any(finding.code == NOT_THERE for finding in answer.findings)

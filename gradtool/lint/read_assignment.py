@@ -212,6 +212,7 @@ class _Reader:
             probes=probes,
             limits=own,
             forbidden=forbidden,
+            required=True,
             places=places,
             **kept,
         )

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gradtool.check.result import Verdict
 from gradtool.lint.isolation.status import LayerStatus
+from gradtool.lint.rules import NOTHING
 from gradtool.records import Struct
 
 
@@ -60,6 +61,11 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict | None
     seconds: float = 0.0
 
+    @property
+    def skipped(self) -> bool:
+        """There is nothing that it asks for, and need not be."""
+        return any(finding.code == NOTHING for finding in self.findings)
+
 
 class Graded(Struct, frozen=True, forbid_unknown_fields=True):
     """One submission.
@@ -79,7 +85,13 @@ class Graded(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def passed(self) -> bool:
-        return all(answer.passed for answer in self.answers)
+        """Nothing in it is wrong."""
+        return all(answer.passed or answer.skipped for answer in self.answers)
+
+    @property
+    def skipped(self) -> bool:
+        """There is nothing in it to check, which is not to be right."""
+        return all(answer.skipped for answer in self.answers)
 
     @property
     def points(self) -> float:

@@ -106,6 +106,13 @@ _ALL = (
         "Report the message to whoever maintains gradtool; it says where.",
     ),
     Rule(
+        "GT112",
+        "nothing-to-check",
+        "note",
+        "No function of the file is called after the layer, or computes it.",
+        "Nothing, where that is so; a spec can say in its check: block what is to be called.",
+    ),
+    Rule(
         "GT201",
         "forward-wrong",
         "error",
@@ -240,7 +247,9 @@ _ALL = (
     ),
 )
 
+NOT_THERE = "GT105"
 NOT_GRADED = "GT111"
+NOTHING = "GT112"
 
 RULES = {rule.code: rule for rule in _ALL}
 BY_NAME = {rule.name: rule for rule in _ALL}

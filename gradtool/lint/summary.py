@@ -32,7 +32,9 @@ class Summary(Struct, frozen=True):
     """Of a whole course.
 
     Attributes:
-        passed: submissions that are right in every question.
+        skipped: submissions that have nothing to check, and need not have.
+        passed: all others that are right in every question.
+        unseen: questions of which there is nothing to check in any.
         solved: by question, how many got it right.
         points: of all submissions together.
         frequent: errors, most frequent first.
@@ -41,12 +43,19 @@ class Summary(Struct, frozen=True):
     """
 
     total: int
+    skipped: int
     passed: int
     solved: tuple[tuple[str, int], ...]
     points: float
     frequent: tuple[Frequent, ...]
     codes: tuple[tuple[str, int], ...]
     seeds: tuple[int, ...]
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def checked(self) -> int:
+        """Submissions that have something to check."""
+        return self.total - self.skipped
 
     @property
     def seed(self) -> int | None:
@@ -61,9 +70,10 @@ class Summary(Struct, frozen=True):
 
 def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
     """Count once through all submissions."""
-    total = passed = 0
+    total = passed = skipped = 0
     points = 0.0
     solved: Counter[str] = Counter()
+    there: dict[str, bool] = {}
     codes: Counter[str] = Counter()
     kinds: Counter[tuple[str, str, str, str]] = Counter()
     words: dict[tuple[str, str, str, str], str] = {}
@@ -72,10 +82,12 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
         if (seed := one.seed) is not None:
             seeds.add(seed)
         total += 1
-        passed += one.passed
+        skipped += one.skipped
+        passed += one.passed and not one.skipped
         points += one.points
         for answer in one.answers:
             solved[answer.question] += answer.passed
+            there[answer.question] = there.get(answer.question, False) or not answer.skipped
         seen = set()
         for answer, finding in choice.of(one):
             codes[finding.code] += 1
@@ -92,12 +104,14 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
     )
     return Summary(
         total=total,
+        skipped=skipped,
         passed=passed,
         solved=tuple(solved.items()),
         points=points,
         frequent=frequent,
         codes=tuple(sorted(codes.items())),
         seeds=tuple(sorted(seeds)),
+        unseen=tuple(question for question, found in there.items() if not found),
     )
 
 

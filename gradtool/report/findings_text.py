@@ -18,6 +18,25 @@ def detail(finding: Finding, explain: bool) -> str:
     return f"{text}; cause: {one_line(finding.why)}" if explain and finding.why else text
 
 
+def tally(found: Summary) -> str:
+    """How many are right, of those that have something to check."""
+    if not found.checked and found.skipped:
+        return f"nothing was checked: {nowhere(found)}"
+    right = f"{found.passed} of {found.checked} right"
+    if not found.skipped:
+        return right
+    have = "file has" if found.skipped == 1 else "files have"
+    return f"{right}, {found.skipped} more {have} nothing to check"
+
+
+def nowhere(found: Summary) -> str:
+    """Which layers there are in none of the files that were looked through."""
+    layers = "layer" if len(found.unseen) == 1 else "layers"
+    names = " and ".join(map(one_line, found.unseen))
+    files = "the file does not have" if found.total == 1 else f"none of {found.total} files has"
+    return f"{files} the {layers} {names}"
+
+
 def seeds(found: Summary) -> str:
     """The seeds of the results: none is named of which no result is."""
     if len(found.seeds) < 2:
@@ -28,7 +47,9 @@ def seeds(found: Summary) -> str:
 
 
 def standing(answer: Answer) -> str:
-    """A question in a few characters: ``ok`` or what is wrong first."""
+    """A question in a few characters: ``ok``, what is wrong first, or ``-`` where it is none."""
+    if answer.skipped:
+        return "-"
     if answer.passed:
         return "ok"
     for finding in answer.findings:

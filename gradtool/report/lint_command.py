@@ -33,6 +33,7 @@ from gradtool.lint.settings import Settings, read_settings
 from gradtool.lint.stopping import as_interrupt
 from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
+from gradtool.lint.summary import summary
 from gradtool.records import Struct, replace
 from gradtool.report import cache, formats, library, lint_notices, lint_text, memory, plans
 from gradtool.report.lint_outputs import TEXT, known, places, spare
@@ -42,7 +43,7 @@ from gradtool.spec.model import Place, Source
 from gradtool.spec.suggest import did_you_mean
 from gradtool.spec.usage import UsageError
 
-_CLEAN, _FINDINGS, _BUG = 0, 1, 3
+_CLEAN, _FINDINGS, _USAGE, _BUG = 0, 1, 2, 3
 _EXECUTORS = ("local", "dask")
 _THRESHOLD = 20_000  # objects between two looks for garbage, while submissions are graded
 
@@ -184,6 +185,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
         code = _report(
             course, choice, request.form, outputs, request.statistics, request.exit_zero, out
         )
+        if not assignment.text:
+            code = code or _nowhere(course, choice, request.paths)
         return _unless(failures, code)
 
 
@@ -209,6 +212,19 @@ def merge(
     heading, lines = merged(paths)
     code = _report(Course(heading, lines), choice, form, written, statistics, exit_zero, out)
     return _unless(sum(not is_graded(one) for one in lines), code)
+
+
+def _nowhere(course: Course, choice: Choice, paths: Sequence[Path]) -> int:
+    """2 where no file of a folder has a layer that was asked for: it would look as if it was right.
+
+    Files that have changed need not have any.
+    """
+    found = summary(course.graded, choice)
+    folder = any(path.is_dir() for path in paths)
+    if not found.unseen or (found.checked and not folder):
+        return _CLEAN
+    lint_notices.nowhere(found)
+    return _USAGE if folder and course.heading.shard == (1, 1) else _CLEAN
 
 
 def _unless(failures: int, code: int) -> int:
@@ -260,14 +276,31 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
             "`gradtool init --assignment` writes a first assignment",
         )
     questions = tuple(
-        Question(name=Path(spec).stem, title=spec, spec=spec, place=Place(1, 1), files=("*",))
+        Question(
+            name=Path(spec).stem,
+            title=spec,
+            spec=spec,
+            place=Place(1, 1),
+            files=("*",),
+            required=False,
+        )
         for spec in specs
     )
     if len({question.name for question in questions}) < len(questions):
         raise UsageError("--spec: the same layer is given twice")
     hide = bool(request.hide_expected)
     source = Source("--spec", ())
-    return Assignment("lint", "lint", questions, source, hide_expected=hide), Path.cwd()
+    # Which means count is for an assignment to say; a project may import what it likes, and what is
+    # not granted is not there.
+    own = Assignment(
+        "lint",
+        "lint",
+        questions,
+        source,
+        forbidden=("numeric-differentiation",),
+        hide_expected=hide,
+    )
+    return own, Path.cwd()
 
 
 def _see_installed(assignment: Assignment) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from gradtool import __version__
 from gradtool.lint.result import Sandbox
-from gradtool.lint.rules import NOT_GRADED
+from gradtool.lint.rules import NOT_GRADED, NOTHING
 from gradtool.lint.submissions import Submission, is_archive, left_out, shown_name
+from gradtool.lint.summary import Summary
+from gradtool.report import findings_text
 from gradtool.report.safe import one_line
 
 _NAMED = 5
@@ -55,6 +57,15 @@ def nothing(paths: Sequence[Path], course: bool) -> tuple[str, str]:
         f"there is no submission in {where}{held}",
         "expected a Python file, a notebook or a folder for each student"
         + (f"; unpack {_UNPACK}" if packed else ""),
+    )
+
+
+def nowhere(found: Summary) -> None:
+    """Layers that were asked for are in no file."""
+    print(
+        f"warning: {findings_text.nowhere(found)}. Was something renamed? --select {NOTHING} says "
+        "of each file what there is.",
+        file=sys.stderr,
     )
 
 

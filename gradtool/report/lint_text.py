@@ -9,7 +9,7 @@ from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary, summary
-from gradtool.report.findings_text import detail, seeds
+from gradtool.report.findings_text import detail, seeds, tally
 from gradtool.report.fold import folded, is_styled, width_of
 from gradtool.report.safe import one_line
 
@@ -53,17 +53,23 @@ def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterat
         for code, count in sorted(found.codes, key=lambda pair: (-pair[1], pair[0])):
             yield "", f"{count:>6}  {code}  {RULES[code].about}"
     else:
-        width = min(48, max((len(one_line(one.name)) for one in course.graded), default=0))
+        names = (one_line(one.name) for one in course.graded if not one.skipped)
+        width = min(48, max(map(len, names), default=0))
         for one in course.graded:
-            yield from _submission(one, course, choice, width)
+            if not one.skipped or any(choice.of(one)):
+                yield from _submission(one, course, choice, width)
         yield from _frequent(found, many=found.total > 1)
+    if found.total > 1 or course.heading.points:
+        yield "", ""
     yield from _last(course, found)
 
 
 def _submission(one: Graded, course: Course, choice: Choice, width: int) -> Iterator[Line]:
     told = list(choice.of(one))
     errors = any(RULES[finding.code].level == "error" for _, finding in told)
-    mark, style = ("FAIL", "bold red") if errors else ("ok  ", "green")
+    mark, style = ("skip", "dim") if one.skipped else ("ok  ", "green")
+    if errors:
+        mark, style = "FAIL", "bold red"
     points = f"{one.points:g} of {one.of:g}" if course.heading.points else ""
     yield style, f"{mark} {one_line(one.name):<{width}}  {points}".rstrip()
     several = len(one.answers) > 1
@@ -85,15 +91,13 @@ def _frequent(found: Summary, many: bool) -> Iterator[Line]:
 
 def _last(course: Course, found: Summary) -> Iterator[Line]:
     heading = course.heading
-    parts = [f"{found.passed} of {found.total} right"]
+    parts = [tally(found)]
     if heading.points and found.total:
         parts.append(f"{found.mean:.2f} of {heading.points:g} points on the average")
     if found.seeds:
         parts.append(seeds(found))
     if course.seconds:
         parts.append(f"{course.seconds:.1f} s")
-    if found.total > 1 or heading.points:
-        yield "", ""
     yield "bold", ", ".join(parts)
     active = ", ".join(layer.name for layer in heading.sandbox.layers if layer.active)
     if heading.sandbox.missing:

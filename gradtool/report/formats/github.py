@@ -8,7 +8,7 @@ from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course
 from gradtool.lint.rules import RULES, Level
 from gradtool.lint.summary import summary
-from gradtool.report.findings_text import detail
+from gradtool.report.findings_text import detail, tally
 from gradtool.report.formats.sarif import path_of
 from gradtool.report.safe import one_line
 
@@ -43,8 +43,8 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
             title = {"title": f"{count - _MOST} more of this kind"}
             yield command(_COMMANDS[level], title, "the report of the run has them all")
     found = summary(course.graded, choice)
-    print_safe = f"{found.passed} of {found.total} submissions pass"
-    yield command("notice", {"title": "gradtool"}, print_safe)
+    kind = "warning" if found.skipped and not found.checked else "notice"
+    yield command(kind, {"title": "gradtool"}, tally(found))
 
 
 def command(name: str, properties: dict[str, str], message: str) -> str:

@@ -53,6 +53,7 @@ def _head(course: Course, choice: Choice) -> dict[str, Any]:
         },
         "summary": {
             "submissions": found.total,
+            "skipped": found.skipped,
             "passed": found.passed,
             "points": heading.points,
             "mean": round(found.mean, 4),
@@ -76,7 +77,7 @@ def _head(course: Course, choice: Choice) -> dict[str, Any]:
 def _graded(one: Graded, course: Course, choice: Choice) -> dict[str, Any]:
     return {
         "name": one.name,
-        "passed": one.passed,
+        "passed": None if one.skipped else one.passed,
         "points": one.points,
         "of": one.of,
         "seconds": one.seconds,
@@ -91,7 +92,7 @@ def _answer(answer: Answer, course: Course, choice: Choice) -> dict[str, Any]:
     return {
         "name": answer.question,
         "file": answer.file,
-        "passed": answer.passed,
+        "passed": None if answer.skipped else answer.passed,
         "points": answer.points,
         "of": answer.of,
         "parts": [{"name": p.name, "points": p.points, "of": p.of} for p in answer.parts],

@@ -31,6 +31,7 @@ def _suite(one: Graded, course: Course, choice: Choice) -> ET.Element:
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors=str(sum(case.find("error") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
         time=f"{one.seconds:.3f}",
     )
     properties = ET.SubElement(suite, "properties")
@@ -63,6 +64,8 @@ def _case(one: Graded, answer: Answer, course: Course, choice: Choice) -> ET.Ele
         kind = "error" if first.code < "GT2" else "failure"
         told = ET.SubElement(case, kind, type=first.code, message=xml_text(first.message))
         told.text = xml_text("\n".join(detail(f, course.heading.explain) for f in errors))
+    elif answer.skipped:
+        ET.SubElement(case, "skipped")
     others = [f for f in found if f not in errors]
     if others:
         lines = "\n".join(detail(f, course.heading.explain) for f in others)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course
 from gradtool.lint.summary import summary
-from gradtool.report.findings_text import detail, seeds, standing
+from gradtool.report.findings_text import detail, seeds, standing, tally
 from gradtool.report.safe import markdown as safe
 
 NAME = "markdown"
@@ -25,10 +25,8 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
     found = summary(course.graded, choice)
     yield f"# {safe(heading.title)}"
     yield ""
-    yield (
-        f"{found.passed} of {found.total} submissions pass; "
-        f"{found.mean:.2f} of {heading.points:g} points on the average."
-    )
+    mean = f"{found.mean:.2f} of {heading.points:g} points on the average"
+    yield f"{tally(found)}{f'; {mean}' if heading.points else ''}."
     if heading.sandbox.missing:
         yield ""
         missing = ", ".join(heading.sandbox.missing)
@@ -43,6 +41,8 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
     yield from ("", "## Submissions", "", f"| submission | points |{titles}")
     yield "| --- | ---: |" + " --- |" * len(heading.questions)
     for graded in course.graded:
+        if graded.skipped:
+            continue
         cells = "".join(f" {safe(standing(answer))} |" for answer in graded.answers)
         yield f"| {safe(graded.name)} | {graded.points:g} / {graded.of:g} |{cells}"
     details = [

@@ -105,6 +105,7 @@ JUNIT = """
       <xs:choice minOccurs="0">
         <xs:element name="failure" type="told"/>
         <xs:element name="error" type="told"/>
+        <xs:element name="skipped"><xs:complexType/></xs:element>
       </xs:choice>
       <xs:element name="system-out" type="xs:string" minOccurs="0"/>
     </xs:sequence>
@@ -125,6 +126,7 @@ JUNIT = """
     <xs:attribute name="tests" type="xs:nonNegativeInteger" use="required"/>
     <xs:attribute name="failures" type="xs:nonNegativeInteger" use="required"/>
     <xs:attribute name="errors" type="xs:nonNegativeInteger" use="required"/>
+    <xs:attribute name="skipped" type="xs:nonNegativeInteger"/>
     <xs:attribute name="time" type="xs:decimal"/>
   </xs:complexType>
   <xs:element name="testsuites">
