@@ -110,7 +110,18 @@ def shown_name(name: str) -> str:
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """The Python files and notebooks that paths on the command line mean."""
+    """The Python files and notebooks that paths on the command line mean, each once: a link to one
+    of the others is left out.
+    """
+    found = list(_files_below(paths))
+    links = {path for path in found if path.is_symlink()}
+    others = {os.path.realpath(path) for path in found if path not in links} if links else set()
+    for path in found:
+        if path not in links or os.path.realpath(path) not in others:
+            yield path
+
+
+def _files_below(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             yield path

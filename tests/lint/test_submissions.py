@@ -157,6 +157,12 @@ def test_linter_mode_looks_through_folders(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     found = [path.relative_to(tmp_path).as_posix() for path in files_below([tmp_path])]
     assert found == ["src/a.py", "src/b/c.py"]
+    (tmp_path / "src" / "also_a.py").symlink_to("a.py")
+    assert [path.name for path in files_below([tmp_path])] == ["a.py", "c.py"]
+    # What no other name leads to is refused, and told.
+    (tmp_path / "src" / "elsewhere.py").symlink_to("/etc/hostname")
+    assert [path.name for path in files_below([tmp_path])] == ["a.py", "elsewhere.py", "c.py"]
+    assert [path.name for path in files_below([tmp_path / "src" / "also_a.py"])] == ["also_a.py"]
 
 
 @pytest.mark.parametrize(
