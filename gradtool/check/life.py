@@ -64,7 +64,7 @@ class Life(Struct):
         for number, call in enumerate(calls):
             self.stage = call
             if call == "change":
-                self._values |= {_plain(n): a for n, a in self.arrays.items() if n != _plain(n)}
+                self._values |= {plain(n): a for n, a in self.arrays.items() if n != plain(n)}
             elif call == "forward":
                 self._forward(first=number == 0)
             elif call == "backward":
@@ -137,8 +137,8 @@ class Life(Struct):
     def _set_up(self, first: bool, data_too: bool = True) -> None:
         """The statements of the setup: all of them first, later those that make no object."""
         namespace = self.evaluation.namespace
-        changing = {_plain(name) for name in self.arrays if name.startswith(THEN)}
-        held = {_plain(name) for name in self.arrays if name.startswith(INTO)}
+        changing = {plain(name) for name in self.arrays if name.startswith(THEN)}
+        held = {plain(name) for name in self.arrays if name.startswith(INTO)}
         for statement, names, stored, code in _statements(self.program.setup_text or ""):
             data = not changing.isdisjoint(names)
             if first or (data and data_too) or (not data and _is_setting(statement, namespace)):
@@ -151,14 +151,15 @@ class Life(Struct):
 
 def at_first(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those of the first calls."""
-    return {name: array for name, array in arrays.items() if name == _plain(name)}
+    return {name: array for name, array in arrays.items() if name == plain(name)}
 
 
 def _is_like(now: np.ndarray, then: Any) -> bool:
     return isinstance(then, np.ndarray) and unchanged(now, then)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The name of an array, without what says that it comes with a change."""
     return name.removeprefix(THEN).removeprefix(INTO)
 
 

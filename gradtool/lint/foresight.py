@@ -1,10 +1,11 @@
 """Ask in advance what will be asked: a class is asked the same questions in the same order.
 
-Talking costs more than the arithmetic of small layers. What the judge asked about one binding
-of a right submission is kept as a script, and sent to later ones in one piece. They run it as
-if they had been asked one by one, and the judge finds each answer there when it asks. What it
-does not ask is dropped, what is not there is asked for; where the worker is lost on the way,
-nothing of it counts, and the question is put again, one by one.
+Talking costs more than the arithmetic of small layers. What the judge asked of a right submission
+is kept as a script, and sent to later ones in one piece: behind their binding, where one like it
+is known, else once they are asked the first question of the script. They run it as if they had
+been asked one by one, and the judge finds each answer there when it asks. What it does not ask is
+dropped, what is not there is asked for; where the worker is lost on the way, nothing of it counts,
+and the question is put again, one by one.
 """
 
 from __future__ import annotations
@@ -63,105 +64,137 @@ class Script(Struct, frozen=True):
     Attributes:
         requests: keep the arrays alive, whose identities are in the keys.
         right: it is that of a submission that was right.
-        keys: of the questions, but not of the one before them.
-        count: how many there are with that one.
+        listed: the headers, each with where its arrays are in `arrays`.
         name: of no other script; "" for one that is not kept by a lane.
     """
 
     requests: tuple[Request, ...]
     right: bool
     keys: tuple[Hashable, ...]
-    count: int
-    header: Header
+    listed: tuple[Header, ...]
     arrays: Arrays
     max_bytes: int
     name: str = ""
-    _data: dict[float, bytes] = field(default_factory=dict)
-
-    def encoded(self, seconds: float, kept: frozenset[str] = frozenset()) -> bytes:
-        """The frame that asks them, and begins none after so many seconds; in one word where
-        the worker has the script already."""
-        if self.name in kept:
-            return frames.encode({"op": "kept", "name": self.name, "seconds": seconds}, {})
-        data = self._data.get(seconds)
-        if data is None:
-            data = frames.encode({**self.header, "seconds": seconds}, self.arrays)
-            self._data.clear()  # nearly all have as much time
-            if len(data) <= _MOST_KEPT:
-                self._data[seconds] = data
-        return data
 
 
-def script_of(
-    requests: Sequence[Request], right: bool, before: Header | None = None, name: str = ""
-) -> Script:
-    """The script of questions, and of one `before` them, which has no arrays.
-
-    An array that is in several of them is sent once.
-    """
+def script_of(requests: Sequence[Request], right: bool, name: str = "") -> Script:
+    """The script of questions. An array that is in several of them is sent once."""
     arrays: dict[str, np.ndarray] = {}
     names: dict[int, str] = {}
     listed: list[Header] = []
-    if before is not None:
-        listed.append({"header": {**before, "max_bytes": 0}, "arrays": {}})
     for request in requests:
         places = {}
         for key, array in request.arrays.items():
             place = names.setdefault(id(array), f"a{len(names)}")
             arrays[place] = array
             places[key] = place
-        own = {**request.header, "max_bytes": request.max_bytes}
-        listed.append({"header": own, "arrays": places})
+        listed.append(_listed(request.header, places, request.max_bytes))
     return Script(
         tuple(requests),
         right,
         tuple(request.key for request in requests),
-        len(listed),
-        {"op": "batch", "requests": listed},
+        tuple(listed),
         arrays,
         sum(request.max_bytes for request in requests),
         name,
     )
 
 
+def _listed(header: Header, places: Mapping[str, str], max_bytes: int) -> Header:
+    """A question of a script."""
+    return {"header": {**header, "max_bytes": max_bytes}, "arrays": places}
+
+
+class Asking(Struct, frozen=True):
+    """A script as it is asked, behind a binding or one that the worker has already.
+
+    Attributes:
+        name: of the binding, and of no other one; "" for one that is not kept by a lane.
+    """
+
+    script: Script
+    binding: Header | None = None
+    name: str = ""
+    _data: dict[float, bytes] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many questions there are."""
+        return len(self.script.requests) + (self.binding is not None)
+
+    def encoded(self, seconds: float, kept: frozenset[str] = frozenset()) -> bytes:
+        """The frame that asks them, and begins none after so many seconds; in one word where
+        the worker has them already."""
+        names = [self.script.name] if self.binding is None else [self.name, self.script.name]
+        if kept.issuperset(names):
+            return frames.encode({"op": "kept", "names": names, "seconds": seconds}, {})
+        data = self._data.get(seconds)
+        if data is None:
+            before = [] if self.binding is None else [_listed(self.binding, {}, 0)]
+            listed = [*before, *self.script.listed]
+            header = {"op": "batch", "requests": listed, "seconds": seconds}
+            data = frames.encode(header, self.script.arrays)
+            self._data.clear()  # nearly all have as much time
+            if len(data) <= _MOST_KEPT:
+                self._data[seconds] = data
+        return data
+
+
 class Foresight:
     """The scripts of a run, by what they begin with.  It may be used by several threads.
 
     Attributes:
-        kept: the scripts of right submissions by name, as `gradtool.lint.serve.keep` takes them:
-            whoever sends one to a lane need not send it to each of its workers.
+        kept: the bindings and scripts of right submissions by name, as `gradtool.lint.serve.keep`
+            takes them: whoever sends one to a lane need not send it to each of its workers.
     """
 
     def __init__(self) -> None:
         self.kept: Mapping[str, bytes] = {}
         self._number = 0
-        self._scripts: dict[str, Script] = {}
+        self._known: dict[str, Asking] = {}
+        self._begun: dict[Hashable, Script] = {}
         self._frames: dict[bytes, frames.Frame] = {}
         self._bytes = 0
         self._results: dict[str, list[tuple[tuple[bytes, ...], object, object]]] = {}
         self._lock = threading.Lock()
 
-    def find(self, first: Header) -> Script | None:
-        """What follows on a question, or did; with that question."""
-        return self._scripts.get(_text(first))
+    def find(self, binding: Header) -> Asking | None:
+        """What follows on a binding, or did; with that binding."""
+        return self._known.get(_text(binding))
 
-    def learn(self, first: Header, requests: Sequence[Request], right: bool) -> None:
-        """Remember what followed on a question."""
+    def begun(self, first: Request) -> Asking | None:
+        """What a right submission with another binding was asked that was asked this first."""
+        script = self._begun.get(first.key)
+        return None if script is None else Asking(script)
+
+    def learn(self, binding: Header | None, requests: Sequence[Request], right: bool) -> None:
+        """Remember what followed on a binding; None for one that nobody else has."""
         sent = {id(array): array.nbytes for one in requests for array in one.arrays.values()}
         if sum(sent.values()) > _MOST_SENT:
             return
+        script = self._begun.get(requests[0].key) if right else None
+        if script is None or script.keys != tuple(request.key for request in requests):
+            script = script_of(requests, right, self._name() if right else "")
+        asking = Asking(script, binding, self._name() if right else "")
+        data = {}
+        if right and script.name not in self.kept:
+            data[script.name] = _kept(script.name, script.listed, script.arrays)
+        if right and binding is not None:
+            data[asking.name] = _kept(asking.name, [_listed(binding, {}, 0)], {})
+        with self._lock:
+            if len(self._known) >= _MOST_SCRIPTS:
+                self._known, self._begun, self.kept = {}, {}, {}
+            if binding is not None:
+                self._known[_text(binding)] = asking
+            if right:
+                self._begun[requests[0].key] = script
+                fitting = {name: one for name, one in data.items() if len(one) <= _MOST_KEPT}
+                self.kept = {**self.kept, **fitting}  # others may be reading the last one
+
+    def _name(self) -> str:
         with self._lock:
             self._number += 1
-            name = f"{self._number}" if right else ""
-        script = script_of(requests, right, first, name)
-        data = frames.encode({**script.header, "name": name}, script.arrays) if right else b""
-        with self._lock:
-            if len(self._scripts) >= _MOST_SCRIPTS:
-                self._scripts.clear()
-                self.kept = {}
-            self._scripts[_text(first)] = script
-            if data and len(data) <= _MOST_KEPT:
-                self.kept = {**self.kept, name: data}  # others may be reading the last one
+            return f"{self._number}"
 
     def recalled(self, answers: Answers, about: object) -> object | None:
         """What these answers led to, bit for bit the same, in the same matter."""
@@ -235,6 +268,8 @@ class Foreseeing:
             self._outside = True
             return self._worker.ask(header, request.arrays, max_bytes)
         self._asked.append(request)
+        if len(self._asked) == 1 and not self._ahead and not self.patient:
+            self._begin(request)
         key = request.key if self._next < len(self._ahead) else None
         for place in range(self._next, len(self._ahead)):
             if self._ahead[place][0] == key:
@@ -259,10 +294,9 @@ class Foreseeing:
         if sum(array.nbytes for array in script.arrays.values()) > _MOST_SENT:
             return
         try:
-            replies = self._worker.ask_ahead(script.encoded, script.count, script.max_bytes)
+            replies = self._put(Asking(script))
         except WorkerLost:
-            self.rushed = True  # whoever asks now is told that it is lost
-            return
+            return  # whoever asks now is told that it is lost
         pairs = zip(asked, replies, strict=False)
         # The requests are kept, for the identities of their arrays are in the keys.
         self._told = {one.key: (reply, one) for one, reply in pairs}
@@ -292,7 +326,7 @@ class Foreseeing:
         known = self._foresight.find(self._first)
         if not right:
             asked = list(takewhile(lambda one: bool(one.header["watch"]), asked))[:_MOST_LOOKS]
-        if asked and (known is None or (right and not (known.right and self._hits))):
+        if asked and (known is None or (right and not (known.script.right and self._hits))):
             self._foresight.learn(self._first, asked, right)
 
     def close(self) -> None:
@@ -305,25 +339,43 @@ class Foreseeing:
         self._first = request.header
         self._asked, self._ahead, self._next, self._hits, self._told = [], [], 0, 0, {}
         self._answers, self._outside, self._recalled = None, False, False
-        script = None if self.patient else self._foresight.find(self._first)
-        if script is None:
+        asking = None if self.patient else self._foresight.find(self._first)
+        if asking is None:
             return self._worker.ask(request.header)
-        try:
-            encoded = partial(script.encoded, kept=self._worker.kept)
-            replies = self._worker.ask_ahead(encoded, script.count, script.max_bytes)
-        except WorkerLost:
-            self.rushed = True
-            raise
-        first, *others = replies
+        first, *others = replies = self._put(asking)
+        script = asking.script
         self._ahead = list(zip(script.keys, others, strict=False))
-        if script.right and len(replies) == script.count:
+        if script.right and len(replies) == asking.count:
             pairs = zip(script.requests, others, strict=True)
             asked = [reply for one, reply in pairs if one.header["op"] not in _BESIDE]
             self._answers = script.name, (first, *asked)
         return self._read(first, 0)
 
+    def _begin(self, first: Request) -> None:
+        """Ask what others were asked behind this question, whose binding was another one."""
+        asking = self._foresight.begun(first) if self._first else None
+        if asking is not None:
+            self._ahead = list(zip(asking.script.keys, self._put(asking), strict=False))
+
+    def _put(self, asking: Asking) -> tuple[bytes, ...]:
+        """The replies to a script, unread; there may be fewer.
+
+        Raises:
+            WorkerLost: there is none, and nothing of it counts.
+        """
+        encoded = partial(asking.encoded, kept=self._worker.kept)
+        try:
+            return self._worker.ask_ahead(encoded, asking.count, asking.script.max_bytes)
+        except WorkerLost:
+            self.rushed = True
+            raise
+
     def _read(self, data: bytes, max_bytes: int) -> frames.Frame:
         return self._worker.checked(lambda most: self._foresight.read(data, most), max_bytes)
+
+
+def _kept(name: str, listed: Sequence[Header], arrays: Arrays) -> bytes:
+    return frames.encode({"name": name, "requests": listed}, arrays)
 
 
 def _text(header: Header) -> str:

@@ -78,19 +78,22 @@ def answer_all(read_fd: int, write_fd: int, responder: Observed) -> None:
 
 
 def _requests(request: frames.Frame) -> Iterator[frames.Frame]:
-    """The requests of a script, until it takes too long; any other request is by itself."""
-    if request.header["op"] not in ("batch", "kept"):
+    """The requests of scripts, until they take too long; any other request is by itself."""
+    header = request.header
+    if header["op"] not in ("batch", "kept"):
         yield request
         return
-    end = time.monotonic() + request.header["seconds"]
-    if request.header["op"] == "kept":
-        request = _scripts[request.header["name"]]
-    for number, one in enumerate(request.header["requests"]):
-        if number and time.monotonic() > end:
-            yield frames.Frame({"op": "stop"}, {})
-            return
-        arrays = {name: request.arrays[place] for name, place in one["arrays"].items()}
-        yield frames.Frame(one["header"], arrays)
+    end = time.monotonic() + header["seconds"]
+    scripts = [_scripts[name] for name in header["names"]] if "names" in header else [request]
+    first = True
+    for script in scripts:
+        for one in script.header["requests"]:
+            if not first and time.monotonic() > end:
+                yield frames.Frame({"op": "stop"}, {})
+                return
+            first = False
+            arrays = {name: script.arrays[place] for name, place in one["arrays"].items()}
+            yield frames.Frame(one["header"], arrays)
 
 
 def _hide_ours() -> None:

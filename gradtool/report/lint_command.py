@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TextIO
 
 from gradtool import __version__
+from gradtool.lint import imagined
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.choice import Choice, is_clean, is_graded, parse_codes
 from gradtool.lint.cluster import Cluster, Order
 from gradtool.lint.credit import FORWARD, unknown_shares
+from gradtool.lint.foresight import Foresight
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.isolation.status import unguarded
@@ -125,6 +127,10 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
         with ThreadPoolExecutor(1) as other:  # the zygote imports NumPy while specs are derived
             starting = other.submit(start)
             references, texts = _references(assignment, folder)
+            seed = secrets.randbits(31) if request.seed is None else request.seed
+            foresight = Foresight()
+            if zygote is not None and len(mine) > 1:
+                stack.enter_context(imagined.graded(references.values(), foresight, seed))
             import numpy.random  # noqa: F401 - at its first use, when workers wait for samples
 
             sandbox = starting.result()
@@ -132,7 +138,6 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             lint_notices.unsafe(sandbox)
         asked = () if request.seed is None else (str(request.seed),)
         key = cache.key(["lint", assignment.text, repr(assignment), *texts, *asked])
-        seed = secrets.randbits(31) if request.seed is None else request.seed
         heading = Heading(
             assignment=assignment.name,
             title=assignment.title,
@@ -157,7 +162,9 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             progress(len(mine), sys.stderr) as shown,
         ):
             if zygote is not None:
-                bench = Bench(zygote, assignment, references, seed, __version__, key)
+                bench = Bench(
+                    zygote, assignment, references, seed, __version__, key, foresight=foresight
+                )
                 every = grade_all(mine, bench, store, at_once)
             else:
                 assert cluster is not None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import pytest
 
 from gradtool.check import frames, judge
 from gradtool.check.process import WorkerLost
+from gradtool.check.reference import Reference
+from gradtool.lint import imagined
 from gradtool.lint.foresight import Foreseeing, Foresight, Request
 from gradtool.lint.transport import Boxed
 from gradtool.report import lint_command
@@ -138,15 +143,34 @@ def test_what_was_asked_in_advance_counts_as_if_asked_now(
     assert len(ahead) >= len(SUBMISSIONS) - 1
     asked.clear()
     monkeypatch.setattr(Foresight, "find", lambda *_: None)
+    monkeypatch.setattr(Foresight, "begun", lambda *_: None)
     monkeypatch.setattr(Foreseeing, "foresee", lambda *_: None)
     plain = graded(course)
     assert few < len(asked) - 100
     assert rushed == plain
 
 
+@contextmanager
+def before(references: Iterable[Reference], foresight: Foresight, seed: int) -> Iterator[None]:
+    """As `imagined.graded`, but all of it before the first submission."""
+    for reference in references:
+        imagined.grade(reference, foresight, seed, threading.Event())
+    yield
+
+
+@contextmanager
+def never(*_: object) -> Iterator[None]:
+    """Nothing is known before the first submission."""
+    yield
+
+
+@pytest.mark.parametrize(("ahead", "least", "most"), [(never, 20, 60), (before, 4, 4)])
 def test_right_submissions_take_three_questions(
-    course: Path, monkeypatch: pytest.MonkeyPatch
+    course: Path, monkeypatch: pytest.MonkeyPatch, ahead: Any, least: int, most: int
 ) -> None:
+    """But for the first, which has a binding of its own to be asked first, and asks all of it
+    where none was imagined before."""
+    monkeypatch.setattr(imagined, "graded", ahead)
     for name in SUBMISSIONS:
         if name not in ("a_right", "b_right_again", "m_right_at_last"):
             (course / "course" / f"{name}.py").unlink()
@@ -160,7 +184,34 @@ def test_right_submissions_take_three_questions(
     monkeypatch.setattr(Boxed, "_exchange", counted)
     assert all(one["passed"] for one in graded(course).values())
     first = len(asked) - 2 * 3  # look, load, and the script
-    assert first > 20
+    assert least <= first <= most
+
+
+def test_another_binding_is_asked_the_script_that_begins_alike() -> None:
+    worker, foresight = Told(), Foresight()
+    one, other = (
+        {"op": "bind", "snippets": {"forward": text}} for text in ("Y = f(X)", "Y = g(X)")
+    )
+    points = [{"X": np.full(2, float(number))} for number in range(3)]
+    foresight.learn(one, [Request(RUN, arrays, 100) for arrays in points], right=True)
+    found = Foreseeing(worker, foresight)  # type: ignore[arg-type]
+    found.ask(other)
+    for arrays in points:
+        assert found.ask(RUN, arrays, 100).arrays["Y"].tolist() == (arrays["X"] + 1).tolist()
+    assert worker.asked == ["bind", "batch"]
+    found.learn(right=True)
+    kept = len(foresight.kept)
+    again = Foreseeing(worker, foresight)  # type: ignore[arg-type]
+    again.ask(other)
+    again.ask(RUN, points[0], 100)
+    assert worker.asked == ["bind", "batch", "batch"]
+    again.learn(right=True)
+    assert len(foresight.kept) == kept == 3  # two bindings and one script
+    # Not what begins otherwise.
+    third = Foreseeing(worker, foresight)  # type: ignore[arg-type]
+    third.ask({"op": "bind", "snippets": {"forward": "Y = h(X)"}})
+    third.ask(RUN, points[1], 100)
+    assert worker.asked[3:] == ["bind", "run"]
 
 
 def test_equal_answers_are_judged_once(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:

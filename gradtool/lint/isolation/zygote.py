@@ -31,7 +31,7 @@ from gradtool.records import Struct, field, replace
 
 START_SECONDS = 60.0
 _PIPE_BYTES = 1 << 18
-_MOST_KEPT_DATA = 64
+_MOST_KEPT_DATA = 128
 _MOST_FREE = 16  # lanes that wait for work; each is a process
 NOTHING = "gradtool.lint.isolation.entries:nothing"
 
