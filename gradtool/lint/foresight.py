@@ -252,6 +252,7 @@ class Foreseeing:
         self._told: dict[Hashable, tuple[bytes, Request]] = {}
         self._answers: Answers | None = None
         self._outside = self._recalled = False
+        self._further = False  # than the first way to read the file
         self.rushed = False
         self.patient = False
 
@@ -268,7 +269,7 @@ class Foreseeing:
             self._outside = True
             return self._worker.ask(header, request.arrays, max_bytes)
         self._asked.append(request)
-        if len(self._asked) == 1 and not self._ahead and not self.patient:
+        if len(self._asked) == 1 and not self._ahead:
             self._begin(request)
         key = request.key if self._next < len(self._ahead) else None
         for place in range(self._next, len(self._ahead)):
@@ -319,6 +320,10 @@ class Foreseeing:
 
         A right submission is asked more than another one, which ends early or is looked into.
         """
+        self._learn(right)
+        self._first, self._further = {}, False
+
+    def _learn(self, right: bool) -> None:
         if not self._first or self._recalled:
             return
         # Not what only some are asked, by what their text names, and then by itself.
@@ -335,7 +340,8 @@ class Foreseeing:
 
     def _bind(self, request: Request) -> frames.Frame:
         if self._first and not self.patient:
-            self.learn(right=False)  # another way to read the file was tried before
+            self._learn(right=False)  # another way to read the file was tried before
+            self._further = True
         self._first = request.header
         self._asked, self._ahead, self._next, self._hits, self._told = [], [], 0, 0, {}
         self._answers, self._outside, self._recalled = None, False, False
@@ -353,7 +359,9 @@ class Foreseeing:
 
     def _begin(self, first: Request) -> None:
         """Ask what others were asked behind this question, whose binding was another one."""
-        asking = self._foresight.begun(first) if self._first else None
+        # Of the ways to read a file, those after the first are glanced at.
+        alone = bool(self._first) and not self._further and not self.patient
+        asking = self._foresight.begun(first) if alone else None
         if asking is not None:
             self._ahead = list(zip(asking.script.keys, self._put(asking), strict=False))
 
