@@ -19,7 +19,7 @@ from gradtool.check.probes import Probe
 from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
-from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost
+from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost, within
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import Wanted
@@ -32,7 +32,7 @@ from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.worker import Worker
 from gradtool.lint.isolation.zygote import Zygote
 from gradtool.lint.presence import Presence, presence
-from gradtool.lint.result import Finding
+from gradtool.lint.result import Finding, Spot
 from gradtool.lint.transport import Boxed, Clock
 from gradtool.records import Struct, replace
 
@@ -189,7 +189,7 @@ class Desk:
         if end is not None:
             self._leave()  # the next question gets a worker of its own
         if "frameworks" in self._assignment.forbidden_in(question):
-            found = (*means.imports(self._imports), *found)
+            found = (*means.imports(self._imports, self._file), *found)
         return Judged(judgement, end, tuple(dict.fromkeys(found)), there)
 
     def _presence(self, question: Question, reference: Reference, judgement: Judgement) -> Presence:
@@ -357,7 +357,8 @@ class Desk:
             return ()
         if not right and not counting.has_digits(judgement):
             return ()
-        line = verdict.called[-1].line if verdict.called else 0
+        last = verdict.called[-1] if verdict.called else None
+        at = Spot(last.line, within(verdict.file, last.place)) if last else Spot()
         point = judgement.points[0]
         probe = counting.probe_for(reference, judgement.binding, point.probe, self._seed)
         lost = self._end()
@@ -368,7 +369,7 @@ class Desk:
             try:
                 session.again()
             except CheckTrouble:
-                return (Finding("GT403", "it cannot be run again to count its calls", line),)
+                return (at.finding("GT403", "it cannot be run again to count its calls"),)
             finally:
                 self._plainly = False
             self._clock = Clock(self._seconds)
@@ -379,7 +380,7 @@ class Desk:
             try:
                 bind(session, reference, judgement.binding)
             except CheckTrouble:
-                return (Finding("GT403", "it cannot be run again to count its calls", line),)
+                return (at.finding("GT403", "it cannot be run again to count its calls"),)
         header = numerical.counting(probe, self._seed)
         worker = self._ahead or self._worker
         assert worker is not None
@@ -397,7 +398,7 @@ class Desk:
         except WorkerLost as gone:
             if gone.kind == "timeout" and is_lost(verdict.trouble) and not _earns(verdict):
                 return ()  # it is slow, and to evade this would gain it nothing
-            return (Finding("GT403", "the code ends the process when its calls are counted", line),)
+            return (at.finding("GT403", "the code ends the process when its calls are counted"),)
 
         def once_more(change: Change, only: bool, evading: Finding) -> tuple[Finding, ...]:
             self._clock = Clock(self._seconds)
@@ -408,27 +409,27 @@ class Desk:
         if "numeric-differentiation" in forbidden:
             if means.is_accompanied(reply):
                 # It may be what the file has left behind: the monitor of a progress bar, say.
-                found += once_more(Change(seal=self._reaches), True, means.beside_it(line))
+                found += once_more(Change(seal=self._reaches), True, means.beside_it(at))
             else:
-                found += means.counted(reply, point, line)
+                found += means.counted(reply, point, at)
             if counting.is_otherwise(session, reference, judgement, probe, answer, self._seed):
-                found += means.otherwise(line)
-            found += means.complex_step(steps, line)
-            found += means.entry_by_entry(moved, line)
-            found += means.differenced(judgement, line)
+                found += means.otherwise(at)
+            found += means.complex_step(steps, at)
+            found += means.entry_by_entry(moved, at)
+            found += means.differenced(judgement, at)
             # What is known already needs no second look with other numbers.
             if not found:
-                found = self._rounded_away(reference, session, judgement, line)
+                found = self._rounded_away(reference, session, judgement, at)
             if not found and self._reaches:
-                found = once_more(Change(seal=True), False, means.reaching(line))
+                found = once_more(Change(seal=True), False, means.reaching(at))
             if not found and (self._longer or reply.get("longer") is True):
-                found = self._in_double(reference, session, judgement, probe, header, line)
+                found = self._in_double(reference, session, judgement, probe, header, at)
         if "frameworks" in forbidden:
-            found += means.loaded(reply.get("modules"), assignment.libraries)
+            found += means.loaded(reply.get("modules"), assignment.libraries, self._imports)
         return found
 
     def _rounded_away(
-        self, reference: Reference, session: Session, judgement: Judgement, line: int
+        self, reference: Reference, session: Session, judgement: Judgement, at: Spot
     ) -> tuple[Finding, ...]:
         """Findings on differences whose error is below that of float32, to which they were rounded.
 
@@ -443,7 +444,7 @@ class Desk:
                 wide = self._judgement(reference, other, (binding,))
         except CheckTrouble:
             return ()
-        return means.differenced(wide, line)
+        return means.differenced(wide, at)
 
     def _in_double(
         self,
@@ -452,7 +453,7 @@ class Desk:
         judgement: Judgement,
         probe: Probe,
         count: Mapping[str, Any],
-        line: int,
+        at: Spot,
     ) -> tuple[Finding, ...]:
         """Findings on differences whose error numbers that are longer than float64 have hidden."""
         binding = judgement.binding
@@ -460,7 +461,7 @@ class Desk:
         self._clock = Clock(self._seconds)
         judges = partial(self._judgement, reference)
         told = numerical.in_double(reference, session, judgement, binding, count, probe, judges)
-        return means.without_longer(told, line)
+        return means.without_longer(told, at)
 
     def _placed(self, judgement: Judgement) -> Judgement:
         """With the line that assigns each wrong gradient, which the worker reads off the file."""

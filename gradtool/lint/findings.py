@@ -7,8 +7,7 @@ from typing import Literal
 
 from gradtool.check.definitions import CUT_SHORT, NOT_READ
 from gradtool.check.result import Compared, Remark, Trouble, Verdict, within
-from gradtool.lint.result import Finding
-from gradtool.records import Struct
+from gradtool.lint.result import Finding, Spot
 
 End = Literal["timeout", "memory", "exit", "crash", "garbled"]
 """How a worker was lost."""
@@ -46,14 +45,14 @@ def findings(verdict: Verdict, end: End | None) -> tuple[Finding, ...]:
 
 def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     unfinished = next((r for r in verdict.remarks if r.code == "unfinished"), None)
-    at = [_Spot(c.line, within(verdict.file, c.place)) for c in verdict.called] or [_Spot()]
+    at = [Spot(c.line, within(verdict.file, c.place)) for c in verdict.called] or [Spot()]
     first, last = at[0], at[-1]
-    lost = _Spot(verdict.trouble_line, verdict.trouble_place)
+    lost = Spot(verdict.trouble_line, verdict.trouble_place)
     if unfinished is not None:
         spot = lost if verdict.trouble is not None else last
-        yield _finding("GT206", unfinished.message, spot)
+        yield spot.finding("GT206", unfinished.message)
     elif verdict.trouble is not None:
-        yield _finding(*_trouble(verdict, verdict.trouble, end), lost)
+        yield lost.finding(*_trouble(verdict, verdict.trouble, end))
     for output in verdict.forward:
         if output.standing == "wrong":
             yield _compared("GT201", output.name, output, _spot(verdict, output, first))
@@ -66,25 +65,14 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
             yield _compared(code, f"d{gradient.name}", gradient, spot)
     yield from _remarks((*verdict.remarks, *verdict.conduct), first)
     if verdict.spared:
-        yield _finding("GT309", f"not looked at: {'; '.join(verdict.spared)}", last)
+        yield last.finding("GT309", f"not looked at: {'; '.join(verdict.spared)}")
 
 
-class _Spot(Struct, frozen=True):
-    """A line, 0 when unknown, and what it counts in where that is not the file."""
-
-    line: int = 0
-    place: str = ""
+def _spot(verdict: Verdict, row: Compared, otherwise: Spot) -> Spot:
+    return Spot(row.line, within(verdict.file, row.place)) if row.line else otherwise
 
 
-def _spot(verdict: Verdict, row: Compared, otherwise: _Spot) -> _Spot:
-    return _Spot(row.line, within(verdict.file, row.place)) if row.line else otherwise
-
-
-def _finding(code: str, message: str, at: _Spot) -> Finding:
-    return Finding(code, message, at.line, place=at.place)
-
-
-def _compared(code: str, label: str, row: Compared, at: _Spot) -> Finding:
+def _compared(code: str, label: str, row: Compared, at: Spot) -> Finding:
     parts = []
     worst = row.worst
     if worst is not None and row.standing == "wrong":
@@ -132,7 +120,7 @@ def _trouble(verdict: Verdict, trouble: Trouble, end: End | None) -> tuple[str, 
     return "GT106", f"{trouble.stage}: {message}"
 
 
-def _remarks(remarks: Iterable[Remark], at: _Spot) -> Iterator[Finding]:
+def _remarks(remarks: Iterable[Remark], at: Spot) -> Iterator[Finding]:
     for remark in remarks:
         if remark.code != "unfinished":
-            yield _finding(_REMARKS.get(remark.code, "GT308"), remark.message, at)
+            yield at.finding(_REMARKS.get(remark.code, "GT308"), remark.message)

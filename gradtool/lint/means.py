@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradtool.check import numerical
+from gradtool.check.answers import clean
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point
-from gradtool.lint.result import Finding
+from gradtool.check.result import within
+from gradtool.lint.result import Finding, Spot
 
 FRAMEWORKS = frozenset(
     {
@@ -37,31 +39,36 @@ FRAMEWORKS = frozenset(
 )
 
 
-def imports(found: object) -> tuple[Finding, ...]:
-    """Findings on what a file says that it imports: the worker's answer before any code ran."""
-    named = found if isinstance(found, dict) else {}
+def imports(found: object, file: str) -> tuple[Finding, ...]:
+    """Findings on what a file says that it imports, one for each framework: the worker's answer
+    before any code ran.
+    """
+    first: dict[str, Spot] = {}
+    for name, told in found.items() if isinstance(found, dict) else ():
+        match told:
+            case [int(line), str(place)] if isinstance(name, str):
+                first.setdefault(name.partition(".")[0], Spot(line, within(file, clean(place))))
     return tuple(
-        Finding("GT401", f"imports {name.partition('.')[0]}", line if isinstance(line, int) else 0)
-        for name, line in named.items()
-        if isinstance(name, str) and name.partition(".")[0] in FRAMEWORKS
+        at.finding("GT401", f"imports {name}") for name, at in first.items() if name in FRAMEWORKS
     )
 
 
-def loaded(modules: object, granted: Iterable[str]) -> tuple[Finding, ...]:
-    """Findings on the modules that a worker had loaded in the end."""
+def loaded(modules: object, granted: Iterable[str], told: object) -> tuple[Finding, ...]:
+    """Findings on the modules that a worker had loaded in the end, but for what `imports` tells."""
     names = {name for name in modules if isinstance(name, str)} if isinstance(modules, list) else ()
-    used = sorted((FRAMEWORKS & set(names)) - set(granted))
+    known = {str(name).partition(".")[0] for name in told} if isinstance(told, dict) else ()
+    used = sorted((FRAMEWORKS & set(names)) - set(granted) - set(known))
     return tuple(Finding("GT401", f"loads {name} while it runs") for name in used)
 
 
-def counted(reply: Mapping[str, Any], point: Point, line: int) -> tuple[Finding, ...]:
+def counted(reply: Mapping[str, Any], point: Point, at: Spot) -> tuple[Finding, ...]:
     """Findings on the calls of the forward pass during one forward and one backward pass."""
     if reply.get("undisturbed") is not True:
-        return (Finding("GT403", "the profiler was switched off while the code ran", line),)
+        return (at.finding("GT403", "the profiler was switched off while the code ran"),)
     if reply.get("threads") != 1:
-        return (beside_it(line),)
+        return (beside_it(at),)
     text = numerical.by_calls(reply, point)
-    return (Finding("GT402", text, line),) if text else ()
+    return (at.finding("GT402", text),) if text else ()
 
 
 def is_accompanied(reply: Mapping[str, Any]) -> bool:
@@ -69,50 +76,50 @@ def is_accompanied(reply: Mapping[str, Any]) -> bool:
     return reply.get("undisturbed") is True and reply.get("threads") != 1
 
 
-def beside_it(line: int) -> Finding:
+def beside_it(at: Spot) -> Finding:
     """The finding on code that works in a thread where it is not seen."""
     text = "a thread of its own runs beside it, where no calls can be counted"
-    return Finding("GT403", text, line)
+    return at.finding("GT403", text)
 
 
-def reaching(line: int) -> Finding:
+def reaching(at: Spot) -> Finding:
     """The finding on code that needs what runs it to be right."""
     text = (
         "it looks into the process that runs it, by frames, say, and is not right where it cannot"
     )
-    return Finding("GT403", text, line)
+    return at.finding("GT403", text)
 
 
-def otherwise(line: int) -> tuple[Finding, ...]:
+def otherwise(at: Spot) -> tuple[Finding, ...]:
     """The finding on gradients that are right only where no calls are counted."""
-    return (Finding("GT403", "it computes something else while its calls are counted", line),)
+    return (at.finding("GT403", "it computes something else while its calls are counted"),)
 
 
-def complex_step(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
+def complex_step(sizes: Iterable[object], at: Spot) -> tuple[Finding, ...]:
     """A finding when the code moved a given number by a tiny imaginary one."""
     text = numerical.by_complex_step(sizes)
-    return (Finding("GT402", text, line),) if text else ()
+    return (at.finding("GT402", text),) if text else ()
 
 
-def entry_by_entry(sizes: Iterable[object], line: int) -> tuple[Finding, ...]:
+def entry_by_entry(sizes: Iterable[object], at: Spot) -> tuple[Finding, ...]:
     """A finding when the code moved one entry of a given array after the other."""
     text = numerical.by_entries(sizes)
-    return (Finding("GT402", text, line),) if text else ()
+    return (at.finding("GT402", text),) if text else ()
 
 
-def differenced(judgement: Judgement, line: int) -> tuple[Finding, ...]:
+def differenced(judgement: Judgement, at: Spot) -> tuple[Finding, ...]:
     """Findings on gradients that the judge has found to be differences of the forward pass."""
-    return _of_gradients(numerical.by_cause(judgement), line)
+    return _of_gradients(numerical.by_cause(judgement), at)
 
 
-def without_longer(told: Iterable[tuple[str, str]], line: int) -> tuple[Finding, ...]:
+def without_longer(told: Iterable[tuple[str, str]], at: Spot) -> tuple[Finding, ...]:
     """Findings on gradients that are right in numbers longer than float64 only, and on code that
     has nothing without them: what `gradtool.check.numerical.in_double` tells.
     """
     told = tuple(told)
-    only = tuple(Finding("GT403", text, line) for name, text in told if not name)
-    return only or _of_gradients(told, line)
+    only = tuple(at.finding("GT403", text) for name, text in told if not name)
+    return only or _of_gradients(told, at)
 
 
-def _of_gradients(told: Iterable[tuple[str, str]], line: int) -> tuple[Finding, ...]:
-    return tuple(Finding("GT402", f"d{name}: {text}", line, f"d{name}") for name, text in told)
+def _of_gradients(told: Iterable[tuple[str, str]], at: Spot) -> tuple[Finding, ...]:
+    return tuple(at.finding("GT402", f"d{name}: {text}", f"d{name}") for name, text in told)

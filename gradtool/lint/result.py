@@ -33,6 +33,17 @@ class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     place: str = ""
 
 
+class Spot(Struct, frozen=True):
+    """Where a finding is: a line, 0 when unknown, and what it counts in, as there."""
+
+    line: int = 0
+    place: str = ""
+
+    def finding(self, code: str, message: str, subject: str = "") -> Finding:
+        """One that is here."""
+        return Finding(code, message, self.line, subject, place=self.place)
+
+
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A share of a question's points: "forward", or the gradient of a variable as ``dW``."""
 

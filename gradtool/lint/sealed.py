@@ -18,7 +18,7 @@ from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.lint import counting, means
-from gradtool.lint.result import Finding
+from gradtool.lint.result import Finding, Spot
 
 
 def findings(
@@ -47,9 +47,10 @@ def findings(
                 moved.append(again.get("moved"))
     except CheckTrouble:
         return (evading,)
-    found = means.counted(reply, judgement.points[0], evading.line)
-    found += means.complex_step(steps, evading.line)
-    found += means.entry_by_entry(moved, evading.line)
+    at = Spot(evading.line, evading.place)
+    found = means.counted(reply, judgement.points[0], at)
+    found += means.complex_step(steps, at)
+    found += means.entry_by_entry(moved, at)
     if found:
         return found
     run, seed, right = read_run(answer), int(count["seed"]), counting.right_everywhere(judgement)

@@ -176,13 +176,13 @@ def places(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def look(path: Path, known: Known, tag: str | None) -> dict[str, Any]:
-    """What a file says about itself: imported modules with lines, and whether it has anything by
-    which it could come to complex numbers, or to longer ones than float64.
+    """What a file says about itself: imported modules with lines and cells, and whether it has
+    anything by which it could come to complex numbers, or to longer ones than float64.
 
     A file that cannot be parsed imports nothing; loading it will tell why.  Nor does what stands
     behind the cells with a `tag`, which is not run.  What was read and parsed is kept in `known`.
     """
-    imports: dict[str, int] = {}
+    imports: dict[str, tuple[int, str]] = {}
     trees: list[ast.Module] = []
     try:
         cells, _ = known.cells[str(path)] = read_cells(path)
@@ -198,7 +198,7 @@ def look(path: Path, known: Known, tag: str | None) -> dict[str, Any]:
         trees.append(tree)
         for node in nodes_of_file(tree):
             for name in imported(node) if isinstance(node, _IMPORTING) else ():
-                imports.setdefault(name, getattr(node, "lineno", 0))
+                imports.setdefault(name, (getattr(node, "lineno", 0), cell.place))
     told = {"imports": dict(list(imports.items())[:_MOST_NAMES])}
     return {**told, **watched.may_hide(trees)}
 

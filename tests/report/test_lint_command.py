@@ -725,6 +725,55 @@ def test_a_line_of_a_notebook_is_told_with_its_cell(
     assert re.search(told, capsys.readouterr().out)
 
 
+DIFFERENCES = """\
+def affine_backward(dY, cache):
+    step = 1e-5
+    def slope(k):
+        found = np.zeros_like(cache[k])
+        for i in np.ndindex(found.shape):
+            ends = []
+            for move in (step, -step):
+                given = [np.array(a, copy=True) for a in cache]
+                given[k][i] += move
+                ends.append((affine_forward(*given)[0] * dY).sum())
+            found[i] = (ends[0] - ends[1]) / (2 * step)
+        return found
+    return slope(0), slope(1), slope(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (
+            ["# Task 1", "import torch.nn\n", "import torch, jax\n" + RIGHT],
+            [("imports torch", "cell 2", 1), ("imports jax", "cell 3", 1)],
+        ),
+        (
+            [HEAD + FORWARD, DIFFERENCES],
+            [("one backward pass calls", "cell 2", 1), ("differentiates numerically", "cell 2", 1)]
+            + [(f"{name}: it is a ", "cell 2", 1) for name in ("dX", "dW", "db")],
+        ),
+        (
+            [HEAD + FORWARD, "import sys\n" + RIGHT_BACKWARD.replace("    X,", "    OFF\n    X,")],
+            [("the profiler was switched off while the code ran", "cell 2", 2)],
+        ),
+    ],
+)
+def test_forbidden_means_are_told_once_and_with_their_cell(
+    cells: list[str], told: list[tuple[str, str, int]], course: Path, capsys: Captured
+) -> None:
+    sources = [(text.replace("OFF", "sys.setprofile(None)"), list[str]()) for text in cells]
+    (course / "ann.ipynb").write_text(notebook(*sources))
+    arguments = ("course/ann.ipynb", "--assignment", "hw1.yaml", "--seed", "1")
+    (one,) = graded(capsys, *arguments)["submissions"]
+    found = [f for f in one["questions"][0]["findings"] if f["code"].startswith("GT4")]
+    assert len(found) == len(told)
+    for finding, (message, place, line) in zip(found, told, strict=True):
+        assert finding["message"].startswith(message)
+        assert (finding["place"], finding["line"]) == (place, line)
+
+
 STATED = """
 check:
   forward: Y, cache = affine_forward(X, W, b)
