@@ -91,6 +91,8 @@ def closing(candidate: Candidate, called: Call, names: Names) -> tuple[Function,
         results = Results((f"({', '.join(outputs)})",), {})
     else:
         results = Results(tuple(outputs), {})
+    if isinstance(place, str):
+        return backward, replace(results, parts={**results.parts, backward.name: place})
     targets = list(results.targets)
     if place < len(returned) and any(target.startswith("*") for target in targets[:place]):
         raise NoMatch(f"{forward.name}: which of its results is {backward.name}?")

@@ -19,6 +19,7 @@ from gradtool.check.words import (
 from gradtool.records import Struct, replace
 
 _MOST = 8  # texts for one parameter
+_OUTPUT_AND_BACKWARD = 2  # entries of a dictionary, at least
 
 
 class Candidate(Struct, frozen=True):
@@ -26,14 +27,15 @@ class Candidate(Struct, frozen=True):
 
     `chosen` are texts for parameters that choose what is computed: ``activation="relu"``.
     `closure` is the place among the forward's results at which it returns the backward, a function
-    of its own; it is None for all others, and left out of the forward's `returns`.
+    of its own, or the key of it; it is None for all others, and left out of the forward's
+    `returns`.
     """
 
     forward: Function | None
     backward: Function | None
     owner: Class | None = None
     chosen: tuple[tuple[str, str], ...] = ()
-    closure: int | None = None
+    closure: int | str | None = None
 
     @property
     def title(self) -> str:
@@ -62,6 +64,10 @@ def of_one(function: Function, owner: Class | None = None) -> Candidate:
     Of several functions that it returns the backward pass is the one that looks like one.
     """
     for returned in function.returns if function.inner else ():
+        if len(returned) == 1 and returned[0].startswith("{"):
+            if (keyed := _with_key(function, returned[0], owner)) is not None:
+                return keyed
+            continue
         every = {k: one for k, name in enumerate(returned) if (one := _inner(name, function))}
         known = [k for k, one in every.items() if _is_backward_pass(one, function)]
         if len(every) > 1 and len(known) > 1:
@@ -73,6 +79,20 @@ def of_one(function: Function, owner: Class | None = None) -> Candidate:
                 owner = replace(owner, methods=(*owner.methods, every[at]))
             return Candidate(forward, every[at], owner, closure=at)
     return Candidate(function, None, owner)
+
+
+def _with_key(function: Function, returned: str, owner: Class | None) -> Candidate | None:
+    """The candidate of a function that returns its backward pass in a dictionary."""
+    keys = returned.strip("{}").split(",")
+    every = {key: one for key in keys if (one := _inner(key, function))}
+    known = [key for key, one in every.items() if _is_backward_pass(one, function)]
+    if len(known) > 1:
+        known = [key for key in known if _is_called_backward(every[key])]
+    if owner is not None or len(known) != 1 or len(keys) < _OUTPUT_AND_BACKWARD:
+        return None
+    (own,) = known
+    left = "{" + ",".join(key for key in keys if key not in every) + "}"
+    return Candidate(replace(function, returns=((left,),)), every[own], closure=every[own].name)
 
 
 def _is_called_backward(inner: Function) -> bool:

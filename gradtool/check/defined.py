@@ -1,8 +1,9 @@
 """What the statements of a file or a class define: by `def` and `class`, and by an assignment.
 
 ``relu_prime = lambda z: …`` is a function, ``backward = relu_prime`` another name of one,
-``np.vectorize(relu)`` what a decorator makes of it, and ``partial(leaky, slope=0)`` one with fewer
-arguments.  All are read as if they had been written with `def`.
+``np.vectorize(relu)`` what a decorator makes of it, ``partial(leaky, slope=0)`` one with fewer
+arguments, and ``relu = Relu()`` one, where objects of that class can be called and nothing else.
+All are read as if they had been written with `def`.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ def made_of(
             is_partial(value) and (whole := made_of(name, inner, place, known)) is not None
         ):
             return _partial(name, whole, given, value)
+        case ast.Call(func=ast.Name(id=owner)) if owner in known and (
+            method := _only_called(known[owner].node)
+        ):
+            return Definition(method, known[owner].place, name).called(name)
         case ast.Call(func=decorator, args=[ast.Lambda() | ast.Name() as inner], keywords=[]):
             made = made_of(name, inner, place, known)
             if made is None or not isinstance(made.node, ast.FunctionDef):
@@ -101,6 +106,23 @@ def made_of(
             made.node.decorator_list = [decorator, *made.node.decorator_list]
             return replace(made, first=name)
     return None
+
+
+def _only_called(owner: Node) -> ast.FunctionDef | None:
+    """What a call of an object runs, without the object: of a class that has nothing else."""
+    methods = {item.name: item for item in owner.body if isinstance(item, ast.FunctionDef)}
+    call = methods.get("__call__")
+    if call is None or not isinstance(owner, ast.ClassDef) or owner.bases or call.decorator_list:
+        return None
+    if any(not name.startswith("__") for name in methods):
+        return None
+    places = call.args.args
+    if call.args.posonlyargs or not places or len(call.args.defaults) >= len(places):
+        return None
+    method = copy(call)
+    method.args = copy(call.args)
+    method.args.args = places[1:]
+    return method
 
 
 def is_lambda(node: ast.FunctionDef) -> bool:

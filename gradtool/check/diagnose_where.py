@@ -6,13 +6,13 @@ The worker has parsed the file already; the text is parsed again here and never 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from gradtool.check.cells import FileProblem, read_cells, tagged
-from gradtool.check.closures import received
+from gradtool.check.closures import callers_in, received
 from gradtool.check.defined import Definition, definitions_in
 from gradtool.check.reached import OBJECT
 from gradtool.check.writes import ends, written
@@ -58,7 +58,7 @@ def where(file: Path, binding: Snippets | None, name: str, tag: str | None = Non
         return None
     sources = _sources(file, tag)
     known = {**_assigned_names(sources), **_functions(sources, _names(binding))}
-    functions = {**known, **_closures(binding, known)}
+    functions = {**known, **_closures(binding, known, sources)}
     notebook = file.suffix == ".ipynb"
     everywhere = (binding.backward, *binding.grads.values(), binding.forward)
     for wanted, own in _wanted(binding, name):
@@ -82,8 +82,9 @@ def functions_of(file: Path, binding: Snippets, tag: str | None = None) -> dict[
     None where the file cannot be read.  Of several methods of one name those count that the
     binding means.  Among them are those that the snippets get of others, by their names there.
     """
-    known = _functions(_sources(file, tag), _names(binding))
-    return {**known, **_closures(binding, known)}
+    sources = _sources(file, tag)
+    known = _functions(sources, _names(binding))
+    return {**known, **_closures(binding, known, sources)}
 
 
 def _sources(file: Path, tag: str | None) -> list[Source]:
@@ -132,9 +133,12 @@ class Named(Struct, frozen=True, eq=False):
     meant: bool = True
 
 
-def _closures(binding: Snippets, functions: Mapping[str, Named]) -> dict[str, Named]:
+def _closures(
+    binding: Snippets, functions: Mapping[str, Named], sources: Sequence[Source]
+) -> dict[str, Named]:
     """The functions that the snippets get of others: ``Y, backprop = affine(X, W, b)``."""
     found: dict[str, Named] = {}
+    callers = callers_in(tree for _, _, tree in sources)
     for text in (binding.forward, binding.backward):
         for node in nodes_of(text):
             match node:
@@ -143,10 +147,14 @@ def _closures(binding: Snippets, functions: Mapping[str, Named]) -> dict[str, Na
                     value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)),
                 ):
                     outer = functions.get("__call__" if name == OBJECT else name)
-                    inner = received(target, outer.node) if outer is not None else {}
+                    inner = received(target, outer.node, callers) if outer is not None else {}
                     for own, one in inner.items():
                         assert outer is not None
-                        found[own] = Named(outer.place, outer.text, one, outer)
+                        around = None if one.name == "__call__" else outer  # a method has none
+                        found[own] = Named(outer.place, outer.text, one, around)
+                case ast.Assign(targets=[ast.Name(id=own)], value=ast.Subscript() as part):
+                    if (text := ast.unparse(part)) in found:  # ``backward = kept["back"]``
+                        found[own] = found[text]
     return found
 
 

@@ -11,7 +11,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradtool.check.cells import Cell
-from gradtool.check.closures import UNNAMED, elements_of, returned_functions
+from gradtool.check.closures import (
+    UNNAMED,
+    Callers,
+    callers_in,
+    elements_of,
+    returned_functions,
+)
 from gradtool.check.dataclass_fields import init_of, is_dataclass
 from gradtool.check.defined import Definition, definitions_in, made_by_calls
 from gradtool.check.nodes import nodes_of, nodes_of_file
@@ -43,7 +49,8 @@ class Function(Struct, frozen=True):
         flags: the parameters that are True or False by default.
         pairs: the parameters that are two numbers: by default, or taken apart; a constructor's
             also as attributes, in any method.
-        inner: the functions of its own that it returns; in `returns` such a one is ``name()``.
+        inner: the functions of its own that it returns; in `returns` such a one is ``name()``, in
+            a dictionary by its key.
         rest: the name of the parameter that takes all further arguments: ``*cache``.
     """
 
@@ -137,16 +144,18 @@ def inventory(cells: Iterable[tuple[Cell, ast.Module]]) -> Inventory:
     choices: dict[str, tuple[str, ...]] = {}
     known: dict[str, Definition] = {}
     made: list[str] = []
+    cells = list(cells)
+    callers = callers_in(tree for _, tree in cells)
     for cell, tree in cells:
         for name, text in _compared(tree):
             choices[name] = tuple(dict.fromkeys((*choices.get(name, ()), text)))
         for found in definitions_in(tree.body, cell.place, known):
             node, place, first = found.node, found.place, found.first
             if isinstance(node, ast.FunctionDef):
-                function = function_of(node, place, method=False)
+                function = function_of(node, place, False, callers)
                 functions[node.name] = replace(function, first=first)
             else:
-                classes[node.name] = replace(class_of(node, place), first=first)
+                classes[node.name] = replace(class_of(node, place, callers), first=first)
         made += [n for n in made_by_calls(tree.body) if n not in known]
     return Inventory(
         tuple(functions.values())[:MAX_ENTRIES],
@@ -253,13 +262,13 @@ def _name(value: object) -> str:
     return value
 
 
-def class_of(node: ast.ClassDef, place: str) -> Class:
+def class_of(node: ast.ClassDef, place: str, callers: Callers | None = None) -> Class:
     defined = [one.node for one in definitions_in(node.body, place, {})]
     functions = [item for item in defined if isinstance(item, ast.FunctionDef)]
     if is_dataclass(node) and all(item.name != "__init__" for item in functions):
         functions.insert(0, init_of(node))
     bodies = [(item, _own_nodes(item)) for item in functions]
-    methods = {item.name: _function(item, inside, place, True) for item, inside in bodies}
+    methods = {item.name: _function(item, inside, place, True, callers) for item, inside in bodies}
     if (init := methods.get("__init__")) is not None:
         apart = set(init.pairs).union(*(_taken_apart(inside, ("self",)) for _, inside in bodies))
         methods["__init__"] = replace(init, pairs=tuple(p for p in init.params if p in apart))
@@ -321,8 +330,10 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def function_of(node: ast.FunctionDef, place: str, method: bool) -> Function:
-    return _function(node, _own_nodes(node), place, method)
+def function_of(
+    node: ast.FunctionDef, place: str, method: bool, callers: Callers | None = None
+) -> Function:
+    return _function(node, _own_nodes(node), place, method, callers)
 
 
 def _function(
@@ -330,11 +341,13 @@ def _function(
     inside: Sequence[ast.AST],
     place: str,
     method: bool,
+    callers: Callers | None = None,
     within: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Function:
     """A function from its definition and its own nodes, which others look through as well.
 
-    `within` are the keys of the dictionaries of the function that it stands in.
+    `callers` are the classes of the file whose objects can be called; `within` are the keys of the
+    dictionaries of the function that it stands in.
     """
     arguments = node.args
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
@@ -353,13 +366,25 @@ def _function(
     returns = [_returned(value) for value in values]
     keys = {**(within or {}), **_keys(inside)}
     inner: dict[str, Function] = {}
-    for number, places in enumerate(returned_functions(node, values) if within is None else ()):
+    found = returned_functions(node, values, callers or {}) if within is None else ()
+    for number, places in enumerate(found):
         named_so = list(returns[number])
         for at, one in places.items():
-            own = one.name or UNNAMED
-            made = _function(one, _own_nodes(one), place, False, keys)
-            inner.setdefault(own, replace(made, name=own, first=one.name))
-            named_so[at] = f"{own}()"
+            of_object = one.name == "__call__"
+            first = "" if of_object else one.name
+            own = first or UNNAMED
+            if isinstance(at, str):
+                if not at.isidentifier():
+                    continue
+                own = at
+                whole = named_so[0]
+                written = whole.startswith("{")
+                entries = whole.strip("{}").split(",") if written else keys.get(whole, ())
+                named_so = ["{" + ",".join(f"{e}()" if e == at else e for e in entries) + "}"]
+            else:
+                named_so[at] = f"{own}()"
+            made = _function(one, _own_nodes(one), place, of_object, None, keys)
+            inner.setdefault(own, replace(made, name=own, first=first))
         returns[number] = tuple(named_so)
     return Function(
         node.name,

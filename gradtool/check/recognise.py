@@ -40,6 +40,8 @@ _BACKWARDS = (
     *("derivative", "deriv", "derivate", "prime"),
 )
 _LISTED = 12
+_MAKING = frozenset({"make", "build", "create", "get", "new"})
+"""How the name of a function begins that returns a backward pass: ``make_backprop``."""
 
 
 def recognise(
@@ -122,6 +124,7 @@ def candidates(found: Inventory) -> tuple[Candidate, ...]:
             result.append(Candidate(None, backward))
     for function in found.functions:
         two = any(len(r) >= 2 for r in function.returns) or gives_loss(function)
+        two = two or isinstance(of_one(function).closure, str)
         if is_custom_vjp(function):
             result.append(Candidate(function, None))
         elif function.name not in paired and two:
@@ -223,8 +226,12 @@ def _is_both(function: Function) -> bool:
 def _partner(backward: Function, forwards: Sequence[Function]) -> Function | None:
     """The forward of a backward: the same words but for those that say which is which."""
 
+    said = FORWARD_WORDS | BACKWARD_WORDS
+    if made_by(backward) is not None:
+        said |= _MAKING
+
     def key(name: str, fillers: bool) -> list[str]:
-        drop = FORWARD_WORDS | BACKWARD_WORDS | (FILLERS if fillers else frozenset())
+        drop = said | (FILLERS if fillers else frozenset())
         return sorted(w for w in split(name) if w not in drop)
 
     for fillers in (False, True):

@@ -242,6 +242,76 @@ def affine_relu(X, W, b):
         return through_affine(dZ)
     return A, backprop
 """
+MADE = """
+def forward(X, W, b):
+    return X @ W + b
+
+def make_backprop(X, W):
+    def backprop(dY):
+        return dY @ W.T, X.T @ dY, dY.sum(axis=0)
+    return backprop
+"""
+OBJECT = """
+class TanhBackward:
+    def __init__(self, a):
+        self.a = a
+
+    def __call__(self, g):
+        return g * (1 - self.a ** 2)
+
+def tanh_forward(Z):
+    A = np.tanh(Z)
+    return A, TanhBackward(A)
+"""
+OBJECT_WITH_A_NAME = """
+def affine(X, W, b):
+    back = Back(X=X, W=W)
+    return X @ W + b, back
+
+class Back:
+    def __init__(self, **kept):
+        self.__dict__.update(kept)
+
+    def __call__(self, dout):
+        dX = dout @ self.W.T
+        dW = self.X.T @ dout
+        db = dout.sum(axis=0)
+        return dX, dW, db
+"""
+FUNCTION_OBJECTS = """
+class Forward:
+    def __call__(self, X, W, b):
+        return X @ W + b, (X, W)
+
+class Backward:
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def __call__(self, dY, cache):
+        X, W = cache
+        dX = dY @ W.T
+        dW = X.T @ dY * self.factor
+        db = dY.sum(axis=0)
+        return dX, dW, db
+
+affine_forward = Forward()
+affine_backward = Backward()
+"""
+IN_A_DICTIONARY = """
+def sigmoid(z):
+    a = 1 / (1 + np.exp(-z))
+    return {"out": a, "back": lambda da: da * a * (1 - a)}
+"""
+IN_A_DICTIONARY_WITH_A_NAME = """
+def affine(X, W, b):
+    def backprop(dY):
+        dX = dY @ W.T
+        dW = X.T @ dY
+        db = dY.sum(axis=0)
+        return {"X": dX, "W": dW, "b": db}
+    result = dict(output=X @ W + b, backward=backprop)
+    return result
+"""
 
 
 class Mistake(Struct, frozen=True):
@@ -340,6 +410,36 @@ CASES: dict[str, tuple[str, str, Mistake]] = {
         TWO_CALLS_NAMED,
         Mistake("dY.sum(axis=0)", "2 * dY.sum(axis=0)", "b", "scale", "2 * dY.sum"),
     ),
+    "in two calls, by what makes it": (
+        "affine",
+        MADE,
+        Mistake("dY.sum(axis=0)", "dY.mean(axis=0)", "b", "mean-for-sum", "dY.mean(axis=0)"),
+    ),
+    "an object": (
+        "tanh",
+        OBJECT,
+        Mistake("1 - self.a ** 2", "1 - self.a", "Z", "power", "return g * (1 - self.a)"),
+    ),
+    "an object with a name": (
+        "affine",
+        OBJECT_WITH_A_NAME,
+        Mistake("self.X.T @ dout", "-self.X.T @ dout", "W", "sign", "dW = -self.X.T"),
+    ),
+    "objects that are functions": (
+        "affine",
+        FUNCTION_OBJECTS,
+        Mistake("dY.sum(axis=0)", "dY.mean(axis=0)", "b", "mean-for-sum", "db = dY.mean"),
+    ),
+    "in a dictionary": (
+        "sigmoid",
+        IN_A_DICTIONARY,
+        Mistake("da * a * (1 - a)", "da * (1 - a)", "Z", "missing-factor", "da * (1 - a)"),
+    ),
+    "in a dictionary with a name": (
+        "affine",
+        IN_A_DICTIONARY_WITH_A_NAME,
+        Mistake("X.T @ dY", "2 * X.T @ dY", "W", "scale", "dW = 2 * X.T @ dY"),
+    ),
     "with defaults": ("relu", DEFAULTS, Mistake(*TURNED)),
     "only in training": ("relu", ONLY_AT_TIMES, Mistake(*TURNED)),
     "gradients in places": (
@@ -379,6 +479,31 @@ def test_a_mistake_is_told_with_its_line_and_cause(tmp_path: Path, case: str) ->
         assert gradient.cause.code == mistake.code, gradient.cause
         assert mistake.line in gradient.source
         assert text.splitlines()[gradient.line - 1].strip() == gradient.source
+
+
+def test_a_layer_that_can_be_called_is_no_function(tmp_path: Path) -> None:
+    """Beside its class, which has both passes, an object of it is nothing new."""
+    text = """
+import numpy as np
+
+class Relu:
+    def __call__(self, Z):
+        return self.forward(Z)
+
+    def forward(self, Z):
+        self.Z = Z
+        return np.maximum(Z, 0)
+
+    def backward(self, dA):
+        return dA * (self.Z > 0)
+
+relu = Relu()
+"""
+    found = verdict_on(bundled("relu"), tmp_path, text)
+    assert (found.verdict, found.remarks) == ("pass", ()), found
+    (owner,) = inventory([(Cell("layer.py", text), ast.parse(text))]).classes
+    assert owner.name == "Relu"
+    assert not inventory([(Cell("layer.py", text), ast.parse(text))]).functions
 
 
 def test_of_closures_of_one_name_the_line_is_that_of_its_layer(tmp_path: Path) -> None:
