@@ -595,6 +595,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             terminal.abandon_stdout()
             return _fail(f"gradtool: cannot write the output: {error.strerror}", _USAGE)
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            hint = "allow more (ulimit -n 1024), or let it do less at once (lint --jobs 1)"
+            return _fail(f"gradtool: too many files are open\n{hint}", _USAGE)
         return _fail(_bug_report(error, sys.argv[1:] if argv is None else argv), _BUG)
 
 

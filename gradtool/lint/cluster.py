@@ -92,11 +92,11 @@ _station = _Station()
 
 
 def equipped(setup: Setup, assignment: Assignment, require: bool) -> tuple[str, Any]:
-    """Called in each worker of the cluster: its version, and its layers or why it refuses."""
+    """Called in each worker of the cluster: its version, and its layers or why it has none."""
     try:
         return __version__, _station.zygote(setup, assignment, require).layers_active
-    except SandboxUnavailable as error:
-        return __version__, str(error)
+    except (SandboxUnavailable, ZygoteGone) as error:
+        return __version__, error
 
 
 def received(order: Order) -> Order:
@@ -155,7 +155,9 @@ class Cluster:
         for address, (version, found) in answers.items():
             if version != __version__:
                 raise UsageError(f"{address} has gradtool {version}, this is {__version__}")
-            if isinstance(found, str):
+            if isinstance(found, ZygoteGone):
+                raise UsageError(f"{address}: no worker could be started: {found}")
+            if isinstance(found, SandboxUnavailable):
                 raise UsageError(
                     f"the submissions were not run: {address}: {found}",
                     "give --no-require-sandbox for files that you trust",

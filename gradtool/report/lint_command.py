@@ -25,9 +25,14 @@ from gradtool.lint.foresight import Foresight
 from gradtool.lint.grade import Bench
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.isolation.status import unguarded
-from gradtool.lint.isolation.zygote import SandboxUnavailable, Zygote, ZygoteGone
+from gradtool.lint.isolation.zygote import (
+    LibraryFails,
+    SandboxUnavailable,
+    Zygote,
+    ZygoteGone,
+)
 from gradtool.lint.memo import Remembering
-from gradtool.lint.preparation import setup_for
+from gradtool.lint.preparation import LIBRARIES, setup_for
 from gradtool.lint.read_assignment import load_assignment
 from gradtool.lint.result import Course, Heading, Sandbox
 from gradtool.lint.run import grade_all, share
@@ -422,8 +427,20 @@ def _start(zygote: Zygote, assignment: Assignment, require: bool) -> Sandbox:
             "--no-require-sandbox for files that you trust",
         ) from None
     except ZygoteGone as error:
-        raise UsageError(f"no worker could be started: {error}") from None
+        raise _not_started(error, assignment) from None
     return Sandbox(zygote.layers_active, unguarded(zygote.layers_active))
+
+
+def _not_started(error: ZygoteGone, assignment: Assignment) -> SpecError | UsageError:
+    place = assignment.places.get(error.library) if isinstance(error, LibraryFails) else None
+    if isinstance(error, LibraryFails) and place is not None:
+        hint = "mend it where gradtool is installed, or take it from the list"
+        message = f"libraries: {error}"
+        problem = assignment.source.problem(place, message, hint, len(error.library))
+        return SpecError([problem])
+    own = ", ".join(name for name in assignment.libraries if name not in LIBRARIES)
+    hint = f"it may be a library of the assignment: see whether Python imports {own}" if own else ""
+    return UsageError(f"no worker could be started: {error}", hint)
 
 
 def _usual_jobs() -> int:

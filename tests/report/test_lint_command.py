@@ -562,6 +562,76 @@ def test_libraries_that_are_not_granted_are_not_there(course: Path, capsys: Capt
     assert codes in (["GT106"], ["GT105"])
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence ({file} line 1)"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3 ({file} line 2)"),
+        ("def f(:", "SyntaxError: invalid syntax ({file} line 1)"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_is_told_where_it_is_granted(
+    text: str, told: str, course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path("site/broken_library/__init__.py").resolve()
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    monkeypatch.syspath_prepend(file.parents[1])
+    Path("hw1.yaml").write_text(ASSIGNMENT + "libraries: [broken_library]\n")
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        f"hw1.yaml:8:13: libraries: broken_library cannot be imported: {told.format(file=file)}\n"
+        "    libraries: [broken_library]\n"
+        "                ^^^^^^^^^^^^^^\n"
+        "    mend it where gradtool is installed, or take it from the list\n"
+    )
+
+
+def test_a_library_that_ends_the_interpreter_is_named(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path("site/ending_library.py").resolve()
+    file.parent.mkdir()
+    file.write_text("import os\nos._exit(0)\n")
+    monkeypatch.syspath_prepend(file.parent)
+    Path("hw1.yaml").write_text(ASSIGNMENT + "libraries: [numpy, ending_library]\n")
+    assert main(["lint", "course", "--assignment", "hw1.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        "gradtool: no worker could be started: their interpreter ended while it started\n"
+        "it may be a library of the assignment: see whether Python imports ending_library\n"
+    )
+
+
+@pytest.mark.parametrize("most", [8, 64])
+def test_a_limit_of_open_files_that_is_too_low_is_told(most: int, course: Path) -> None:
+    command = [sys.executable, "-m", "gradtool", "lint", "course", "--assignment", "hw1.yaml"]
+    ended = subprocess.run(
+        ["sh", "-c", f'ulimit -n {most}; exec "$@"', "sh", *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        2,
+        "",
+        "gradtool: no worker could be started: their interpreter did not start: "
+        f"it needs more than {most} open files; allow more: ulimit -n 1024\n",
+    )
+
+
+def test_a_low_limit_of_open_files_is_raised(course: Path) -> None:
+    command = [sys.executable, "-m", "gradtool", "lint", "course", "--assignment", "hw1.yaml"]
+    ended = subprocess.run(
+        ["sh", "-c", 'ulimit -Sn 20; exec "$@"', "sh", *command, "--jobs", "16"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
 def test_what_answers_one_question_is_not_taken_for_another(course: Path, capsys: Captured) -> None:
     two = ASSIGNMENT.replace("    points: 4\n", "    points: 4\n  - spec: batch_norm\n")
     Path("hw2.yaml").write_text(two)

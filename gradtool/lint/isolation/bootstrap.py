@@ -28,6 +28,7 @@ from gradtool.lint.isolation.readable import (
 )
 from gradtool.lint.isolation.report import layers_to_bytes, locked_to_bytes
 from gradtool.lint.isolation.status import LayerStatus, unguarded
+from gradtool.lint.isolation.unready import LibraryRaised, in_a_line
 from gradtool.records import Struct
 
 Entry = Callable[..., object]
@@ -66,7 +67,10 @@ class Prepared:
     def __init__(self, setup: Setup) -> None:
         wanted = library_specs(setup.libraries)
         for name in wanted:
-            import_module(name)
+            try:
+                import_module(name)
+            except BaseException as error:
+                raise LibraryRaised(name, in_a_line(error)) from None
         self.specs = {**imported_specs((*OURS, *setup.packages)), **wanted}
         for name in setup.preload:
             import_module(name)

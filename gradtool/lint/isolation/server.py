@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import sys
-import traceback
 
 from gradtool.lint.isolation import descendants, frames, kernel
 from gradtool.lint.isolation.bootstrap import MOST_DESCRIPTORS, Prepared, Surroundings
@@ -17,6 +16,7 @@ from gradtool.lint.isolation.layers import all_layers
 from gradtool.lint.isolation.layers.namespaces import LAYER as NAMESPACES
 from gradtool.lint.isolation.layers.namespaces import Nest, for_one_child, leave, settle
 from gradtool.lint.isolation.supervisor import serve
+from gradtool.lint.isolation.unready import unready
 
 READY = b"ready"
 
@@ -77,8 +77,8 @@ def _serve(control: socket.socket, setup: Setup, nest: Nest) -> None:
     layers = all_layers()
     try:
         prepared = Prepared(setup) if setup.warm else None
-    except BaseException:
-        _tell(control, traceback.format_exc().encode())
+    except BaseException as error:
+        _tell(control, unready(error).to_bytes())
         return
     with_handlers()
     if not _tell(control, READY):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import select
 import socket
 import sys
 import threading
@@ -26,11 +28,14 @@ from gradtool.lint.isolation.jobs import (
 from gradtool.lint.isolation.launch import Interpreter, places
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
+from gradtool.lint.isolation.unready import Unready
 from gradtool.lint.isolation.worker import Worker
 from gradtool.records import Struct, field, replace
 
 START_SECONDS = 60.0
+PREPARE_SECONDS = 300.0  # to import the libraries of an assignment, from a slow file system, say
 _PIPE_BYTES = 1 << 18
+_DESCRIPTORS = 8192
 _MOST_KEPT_DATA = 128
 _MOST_FREE = 16  # lanes that wait for work; each is a process
 NOTHING = "gradtool.lint.isolation.entries:nothing"
@@ -42,6 +47,18 @@ class SandboxUnavailable(Exception):
 
 class ZygoteGone(Exception):
     """The zygote could not be started, or has ended; a new one can be started."""
+
+
+class LibraryFails(ZygoteGone):
+    """A library cannot be imported where the workers are prepared."""
+
+    def __init__(self, library: str, error: str) -> None:
+        super().__init__(library, error)
+        self.library = library
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.library} cannot be imported: {self.error}"
 
 
 class _Lane(Struct, frozen=True):
@@ -92,6 +109,7 @@ class Zygote:
         if not hasattr(os, "fork"):
             raise SandboxUnavailable("running submissions needs fork, which this system lacks")
         self._limits, self._require = limits, False
+        _allow_descriptors()
         begun, self._begun = self._begun, None
         self._server = _ready(begun or self._spawned()) if self._setup.warm else None
         try:
@@ -278,15 +296,33 @@ def _ready(server: Interpreter) -> Interpreter:
     Raises:
         ZygoteGone: it cannot, and has ended.
     """
+    waiting = select.poll()
+    waiting.register(server.control.fileno(), select.POLLIN)
+    if not waiting.poll(PREPARE_SECONDS * 1000):
+        server.drop()
+        raise ZygoteGone(f"the libraries were not imported within {PREPARE_SECONDS:.0f} s")
     try:
         answer = frames.read_frame(server.control.fileno(), MOST_BYTES)
     except frames.FrameError as error:
         server.drop()
-        raise ZygoteGone("the zygote ended while it started") from error
+        raise ZygoteGone("their interpreter ended while it started") from error
     if answer != b"ready":
         server.process.wait()
-        raise ZygoteGone(f"the zygote did not start:\n{answer.decode('utf-8', 'replace')}")
+        told = Unready.from_bytes(answer)
+        if told.library:
+            raise LibraryFails(told.library, told.error)
+        trace = f"\n{told.trace}" if told.trace else ""
+        raise ZygoteGone(f"their interpreter did not start: {told.error}{trace}")
     return server
+
+
+def _allow_descriptors() -> None:
+    """Each worker takes some here, and a usual limit is too low for those of a large machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # this system allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _pipe() -> tuple[int, int]:

@@ -15,6 +15,7 @@ import pytest
 
 from gradtool.lint import isolation
 from gradtool.lint.isolation import descendants, frames
+from gradtool.lint.isolation import zygote as zygote_module
 from gradtool.lint.isolation.jobs import Job, Setup
 from gradtool.lint.isolation.launch import Interpreter
 from gradtool.lint.isolation.limits import Limits
@@ -167,6 +168,13 @@ def test_an_interpreter_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_preload_that_fails_is_told() -> None:
     with pytest.raises(ZygoteGone, match="no_such_module"):
         Zygote(setup_with(preload=("gradtool.no_such_module",))).start(SHORT, False)
+
+
+def test_an_interpreter_that_is_never_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library waits for a server when it is imported, say."""
+    monkeypatch.setattr(zygote_module, "PREPARE_SECONDS", 0.001)
+    with pytest.raises(ZygoteGone, match="not imported within 0 s"):
+        Zygote(setup_with()).start(SHORT, False)
 
 
 def test_a_system_without_fork_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
