@@ -157,7 +157,7 @@ class Stepped:
         for (name, *_), values in self.moved.items():
             given = self._given[name].ravel()
             # Of entries that are alike, as labels are, one may be another by chance.
-            apart = len(values) == given.size == np.unique(given).size
+            apart = len(values) == given.size == len(set(given.tolist()))
             # To leave out one entry after the other is no step: as a 0 of a sum, a 1 of a product.
             if apart and len(set(values.values())) > 1:
                 return max(abs(value - float(given[k])) for k, value in values.items())

@@ -338,10 +338,8 @@ def mask_in(kept: Any, shape: tuple[int, ...], known: Sequence[Any] = ()) -> np.
     Raises:
         LookupError: there is none, or more than one.
     """
-    found = [
-        a for a in _arrays(_held(kept), set())
-        if a.shape == tuple(shape) and np.unique(a[a != 0]).size <= 1
-    ]  # fmt: skip
+    held = _arrays(_held(kept), set())
+    found = [a for a in held if a.shape == tuple(shape) and _is_one_value(a[a != 0])]
     own = [a for a in found if not any(a.any() and np.array_equal(a, other) for other in known)]
     found = own or found
     found = [a for a in found if a.any()] or found  # zeros are no mask beside one
@@ -351,6 +349,14 @@ def mask_in(kept: Any, shape: tuple[int, ...], known: Sequence[Any] = ()) -> np.
     if any(not np.array_equal(other != 0, found[0] != 0) for other in found[1:]):
         raise LookupError(f"several masks of the shape {tuple(shape)} were kept")
     return found[0]
+
+
+def _is_one_value(entries: np.ndarray) -> bool:
+    """Whether no two entries differ, nan from nan neither.
+
+    `np.unique` would import `np.ma`, which takes longer than all the rest that is done here.
+    """
+    return bool(np.all(entries == entries[:1]) or np.all(entries != entries))
 
 
 def _held(kept: Any) -> list[Any]:

@@ -29,10 +29,11 @@ def clipped(point: Point, name: str, least: float = 1.0) -> float | None:
     if outcome.array is None or outcome.bound is None:
         return None
     off = np.abs(outcome.array - right) > outcome.bound
-    limits, sizes = np.unique(np.abs(outcome.array[off])), np.abs(right[off])
-    if limits.size != 1 or np.any(sizes <= limits[0]) or np.max(sizes) <= least * limits[0]:
+    held, sizes = np.abs(outcome.array[off]), np.abs(right[off])
+    if not held.size or np.any(held != held[0]):
         return None
-    return float(limits[0])
+    limit = float(held[0])
+    return None if np.any(sizes <= limit) or np.max(sizes) <= least * limit else limit
 
 
 def is_scaled_down(point: Point, name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradtool.check.draws import _NEVER, _is_improbable
+from gradtool.check.evaluate import _is_one_value
 from gradtool.check.process import Worker
 from gradtool.check.result import Verdict
 from gradtool.numeric.reference import DerivedReference, reference_for
@@ -138,6 +139,36 @@ def test_what_is_kept_beside_a_mask_is_no_mask(tmp_path: Path, drawn: str, resul
     for seed in range(6):  # with some of them the only entry is dropped
         verdict = judged(text, tmp_path, seed=seed)
         assert verdict.verdict == "pass", verdict
+
+
+def test_to_read_a_mask_loads_no_masked_arrays(tmp_path: Path) -> None:
+    """`numpy.ma` takes a worker longer to import than all else that it does for a small layer."""
+    asks = "M, p = cache\n    import sys\n    assert 'numpy.ma' not in sys.modules"
+    text = code(f"{RAND} < p").replace("M, p = cache", asks)
+    assert judged(text, tmp_path).verdict == "pass"
+    loads = text.replace("import sys", "import sys, numpy.ma")
+    assert judged(loads, tmp_path).verdict != "pass"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [0.5],
+        [2.0, 2.0],
+        [2.0, 3.0],
+        [np.nan, np.nan],
+        [2.0, np.nan],
+        [np.nan, 2.0],
+        [np.inf, np.inf],
+        [np.inf, -np.inf],
+        [True, True],
+        [1 + 1j, 1 - 1j],
+    ],
+)
+def test_a_mask_has_one_value_as_the_unique_ones_tell(entries: list[float]) -> None:
+    array = np.array(entries)
+    assert _is_one_value(array) == (np.unique(array).size <= 1)
 
 
 def test_a_generator_that_is_seeded_where_it_draws_is_told(tmp_path: Path) -> None:
