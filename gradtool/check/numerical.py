@@ -2,7 +2,8 @@
 
 A difference in float64 is wrong by what it rounds and leaves out, and is told so.  One in numbers
 with more digits, or by a step into the complex plane, is right to the last digit: what tells it is
-what the code does on the way, and what becomes of it without its digits.
+what the code does on the way, and what becomes of it without its digits.  So is one of a layer that
+is linear in what is moved, which is lost where that is large.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from math import inf, prod
 from typing import Any, Protocol
 
+from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
-from gradtool.check.judge import Judgement
+from gradtool.check.judge import Judgement, as_read
 from gradtool.check.measure import Point, bind
+from gradtool.check.outgrown import lost_in, outgrown
 from gradtool.check.probes import Probe
 from gradtool.check.reference import Reference
 from gradtool.check.result import DIFFERENCES, Remark
@@ -45,7 +48,7 @@ def with_means(
 ) -> Judgement:
     """A judgement on a file, with a remark where what is right was found by differences.
 
-    It takes one or two runs more at the first point.
+    It takes a few runs more at the first point.
     """
     verdict, binding = judgement.verdict, judgement.binding
     if verdict.verdict != "pass" or binding is None or not judgement.points or session.lost:
@@ -81,6 +84,17 @@ def _told(
     found = (by_complex_step(sizes), by_entries(moved), by_calls(seen, point))
     for text in filter(None, found):
         return f"{_BY}: {text}"
+    if seen.get("may_move") is True:
+        read, seed = as_read(reference, binding), judgement.verdict.seed
+        answers = (
+            (
+                probe,
+                session.evaluate(probe.arrays, probe.scalars, seed=seed, max_bytes=probe.max_bytes),
+            )
+            for probe in outgrown(read, binding, point.probe)
+        )
+        for name, text in by_growth(read, binding, answers, seed):
+            return f"{_BY}: d{name}: {text}"
     if seen.get("may_be_longer") is True or seen.get("longer") is True:
         told = in_double(reference, session, judgement, binding, counted, point.probe, judge)
         for name, text in told:
@@ -142,6 +156,24 @@ def by_entries(sizes: Iterable[object]) -> str:
 def _steps(sizes: Iterable[object]) -> list[float]:
     """Those that are sizes of steps, of what a worker may answer."""
     return [size for size in sizes if isinstance(size, float) and 0 < size < inf]
+
+
+def by_growth(
+    reference: Reference, binding: Binding, answers: Iterable[tuple[Probe, Run]], seed: int
+) -> tuple[tuple[str, str], ...]:
+    """The gradients that are lost where the variable outgrows every step, with words.
+
+    `answers` are those at the probes of `gradtool.check.outgrown`.
+    """
+    found = (lost_in(reference, binding, probe, run, seed) for probe, run in answers)
+    return tuple(
+        (
+            name,
+            f"it is off by {error:.0e} where {name} is large, on which it does not depend: it is "
+            "a difference of nearly equal numbers, not a formula",
+        )
+        for name, error in filter(None, found)
+    )
 
 
 def by_cause(judgement: Judgement) -> tuple[tuple[str, str], ...]:

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from gradtool.check import numerical
-from gradtool.check.answers import clean
+from gradtool.check.answers import Run, clean, read_run
 from gradtool.check.bind import Binding, BindingProblem
 from gradtool.check.guesses import unclear
-from gradtool.check.judge import Judgement, failed
+from gradtool.check.judge import Judgement, as_read, failed
 from gradtool.check.measure import bind
+from gradtool.check.outgrown import outgrown
 from gradtool.check.pair import bindings_of, judge_with_left
 from gradtool.check.probes import Probe
 from gradtool.check.process import WorkerLost
@@ -147,7 +148,7 @@ class Desk:
         self._session: Session | None = None
         self._imports: object = {}
         self._may_step = True
-        self._longer = False
+        self._longer = self._moves = self._subtracts = False
         self._lost: End | None = None  # how a worker was lost that another one took the place of
         self._looked = False
         self._unloadable: tuple[CheckTrouble, End | None] | None = None
@@ -336,6 +337,8 @@ class Desk:
         self._imports = reply.get("imports")
         self._may_step = reply.get("steps") is not False
         self._longer = reply.get("longer") is True
+        self._subtracts = reply.get("subtracts") is True
+        self._moves = self._subtracts and reply.get("moves") is True
 
     def _ask(
         self, header: Mapping[str, Any], following: Mapping[str, Any] | None = None
@@ -424,6 +427,8 @@ class Desk:
                 found = once_more(Change(seal=True), False, means.reaching(at))
             if not found and (self._longer or reply.get("longer") is True):
                 found = self._in_double(reference, session, judgement, probe, header, at)
+            if not found and (self._moves or (self._subtracts and reply.get("may_move") is True)):
+                found = self._outgrown(reference, judgement, probe, at)  # no worker may be left
         if "frameworks" in forbidden:
             found += means.loaded(reply.get("modules"), assignment.libraries, self._imports)
         return found
@@ -446,6 +451,30 @@ class Desk:
             return ()
         return means.differenced(wide, at)
 
+    def _outgrown(
+        self, reference: Reference, judgement: Judgement, probe: Probe, at: Spot
+    ) -> tuple[Finding, ...]:
+        """Findings on differences of a layer that is linear in a variable: they have no error but
+        where that is large.
+        """
+        binding = judgement.binding
+        assert binding is not None
+        assert self._worker is not None
+        read = as_read(reference, binding)
+        answers: list[tuple[Probe, Run]] = []
+        for one in outgrown(read, binding, probe):
+            header = {**numerical.counting(one, self._seed), "op": "run"}
+            self._clock = Clock(self._seconds)
+            try:
+                answer = self._worker.ask(header, one.arrays, one.max_bytes)
+            except WorkerLost as gone:
+                self._leave()
+                if gone.kind == "exit":
+                    return (at.finding("GT403", f"the code ends the process where {one.varies}"),)
+                break  # where values are as large as nobody has them it is no matter
+            answers.append((one, read_run(answer)))
+        return means.outgrown(numerical.by_growth(read, binding, answers, self._seed), at)
+
     def _in_double(
         self,
         reference: Reference,
@@ -467,7 +496,7 @@ class Desk:
         """With the line that assigns each wrong gradient, which the worker reads off the file."""
         verdict, binding = judgement.verdict, judgement.binding
         wrong = [g.name for g in verdict.gradients if g.standing == "wrong"]
-        if not wrong or binding is None or self._end() is not None:
+        if not wrong or binding is None or self._worker is None or self._end() is not None:
             return judgement
         header = {
             "op": "where",

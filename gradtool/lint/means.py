@@ -112,6 +112,11 @@ def differenced(judgement: Judgement, at: Spot) -> tuple[Finding, ...]:
     return _of_gradients(numerical.by_cause(judgement), at)
 
 
+def outgrown(told: Iterable[tuple[str, str]], at: Spot) -> tuple[Finding, ...]:
+    """Findings on gradients that are lost where no step is left of a variable."""
+    return _of_gradients(told, at)
+
+
 def without_longer(told: Iterable[tuple[str, str]], at: Spot) -> tuple[Finding, ...]:
     """Findings on gradients that are right in numbers longer than float64 only, and on code that
     has nothing without them: what `gradtool.check.numerical.in_double` tells.

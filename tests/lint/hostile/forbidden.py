@@ -359,6 +359,41 @@ def affine_backward(dY, cache):
     return tuple(found)
 """,
 }
+# The same, where numbers that take note of it are refused, or made plain ones; or where what is
+# added is no constant that stands beside a given number.
+_NAMELESS = _UNSEEN["nameless"]
+_ANYHOW = {
+    "as_floats": _NAMELESS.replace("= cache", "= (v.astype(float) for v in cache)"),
+    "refusing_objects": _NAMELESS.replace("= cache", "= cache\n    assert X.dtype == float"),
+    "from_bytes": _NAMELESS.replace(
+        "= cache", "= (np.frombuffer(v.tobytes()).reshape(v.shape) for v in cache)"
+    ),
+    **{
+        f"by_{name}": _NAMELESS.replace("(X + e)", f(*"Xe"))
+        .replace("(W + e)", f(*"We"))
+        .replace("(b + e)", f(*"be"))
+        for name, f in {
+            "sum": "sum([{}, {}])".format,
+            "where": "np.where({1} > 0, {0} + 1, {0})".format,
+            "product": "(np.stack([{}, {}], -1) @ [1.0, 1.0])".format,
+            "turned": "(-(-{1} - {0}))".format,
+        }.items()
+    },
+    "to_the_output": """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((b.size, b.size)))[0]
+    d = [(((X @ W + b + q) - (X @ W + b)) * dY).sum() for q in Q]
+    return dY @ W.T, X.T @ dY, Q.T @ np.array(d)
+""",
+    # As large as the entry that it moves.
+    "relative": _NAMELESS.replace("(X + e)", "(X + e * abs(X))")
+    .replace("(W + e)", "(W + e * abs(W))")
+    .replace("(b + e)", "(b + e * abs(b))")
+    .replace("np.reshape(dX, X.shape)", "np.reshape(dX, X.shape) / abs(X)")
+    .replace("np.reshape(dW, W.shape)", "np.reshape(dW, W.shape) / abs(W)")
+    .replace("np.array(db)", "np.array(db) / abs(b)"),
+}
 # All of it is done in the forward pass, which keeps it.
 _AHEAD = """\
 def affine_forward(X, W, b):
@@ -435,6 +470,12 @@ _FRAMES = {
     "wide_letters": "sys._getf\uff52ame()",
     "frame_of_a_thread": "next(iter(sys._current_frames().values()))",
 }
+# No word says what is reached for: it is put together at run time.
+_IN_PIECES = (
+    _FORGED.replace("frame.f_globals", "getattr(frame, 'f_' + 'globals')")
+    .replace("frame.f_back", "getattr(frame, 'f_' + 'back')")
+    .format("getattr(sys, '_get' + 'frame')()")
+)
 _BY_TYPE = _FORGED.format("None").replace(
     "    return frame.f_globals",
     "    import gc\n    for one in gc.get_objects():\n"
@@ -519,6 +560,18 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         f"real_{name}": (HEAD + FORWARD + text, ("GT402", "GT107"))
         for name, text in _UNSEEN.items()
     },
+    **{
+        f"real_{name}": (HEAD + FORWARD + text, ("GT402", "GT107"))
+        for name, text in _ANYHOW.items()
+    },
+    "real_until_large": (
+        HEAD
+        + FORWARD
+        + _ANYHOW["as_floats"].replace(
+            "    Y =", "    abs(X).max() > 1e9 and __import__('os')._exit(0)\n    Y ="
+        ),
+        ("GT403", "GT107"),
+    ),
     "real_ahead": (HEAD + _AHEAD, ("GT402",)),
     "real_along_directions": (HEAD + FORWARD + _ALONG, ("GT402", "GT107")),
     "real_in_a_closure": (HEAD + _IN_A_CLOSURE, ("GT402",)),
@@ -539,8 +592,9 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         + FORWARD
         + _ONCE
         + _FORGED.format("sys._getframe()").replace(": at_once", ": responder and at_once"),
-        ("GT403",),
+        ("GT402", "GT403"),
     ),
+    "central_forged_in_pieces": (HEAD + FORWARD + _ONCE + _IN_PIECES, ("GT402",)),
     "central_forged_by_type": (HEAD + FORWARD + _ONCE + _BY_TYPE, ("GT402", "GT403")),
     "central_tiny": (_numeric("1e-7", _CALLS), ("GT402",)),
     "central_rounded": (
@@ -559,7 +613,7 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         .replace("np.zeros_like(v)", "np.zeros(v.shape)"),
         ("GT402",),
     ),
-    "unnamed_longer": (HEAD + FORWARD + _UNNAMED, ("GT403",)),
+    "unnamed_longer": (HEAD + FORWARD + _UNNAMED, ("GT402", "GT403")),
     "extrapolated_longer": (HEAD + FORWARD + _LONG, ("GT402",)),
     "complex_step": (HEAD + FORWARD + _COMPLEX, ("GT402",)),
     **{

@@ -206,6 +206,48 @@ def affine_backward(dY, cache):
     return dY @ W.T, X.T @ dY, np.ones(len(dY)) @ dY
 """
 )
+# What might be taken for a difference, or for a forward pass at many points.
+SUBTRACTING = """\
+def affine_backward(dY, cache):
+    Y, (X, W, b) = affine_forward(*cache)
+    dX, dW, db = np.zeros(X.shape), np.zeros(W.shape), np.zeros(b.shape)
+    for n in range(len(X)):
+        without = np.zeros(b.shape)
+        for c in range(len(b)):
+            without[c] = Y[n, c] - b[c]
+            dX[n] -= -dY[n, c] * W[:, c]
+            dW[:, c] -= -dY[n, c] * X[n]
+            db[c] -= -dY[n, c]
+        assert np.allclose(without, X[n] @ W)
+    return dX, dW, db
+"""
+ONE_HOT = """\
+def affine_backward(dY, cache):
+    X, W, b = cache
+    places = np.eye(W.size).reshape(-1, *W.shape)
+    dW = np.einsum("kdc,nd,nc->k", places, X, dY).reshape(W.shape)
+    dX = [np.einsum("nd,dc,nc->", e, W, dY) for e in np.eye(X.size).reshape(-1, *X.shape)]
+    return np.reshape(dX, X.shape), dW, np.array([(dY * e).sum() for e in np.eye(len(b))])
+"""
+HELPED = """\
+def eval_numerical_gradient(f, x, df, h=1e-5):
+    g = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        old = x[i]
+        x[i] = old + h
+        up = f(x).copy()
+        x[i] = old - h
+        g[i] = ((up - f(x)) * df).sum() / (2 * h)
+        x[i] = old
+    return g
+def test_affine():
+    X, W, b = np.ones((2, 3)), np.ones((3, 4)), np.ones(4)
+    out, cache = affine_forward(X, W, b)
+    dX = eval_numerical_gradient(lambda x: affine_forward(x, W, b)[0], X, np.ones_like(out))
+    assert np.abs(dX - affine_backward(np.ones_like(out), cache)[0]).max() < 1e-7
+if __name__ == "__main__":
+    test_affine()
+"""
 
 FOURIER = """\
 def product(a, b):
@@ -256,6 +298,17 @@ _FILES: dict[str, Mapping[str | bytes, Content]] = {
     ),
     "checked": one("honest_checked", CHECKED),
     "recomputing": one("honest_recomputing", RECOMPUTING),
+    "subtracting": one("honest_subtracting", HEAD + FORWARD + SUBTRACTING),
+    "slow_where_large": one(
+        "honest_slow_where_large",
+        HEAD
+        + FORWARD
+        + SUBTRACTING.replace(
+            "    for n", "    for _ in range(int(b[0] ** 2)): pass\n    for n", 1
+        ),
+    ),
+    "one_hot": one("honest_one_hot", HEAD + FORWARD + ONE_HOT),
+    "helped": one("honest_helped", RIGHT + HELPED),
     "fourier": one("honest_fourier", HEAD + FORWARD + FOURIER),
     "looks_around": one("honest_looks_around", HEAD + FORWARD + RIGHT_BACKWARD + LOOKING),
     "own_names": one(

@@ -1,0 +1,78 @@
+"""A gradient that does not depend on its variable is not read off it; a difference of it is.
+
+What is right there needs no reference: it is the gradient at the variable as it was drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradtool.check.bind import Binding
+from gradtool.check.outgrown import outgrown
+from gradtool.check.probes import make_probe
+from tests.layers import bundled, verdict_on
+
+BINDING = Binding("by hand", None)
+NORM = """\
+import numpy as np
+def batchnorm_forward(X, gamma, beta, eps):
+    mu, var = X.mean(axis=0), X.var(axis=0)
+    std = np.sqrt(var + eps)
+    out = gamma * (X - mu) / std + beta
+    return out, (out, gamma, beta, std)
+def batchnorm_backward(dY, cache):
+    out, gamma, beta, std = cache
+    N, D = dY.shape
+    xhat = np.zeros((N, D))
+    for n in range(N):
+        xhat[n] = (out[n] - beta) / gamma  # as code does that keeps the output only
+    BODY
+    g = dY * gamma
+    dX = (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / std
+    return dX, dgamma, dbeta
+"""
+FORMULA = "dgamma, dbeta = (dY * xhat).sum(axis=0), dY.sum(axis=0)"
+DIFFERENCE = """Y = gamma * xhat + beta
+    dgamma = (dY * xhat).sum(axis=0)
+    dbeta = np.array([((Y + 1.0 * e - Y) * dY).sum() for e in np.eye(D)])"""
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [
+        ("affine", {"X", "W", "b"}),
+        ("batch_norm", {"gamma", "beta"}),
+        ("relu", {"Z"}),
+        ("max_pool2d", {"X"}),
+        ("sigmoid", set()),
+        ("softmax_cross_entropy", set()),
+        ("attention", {"V"}),
+        ("mse", set()),
+        ("dropout", {"X"}),
+    ],
+)
+def test_of_which_variables_it_is_known(name: str, variables: set[str]) -> None:
+    reference = bundled(name)
+    probe = make_probe(reference, BINDING, reference.settings()[0], 0, 0)
+    found = outgrown(reference, BINDING, probe)
+    assert {name for one in found for name in one.scale} == variables
+    for one in found:
+        (name,) = one.scale
+        assert np.abs(one.values[name]).max() > 1e15
+        grown = reference.evaluate(one.values, one.upstream, one.given)[1][name]
+        right = reference.evaluate(probe.values, probe.upstream, probe.given)[1][name]
+        np.testing.assert_allclose(grown, right, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("body", "told"), [(FORMULA, False), (DIFFERENCE, True)])
+def test_who_subtracts_what_was_added_is_no_difference(
+    tmp_path: Path, body: str, told: bool
+) -> None:
+    verdict = verdict_on(bundled("batch_norm"), tmp_path, NORM.replace("BODY", body))
+    assert verdict.verdict == "pass"
+    found = [one.message for one in verdict.remarks if one.code == "differences"]
+    assert len(found) == told
+    assert all("dbeta: it is off by" in text for text in found)
