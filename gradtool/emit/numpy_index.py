@@ -19,7 +19,7 @@ from gradtool.ir.errors import UnsupportedError
 from gradtool.ir.graph import AnyStatement, Reshape, Statement, operands
 from gradtool.ir.index import Affine, Index, Label, Tensor
 from gradtool.ir.poly import Access, Atom, Iverson, Poly, Position, Term, atom, poly_of, product
-from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer, names, replace_names
 from gradtool.ir.walk import replace_atoms
 from gradtool.ops.shape import dim_tree
 from gradtool.records import replace
@@ -80,17 +80,21 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     before: list[Step] = []
     inner: dict[str, Statement] = {}
     own: dict[str, Tensor] = {}
-    needed = _needed(made)
+    words = _words(made)
+    needed, arguments = _needed(made, words)
     for statement in made[:-1]:
         if statement.out.name not in needed:
             continue
-        if _is_word(statement):
+        if statement.out.name in words:
             out = statement.out
             own[out.name] = Tensor(module.fresh(_base(statement.tree)), out.shape)
             module.define(own[out.name])
-            before.append(simple(module, own[out.name].name, statement.tree))
+            table = {old: Name(new.name) for old, new in own.items()}
+            word = replace_names(words[out.name], table)
+            before.append(simple(module, own[out.name].name, word))
         elif (
-            isinstance(statement, Statement)
+            statement.out.name not in arguments
+            and isinstance(statement, Statement)
             and statement.reduce == "sum"
             and not any(term.bound for term in statement.body.terms)
         ):
@@ -109,24 +113,49 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     return [*before, *body_steps(module, name, final.free, final.body, final.reduce, final.bound)]
 
 
-def _is_word(statement: AnyStatement) -> bool:
-    """Whether a value is a softmax or one of its family: written out, it overflows where the word
-    does not.
+def _words(made: Sequence[AnyStatement]) -> dict[str, Tree]:
+    """The softmaxes and others of their family among the values, by name: written out, they
+    overflow where the word does not.
+
+    What a word is of is part of it, unless that is only known in index notation: then it is one of
+    the values, by its name.
     """
-    tree = statement.tree
-    return isinstance(tree, Call) and tree.op in _STABLE and not needs_index(tree)
+    trees = {statement.out.name: statement.tree for statement in made}
+    found: dict[str, Tree] = {}
+    for statement in made[:-1]:
+        tree = statement.tree
+        if isinstance(tree, Call) and tree.op in _STABLE:
+            opened = _opened(tree, trees)
+            found[statement.out.name] = tree if needs_index(opened) else opened
+    return found
 
 
 _STABLE = ("softmax", "log_softmax", "logsumexp")
 
 
-def _needed(made: Sequence[AnyStatement]) -> set[str]:
-    """The values that the last one needs, without those of which a word makes itself."""
+def _opened(tree: Tree, trees: Mapping[str, Tree]) -> Tree:
+    """An expression without the names of hidden values."""
+    while hidden := names(tree) & trees.keys():
+        tree = replace_names(tree, {name: trees[name] for name in hidden})
+    return tree
+
+
+def _needed(
+    made: Sequence[AnyStatement], words: Mapping[str, Tree]
+) -> tuple[set[str], frozenset[str]]:
+    """The values that the last one needs, without those of which a word makes itself; and those
+    that a word is of.
+    """
     found = set(operands(made[-1]))
+    arguments: set[str] = set()
     for statement in reversed(made[:-1]):
-        if statement.out.name in found and not _is_word(statement):
-            found |= operands(statement)
-    return found
+        if statement.out.name in found:
+            if statement.out.name in words:
+                arguments |= names(words[statement.out.name])
+                found |= arguments
+            else:
+                found |= operands(statement)
+    return found, frozenset(arguments)
 
 
 def _base(tree: Tree) -> str:

@@ -155,6 +155,19 @@ PROGRAMS = {
         "G[t, j] = sum((1 - q[t, i, j]) + exp(Q[n, s]), over=[i, n, s])\n"
         "  s = mean(silu(G[None, ::2, None, 0].mean(axis=(0, -1))))",
     ),
+    # A softmax beside labels in a loop was that of a name that nothing defined.
+    "labels_of_a_step": (
+        "{x: {shape: [T, N], index: V}, h0: [N, D], U: [D, D], W: [D, V]}",
+        "h = h0\n  s = 0\n  for t in range(T):\n      h = tanh(h @ U)\n"
+        "      s -= sum(log_softmax(h @ W)[arange(N), x[t]])",
+    ),
+    # The same of a value that is only known in index notation.
+    "labels_of_an_indexed_step": (
+        "{x: {shape: [T, N], index: V}, h0: [N, D], U: [D, D], W: [D, V]}",
+        "h = h0\n  s = 0\n  for t in range(T):\n      h = tanh(h @ U)\n"
+        "      z[n, v < V] = sum(h[n, d] * W[d, v - d], over=[d], outside=0)\n"
+        "      s -= sum(log_softmax(z)[arange(N), x[t]])",
+    ),
     # An array of one entry as a number.
     "one_entry": (
         "{x: [1, 1], h: [N, K]}",
