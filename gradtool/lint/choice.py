@@ -27,6 +27,22 @@ class Choice(Struct, frozen=True):
         ignored = max((len(p) for p in self.ignore if finding.code.startswith(p)), default=-1)
         return ignored < 0 and not self.select if chosen < 0 else chosen > ignored
 
+    def right(self, graded: Graded) -> bool:
+        """Whether all of it is right that has to be there."""
+        return all(self.answered(answer) or answer.skipped for answer in graded.answers)
+
+    def answered(self, answer: Answer) -> bool:
+        """Whether a question is answered right. What is not told costs its points all the same;
+        where there are none, it does not count.
+        """
+        found = answer.findings
+        errors = (f for f in found if RULES[f.code].level == "error" and self.takes(f))
+        return answer.passed or (not answer.of and not answer.skipped and not any(errors))
+
+    def clean(self, graded: Graded) -> bool:
+        """Whether no error of it is told."""
+        return not any(RULES[finding.code].level == "error" for _, finding in self.of(graded))
+
     def of(self, graded: Graded) -> Iterator[tuple[Answer, Finding]]:
         """The findings of a submission that count, with their questions."""
         for answer in graded.answers:
@@ -60,8 +76,4 @@ def is_graded(graded: Graded) -> bool:
 
 def is_clean(course: Course, choice: Choice) -> bool:
     """Whether no chosen finding is an error."""
-    return not any(
-        RULES[finding.code].level == "error"
-        for one in course.graded
-        for _, finding in choice.of(one)
-    )
+    return all(choice.clean(one) for one in course.graded)

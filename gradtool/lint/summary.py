@@ -28,6 +28,20 @@ class Frequent(Struct, frozen=True):
     what: str
 
 
+class ByQuestion(Struct, frozen=True):
+    """One question of a class.
+
+    Attributes:
+        solved: submissions that are right in it.
+        points: of all submissions together; `of` is the most that one can get.
+    """
+
+    question: str
+    solved: int
+    points: float
+    of: float
+
+
 class Summary(Struct, frozen=True):
     """Of a whole course.
 
@@ -35,7 +49,7 @@ class Summary(Struct, frozen=True):
         skipped: submissions that have nothing to check, and need not have.
         passed: all others that are right in every question.
         unseen: questions of which there is nothing to check in any.
-        solved: by question, how many got it right.
+        questions: the same by question.
         points: of all submissions together.
         frequent: errors, most frequent first.
         codes: how many findings of each code there are, by code.
@@ -45,12 +59,17 @@ class Summary(Struct, frozen=True):
     total: int
     skipped: int
     passed: int
-    solved: tuple[tuple[str, int], ...]
+    questions: tuple[ByQuestion, ...]
     points: float
     frequent: tuple[Frequent, ...]
     codes: tuple[tuple[str, int], ...]
     seeds: tuple[int, ...]
     unseen: tuple[str, ...] = ()
+
+    @property
+    def solved(self) -> dict[str, int]:
+        """By question, how many got it right."""
+        return {one.question: one.solved for one in self.questions}
 
     @property
     def checked(self) -> int:
@@ -73,6 +92,8 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
     total = passed = skipped = 0
     points = 0.0
     solved: Counter[str] = Counter()
+    earned: dict[str, float] = {}
+    most: dict[str, float] = {}
     there: dict[str, bool] = {}
     codes: Counter[str] = Counter()
     kinds: Counter[tuple[str, str, str, str]] = Counter()
@@ -83,10 +104,12 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
             seeds.add(seed)
         total += 1
         skipped += one.skipped
-        passed += one.passed and not one.skipped
+        passed += choice.right(one) and not one.skipped
         points += one.points
         for answer in one.answers:
             solved[answer.question] += answer.passed
+            earned[answer.question] = earned.get(answer.question, 0.0) + answer.points
+            most[answer.question] = answer.of
             there[answer.question] = there.get(answer.question, False) or not answer.skipped
         seen = set()
         for answer, finding in choice.of(one):
@@ -106,7 +129,10 @@ def summary(graded: Iterable[Graded], choice: Choice) -> Summary:
         total=total,
         skipped=skipped,
         passed=passed,
-        solved=tuple(solved.items()),
+        questions=tuple(
+            ByQuestion(question, count, earned[question], most[question])
+            for question, count in solved.items()
+        ),
         points=points,
         frequent=frequent,
         codes=tuple(sorted(codes.items())),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gradtool.lint.result import Answer, Finding
+from collections.abc import Iterator, Sequence
+
+from gradtool.lint.choice import Choice
+from gradtool.lint.result import Answer, Finding, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary
 from gradtool.report.safe import one_line
@@ -16,6 +19,41 @@ def detail(finding: Finding, explain: bool) -> str:
     where = f" ({within}line {finding.line})" if finding.line else ""
     text = f"{finding.code} {one_line(finding.message)}{where}"
     return f"{text}; cause: {one_line(finding.why)}" if explain and finding.why else text
+
+
+EVERY = "every question"
+
+
+def told(one: Graded, choice: Choice) -> Iterator[tuple[tuple[Answer, ...], Finding]]:
+    """The findings of a submission that count, with their questions: what is the same in several,
+    such as a file that cannot be read, is told once.
+    """
+    found: dict[Finding, list[Answer]] = {}
+    for answer, finding in choice.of(one):
+        found.setdefault(finding, []).append(answer)
+    for finding, answers in found.items():
+        yield tuple(answers), finding
+
+
+def questions_of(answers: Sequence[Answer], of: int, *, points: bool) -> str:
+    """The names of questions of which there are `of`, of a single one with its `points`."""
+    if len(answers) == of > 1:
+        return EVERY
+    names = ", ".join(one_line(answer.question) for answer in answers)
+    if points and len(answers) == 1:
+        return f"{names} ({answers[0].points:g} of {answers[0].of:g})"
+    return names
+
+
+def by_question(found: Summary) -> Iterator[tuple[str, str, str]]:
+    """Of each question of a class: its name, how many solved it, and the points on the average;
+    nothing of a single one.
+    """
+    if len(found.questions) < 2 or found.total < 2:
+        return
+    for one in found.questions:
+        mean = f"{one.points / found.total:.2f} of {one.of:g}"
+        yield one_line(one.question), f"{one.solved} of {found.total}", mean
 
 
 def tally(found: Summary) -> str:

@@ -9,7 +9,7 @@ from gradtool.lint.choice import Choice
 from gradtool.lint.result import Course, Graded
 from gradtool.lint.rules import RULES
 from gradtool.lint.summary import Summary, summary
-from gradtool.report.findings_text import detail, seeds, tally
+from gradtool.report.findings_text import by_question, detail, questions_of, seeds, tally, told
 from gradtool.report.fold import folded, is_styled, width_of
 from gradtool.report.safe import one_line
 
@@ -58,6 +58,8 @@ def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterat
         for one in course.graded:
             if not one.skipped or any(choice.of(one)):
                 yield from _submission(one, course, choice, width)
+        if course.heading.points:
+            yield from _questions(found)
         yield from _frequent(found, many=found.total > 1)
     if found.total > 1 or course.heading.points:
         yield "", ""
@@ -65,18 +67,36 @@ def lines(course: Course, choice: Choice, *, statistics: bool = False) -> Iterat
 
 
 def _submission(one: Graded, course: Course, choice: Choice, width: int) -> Iterator[Line]:
-    told = list(choice.of(one))
-    errors = any(RULES[finding.code].level == "error" for _, finding in told)
-    mark, style = ("skip", "dim") if one.skipped else ("ok  ", "green")
-    if errors:
-        mark, style = "FAIL", "bold red"
+    mark, style = _mark(one, choice)
     points = f"{one.points:g} of {one.of:g}" if course.heading.points else ""
     yield style, f"{mark} {one_line(one.name):<{width}}  {points}".rstrip()
-    several = len(one.answers) > 1
-    for answer, finding in told:
-        question = f"{one_line(answer.question)}: " if several else ""
+    count = len(one.answers)
+    for answers, finding in told(one, choice):
+        names = questions_of(answers, count, points=bool(course.heading.points))
         text = detail(finding, course.heading.explain)
+        question = f"{names}: " if count > 1 else ""
         yield _STYLES[RULES[finding.code].level], f"       {question}{text}"
+
+
+def _mark(one: Graded, choice: Choice) -> tuple[str, str]:
+    """Four characters for a submission, and their style."""
+    if not choice.clean(one):
+        return "FAIL", "bold red"
+    if one.skipped:
+        return "skip", "dim"
+    # What is wrong with it was not chosen to be told.
+    return ("ok  ", "green") if choice.right(one) else ("-   ", "yellow")
+
+
+def _questions(found: Summary) -> Iterator[Line]:
+    rows = list(by_question(found))
+    if not rows:
+        return
+    yield "", ""
+    yield "bold", "by question: right, and points on the average"
+    width = max(len(name) for name, _, _ in rows)
+    for name, solved, mean in rows:
+        yield "", f"{'':7}{name:<{width}}  {solved}  {mean}"
 
 
 def _frequent(found: Summary, many: bool) -> Iterator[Line]:

@@ -49,6 +49,40 @@ _FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def markdown(text: str) -> str:
-    """Text in a Markdown table or list that means nothing but itself."""
+    """Text in a Markdown table, list or heading that means nothing but itself.
+
+    Only what would mean something is escaped, so that people can read the text as it is, too.
+    """
     shown = one_line(text)
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]()<>#+!|~&@:$" else c for c in shown)
+    start = len(shown) - len(shown.lstrip("0123456789"))  # what may begin a list, or a part of one
+    first = shown[start : start + 1]
+    head, rest = "", shown
+    if first in (".", ")") if start else first in ("-", "+", ">", "=", "["):
+        head, rest = f"{shown[:start]}\\{first}", shown[start + 1 :]
+    found = head + "".join(_escaped(rest, place) for place in range(len(rest)))
+    return found.replace("www.", "www\\.")  # which alone makes a link on many platforms
+
+
+_ALWAYS = "`*|~#$@{}"
+_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def _escaped(text: str, place: int) -> str:
+    """One character of a line, with a backslash where it needs one."""
+    before, character, after = text[:place][-1:], text[place], text[place + 1 : place + 2]
+    match character:
+        case "<":  # whoever reads only half of Markdown reads this
+            return "&lt;"
+        case "\\":
+            special = after in _PUNCTUATION or not after
+        case "_":  # within a word it is no emphasis
+            special = not (before.isalnum() and after.isalnum())
+        case "&":
+            special = after.isalnum() or after == "#"
+        case "]":  # of a link; without what follows there is none
+            special = after in ("(", "[", "")
+        case ":":
+            special = after == "/"
+        case _:
+            special = character in _ALWAYS
+    return f"\\{character}" if special else character

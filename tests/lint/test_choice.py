@@ -50,7 +50,8 @@ def test_a_mistake_counts_once_for_each_submission() -> None:
     class_ = [graded("a.py"), replace(twice, answers=(doubled, twice.answers[1])), right("c.py")]
     found = summary(class_, Choice())
     assert (found.total, found.passed, found.points) == (3, 1, 6.0)
-    assert found.solved == (("affine <1>", 1), ("b", 1))
+    assert found.solved == {"affine <1>": 1, "b": 1}
+    assert [(one.points, one.of) for one in found.questions] == [(4.0, 2.0), (2.0, 2.0)]
     counts = {(one.code, one.subject, one.cause): one.count for one in found.frequent}
     assert counts == {("GT202", "dW", "transposed"): 2, ("GT106", "", ""): 2, ("GT101", "", ""): 2}
     assert dict(found.codes)["GT202"] == 3

@@ -203,6 +203,63 @@ def test_a_spec_is_never_taken_from_where_the_command_is_called(
     assert main(["lint", "fay.py", "--assignment", "../hw1.yaml"]) == 0
 
 
+TWO = """\
+assignment: hw1
+questions:
+  - {spec: affine, points: 4}
+  - {spec: relu, points: 2}
+"""
+RELU = """\
+def relu_forward(Z):
+    return np.maximum(Z, 0), Z
+def relu_backward(dout, cache):
+    return dout * (cache > 0)
+"""
+
+
+def test_points_are_told_by_question(course: Path, capsys: Captured) -> None:
+    Path("hw1.yaml").write_text(TWO)
+    for name in ("ann", "dan"):
+        with (course / f"{name}.py").open("a") as file:
+            file.write(RELU)
+    (course / "eve.py").write_text("def f(:\n")
+    assert main(["lint", "course", "--assignment", "hw1.yaml", "--select", "GT1,GT2"]) == 1
+    out = capsys.readouterr().out
+    assert "ok   ann.py  6 of 6\nFAIL bea.py  4 of 6\n       relu (0 of 2): GT105 " in out
+    assert "FAIL dan.py  4 of 6\n       affine (2 of 4): GT202 dW" in out
+    # What is the same in every question is told once.
+    assert "FAIL eve.py  0 of 6\n       every question: GT103 Python cannot read this file" in out
+    assert out.count("GT103 Python") == 1
+    assert (
+        "\n\nby question: right, and points on the average\n"
+        "       affine  3 of 5  2.80 of 4\n"
+        "       relu    2 of 5  0.80 of 2\n\n"
+    ) in out
+    assert "1 of 5 right, 3.60 of 6 points on the average, seed " in out
+    main(["lint", "course", "--assignment", "hw1.yaml", "--format", "markdown"])
+    page = capsys.readouterr().out
+    assert "| affine   | 3 of 5 |             2.80 of 4 |\n" in page
+    assert "### dan.py\n\n- affine (2 of 4): GT202 dW" in page
+
+
+def test_who_is_not_right_is_not_said_to_be_so_where_it_is_not_told_why(
+    course: Path, capsys: Captured
+) -> None:
+    assert main(["lint", "course", "--assignment", "hw1.yaml", "--select", "GT1"]) == 0
+    out = capsys.readouterr().out
+    assert "ok   cid.py  4 of 4\n-    dan.py  2 of 4\n" in out
+    assert "3 of 5 right" in out
+    # Without points, what is not chosen does not count.
+    assert main(["lint", "course", "--spec", "affine", "--select", "GT1"]) == 0
+    out = capsys.readouterr().out
+    assert "ok   course/dan.py\n" in out
+    assert "5 of 5 right" in out
+    report = graded(capsys, "course", "--spec", "affine", "--select", "GT1")
+    assert all(one["passed"] and one["questions"][0]["passed"] for one in report["submissions"])
+    report = graded(capsys, "course", "--assignment", "hw1.yaml", "--select", "GT1")
+    assert [one["passed"] for one in report["submissions"]] == [True, True, True, False, False]
+
+
 def test_statistics_count_codes(course: Path, capsys: Captured) -> None:
     assert main(["lint", "course", "--assignment", "hw1.yaml", "--statistics"]) == 1
     first = capsys.readouterr().out.splitlines()[0]

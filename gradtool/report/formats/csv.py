@@ -21,7 +21,7 @@ def text(course: Course, choice: Choice) -> str:
     columns = [cell(name) for q in questions for name in (q, f"{q}: findings")]
     writer.writerow(["submission", "passed", "points", "of", *columns])
     for one in course.graded:
-        passed = "skipped" if one.skipped else "yes" if one.passed else "no"
+        passed = "skipped" if one.skipped else "yes" if choice.right(one) else "no"
         answers = {answer.question: answer for answer in one.answers}
         row: list[object] = [cell(one.name), passed, one.points, one.of]
         for question in questions:

@@ -57,7 +57,7 @@ def _head(course: Course, choice: Choice) -> dict[str, Any]:
             "passed": found.passed,
             "points": heading.points,
             "mean": round(found.mean, 4),
-            "solved": dict(found.solved),
+            "solved": found.solved,
             "codes": dict(found.codes),
             "frequent": [
                 {
@@ -77,7 +77,7 @@ def _head(course: Course, choice: Choice) -> dict[str, Any]:
 def _graded(one: Graded, course: Course, choice: Choice) -> dict[str, Any]:
     return {
         "name": one.name,
-        "passed": None if one.skipped else one.passed,
+        "passed": None if one.skipped else choice.right(one),
         "points": one.points,
         "of": one.of,
         "seconds": one.seconds,
@@ -92,7 +92,7 @@ def _answer(answer: Answer, course: Course, choice: Choice) -> dict[str, Any]:
     return {
         "name": answer.question,
         "file": answer.file,
-        "passed": None if answer.skipped else answer.passed,
+        "passed": None if answer.skipped else choice.answered(answer),
         "points": answer.points,
         "of": answer.of,
         "parts": [{"name": p.name, "points": p.points, "of": p.of} for p in answer.parts],

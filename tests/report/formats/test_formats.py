@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 from lxml import etree
+from markdown_it import MarkdownIt
 
 from gradtool.lint.choice import Choice
 from gradtool.lint.rules import RULES
@@ -26,7 +27,7 @@ from gradtool.lint.summary import summary
 from gradtool.records import replace
 from gradtool.report import formats, lint_text
 from gradtool.report.findings_text import seeds
-from gradtool.report.safe import cell
+from gradtool.report.safe import cell, markdown, one_line
 from gradtool.spec.usage import UsageError
 from tests.report.formats.course import HOSTILE, HOSTILE_COURSE, course, graded, right
 
@@ -387,9 +388,73 @@ def test_markdown_tables_keep_their_columns() -> None:
     lines = report("markdown").splitlines()
     start = lines.index("## Submissions") + 2
     table = [line for line in lines[start:] if line.startswith("|")]
-    assert {line.count("|") for line in table} == {5}
+    assert {line.replace("\\|", "").count("|") for line in table} == {5}
+    assert len({len(line) for line in table}) == 1, "they are aligned, to be read as they are"
     assert "<script" not in report("markdown")
     assert "**Not guarded: network.**" in report("markdown")
+
+
+TRICKS = (
+    *HOSTILE,
+    *(
+        "_em_",
+        "*em*",
+        "__init__.py",
+        "a_b_c",
+        "~~x~~",
+        "`x`",
+        "\\",
+        "\\\\",
+        "\\[x](y)",
+        "&lt;",
+        "&#35;",
+    ),
+    *("[x](y)", "[x][y]", "![x](y)", "<b>", "<http://x>", "http://x", "www.x.org", "a@b.org"),
+    *(
+        "# x",
+        "- x",
+        "+ x",
+        "1. x",
+        "1) x",
+        "> x",
+        "[ ] x",
+        "[x] x",
+        "= x",
+        "===",
+        "---",
+        "x #",
+        "2.",
+    ),
+    *(
+        "dX[2, 1] is -3.294; it is 1/N times the right one (cell 2 line 4)",
+        "| a | b |",
+        "$x$",
+        "](",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", TRICKS)
+def test_markdown_means_nothing_but_itself(text: str) -> None:
+    """By a parser that is not ours."""
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    safe = markdown(text)
+    page = f"- {safe}: x\n- x\n\n### {safe}\n\n| a |\n| - |\n| {safe} |\n"
+    tokens = parser.parse(page)
+    inline = [token for token in tokens if token.type == "inline"]
+    shown = one_line(text)
+    assert [token.content.count("\n") for token in inline] == [0] * 5
+    kinds = {child.type for token in inline for child in token.children or ()}
+    assert kinds <= {"text", "text_special"}
+    read = ["".join(child.content for child in token.children or ()) for token in inline]
+    assert read == [f"{shown}: x", "x", shown, "a", shown]
+
+
+def test_markdown_leaves_what_needs_no_escape() -> None:
+    text = (
+        "softmax_cross_entropy (5 of 10): dX[2, 1] is -3.294, wrong at N=3, D=4 (cell 2 line 4); x"
+    )
+    assert markdown(text) == text
 
 
 # -- all ---------------------------------------------------------------------------------------
