@@ -521,9 +521,9 @@ def init(
     return 0
 
 
-def _asked_shape(name: str) -> str:
+def _asked_shape(name: str, example: str) -> str:
     answer: str = typer.prompt(
-        f"shape of {name}, such as N, D (nothing for a number)", default="", err=True
+        f"shape of {name}, such as {example} (nothing for a number)", default="", err=True
     )
     return answer
 

@@ -101,7 +101,7 @@ def run(folder: Path, *, assignment: bool, gradescope: bool) -> list[Path]:
 
 
 def run_spec(
-    folder: Path, file: Path, function: str | None, ask: Callable[[str], str] | None
+    folder: Path, file: Path, function: str | None, ask: Callable[[str, str], str] | None
 ) -> Path:
     """Write a first spec for a pair of functions of a file; its path.
 

@@ -6,7 +6,7 @@ The file is read, never run.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gradtool.check.arguments import Names, NoMatch
@@ -31,6 +31,7 @@ from gradtool.check.words import (
 )
 from gradtool.ir.dims import Dim
 from gradtool.records import Struct
+from gradtool.report.init_likely import Likely, likely
 from gradtool.spec.model import Place, Variable
 from gradtool.spec.usage import UsageError
 
@@ -39,11 +40,12 @@ _LISTED = 12
 
 
 class _Argument(Struct, frozen=True):
-    """`shape` is the inside of its brackets, None where nothing states it."""
+    """`shape` is the inside of its brackets, None where nothing states it; `likely` an example."""
 
     name: str
     shape: str | None
     labels: bool
+    likely: str
 
     @property
     def text(self) -> str:
@@ -66,13 +68,14 @@ class _Argument(Struct, frozen=True):
 
 
 def first_spec(
-    file: Path, function: str | None, ask: Callable[[str], str] | None
+    file: Path, function: str | None, ask: Callable[[str, str], str] | None
 ) -> tuple[str, str]:
     """The layer's name and the text of a spec for a pair of a file.
 
     Args:
         function: which one, where the file has several.
-        ask: asks for a shape that no docstring states, such as ``N, D``; None leaves a TODO.
+        ask: asks for the shape of a name that no docstring states, with one as an example, such as
+            ``N, D``; None leaves a TODO.
 
     Raises:
         UsageError: the file cannot be read, or it has no such pair, or several.
@@ -83,9 +86,13 @@ def first_spec(
     assert forward is not None
     owner = chosen.owner.name if chosen.owner else None
     docs = [docstring_of(tree, owner, f.name) for _, tree in cells for f in _functions(chosen)]
-    arguments = _arguments(chosen, forward, "\n".join(docs), ask)
+    names = _names(chosen, forward)
+    text = "\n".join(docs)
+    stated = shapes_of(text, names)
+    guessed = likely(chosen, names, stated)
+    arguments = _arguments(chosen, names, stated, text, guessed, ask)
     layer = _layer_name(chosen)
-    return layer, _text(layer, file, chosen, arguments)
+    return layer, _text(layer, file, chosen, arguments, guessed)
 
 
 def _cells(file: Path) -> list[tuple[Cell, ast.Module]]:
@@ -132,15 +139,25 @@ def _functions(chosen: Candidate) -> list[Function]:
     return [f for f in (init, chosen.forward, chosen.backward) if f is not None]
 
 
-def _arguments(
-    chosen: Candidate, forward: Function, docs: str, ask: Callable[[str], str] | None
-) -> list[_Argument]:
+def _names(chosen: Candidate, forward: Function) -> list[str]:
     names = list(forward.needed or forward.params)
     if chosen.owner is not None:
         attributes = dict.fromkeys(a for m in chosen.owner.methods for a in m.sets)
         names += [a for a in attributes if is_parameter(a) and a not in names]
-    names = [n for n in names if not folded(n).endswith(("param", "params", "config", "mode"))]
-    stated, labels = shapes_of(docs, names), labels_in(docs, names)
+    return [n for n in names if not folded(n).endswith(("param", "params", "config", "mode"))]
+
+
+def _arguments(
+    chosen: Candidate,
+    names: Sequence[str],
+    stated: Mapping[str, str],
+    docs: str,
+    guessed: Likely,
+    ask: Callable[[str, str], str] | None,
+) -> list[_Argument]:
+    """Those that are arrays."""
+    labels = labels_in(docs, names)
+    names = [name for name in names if name not in guessed.constants]
     found = []
     # Of a prediction and its target, Y and T, neither is labels.
     called_so = {n for n in names if canonical(n) == "y"} if _gives_gradients(chosen) else set()
@@ -149,8 +166,9 @@ def _arguments(
         shape = stated.get(name)
         is_label = name in labels or name in called_so
         if shape is None and ask is not None:
-            shape = ask(name).strip().strip("[]()")
-        found.append(_Argument(name, shape, is_label))
+            example = guessed.shapes[name].partition("[")[2].partition("]")[0]
+            shape = ask(name, example).strip().strip("[]()")
+        found.append(_Argument(name, shape, is_label, guessed.shapes.get(name, "")))
     return found
 
 
@@ -167,11 +185,14 @@ def _layer_name(chosen: Candidate) -> str:
     return text if text.isidentifier() else folded(name)
 
 
-def _text(layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argument]) -> str:
+def _text(
+    layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argument], guessed: Likely
+) -> str:
     output = next((n for n in ("out", "result") if n not in {a.name for a in arguments}), "out")
     lines = [
         f"# A first spec for {chosen.title} in {file.name}: complete what says {UNKNOWN}, then",
         f"# `gradtool check {file.name} --spec {layer}.yaml`.",
+        *_known(guessed, file),
         f"layer: {layer}",
     ]
     inputs = [a for a in arguments if a.variable.role == "input"]
@@ -179,25 +200,43 @@ def _text(layer: str, file: Path, chosen: Candidate, arguments: Sequence[_Argume
     for title, group in (("inputs", inputs), ("parameters", parameters)):
         lines += [f"{title}:"] if group else []
         lines += [
-            f"  {a.name}: {a.text}" + ("   # its shape, such as [N, D]" if a.shape is None else "")
+            f"  {a.name}: {a.text}"
+            + (f"   # its shape, such as {a.likely}" if a.shape is None else "")
             for a in group
         ]
     lines += [
-        "# constants:",
-        "#   eps: 1e-5",
+        *_constants(guessed),
         "forward: |",
         f"  {output} = {UNKNOWN}  # NumPy-like maths, a line for each step; see `gradtool words`",
         "check:",
-        *_check(chosen, arguments, output),
+        *_check(chosen, arguments, output, tuple(guessed.constants)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _check(chosen: Candidate, arguments: Sequence[_Argument], output: str) -> list[str]:
+def _known(guessed: Likely, file: Path) -> list[str]:
+    if guessed.layer is None:
+        return []
+    return [
+        f"# A layer called {guessed.layer} comes with gradtool; if it is that one, this is enough:",
+        f"# `gradtool check {file.name} --spec {guessed.layer}`.",
+    ]
+
+
+def _constants(guessed: Likely) -> list[str]:
+    if not guessed.constants:
+        return ["# constants:", "#   eps: 1e-5"]
+    return ["constants:", *(f"  {name}: {value}" for name, value in guessed.constants.items())]
+
+
+def _check(
+    chosen: Candidate, arguments: Sequence[_Argument], output: str, constants: tuple[str, ...]
+) -> list[str]:
     # What a loss returns beside its value is its gradient, whatever it is called.
     said = is_loss(chosen.names[0]) or any(a.labels for a in arguments)
     loss = _gives_gradients(chosen) and (said or chosen.closure is not None)
-    names = Names(tuple(a.variable for a in arguments), (), (), (output,), is_loss=loss)
+    variables = tuple(a.variable for a in arguments)
+    names = Names(variables, constants, constants, (output,), is_loss=loss)
     try:
         way = readings(chosen, names)[0]
     except NoMatch as reason:

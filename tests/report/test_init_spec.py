@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -66,12 +67,89 @@ def test_the_spec_wants_only_what_nobody_said(tmp_path: Path) -> None:
     assert spec.check.backward.text.strip() == "dx, dw, db = affine_backward(dout, cache)"
 
 
+PAIRS = """\
+def conv_forward(x, w, b, stride, pad):
+    return x, (x, w, b, stride, pad)
+def conv_backward(dout, cache):
+    dx, dw, db = cache[:3]
+    return dx, dw, db
+def softmax_loss(x, y):
+    return 0.0, x
+def batchnorm_forward(x, gamma, beta, eps):
+    return x, (x, gamma)
+def batchnorm_backward(dout, cache):
+    dx = dgamma = dbeta = dout
+    return dx, dgamma, dbeta
+def thing_forward(u, weights, reg):
+    return u, u
+def thing_backward(dout, cache):
+    return dout, dout
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "layer", "shapes", "constants"),
+    [
+        (
+            "conv_forward",
+            "conv2d",
+            {"x": "[N, C, H, W]", "w": "[K, C, R, S]", "b": "[K]"},
+            {"stride": 2, "pad": 1},
+        ),
+        (
+            "softmax_loss",
+            "softmax_cross_entropy",
+            {"x": "[N, C]", "y": "{shape: [N], index: C}"},
+            {},
+        ),
+        (
+            "batchnorm_forward",
+            "batch_norm",
+            {"x": "[N, D]", "gamma": "[D]", "beta": "[D]"},
+            {"eps": Fraction(1, 10**5)},
+        ),
+        (
+            "thing_forward",
+            None,
+            {"u": "[N, D] or [D], or [] for a number", "weights": "[D, C]"},
+            {"reg": Fraction(1, 10)},
+        ),
+    ],
+)
+def test_examples_are_those_of_the_layer_that_is_called_like_it(
+    function: str,
+    layer: str | None,
+    shapes: dict[str, str],
+    constants: dict[str, int | Fraction],
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(PAIRS)
+    name, text = first_spec(file, function, None)
+    for argument, shape in shapes.items():
+        assert f"  {argument}: TODO   # its shape, such as {shape}\n" in text
+        text = text.replace(f"  {argument}: TODO", f"  {argument}: {shape.partition(' or ')[0]}")
+    assert (f"`gradtool check layers.py --spec {layer}`" in text) is (layer is not None)
+    spec = load_text(text.replace("out = TODO", f"out = {next(iter(shapes))}"), f"{name}.yaml")
+    assert spec.constants == constants
+    assert spec.check is not None
+    assert spec.check.forward is not None
+    # Constants are given to the function, and have no gradient.
+    called = spec.check.forward.text.partition("(")[2].partition(")")[0].split(", ")
+    assert called == [*shapes, *constants]
+
+
 def test_what_no_docstring_says_is_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "layers.py"
     file.write_text(FILE)
     asked: list[str] = []
-    _, text = first_spec(file, "affine_forward", lambda name: asked.append(name) or "M")  # type: ignore[func-returns-value]
-    assert asked == ["b"]
+
+    def ask(name: str, example: str) -> str:
+        asked.append(f"{name}: {example}")
+        return "M"
+
+    _, text = first_spec(file, "affine_forward", ask)
+    assert asked == ["b: C"]
     assert "  b: [M]\n" in text
     _, loss = first_spec(file, "hinge_loss", None)
     assert "  y: {shape: [N], index: C}\n" in loss
