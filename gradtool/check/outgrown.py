@@ -1,9 +1,9 @@
 """A variable that outgrows every step: what is a difference there is nothing but rounding.
 
-Where a layer is linear in a variable, a difference of two forward passes has no error, however
-large its step.  Its gradient does not depend on the variable itself, so that no formula has a
-reason to read it; a difference does nothing else.  With some of its entries ``2**60`` times as
-large, ``f(v + h) - f(v)`` has no digit left.
+Where each step of a layer is linear in a variable, a difference of two forward passes has no
+error, however large its own step.  The gradient does not depend on the variable itself, and no
+formula by the chain rule reads it; a difference does nothing else.  With some of its entries
+``2**60`` times as large, ``f(v + h) - f(v)`` has no digit left.
 
 This is seen from outside, in numbers: nobody needs to be watched for it, so that nobody can hide
 from it.  A step that grows with the values stays unseen.
@@ -11,13 +11,14 @@ from it.  A step that grows with the values stays unseen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from gradtool.check.answers import Run
 from gradtool.check.bind import Binding
 from gradtool.check.compare import is_near
+from gradtool.check.linear_in import linear_in
 from gradtool.check.measure import compared
 from gradtool.check.probes import Probe, growing
 from gradtool.check.recall import recall_of
@@ -29,7 +30,6 @@ from gradtool.records import replace
 _LOST = 1e-3  # of a gradient: more than the rounding of float32 comes to, in any order
 _TIMES = 2.0**60  # no usual step is left of it, and its square is a number of float32 still
 _SAME = 1e-9
-_BY = {"double": 2.0, "far": _TIMES}
 _ENTRYWISE = frozenset({"real", "positive", "nonnegative"})  # each may be any, whatever the others
 
 
@@ -54,30 +54,30 @@ def _outgrown(reference: Reference, first: Probe, without: frozenset[str]) -> It
         if not variable.differentiable or variable.name in without:
             continue
         name, value = variable.name, first.values[variable.name]
-        every = np.ones(value.shape, dtype=bool)
+        if not linear_in(reference.spec.forward.text, name, reference.outputs):
+            continue
         # Not all entries: a step may be as large as the entry that it moves.
-        some = (np.arange(value.size) % 2 == 0).reshape(value.shape)
-        for entries in (some, every) if variable.domain.kind in _ENTRYWISE else (every,):
-            larger = {n: np.where(entries, by * value, value) for n, by in _BY.items()}
-            if _is_constant(reference, first, name, larger):
-                values = {**first.values, name: larger["far"]}
-                words = f"{name} outgrows every step"
-                yield replace(first, values=values, scale={name: _TIMES}, varies=words)
-                break
+        entries = (np.arange(value.size) % 2 == 0).reshape(value.shape)
+        if variable.domain.kind not in _ENTRYWISE:
+            entries = np.ones(value.shape, dtype=bool)
+        larger = np.where(entries, _TIMES * value, value)
+        if _is_constant(reference, first, name, larger):
+            words = f"{name} outgrows every step"
+            values = {**first.values, name: larger}
+            yield replace(first, values=values, scale={name: _TIMES}, varies=words)
 
 
-def _is_constant(
-    reference: Reference, first: Probe, name: str, larger: Mapping[str, np.ndarray]
-) -> bool:
-    """Whether the gradient of a variable is the same at these values of it as at those given."""
-    with np.errstate(all="ignore"):
-        found = [
-            reference.evaluate({**first.values, name: value}, first.upstream, first.given)[1][name]
-            for value in (first.values[name], *larger.values())
-        ]
-    here = found[0]
-    settled = all(bool(np.isfinite(one).all()) for one in found) and bool(here.any())
-    return settled and all(is_near(one, here, _SAME) for one in found)
+def _is_constant(reference: Reference, first: Probe, name: str, larger: np.ndarray) -> bool:
+    """Whether the gradient of a variable is the same at other values of it."""
+
+    def gradient(value: np.ndarray) -> np.ndarray:
+        values = {**first.values, name: value}
+        with np.errstate(all="ignore"):
+            return reference.evaluate(values, first.upstream, first.given)[1][name]
+
+    here, there = gradient(first.values[name]), gradient(larger)
+    found = bool(np.isfinite(here).all() and np.isfinite(there).all() and here.any())
+    return found and is_near(there, here, _SAME)
 
 
 def lost_in(

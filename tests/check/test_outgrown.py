@@ -13,7 +13,7 @@ import pytest
 from gradtool.check.bind import Binding
 from gradtool.check.outgrown import outgrown
 from gradtool.check.probes import make_probe
-from tests.layers import bundled, verdict_on
+from tests.layers import bundled, verdict_on, written
 
 BINDING = Binding("by hand", None)
 NORM = """\
@@ -45,8 +45,10 @@ DIFFERENCE = """Y = gamma * xhat + beta
     [
         ("affine", {"X", "W", "b"}),
         ("batch_norm", {"gamma", "beta"}),
-        ("relu", {"Z"}),
-        ("max_pool2d", {"X"}),
+        ("relu", set()),
+        ("discounted_returns", {"r"}),
+        ("weight_norm", {"X", "g", "b"}),
+        ("conv2d", {"X", "F", "b"}),
         ("sigmoid", set()),
         ("softmax_cross_entropy", set()),
         ("attention", {"V"}),
@@ -65,6 +67,22 @@ def test_of_which_variables_it_is_known(name: str, variables: set[str]) -> None:
         grown = reference.evaluate(one.values, one.upstream, one.given)[1][name]
         right = reference.evaluate(probe.values, probe.upstream, probe.given)[1][name]
         np.testing.assert_allclose(grown, right, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        "L = sum((A - P)**2) - sum((A - Q)**2)",
+        "L = sum((A - P)**2 - (A - Q)**2)",
+        "L = sum((A - P)**2 - A**2 + Q)",
+    ],
+)
+def test_what_only_a_simplified_formula_does_not_read(forward: str) -> None:
+    reference = written(
+        "contrast", f"inputs: {{A: [N, D], P: [N, D], Q: [N, D]}}\nforward: {forward}"
+    )
+    probe = make_probe(reference, BINDING, reference.settings()[0], 0, 0)
+    assert not [one for one in outgrown(reference, BINDING, probe) if "A" in one.scale]
 
 
 @pytest.mark.parametrize(("body", "told"), [(FORMULA, False), (DIFFERENCE, True)])
