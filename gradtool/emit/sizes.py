@@ -67,8 +67,10 @@ def _solved(size: str, shapes: Sequence[tuple[str, tuple[Dim, ...]]]) -> Read | 
             if slope is None or slope.as_int is None or rest.as_int is None:
                 continue
             tree: Tree = Name(f"{{0}}[{axis}]")
-            if rest.as_int:
+            if rest.as_int > 0:
                 tree = call("sub", tree, integer(rest.as_int))
+            elif rest.as_int < 0:
+                tree = call("add", tree, integer(-rest.as_int))
             if slope.as_int != 1:
                 tree = call("floordiv", tree, integer(slope.as_int))
             return Read((size,), name, f"{size} = {numpy_text(tree)}")

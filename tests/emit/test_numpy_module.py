@@ -244,6 +244,17 @@ def test_sizes_that_no_shape_tells_are_keywords() -> None:
     assert np.array_equal(y, [[1, 0, 0], [0, 0, 1]])
 
 
+def test_sizes_are_read_off_shapes_that_are_longer_or_shorter() -> None:
+    reference = layer(
+        "layer: l\ninputs: {X: [N - 2], Z: [M + 1], W: [2*K - 4]}\n"
+        "forward: Y = N * X + M * Z[0] + K * W[0]\n"
+    )
+    text = reference.plan.text
+    assert "N = X.shape[0] + 2\n" in text
+    assert "M = Z.shape[0] - 1\n" in text
+    assert "K = (W.shape[0] + 4) // 2\n" in text
+
+
 # -- stability and memory -----------------------------------------------------------------
 
 
