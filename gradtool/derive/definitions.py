@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from functools import cached_property
 
 from gradtool.derive.calculus import cancelled
@@ -14,6 +15,7 @@ from gradtool.ir.poly import (
     Atom,
     Factor,
     Function,
+    Iverson,
     Number,
     Poly,
     Size,
@@ -26,7 +28,7 @@ from gradtool.ir.poly import (
 )
 from gradtool.ir.tree import Call
 from gradtool.ir.walk import replace_atoms
-from gradtool.records import field
+from gradtool.records import field, replace
 
 
 class Definitions(Readability, frozen=True, dict=True):
@@ -71,6 +73,42 @@ class Definitions(Readability, frozen=True, dict=True):
     def _patterns(self) -> list[tuple[Statement, Term, frozenset[str]]]:
         """The products, with the tensors that a term must mention to contain them."""
         return [(s, term, term.mentions) for s, term in self._monomials]
+
+    @cached_property
+    def _words(self) -> list[tuple[Statement, Term, frozenset[str]]]:
+        """Softmaxes and sigmoids with their exponentials written out, and what they divide by.
+
+        The divisor comes first, whose place tells that of the exponential: in
+        ``exp(x[i]) / sums[j]`` of windows ``x[j + k]`` the k is known with j only.
+        """
+        found: list[tuple[Statement, Term, frozenset[str]]] = []
+        for statement, term in self._monomials:
+            if has_word(statement):
+                plain = self.open_exponentials(term)
+                factors = tuple(sorted(plain.factors, key=lambda factor: factor[1]))
+                divisors = (product(Fraction(1), (f,)).mentions for f in factors if f[1] < 0)
+                found.append(
+                    (statement, replace(plain, factors=factors), frozenset().union(*divisors))
+                )
+        return found
+
+    def open_exponentials(self, term: Term) -> Term:
+        """A product with its inner exponentials written out."""
+        factors: list[Factor] = []
+        for base, exponent in term.factors:
+            inner = self.definitions.get(base.tensor.name) if isinstance(base, Access) else None
+            if isinstance(base, Access) and inner is not None and self._is_exponential(inner):
+                base = defined_at(inner.body, inner.free, base.index).terms[0].factors[0][0]
+            factors.append((base, exponent))
+        return product(term.coefficient, factors, term.bound)
+
+    def _is_exponential(self, statement: Statement) -> bool:
+        term = statement.body.single
+        if not self.hidden(statement.out.name) or term is None or len(term.factors) != 1:
+            return False
+        base, exponent = term.factors[0]
+        plain = exponent == 1 and term.coefficient == 1 and not term.bound
+        return plain and isinstance(base, Function) and base.name == "exp"
 
     @cached_property
     def _unnamed_products(self) -> frozenset[str]:
@@ -223,6 +261,11 @@ class Definitions(Readability, frozen=True, dict=True):
         return False
 
 
+def has_word(statement: Statement) -> bool:
+    """A softmax or a sigmoid: its factors overflow where it does not, so it is always better."""
+    return isinstance(statement.tree, Call) and statement.tree.op in ("softmax", "sigmoid")
+
+
 def _solution(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:
     own = [
         (base, exponent)
@@ -255,7 +298,8 @@ def entry_of(
     """The statement's tensor at the matched indices; None when one is not determined.
 
     A shifted index may leave the range for which the definition speaks.  Where another factor,
-    one of `beside`, is an array that ends at the same place, the product is zero there anyway.
+    one of `beside`, is an array that ends at the same place, or the condition that it does not, the
+    product is zero there anyway.
     """
     entries: list[Affine] = []
     for index in statement.free:
@@ -277,6 +321,9 @@ def entry_of(
 
 
 def _ends_there(entry: Affine, index: Index, factors: tuple[Factor, ...]) -> bool:
+    ends = (Iverson("ge", entry), Iverson("ge", Affine.of(index.size - 1) - entry))
+    if all(end.decided or any(base == end for base, _ in factors) for end in ends):
+        return True
     return any(
         isinstance(base, Access)
         and exponent > 0

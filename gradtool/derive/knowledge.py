@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 
-from gradtool.derive.definitions import Definitions, entry_of
+from gradtool.derive.definitions import Definitions, entry_of, has_word
 from gradtool.derive.guards import Guards
 from gradtool.derive.match import matches, unify
 from gradtool.ir.graph import Graph, Statement
@@ -34,7 +34,6 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
-from gradtool.ir.tree import Call
 from gradtool.ir.walk import accesses
 from gradtool.records import field
 
@@ -114,6 +113,11 @@ class Knowledge(Definitions, frozen=True, dict=True):
             rewritten = self._product_reading(statement, pattern, term)
             if rewritten is not None:
                 yield rewritten
+        for statement, pattern, divisors in self._words:
+            if divisors <= present:
+                word = self._product_reading(statement, pattern, self.open_exponentials(term))
+                if word is not None:
+                    yield word
         number = self._sum_reading(term)
         if number is not None:
             yield number
@@ -304,7 +308,7 @@ class Knowledge(Definitions, frozen=True, dict=True):
                 term.coefficient / pattern.coefficient, (*rest, *kept, (entry, Fraction(1))), summed
             )
             simple = all(isinstance(a, Function) for a, _ in pattern.factors)
-            if simple or _has_word(statement) or self.term_cost(folded) < self.term_cost(term):
+            if simple or has_word(statement) or self.term_cost(folded) < self.term_cost(term):
                 return poly_of((folded,))
         return None
 
@@ -475,11 +479,6 @@ def _without_signs(term: Term) -> Poly | None:
             kept = [(b, e) for b, e in rest if e]
             return poly_of((product(term.coefficient, kept, term.bound),))
     return None
-
-
-def _has_word(statement: Statement) -> bool:
-    """A softmax or a sigmoid: its factors overflow where it does not, so it is always better."""
-    return isinstance(statement.tree, Call) and statement.tree.op in ("softmax", "sigmoid")
 
 
 def _is_number(body: Poly) -> bool:

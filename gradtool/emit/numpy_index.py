@@ -8,6 +8,7 @@ from functools import partial
 
 from gradtool.derive.naming import telling_name
 from gradtool.emit.numpy_access import Arrays
+from gradtool.emit.numpy_arguments import STABLE, with_arguments
 from gradtool.emit.numpy_fold import Fold, folded
 from gradtool.emit.numpy_names import ModuleNames
 from gradtool.emit.numpy_scatter import Scatter, scattered, together
@@ -75,7 +76,7 @@ def line_steps(module: ModuleNames, name: str, tree: Tree) -> list[Step]:
     module.reader.build.scope.clear()
     module.reader.build.scope.update(scope)
     module.reader.build.shared = shared
-    made = module.reader.build.statements[start:]
+    made = with_arguments(module.reader.build.statements[start:])
     del module.reader.build.statements[start:]
     before: list[Step] = []
     inner: dict[str, Statement] = {}
@@ -124,13 +125,10 @@ def _words(made: Sequence[AnyStatement]) -> dict[str, Tree]:
     found: dict[str, Tree] = {}
     for statement in made[:-1]:
         tree = statement.tree
-        if isinstance(tree, Call) and tree.op in _STABLE:
+        if isinstance(tree, Call) and tree.op in STABLE:
             opened = _opened(tree, trees)
             found[statement.out.name] = tree if needs_index(opened) else opened
     return found
-
-
-_STABLE = ("softmax", "log_softmax", "logsumexp")
 
 
 def _opened(tree: Tree, trees: Mapping[str, Tree]) -> Tree:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gradtool.derive.naming import telling_name
 from gradtool.emit.array_inplace import is_inexact
 from gradtool.emit.array_seed import seeded
+from gradtool.emit.numpy_arguments import with_arguments
 from gradtool.emit.numpy_closed import ClosedLines
 from gradtool.emit.numpy_functions import Function, Signature, backward_function, forward_function
 from gradtool.emit.numpy_index import line_steps, needs_index, statement_steps
@@ -44,7 +45,7 @@ from gradtool.ir.tree import (
     size_of,
 )
 from gradtool.ops.shape import dim_tree
-from gradtool.records import Struct
+from gradtool.records import Struct, replace
 from gradtool.spec.model import LayerSpec
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class _Planner:
     def __init__(self, spec: LayerSpec, derivation: Derivation) -> None:
         self.spec = spec
         self.derivation = derivation
-        self.graph = derivation.graph
+        self.graph = _with_arguments(derivation.graph)
         seed = f"d{self.graph.outputs[0]}" if derivation.is_loss else None
         self.module = ModuleNames(derivation, seed)
         self.inputs = {self.module.python(v.name): v for v in spec.variables}
@@ -265,7 +266,7 @@ class _Planner:
 
         def plan(body: Graph, named: Mapping[str, str]) -> list[Step]:
             inner = copy(self)
-            inner.graph, inner.named = body, dict(named)
+            inner.graph, inner.named = _with_arguments(body), dict(named)
             return inner._forward_steps({}, ())[0]
 
         return forward_loop(self.module, loop, scans, plan)
@@ -382,6 +383,10 @@ class _Planner:
 
     def _outputs(self) -> tuple[str, ...]:
         return tuple(self.module.python(name) for name in self.graph.outputs)
+
+
+def _with_arguments(graph: Graph) -> Graph:
+    return replace(graph, statements=with_arguments(graph.statements))
 
 
 def _dtype(arrays: Sequence[str]) -> Step:

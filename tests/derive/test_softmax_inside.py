@@ -64,6 +64,24 @@ CASES: dict[str, tuple[str, str, Callable[..., Array], str]] = {
         lambda S: sum(_logsumexp(2 * row[::2]) + _logsumexp(row) for row in S),
         "dS = softmax(S, axis=1) + 2 * (P @ (arange(U)[:, None] == 2 * arange((U + 1)//2)).T)",
     ),
+    "every other score, and every one": (
+        "{S: [T, U]}",
+        "loss = sum(logsumexp(S[:, ::2])) + sum(logsumexp(S))",
+        lambda S: sum(_logsumexp(row[::2]) + _logsumexp(row) for row in S),
+        "dS = softmax(S, axis=1) + P @ (arange(U)[:, None] == 2 * arange((U + 1)//2)).T",
+    ),
+    "the last scores, and every one": (
+        "{S: [T, U]}",
+        "loss = sum(logsumexp(S[:, 1:])) + sum(logsumexp(S))",
+        lambda S: sum(_logsumexp(row[1:]) + _logsumexp(row) for row in S),
+        "dS = softmax(S, axis=1) + pad(P, ((0, 0), (1, 0)))",
+    ),
+    "windows": (
+        "{S: [U + 1]}",
+        "L = logsumexp(windows(S, 2))",
+        lambda S: np.array([_logsumexp(S[k : k + 2]) for k in range(len(S) - 1)]),
+        "dS[i < U + 1] = sum(P[i - j, j] * dL[i - j], over=[j], outside=0)",
+    ),
     "softmax of a slice": (
         "{S: [T, U]}",
         "Q = softmax(S[:, 1:])",
