@@ -462,7 +462,11 @@ class Desk:
         assert self._worker is not None
         read = as_read(reference, binding)
         answers: list[tuple[Probe, Run]] = []
+        # What is wrong as it is says nothing about what becomes of it there.
+        right = {gradient.name for gradient in judgement.verdict.gradients if gradient.was_right}
         for one in outgrown(read, binding, probe):
+            if right.isdisjoint(one.scale):
+                continue
             header = {**numerical.counting(one, self._seed), "op": "run"}
             self._clock = Clock(self._seconds)
             try:

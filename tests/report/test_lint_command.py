@@ -203,6 +203,25 @@ def test_a_spec_is_never_taken_from_where_the_command_is_called(
     assert main(["lint", "fay.py", "--assignment", "../hw1.yaml"]) == 0
 
 
+def test_a_wrong_gradient_is_not_taken_for_a_difference(course: Path, capsys: Captured) -> None:
+    """Of a linear layer a difference is lost where its variable is large; what is wrong is so
+    everywhere.  The loss is there to move entry by entry, as differences do.
+    """
+    loss = """\
+def loss(scores, y):
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    for i in range(len(y)):
+        p[i, y[i]] = p[i, y[i]] - 1
+    return 0.0, p
+"""
+    (course / "dan.py").write_text(WRONG.replace("X.T @ dY", "X.T @ dY / len(X)") + loss)
+    (one,) = graded(capsys, "course/dan.py", "--assignment", "hw1.yaml")["submissions"]
+    findings = one["questions"][0]["findings"]
+    assert {finding["code"] for finding in findings if finding["level"] == "error"} == {"GT202"}
+    assert one["points"] > 0
+
+
 TWO = """\
 assignment: hw1
 questions:
