@@ -3,7 +3,7 @@
 A difference in float64 is wrong by what it rounds and leaves out, and is told so.  One in numbers
 with more digits, or by a step into the complex plane, is right to the last digit: what tells it is
 what the code does on the way, and what becomes of it without its digits.  So is one of a layer that
-is linear in what is moved, which is lost where that is large.
+is linear in what is moved, or quadratic, which is lost where that is large.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def by_growth(
     return tuple(
         (
             name,
-            f"it is off by {error:.0e} where {name} is large, on which it does not depend: it is "
+            f"it is off by {error:.0e} where {name} is so large that no step is left of it: it is "
             "a difference of nearly equal numbers, not a formula",
         )
         for name, error in filter(None, found)

@@ -454,8 +454,8 @@ class Desk:
     def _outgrown(
         self, reference: Reference, judgement: Judgement, probe: Probe, at: Spot
     ) -> tuple[Finding, ...]:
-        """Findings on differences of a layer that is linear in a variable: they have no error but
-        where that is large.
+        """Findings on differences of a layer that is linear in a variable, or quadratic: they have
+        no error but where that is large.
         """
         binding = judgement.binding
         assert binding is not None

@@ -1,24 +1,19 @@
-"""In which variables a forward pass is linear, by how it is written.
+"""The degree of a forward pass in one of its variables, by how it is written.
 
-Each of its steps has to be: ``(v - p)**2 - (v - q)**2`` is linear in ``v`` as well, but its
-derivative by the chain rule reads ``v``, and only one that was simplified does not.  What is not
-known to be linear is none, a kink included.
+It counts what the steps read: ``(v - p)**2 - (v - q)**2`` is linear in ``v`` and of degree two
+here, for its derivative by the chain rule reads ``v``, and only one that was simplified does not.
+What is not known to be a polynomial is none, a kink included.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable
-from typing import Literal
 
 from gradtool.ir import syntax
 
-Degree = Literal[0, 1, 2]
-"""Of a value in a variable: it does not read it, is linear in it, or anything else."""
-
-_FREE: Degree = 0
-_LINEAR: Degree = 1
-_OTHER: Degree = 2
+MANY = 3
+"""The degree of what has a higher one, or none."""
 
 _SUMS = frozenset(  # of one argument, or linear in all of them together
     """
@@ -40,17 +35,16 @@ _SHAPES = frozenset({"shape", "size", "ndim", "zeros_like", "ones_like"})
 _MOST_ROUNDS = 20
 
 
-def linear_in(text: str, variable: str, outputs: Collection[str]) -> bool:
-    """Whether the outputs of a forward pass with this text are linear in a variable, step by
-    step; no is said where the text has more than this knows.
+def degree_in(text: str, variable: str, outputs: Collection[str]) -> int:
+    """The largest degree of the outputs of a forward pass with this text; `MANY` where the text
+    has more than this knows.
     """
     try:
-        statements = syntax.parse(text).body
-        walk = _Walk({variable: _LINEAR})
-        walk.run(statements)
+        walk = _Walk({variable: 1})
+        walk.run(syntax.parse(text).body)
     except (SyntaxError, ValueError, RecursionError, _UnknownError):
-        return False
-    return all(walk.degrees.get(name, _FREE) < _OTHER for name in outputs)
+        return MANY
+    return max(walk.degrees.get(name, 0) for name in outputs)
 
 
 class _UnknownError(Exception):
@@ -60,7 +54,7 @@ class _UnknownError(Exception):
 class _Walk:
     """The degree of every name, statement by statement; others than those it has are free."""
 
-    def __init__(self, degrees: dict[str, Degree]) -> None:
+    def __init__(self, degrees: dict[str, int]) -> None:
         self.degrees = degrees
 
     def run(self, statements: Iterable[ast.stmt]) -> None:
@@ -86,38 +80,40 @@ class _Walk:
             before = dict(self.degrees)
             self.run(body)
             for name, degree in before.items():
-                self.degrees[name] = max(degree, self.degrees.get(name, _FREE))
+                self.degrees[name] = max(degree, self.degrees.get(name, 0))
             if self.degrees == before:
                 return
         raise _UnknownError
 
-    def _assign(self, target: ast.expr, degree: Degree) -> None:
+    def _assign(self, target: ast.expr, degree: int) -> None:
         match target:
             case ast.Name(id=name):
                 self.degrees[name] = degree
             case ast.Subscript(value=ast.Name(id=name)):
-                self.degrees[name] = max(degree, self.degrees.get(name, _FREE))
+                self.degrees[name] = max(degree, self.degrees.get(name, 0))
             case ast.Tuple(elts=elements):
                 for element in elements:
                     self._assign(element, degree)
             case _:
                 raise _UnknownError
 
-    def of(self, node: ast.expr) -> Degree:
+    def of(self, node: ast.expr) -> int:
         """The degree of an expression."""
         match node:
             case ast.Name(id=name):
-                return self.degrees.get(name, _FREE)
+                return self.degrees.get(name, 0)
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=2)):
+                return _product(self.of(left), self.of(left))
             case ast.BinOp(left=left, op=op, right=right):
                 return _combined(op, self.of(left), self.of(right))
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
                 return self.of(operand)
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
-                return max(map(self.of, elements), default=_FREE)
+                return max(map(self.of, elements), default=0)
             case ast.Attribute(value=value, attr="T" | "mT"):
                 return self.of(value)
             case ast.Attribute(attr=name) if name in _SHAPES:
-                return _FREE
+                return 0
             case ast.Subscript(value=value, slice=place) if not self._reads(place):
                 return self.of(value)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
@@ -126,28 +122,30 @@ class _Walk:
                 func=ast.Attribute(value=owner, attr=name), args=arguments, keywords=keywords
             ):
                 return self._called(name, [owner, *arguments, *(word.value for word in keywords)])
-        return _OTHER if self._reads(node) else _FREE
+        return MANY if self._reads(node) else 0
 
-    def _called(self, name: str, arguments: list[ast.expr]) -> Degree:
+    def _called(self, name: str, arguments: list[ast.expr]) -> int:
         degrees = [self.of(argument) for argument in arguments]
         if not any(degrees) or name in _SHAPES:
-            return _FREE
+            return 0
         if name in _SUMS:
             return max(degrees)
+        if name == "square":
+            return _product(*degrees, *degrees)
         if name in _PRODUCTS:
             return _product(*degrees)
         if name in _QUOTIENTS and not any(degrees[1:]):
             return degrees[0]
         if name in _CHOICES and not degrees[0]:
             return max(degrees)
-        return _OTHER
+        return MANY
 
     def _reads(self, node: ast.AST) -> bool:
         names = (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
-        return any(self.degrees.get(name, _FREE) for name in names)
+        return any(self.degrees.get(name, 0) for name in names)
 
 
-def _combined(op: ast.operator, left: Degree, right: Degree) -> Degree:
+def _combined(op: ast.operator, left: int, right: int) -> int:
     match op:
         case ast.Add() | ast.Sub():
             return max(left, right)
@@ -155,9 +153,8 @@ def _combined(op: ast.operator, left: Degree, right: Degree) -> Degree:
             return _product(left, right)
         case ast.Div() if not right:
             return left
-    return _OTHER if left or right else _FREE
+    return MANY if left or right else 0
 
 
-def _product(*degrees: Degree) -> Degree:
-    total = sum(degrees)
-    return _FREE if not total else _LINEAR if total == 1 else _OTHER
+def _product(*degrees: int) -> int:
+    return min(MANY, sum(degrees))

@@ -1,11 +1,11 @@
-"""What is said to be linear is so in numbers, at every bundled layer; and steps that are not."""
+"""What is said to be of a degree is so in numbers, at every bundled layer; and what has none."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from gradtool.check.linear_in import linear_in
+from gradtool.check.degrees import MANY, degree_in
 from tests.layers import BUNDLED, bundled
 
 LINEAR = [
@@ -18,14 +18,22 @@ LINEAR = [
     "Y = conv2d(x, v, bias=b, stride=2)",
     "Y = W / sqrt(sum(W ** 2)) + v.shape[0]\nY = solve(A, v) + Y",
 ]
-OTHERS = [
+QUADRATIC = [
     "Y = v @ v",
     "Y = (v - p)**2 - (v - q)**2",
-    "Y = maximum(0, v)",
+    "Y = square(v - p).sum() / N",
     "Y = v * mean(v)",
+    "a = v\na *= v\nY = a",
+    "Y = einsum('nd,nd->n', v, v)",
+    "Y = v.T @ A @ v",
+]
+OTHERS = [
+    "Y = v ** 3",
+    "Y = v ** p",
+    "Y = square(v) * v",
+    "Y = maximum(0, v)",
     "Y = W / v",
     "Y = W[v]",
-    "a = v\na *= v\nY = a",
     "g = v\nfor t in range(T):\n    g = g * v\nY = g",
     "g = p\nfor t in range(T):\n    h = exp(g)\n    g = v\nY = h",
     "Y = affine(v, W, b)",
@@ -33,37 +41,42 @@ OTHERS = [
     "Y = [u for u in v]",
     "Y = v if v > 0 else -v",
     "while p: Y = v",
-    "Y = einsum('nd,nd->n', v, v)",
     "Y = where(v > 0, 1, 2)",
     "Y = v +",
 ]
 
 
 @pytest.mark.parametrize("text", LINEAR)
-def test_linear_step_by_step(text: str) -> None:
-    assert linear_in(text, "v", ["Y"])
+def test_linear(text: str) -> None:
+    assert degree_in(text, "v", ["Y"]) == 1
+
+
+@pytest.mark.parametrize("text", QUADRATIC)
+def test_quadratic(text: str) -> None:
+    assert degree_in(text, "v", ["Y"]) == 2
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_not_known_to_be_linear(text: str) -> None:
-    assert not linear_in(text, "v", ["Y"])
+def test_of_no_degree(text: str) -> None:
+    assert degree_in(text, "v", ["Y"]) == MANY
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLED))
-def test_the_outputs_of_layers_are_linear_where_it_is_said(name: str) -> None:
+def test_the_differences_of_a_layer_vanish_behind_its_degree(name: str) -> None:
     reference = bundled(name)
     text, rng = reference.spec.forward.text, np.random.default_rng(0)
     sizes = reference.settings()[0].sizes
     values = reference.sample(sizes, rng)
     for variable in reference.spec.variables:
-        if not linear_in(text, variable.name, reference.outputs):
+        degree = degree_in(text, variable.name, reference.outputs)
+        if degree == MANY:
             continue
         value = values[variable.name]
         step = rng.standard_normal(value.shape)
-        here, there, far = (
+        found = [
             reference.forward({**values, variable.name: value + t * step}, sizes)
-            for t in (0.0, 1.0, 3.0)
-        )
+            for t in range(degree + 2)
+        ]
         for output in reference.outputs:
-            line = here[output] + 3 * (there[output] - here[output])
-            np.testing.assert_allclose(far[output], line, rtol=1e-9, atol=1e-9)
+            rest = np.diff([one[output] for one in found], n=degree + 1, axis=0)
+            np.testing.assert_allclose(rest, 0, atol=1e-9)
