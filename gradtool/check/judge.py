@@ -250,11 +250,17 @@ def _judge_one(
     layer, about = reference.spec.name, (reference, binding, seed, version)
     unread = reference
     reference = as_read(reference, binding)
+
+    def none(trouble: Trouble) -> Verdict:
+        notes = session.notes
+        return failed(
+            file, layer, trouble, seed=seed, version=version, notes=notes, binding=binding
+        )
+
     try:
         bind(session, reference, binding)
     except CheckTrouble as problem:
-        verdict = failed(file, layer, problem.trouble, seed=seed, version=version, binding=binding)
-        return Judgement(verdict, (), binding)
+        return Judgement(none(problem.trouble), (), binding)
     known = session.recalled(about)
     if isinstance(known, Judgement):  # what follows depends on the answers, and on nothing else
         called, notes = binding.called(session.whole), tuple(session.notes)
@@ -267,8 +273,7 @@ def _judge_one(
             trouble = Trouble(
                 "binding", f"{reason} Say how it is called in the spec's check: block"
             )
-            verdict = failed(file, layer, trouble, seed=seed, version=version, binding=binding)
-            found = Judgement(verdict, (), binding)
+            found = Judgement(none(trouble), (), binding)
         return found
     if named is not binding:
         judged = _judge_one(unread, session, named, file, seed, version)

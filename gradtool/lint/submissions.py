@@ -184,6 +184,8 @@ def choose(staged: Staged, patterns: Sequence[str]) -> tuple[str, str]:
     The first pattern that fits decides. One without ``/`` fits in any folder, and of several
     files the one nearest to the top is taken. A submission that is one file has no choice.
     """
+    if staged.alone and any(is_archive(name) for name in staged.files):
+        return "", ""  # a submission in itself, for whoever unpacks it
     patterns = ("*",) if staged.alone else patterns
     barred = [one for one in staged.refused if any(fits(one.name, p) for p in patterns)]
     for pattern in patterns:

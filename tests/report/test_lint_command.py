@@ -391,6 +391,13 @@ def test_what_is_not_graded_is_told(course: Path, capsys: Captured) -> None:
     )
 
 
+def test_an_archive_that_is_named_is_to_be_unpacked(course: Path, capsys: Captured) -> None:
+    (course / "ann.zip").write_bytes(b"PK\x03\x04\x86")
+    assert main(["lint", "course/ann.zip", "--assignment", "hw1.yaml"]) == 1
+    told = "GT101 expected a file layers.py or *.py, found only ann.zip; unpack the archive"
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("names", "arguments", "told"),
     [
@@ -918,6 +925,18 @@ def test_forbidden_means_are_told_once_and_with_their_cell(
     for finding, (message, place, line) in zip(found, told, strict=True):
         assert finding["message"].startswith(message)
         assert (finding["place"], finding["line"]) == (place, line)
+
+
+def test_a_cell_that_was_left_out_is_told_whatever_else_is_missing(
+    course: Path, capsys: Captured
+) -> None:
+    """Without it the forward pass is taken for a function that returns its gradients, too."""
+    cells = [(HEAD + FORWARD, list[str]()), ("def affine_backward(:\n", [])]
+    (course / "ann.ipynb").write_text(notebook(*cells))
+    assert main(["lint", "course/ann.ipynb", "--assignment", "hw1.yaml"]) == 1
+    assert (
+        "GT105 Python cannot read ann.ipynb cell 2, which was left out" in capsys.readouterr().out
+    )
 
 
 STATED = """
