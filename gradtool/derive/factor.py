@@ -95,6 +95,7 @@ def _factored(terms: list[_Flat]) -> list[Product]:
     """Greedy: what all terms share first, then what most of them share."""
     if len(terms) == 1:
         return [_as_product(terms[0])]
+    terms = _with_one_root(terms)
     common = _common(terms)
     scale = _content([c for c, _ in terms])
     if common or scale != 1:
@@ -122,6 +123,21 @@ def _factored(terms: list[_Flat]) -> list[Product]:
             return [_as_product((scale * single.coefficient, merged))]
         return [_as_product((scale, {**common, Sum(tuple(parts)): Fraction(1)}))]
     return _ordered(_grouped(_choices(terms)))
+
+
+def _with_one_root(terms: list[_Flat]) -> list[_Flat]:
+    """Powers of a number that differ by whole ones as one power: sqrt(2) and 3 * sqrt(2) rather
+    than sqrt(2) and 6 / sqrt(2), of which no factor is common.
+    """
+    roots = {u for u in terms[0][1] if isinstance(u, Number) and all(u in t[1] for t in terms)}
+    for root in sorted(roots, key=lambda u: u.key):
+        highest = max(units[root] for _, units in terms)
+        if all((highest - units[root]).denominator == 1 for _, units in terms):
+            terms = [
+                (c * root.value ** int(units[root] - highest), {**units, root: highest})
+                for c, units in terms
+            ]
+    return terms
 
 
 def _below(terms: list[_Flat]) -> Unit | None:

@@ -35,6 +35,20 @@ CASES = {
 }
 
 
+def test_a_root_that_all_terms_have_stands_outside() -> None:
+    """D. Hendrycks and K. Gimpel, Gaussian Error Linear Units (2016), equation 2.
+
+    tanh(X * (sqrt(2) + 0.08943 * X**2 / sqrt(2)) / sqrt(pi)) stood there.
+    """
+    text = "layer: l\ninputs: {X: [N]}\nforward: Y = gelu_tanh(X)\n"
+    (inner,) = (
+        line(found_line.name, found_line.tree)
+        for found_line in derive(graph_of(load_text(text, "layer.yaml"), lambda _: None)).lines
+        if found_line.role == "inner"
+    )
+    assert inner == "h = tanh(sqrt(2 / pi) * X * (1 + 0.044715 * X**2))"
+
+
 LOCAL = """
 layer: local_response
 inputs: {X: [N, C]}
