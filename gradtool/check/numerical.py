@@ -8,6 +8,7 @@ is linear in what is moved, or quadratic, which is lost where that is large.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from math import inf, prod
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import DIFFERENCES, Remark
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session
+from gradtool.ir import syntax
 from gradtool.records import replace
 
 _BY = "computed by differences in place of a derivative"
@@ -30,6 +32,7 @@ _LOST = (
     "it is off by {:.0e} where its numbers longer than float64 are read as float64: it is a "
     "difference of nearly equal numbers, not a formula"
 )
+_MOST_NUMBERS = 8  # in a forward pass whose backward pass shifts by few
 _FEWEST = 3  # calls of the forward pass that no backward pass has another reason for
 ONLY_LONGER = (
     "it computes with numbers longer than float64 and could not be run without them, or not in "
@@ -80,7 +83,7 @@ def _told(
         header = {**counted, "op": "steps"}
         stepped = session.ask(header, point.probe.arrays, point.probe.max_bytes)
         sizes.append(stepped.header.get("step"))
-        moved.append(stepped.header.get("moved"))
+        moved += moves(stepped.header, reference)
     found = (by_complex_step(sizes), by_entries(moved), by_calls(seen, point))
     for text in filter(None, found):
         return f"{_BY}: {text}"
@@ -134,6 +137,20 @@ def tells(seen: Mapping[str, Any]) -> bool:
     return bool(_steps([seen.get("step"), seen.get("moved")]))
 
 
+def moves(stepped: Mapping[str, Any], reference: Reference) -> list[object]:
+    """The sizes of moves in the answer to `steps`."""
+    around = stepped.get("around")
+    return [stepped.get("moved"), *([around] if not _has_grid(reference) else [])]
+
+
+def _has_grid(reference: Reference) -> bool:
+    """Whether a layer may itself add many constants to what is given, as where it has centers."""
+    nodes = list(ast.walk(syntax.parse(reference.spec.forward.text)))
+    numbers = sum(isinstance(node, ast.Constant) for node in nodes)
+    named = any(isinstance(node, ast.Name) and node.id == "arange" for node in nodes)
+    return named or numbers > _MOST_NUMBERS
+
+
 def by_complex_step(sizes: Iterable[object]) -> str:
     """What tells that the code moved a given number by a tiny imaginary one."""
     seen = _steps(sizes)
@@ -144,7 +161,7 @@ def by_complex_step(sizes: Iterable[object]) -> str:
 
 def by_entries(sizes: Iterable[object]) -> str:
     """What tells that the code moved one entry of a given array after the other, or many at once
-    along one direction after the other.
+    along one direction after the other, or all numbers by many constants.
     """
     seen = _steps(sizes)
     if not seen:

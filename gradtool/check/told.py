@@ -6,12 +6,15 @@ has no name, or one that nobody looks at, as an attribute of an object, the numb
 NumPy calls the methods of entries of an array of objects.  Nothing else does that: ``log(x + eps)``
 moves all numbers at once, and ``(x - y) * 2`` none by a constant.
 
-They tell of a complex step, too; see `gradtool.check.complex_steps`.
+They tell of a complex step, too; see `gradtool.check.complex_steps`.  And of a function of one
+variable that is evaluated at many points around the given ones, as by a long stencil or by Cauchy's
+integral: for all numbers at once, and right to the last digit.
 """
 
 from __future__ import annotations
 
 import ast
+import cmath
 import math
 import operator
 from bisect import bisect_left, bisect_right
@@ -30,6 +33,8 @@ _FEWEST = 3  # entries that were moved one after the other
 _ENOUGH = 8  # where there are more
 _MOST_DIRECTIONS = 100  # that are looked at
 _SEVERAL = 2  # entries that are moved at once, along a direction
+_POINTS = 4  # to each side, or complex ones: with fewer a derivative has not all digits
+_MOST_POINTS = 200  # of a variable
 _WHOLE = 0.5  # of the operations of the forward pass: what is hardly less than one
 _BASES = frozenset({"eye", "identity", "diag", "diagflat", "fill_diagonal", "kron"})
 
@@ -88,20 +93,39 @@ class Told:
     It computes as a number of float64 does.  It is no subclass of `float`: then a complex number
     times it would be a complex number that nobody knows to be none of the constants.
 
-    `place` is the variable and the entry that it was given as; what is computed has none.
+    `place` is the variable and the entry that it was given as; what is computed has none.  `line`
+    is the slope and the offset by which it was computed of one that has, where nothing else was.
     """
 
-    __slots__ = ("place", "value")
+    __slots__ = ("line", "origin", "place", "value")
 
     # Of all of them together: one process, one look.
     steps: list[tuple[float, float]] = []  # noqa: RUF012 - the size of imaginary ones, the number
     moves: dict[int, list[Moved]] = {}  # noqa: RUF012 - by variable
     time = 0
     left = False  # whether given numbers were made plain ones, which tell nothing
+    shifts: dict[int, dict[complex, set[int]]] = {}  # noqa: RUF012 - by variable, the entries
 
     def __init__(self, value: float, place: tuple[int, int] | None = None) -> None:
         self.value = float(value)
-        self.place = place
+        self.place = self.origin = place
+        self.line = (1.0, 0.0)
+
+    def _on_line(self, found: Any, slope: float, offset: float) -> Any:
+        """What was computed of this number and constants, by a slope that is not zero."""
+        if self.origin is not None and type(found) is Told and slope:
+            found.origin, found.line = self.origin, (slope, offset)
+        return found
+
+    def _shifted(self, by: complex) -> None:
+        """A constant was added to it, or to what is on a line with a given number."""
+        if self.origin is not None:
+            slope, offset = self.line
+            variable, entry = self.origin
+            shifts = Told.shifts.setdefault(variable, {})
+            shift = (offset + by) / slope
+            if shift in shifts or len(shifts) < _MOST_POINTS:
+                shifts.setdefault(shift, set()).add(entry)
 
     @staticmethod
     def step() -> float:
@@ -129,19 +153,41 @@ class Told:
             found.append(_in_turn(moves, count, forward) or _along(moves, count, forward))
         return max(found)
 
+    @staticmethod
+    def around(entries: Sequence[int]) -> float:
+        """The largest constant that was added to all entries of a variable, where there were so
+        many that a function is evaluated all around them; else 0.
+        """
+        for variable, count in enumerate(entries):
+            if count < _FEWEST:
+                continue
+            every = [c for c, seen in Told.shifts.get(variable, {}).items() if len(seen) == count]
+            beside = [c for c in every if complex(c).imag]
+            ahead = [c for c in every if not complex(c).imag and c.real > 0]
+            behind = [c for c in every if not complex(c).imag and c.real < 0]
+            if len(beside) >= _POINTS or min(len(ahead), len(behind)) >= _POINTS:
+                return max(abs(c) for c in (*beside, *ahead, *behind))
+        return 0.0
+
     def _added(self, other: Any, sign: float) -> Any:
         if isinstance(other, np.ndarray):
             return NotImplemented  # it asks for each of its entries
         if isinstance(other, complex):
             if other.real == 0 and not isinstance(other, _Derived):
                 Told.steps.append((abs(other.imag), self.value))
+            if not isinstance(other, _Derived):
+                self._shifted(sign * other)
             return _Derived(self.value + sign * other)
         if self.place is not None and type(other) is not Told:
             variable, entry = self.place
             move = Moved(entry, sign * float(other), Told.time)
             Told.moves.setdefault(variable, []).append(move)
         plain = _plain(other)
-        return _made(lambda: self.value + sign * plain)
+        found = _made(lambda: self.value + sign * plain)
+        if type(other) is Told:
+            return found
+        self._shifted(sign * plain)
+        return self._on_line(found, self.line[0], self.line[1] + sign * plain)
 
     def __add__(self, other: Any) -> Any:
         return self._added(other, 1.0)
@@ -153,8 +199,30 @@ class Told:
 
     def __rsub__(self, other: Any) -> Any:
         # Not a step: ``1 - p`` is what formulas have.
-        difference = Told(self.value)._added(other, -1.0)
+        difference = self._on_line(Told(self.value), *self.line)._added(other, -1.0)
         return difference if difference is NotImplemented else -difference
+
+    def __neg__(self) -> Any:
+        return self._times(-1.0, _made(lambda: -self.value))
+
+    def __pos__(self) -> Any:
+        return self._times(1.0, _made(lambda: self.value))
+
+    def _times(self, factor: Any, found: Any) -> Any:
+        """What came of it times a factor: on the line with it, if that is a constant."""
+        if isinstance(factor, float | int):
+            return self._on_line(found, factor * self.line[0], factor * self.line[1])
+        return found
+
+    def __mul__(self, other: Any) -> Any:
+        return self._times(other, _product(self, other))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        found = _quotient(self, other)
+        constant = isinstance(other, float | int) and other
+        return self._times(1 / other, found) if constant else found
 
     def __float__(self) -> float:
         Told.left = Told.left or self.place is not None
@@ -188,10 +256,7 @@ class Told:
 
 
 class _Derived(complex):
-    """A complex number that came of the given ones, and is no constant."""
-
-    def __neg__(self) -> _Derived:
-        return _Derived(-complex(self))
+    """A complex number that came of the given ones, and is no constant; nor is what comes of it."""
 
 
 def _made(compute: Callable[[], Any]) -> Any:
@@ -282,6 +347,17 @@ def _binary(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> An
     return operation
 
 
+def _derived(function: Callable[..., Any]) -> Any:
+    def operation(self: _Derived, *others: Any) -> Any:
+        try:
+            found = function(self, *others)
+        except (ArithmeticError, ValueError):
+            return _Derived(complex(math.nan, math.nan))
+        return _Derived(found) if isinstance(found, complex) else found
+
+    return operation
+
+
 def _compared(function: Callable[[Any, Any], bool]) -> Any:
     return lambda self, other: function(self.value, other.value if type(other) is Told else other)
 
@@ -290,14 +366,22 @@ def _unary(function: Callable[[float], float]) -> Any:
     return lambda self: _made(lambda: function(self.value))
 
 
-for _name in ("mul", "truediv", "pow", "floordiv", "mod"):
+_product, _quotient = _binary(operator.mul), _binary(operator.truediv)
+Told.__rtruediv__ = _binary(operator.truediv, swapped=True)  # type: ignore[attr-defined]
+for _name in ("pow", "floordiv", "mod"):
     setattr(Told, f"__{_name}__", _binary(getattr(operator, _name)))
     setattr(Told, f"__r{_name}__", _binary(getattr(operator, _name), swapped=True))
-for _name in ("neg", "pos", "abs"):
-    setattr(Told, f"__{_name}__", _unary(getattr(operator, _name)))
+Told.__abs__ = _unary(abs)  # type: ignore[attr-defined]
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(Told, f"__{_name}__", _compared(getattr(operator, _name)))
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    for _side in ("", "r"):
+        setattr(_Derived, f"__{_side}{_name}__", _derived(getattr(complex, f"__{_side}{_name}__")))
+for _name in ("__neg__", "__pos__", "conjugate"):
+    setattr(_Derived, _name, _derived(getattr(complex, _name)))
 # The methods by which NumPy evaluates a function at an object.
+for _name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "tan"):
+    setattr(_Derived, _name, _derived(getattr(cmath, _name)))
 for _name in ("exp", "log", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "tan", "log1p", "expm1"):
     setattr(Told, _name, _unary(getattr(math, _name)))
 for _name, _function in {"square": lambda x: x * x, "reciprocal": lambda x: 1 / x}.items():
@@ -309,6 +393,7 @@ for _name, _inverse in {"arctan": math.atan, "arcsin": math.asin, "arccos": math
 def told(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     """The same arrays, those of reals with entries that take note; and how many these have."""
     Told.steps, Told.moves, Told.time, Told.left = [], {}, 0, False
+    Told.shifts = {}
     found: dict[str, np.ndarray] = {}
     sizes: list[int] = []
     for name, array in arrays.items():

@@ -114,14 +114,14 @@ def steps(responder: Watches, request: Frame) -> Answer:
         reply, _ = responder.answer(Frame(header, arrays))
         # A forward pass may compute more than an output: differences of itself.
         forward = min(work.forward, _OPERATIONS * header["work"])
-        step, moved = Told.step(), Told.moved(entries, forward)
-        if not step and not moved and (Told.left or "error" in reply):
+        step, moved, around = Told.step(), Told.moved(entries, forward), Told.around(entries)
+        if not step and not moved and not around and (Told.left or "error" in reply):
             responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
             responder.answer(Frame(header, request.arrays))
             moved = lines.stepped.entry_by_entry
     finally:
         responder.observed = before
-    return {"step": step, "moved": moved}, {}
+    return {"step": step, "moved": moved, "around": around}, {}
 
 
 class Work:

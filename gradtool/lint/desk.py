@@ -397,7 +397,7 @@ class Desk:
                 self._clock = Clock(self._seconds)
                 again = worker.ask({**header, "op": "steps"}, probe.arrays, probe.max_bytes)
                 steps.append(again.header.get("step"))
-                moved.append(again.header.get("moved"))
+                moved += numerical.moves(again.header, reference)
         except WorkerLost as gone:
             if gone.kind == "timeout" and is_lost(verdict.trouble) and not _earns(verdict):
                 return ()  # it is slow, and to evade this would gain it nothing

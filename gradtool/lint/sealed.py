@@ -44,7 +44,7 @@ def findings(
             if not numerical.tells(reply):
                 again = other.ask({**count, "op": "steps"}, probe.arrays, probe.max_bytes).header
                 steps.append(again.get("step"))
-                moved.append(again.get("moved"))
+                moved += numerical.moves(again, reference)
     except CheckTrouble:
         return (evading,)
     at = Spot(evading.line, evading.place)

@@ -69,6 +69,12 @@ RICHARDSON = """def slope(h):
     for k in range(1, 5):
         s = [(4**k * b - a) / (4**k - 1) for a, b in zip(s, s[1:])]
     return (dA * s[0]).astype(float)"""
+STENCIL = """C = [6/7, -15/56, 5/63, -1/56, 1/385, -1/5544]
+    def s(k):
+        return 1 / (1 + np.exp(-(Z + k / 16)))
+    return dA * sum(c * (s(k + 1) - s(-k - 1)) for k, c in enumerate(C)) * 16"""
+CAUCHY = """t = np.exp(2j * np.pi * np.arange(64) / 64)
+    return dA * np.mean([2 / (1 + np.exp(-(Z + z / 2))) / z for z in t], axis=0).real"""
 PLANE = "return dA * (1 / (1 + np.exp(-Z - 1e-30j))).imag / 1e-30"
 PLAIN = "return dA * A * (1 - A)"
 LONG = "return (dA * (A.astype(np.longdouble) * (1 - A.astype(np.longdouble)))).astype(float)"
@@ -106,7 +112,11 @@ def test_differences_of_numbers_with_more_digits(
     assert "difference of nearly equal numbers, not a formula" in remark
 
 
-@pytest.mark.parametrize("body", [RICHARDSON, PLANE], ids=["longdouble", "complex"])
+@pytest.mark.parametrize(
+    "body",
+    [RICHARDSON, PLANE, STENCIL, CAUCHY],
+    ids=["longdouble", "complex", "stencil", "cauchy"],
+)
 def test_differences_of_arrays(tmp_path: Path, body: str) -> None:
     text = HEAD + SIGMOID.replace("BODY", body)
     verdict = verdict_on(bundled("sigmoid"), tmp_path, text)
@@ -115,6 +125,27 @@ def test_differences_of_arrays(tmp_path: Path, body: str) -> None:
     found = [one for one in verdicts(tmp_path, text) if one.verdict == "pass"]
     assert found
     assert all(len(told(one)) == 1 for one in found)  # which layer was looked for matters not
+
+
+def test_a_layer_with_centers_of_its_own(tmp_path: Path) -> None:
+    reference = written(
+        "bumps",
+        "inputs: {x: [N]}\nparameters: {w: [K]}\nsizes: {K: 12}\n"
+        "forward: Y = tanh(x[:, None] - (arange(K) - 5.5)) @ w",
+    )
+    text = """
+import numpy as np
+def bumps_forward(x, w):
+    t = np.tanh(x[:, None] - (np.arange(12) - 5.5))
+    return t @ w, (x, w, t)
+def bumps_backward(dY, cache):
+    x, w, t = cache
+    dx = sum(dY * w[k] * (1 - np.tanh(x - (k - 5.5)) ** 2) for k in range(12))
+    return dx, t.T @ dY
+"""
+    verdict = verdict_on(reference, tmp_path, text)
+    assert verdict.verdict == "pass"
+    assert not told(verdict)
 
 
 @pytest.mark.parametrize("body", [PLAIN, LONG], ids=["float64", "longdouble"])

@@ -255,3 +255,55 @@ def test_numbers_beside_arrays() -> None:
         (np.float64(3.0) - first, 1.75),
     ):
         np.testing.assert_allclose(np.asarray(found, float), expected)
+
+
+def around(function: Callable[[np.ndarray, np.ndarray], object]) -> float:
+    arrays, entries = told({"X": X, "W": X.T.copy()})
+    function(arrays["X"], arrays["W"])
+    return Told.around(entries)
+
+
+H = np.array([1, 2, 3, 4, 5]) / 16
+CIRCLE = np.exp(2j * np.pi * np.arange(8) / 8) / 2
+
+
+@pytest.mark.parametrize(
+    ("function", "size"),
+    [
+        (lambda x, w: sum(np.tanh(x + h) - np.tanh(x - h) for h in H), H[-1]),
+        (lambda x, w: sum(1 / (1 + np.exp(-x - h)) - 1 / (1 + np.exp(-x + h)) for h in H), H[-1]),
+        (lambda x, w: [np.exp(-(h - x)) - np.exp((2 * x + 2 * h) / 2) for h in H], H[-1]),
+        (lambda x, w: np.tanh(x[..., None] + np.concatenate([H, -H])), H[-1]),
+        (lambda x, w: sum(1 / (1 + np.exp(-(x + z))) / z for z in CIRCLE), 0.5),
+        (lambda x, w: np.exp(x[..., None] + CIRCLE) * CIRCLE, 0.5),
+        (lambda x, w: [np.exp(x + 1j * h) / h for h in H], H[-1]),
+    ],
+)
+def test_a_function_at_many_points_around(function: Callable[..., object], size: float) -> None:
+    assert around(function) == pytest.approx(size, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: np.tanh(x) * (1 - np.tanh(x) ** 2) + 1 / (x + 1e-8) - (x - 3) * (x + 3),
+        lambda x, w: sum(1 / (x + k) for k in range(1, 9)),  # of a digamma function
+        lambda x, w: [x[k] - w[0, 0] for k in range(2)] + [x - row for row in w.T],
+        lambda x, w: [(x + h) - (x[0] - h) for h in H],  # some of the entries
+        lambda x, w: ((x - 0.5) * x + 2) * x - np.sqrt(x * x + 3) + 1 / (1 + 0.3 * abs(x)),
+        lambda x, w: [np.exp(2j * np.pi * h) * x + (x + 1j) / (x - 1j) for h in H],
+        lambda x, w: [np.tanh(x + h) - np.tanh(x - h) for h in H[:3]],  # to few digits
+    ],
+)
+def test_what_adds_few_constants(function: Callable[..., object]) -> None:
+    assert around(function) == 0.0
+
+
+def test_complex_numbers_that_were_computed_are_no_constants() -> None:
+    def function(x: np.ndarray, w: np.ndarray) -> list[complex]:
+        z = np.exp(1j * x) / (1 + 2j * x) - np.sqrt(-(2j * x))
+        return [complex(v) for v in (x + z).ravel()]
+
+    arrays, _ = told({"X": X, "W": X.T.copy()})
+    np.testing.assert_allclose(function(arrays["X"], arrays["W"]), function(X, X), rtol=1e-14)
+    assert not Told.steps
