@@ -10,6 +10,7 @@ again, or taken back, has earlier lines that count no longer.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import tempfile
@@ -156,6 +157,7 @@ class Store:
     Attributes:
         heading: of this run. Kept results may have another seed: each verdict has its own.
         lines: those that were found or added; they can be read until they are dropped.
+        aside: where the results of another run went that were in the file; None without any.
     """
 
     def __init__(
@@ -168,6 +170,8 @@ class Store:
         """
         self.heading = heading
         self.lines = Lines()
+        self.aside: Path | None = None
+        self._place = path
         self._known: dict[tuple[str, str], Place] = {}
         self._stream = self._opened(path, fresh, needed)
 
@@ -184,8 +188,12 @@ class Store:
                     f"results cannot be kept in {path}: another run keeps its results there",
                     "wait for its end, or name another file",
                 )
-            found = None if fresh else _read_tolerant(path)
+            found = _read_tolerant(path)
             if found is None or not _same_run(found[0], self.heading):
+                if needed and found is not None and found[1].results:
+                    self.aside = _set_aside(path)
+                return self._moved(path, ())
+            if fresh:
                 return self._moved(path, ())
             if found[0].total != self.heading.total:
                 return self._moved(path, found[1].results)
@@ -230,14 +238,27 @@ class Store:
         return graded
 
     def add(self, graded: Graded) -> None:
-        """Keep a result; one thread at a time."""
-        self.lines.put(graded.name, _written(self._stream, line_of(graded)), graded)
+        """Keep a result; one thread at a time.
+
+        Raises:
+            UsageError: there is no room for it.
+        """
+        try:
+            place = _written(self._stream, line_of(graded))
+        except OSError as error:
+            where = self._place or tempfile.gettempdir()
+            raise UsageError(
+                f"results cannot be written to {where}: {error.strerror}",
+                "make room, and run the same command again; what was graded before is kept",
+            ) from None
+        self.lines.put(graded.name, place, graded)
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.flush()  # and open: the lines are read from it
+        with suppress(OSError):  # `add` has told
+            self._stream.flush()  # and open: the lines are read from it
         with suppress(OSError):
             fcntl.flock(self._stream.fileno(), fcntl.LOCK_UN)
 
@@ -310,6 +331,16 @@ def _taken(path: Path) -> IO[bytes] | None:
             return None
         if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             return stream  # and nobody has put a new one in its place meanwhile
+
+
+def _set_aside(path: Path) -> Path:
+    """Give the results of another run a name that is free: they may have taken a night."""
+    for number in itertools.count(1):
+        other = path.with_name(f"{path.name}.old{number if number > 1 else ''}")
+        if not other.exists():
+            break
+    path.replace(other)
+    return other
 
 
 def _locked(stream: IO[bytes]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
+from io import TextIOWrapper
 from typing import TextIO
 
 _NARROWEST = 30
@@ -37,3 +38,9 @@ def folded(line: str, under: int, width: int | None) -> list[str]:
         break_on_hyphens=False,
         replace_whitespace=False,
     ) or [line]
+
+
+def as_utf8(out: TextIO) -> None:
+    """Let what is for programs be the same whatever the locale; a terminal shows what it can."""
+    if isinstance(out, TextIOWrapper) and not out.isatty():
+        out.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -44,6 +44,7 @@ from gradtool.lint.submissions import Submission, files_below, shown_name, submi
 from gradtool.lint.summary import summary
 from gradtool.records import Struct, replace
 from gradtool.report import cache, formats, library, lint_notices, lint_text, memory, plans
+from gradtool.report.fold import as_utf8
 from gradtool.report.lint_outputs import TEXT, known, places, spare
 from gradtool.report.progress import progress
 from gradtool.spec.errors import Problem, SpecError
@@ -167,6 +168,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             Store(place, heading, fresh=request.fresh, needed=bool(request.results)) as store,
             progress(len(mine), sys.stderr) as shown,
         ):
+            if store.aside is not None:
+                stop.callback(lint_notices.set_aside, request.results, store.aside)
             if zygote is not None:
                 bench = Bench(
                     zygote, assignment, references, seed, __version__, key, foresight=foresight
@@ -487,13 +490,19 @@ def _report(
     exit_zero: bool,
     out: TextIO,
 ) -> int:
+    failed = []
     for name, place in outputs:
         try:
             with place.open("w", encoding="utf-8", newline="") as stream:
                 _write(name, course, choice, statistics, stream)
-        except OSError as error:
-            raise UsageError(f"--output: {place} cannot be written: {error.strerror}") from None
+        except OSError as error:  # the others are no worse for it
+            failed.append(f"--output: {place} cannot be written: {error.strerror}")
+    if form != TEXT:
+        as_utf8(out)
     _write(form, course, choice, statistics, out)
+    if failed:
+        out.flush()
+        raise UsageError("\n".join(failed))
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if form == "github" and page:
         _step_summary(Path(page), course, choice)

@@ -75,6 +75,14 @@ def _listed(found: Sequence[Submission]) -> str:
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
+def set_aside(results: Path | None, other: Path) -> None:
+    """The file of results held those of another run."""
+    print(
+        f"{results} held results of another assignment, part or version: they are in {other} now",
+        file=sys.stderr,
+    )
+
+
 def kept(number: int, total: int) -> None:
     """Some results are those of an earlier run."""
     if number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def places(texts: Iterable[str], ours: Iterable[Path]) -> list[tuple[str, Path]]
             reason = f"there is no folder {file.parent}"
         elif file.is_dir():
             reason = "it is a folder"
+        elif not os.access(file if file.exists() else file.parent, os.W_OK):
+            reason = "it may not be written"
         elif file.is_file() or not file.exists():  # a device may be written twice
             place = file.resolve()
             reason = taken.get(place, "")

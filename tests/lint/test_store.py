@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,6 +150,45 @@ def test_results_of_another_assignment_are_not_taken(tmp_path: Path) -> None:
         store.add(graded("a"))
     with Store(place, replace(HEADING, key="other")) as store:
         assert store.known == 0
+
+
+@pytest.mark.parametrize("other", [{"key": "other"}, {"shard": (1, 2)}, {"version": "9"}])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_results_of_another_run_are_set_aside(
+    other: dict[str, Any], fresh: bool, tmp_path: Path
+) -> None:
+    place = tmp_path / "results.jsonl"
+    found = []
+    for number, heading in enumerate((HEADING, replace(HEADING, **other)) * 2):
+        with Store(place, heading, fresh=fresh and number > 0) as store:
+            store.add(graded(str(number)))
+            found.append(store.aside)
+    assert found == [None, *(place.with_name(f"results.jsonl.old{n}") for n in ("", 2, 3))]
+    for number, one in enumerate((*found[1:], place)):
+        assert one is not None
+        assert [line.name for line in map(graded_of, one.read_text().splitlines()[1:])] == [
+            str(number)
+        ]
+    with Store(place, HEADING, needed=False) as store:  # what is kept for speed alone
+        store.add(graded("z"))
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_full_disk_is_told_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = tmp_path / "results.jsonl"
+    with Store(place, HEADING) as store:
+        store.add(graded("a"))
+        with monkeypatch.context() as patch:
+            patch.setattr(store_module, "_written", full)
+            with pytest.raises(UsageError, match=r"to .*results\.jsonl: No space left"):
+                store.add(graded("b"))
+    with Store(place, HEADING) as store:
+        assert store.known == 1
 
 
 def test_a_file_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:

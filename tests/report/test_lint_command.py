@@ -498,6 +498,43 @@ def test_a_report_that_cannot_be_written_is_told_at_once(course: Path, capsys: C
     assert not Path("cache/lint").exists()
 
 
+def test_a_report_that_may_not_be_written_is_told_at_once(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that is mounted for reading only; a superuser may all else."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path("."))
+    command = ["lint", "course", "--assignment", "hw1.yaml", "--output", "csv=grades.csv"]
+    assert main(command) == 2
+    assert "grades.csv cannot be written: it may not be written" in capsys.readouterr().err
+    assert not Path("cache/lint").exists()
+
+
+def test_a_report_that_fails_takes_no_other_along(course: Path, capsys: Captured) -> None:
+    outputs = ("json=/dev/full", "csv=grades.csv")
+    options = [word for output in outputs for word in ("--output", output)]
+    assert main(["lint", "course", "--assignment", "hw1.yaml", *options]) == 2
+    captured = capsys.readouterr()
+    assert "3 of 5 right" in captured.out
+    assert "--output: /dev/full cannot be written: No space left on device" in captured.err
+    assert Path("grades.csv").read_text().count("\n") == 6
+
+
+@pytest.mark.parametrize("form", ["csv", "junit", "markdown"])
+def test_a_report_for_programs_is_the_same_in_every_locale(form: str, course: Path) -> None:
+    (course / "Zoë 李.py").write_text(RIGHT)
+    command = [sys.executable, "-m", "gradtool", "lint", "course", "--assignment", "hw1.yaml"]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(
+        [*command, "--format", form, "--output", f"{form}=report"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **plain},
+        capture_output=True,
+        timeout=120,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "Zoë 李.py" in ended.stdout.decode("utf-8")
+    assert ended.stdout == Path("report").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
