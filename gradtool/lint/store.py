@@ -301,7 +301,10 @@ def merged(paths: Iterable[Path]) -> tuple[Heading, Lines]:
     missing = sorted(set(range(1, heading.shard[1] + 1)) - shards)
     if missing:
         listed = ", ".join(f"{one}/{heading.shard[1]}" for one in missing)
-        raise UsageError(f"the results of shard {listed} are missing")
+        raise UsageError(
+            f"the results of shard {listed} are missing",
+            "give the file of --results of every shard, all at once",
+        )
     if len(lines) != heading.total:
         raise UsageError(
             f"expected {heading.total} submissions, found {len(lines)}: a shard was interrupted",

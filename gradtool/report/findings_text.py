@@ -58,6 +58,8 @@ def by_question(found: Summary) -> Iterator[tuple[str, str, str]]:
 
 def tally(found: Summary) -> str:
     """How many are right, of those that have something to check."""
+    if not found.total:
+        return "no submission is in this part"
     if not found.checked and found.skipped:
         return f"nothing was checked: {nowhere(found)}"
     right = f"{found.passed} of {found.checked} right"

@@ -179,11 +179,12 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
                 assert cluster is not None
                 order = Order(assignment, references, setup, seed, key, require)
                 every = cluster.grade_all(mine, order, store)
-            number = kept = failures = 0
+            number = kept = failures = opened = 0
             try:
                 for done in every:
                     number, kept = number + 1, kept + done.kept
                     failures += not is_graded(done.graded)
+                    opened += any(answer.file for answer in done.graded.answers)
                     shown.step(done.graded.name, done.graded.passed)
             except KeyboardInterrupt:
                 stop.callback(lint_notices.interrupted, number, len(mine), kept=place is not None)
@@ -191,6 +192,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
         if zygote is not None:
             zygote.dismiss()  # it ends while the report is written
         lint_notices.kept(kept, len(mine))
+        if mine and not opened:
+            lint_notices.nothing_opened(request.paths, single=request.single)
         in_folder = len(request.paths) == 1 and assignment.text and not request.single
         top = _top(request.paths[0]) if in_folder else ""
         if in_folder and request.paths[0].is_dir():

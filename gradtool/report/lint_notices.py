@@ -42,6 +42,22 @@ def not_graded(folder: Path, ours: Collection[Path]) -> None:
         print(f"Unpack {_UNPACK} to have it graded.", file=sys.stderr)
 
 
+def nothing_opened(paths: Sequence[Path], *, single: bool) -> None:
+    """No submission has a file that a question asks for."""
+    print("warning: no submission has a file that could be opened", file=sys.stderr)
+    if single:
+        return
+    if len(paths) > 1:
+        text = "Several paths are a submission each: to grade a folder of them, give it alone."
+    else:
+        where = one_line(shown_name(str(paths[0])))
+        text = (
+            f"Is {where} the folder of all submissions, with a file or a folder for each student? "
+            "Does file: of the assignment say what they are called?"
+        )
+    print(text, file=sys.stderr)
+
+
 def nothing(paths: Sequence[Path], course: bool) -> tuple[str, str]:
     """That there is nothing to grade, and what to do; `course`: in a folder of submissions."""
     where = ", ".join(one_line(shown_name(str(path))) for path in paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -391,6 +392,29 @@ def test_what_is_not_graded_is_told(course: Path, capsys: Captured) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (
+            ["top"],
+            "Is top the folder of all submissions, with a file or a folder for each student?",
+        ),
+        (["course", "other"], "Several paths are a submission each: to grade a folder of them, "),
+    ],
+)
+def test_a_folder_that_is_not_that_of_all_submissions_is_told(
+    paths: list[str], told: str, course: Path, capsys: Captured
+) -> None:
+    for folder in ("top/students", "other"):
+        shutil.copytree(course, folder)
+    assert main(["lint", *paths, "--assignment", "hw1.yaml"]) == 1
+    found = capsys.readouterr().err
+    assert found.startswith("warning: no submission has a file that could be opened\n")
+    assert told in found
+    main(["lint", "course", "--assignment", "hw1.yaml"])
+    assert capsys.readouterr().err == ""
+
+
 def test_an_archive_that_is_named_is_to_be_unpacked(course: Path, capsys: Captured) -> None:
     (course / "ann.zip").write_bytes(b"PK\x03\x04\x86")
     assert main(["lint", "course/ann.zip", "--assignment", "hw1.yaml"]) == 1
@@ -434,9 +458,10 @@ def test_nothing_to_grade_is_no_success(
     assert (found.out, found.err) == ("", told)
 
 
-def test_a_part_of_a_small_class_may_be_empty(course: Path) -> None:
+def test_a_part_of_a_small_class_may_be_empty(course: Path, capsys: Captured) -> None:
     arguments = ["course", "--assignment", "hw1.yaml", "--shard", "9/9"]
     assert main(["lint", *arguments]) == 0
+    assert "no submission is in this part" in capsys.readouterr().out
 
 
 def test_a_file_that_goes_away_during_a_run_costs_nobody_else(
