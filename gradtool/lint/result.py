@@ -32,6 +32,11 @@ class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
     place: str = ""
 
+    @property
+    def line_of_file(self) -> int:
+        """The line, where it counts in the file itself; 0 of a cell of it, or of another file."""
+        return 0 if self.place else self.line
+
 
 class Spot(Struct, frozen=True):
     """Where a finding is: a line, 0 when unknown, and what it counts in, as there."""

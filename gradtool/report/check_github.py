@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gradtool.check.result import Compared, Verdict
+from gradtool.check.result import Compared, Verdict, within
 from gradtool.report.formats.github import command
 
 
@@ -15,28 +15,29 @@ def document(verdicts: Iterable[Verdict], *, hide_expected: bool = False) -> str
 
 
 def _lines(verdict: Verdict, hide_expected: bool) -> Iterator[str]:
-    layer = verdict.layer or "gradtool"
+    last = verdict.called[-1] if verdict.called else None
+    first_line = (last.line, within(verdict.file, last.place)) if last else (0, "")
     trouble = verdict.trouble
     if trouble is not None:
         level = "notice" if trouble.stage == "match" else "error"
-        yield command(level, _at(verdict, verdict.trouble_line, layer), trouble.message)
+        at = verdict.trouble_line, verdict.trouble_place
+        yield _command(level, verdict, at, trouble.message)
     for label, row in verdict.rows:
         if row.standing == "wrong":
-            line = row.line or _first_line(verdict)
-            yield command(
-                "error", _at(verdict, line, layer), f"{label} {_text(label, row, hide_expected)}"
-            )
+            at = (row.line, within(verdict.file, row.place)) if row.line else first_line
+            yield _command("error", verdict, at, f"{label} {_text(label, row, hide_expected)}")
     for remark in (*verdict.remarks, *verdict.conduct):
-        yield command("warning", _at(verdict, _first_line(verdict), layer), remark.message)
+        yield _command("warning", verdict, first_line, remark.message)
 
 
-def _at(verdict: Verdict, line: int, layer: str) -> dict[str, str]:
-    place = {"line": str(line)} if line else {}
-    return {"file": verdict.file, **place, "title": layer}
-
-
-def _first_line(verdict: Verdict) -> int:
-    return verdict.called[-1].line if verdict.called else 0
+def _command(level: str, verdict: Verdict, at: tuple[int, str], message: str) -> str:
+    """A command at a line of the file; one of a cell, or of another file, stands in the message."""
+    line, place = at
+    if line and place:
+        line, message = 0, f"{message} ({place} line {line})"
+    where = {"line": str(line)} if line else {}
+    title = verdict.layer or "gradtool"
+    return command(level, {"file": verdict.file, **where, "title": title}, message)
 
 
 def _text(label: str, row: Compared, hide_expected: bool) -> str:

@@ -1001,6 +1001,22 @@ def test_a_cell_that_was_left_out_is_told_whatever_else_is_missing(
     )
 
 
+def test_an_annotation_of_a_cell_is_at_no_line_of_the_notebook(
+    course: Path, capsys: Captured
+) -> None:
+    cells = [(HEAD + FORWARD, list[str]()), (WRONG_BACKWARD, [])]
+    (course / "ann.ipynb").write_text(notebook(*cells))
+    for command in (
+        ["check", "course/ann.ipynb", "--spec", "affine"],
+        ["lint", "course/ann.ipynb", "--assignment", "hw1.yaml"],
+    ):
+        assert main([*command, "--format", "github"]) == 1
+        errors = [x for x in capsys.readouterr().out.splitlines() if x.startswith("::error")]
+        assert len(errors) == 2
+        assert all("file=course/ann.ipynb,title=" in line for line in errors)
+        assert all("(cell 2 line 3)" in line for line in errors)
+
+
 STATED = """
 check:
   forward: Y, cache = affine_forward(X, W, b)

@@ -30,7 +30,8 @@ def _lines(course: Course, choice: Choice) -> Iterator[str]:
             level = RULES[finding.code].level
             counts[level] += 1
             if counts[level] <= _MOST:
-                place = {"line": str(finding.line)} if finding.line else {}
+                line = finding.line_of_file
+                place = {"line": str(line)} if line else {}
                 properties = {
                     "file": path_of(one, answer, course),
                     **place,

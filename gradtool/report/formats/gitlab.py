@@ -32,7 +32,7 @@ def text(course: Course, choice: Choice) -> str:
                     "severity": _SEVERITIES[RULES[finding.code].level],
                     "location": {
                         "path": path_of(one, answer, course),
-                        "lines": {"begin": max(1, finding.line)},
+                        "lines": {"begin": max(1, finding.line_of_file)},
                     },
                 }
             )

@@ -65,8 +65,8 @@ def _result(
     one: Graded, answer: Answer, finding: Finding, course: Course, index: int
 ) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": uri(path_of(one, answer, course))}}
-    if finding.line > 0:
-        location["region"] = {"startLine": finding.line}
+    if finding.line_of_file > 0:
+        location["region"] = {"startLine": finding.line_of_file}
     identity = "\0".join((one.name, answer.question, finding.code, finding.subject))
     return {
         "ruleId": finding.code,

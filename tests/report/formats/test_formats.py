@@ -263,6 +263,20 @@ def test_sarif_has_the_members_of_the_standard() -> None:
         assert unquote(uri).removeprefix("hand-ins/") in {*HOSTILE}
 
 
+def test_a_line_of_a_cell_is_none_of_the_file() -> None:
+    """A platform would mark that line of the notebook as it is stored."""
+    one = graded("a.ipynb")
+    first, *others = one.answers
+    inside = tuple(replace(f, place="cell 2") for f in first.findings)
+    found = course(replace(one, answers=(replace(first, findings=inside), *others)))
+    (run,) = json.loads(formats.find("sarif").text(found, ALL))["runs"]
+    assert not any("region" in r["locations"][0]["physicalLocation"] for r in run["results"])
+    assert "(cell 2 line 7)" in run["results"][0]["message"]["text"]
+    assert "line=" not in formats.find("github").text(found, ALL)
+    entries = json.loads(formats.find("gitlab").text(found, ALL))
+    assert {entry["location"]["lines"]["begin"] for entry in entries} == {1}
+
+
 def test_fingerprints_stay_when_a_line_moves() -> None:
     def prints(line: int) -> list[str]:
         one = graded("a.py")
