@@ -26,7 +26,13 @@ class Settings(Struct, frozen=True):
     jobs: int | None = None
     require_sandbox: bool | None = None
 
+    def named(self, key: str) -> str:
+        """A key with its file and table, as a message begins."""
+        assert self.folder is not None
+        return f"{self.folder / _FILE}: [tool.gradtool]: {key}"
 
+
+_FILE = "pyproject.toml"
 _KINDS: dict[str, tuple[type, str]] = {
     "assignment": (str, "a path"),
     "spec": (list, "a list of texts"),
@@ -44,7 +50,7 @@ def read_settings(start: Path) -> Settings:
         UsageError: the file is no TOML, or the table has an unknown key or a wrong value.
     """
     for folder in (start, *start.parents):
-        path = folder / "pyproject.toml"
+        path = folder / _FILE
         if path.is_file():
             return _settings(path)
     return Settings()

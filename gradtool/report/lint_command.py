@@ -99,8 +99,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
     """
     settings = read_settings(_belongs_to(request.assignment))
     choice = Choice(
-        parse_codes(request.select or settings.select, "--select"),
-        parse_codes(request.ignore or settings.ignore, "--ignore"),
+        _codes(request.select, settings.select, "select", settings),
+        _codes(request.ignore, settings.ignore, "ignore", settings),
     )
     outputs = places(request.outputs, [*filter(None, [request.assignment, request.results])])
     known(request.form)
@@ -276,14 +276,26 @@ def _belongs_to(assignment: Path | None) -> Path:
     return Path.cwd() if assignment is None else assignment.resolve().parent
 
 
-def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]:
-    """The assignment, and the folder that its specs are relative to."""
+def _codes(
+    given: Sequence[str], set_: Sequence[str], name: str, settings: Settings
+) -> tuple[str, ...]:
+    """The command line goes before the settings."""
+    if given:
+        return parse_codes(given, f"--{name}")
+    return parse_codes(set_, settings.named(name)) if set_ else ()
+
+
+def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path | None]:
+    """The assignment, and the folder that its specs are relative to: None for where we are."""
     path, specs = request.assignment, request.specs
+    folder, named = None, "--spec"
     if path and specs:
         raise UsageError("give --assignment or --spec, not both")
     if path is None and not specs and settings.folder is not None:
         path = settings.folder / settings.assignment if settings.assignment else None
-        specs = settings.spec
+        specs, folder, named = settings.spec, settings.folder, settings.named("spec")
+        if path is not None and specs:
+            raise UsageError(f"{named}: there is an assignment, too: give one of the two")
     if path is not None:
         assignment = load_assignment(path)
         if request.hide_expected is not None:
@@ -307,9 +319,9 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
         for spec in specs
     )
     if len({question.name for question in questions}) < len(questions):
-        raise UsageError("--spec: the same layer is given twice")
+        raise UsageError(f"{named}: the same layer is given twice")
     hide = bool(request.hide_expected)
-    source = Source("--spec", ())
+    source = Source(named, ())
     # Which means count is for an assignment to say; a project may import what it likes, and what is
     # not granted is not there.
     own = Assignment(
@@ -320,7 +332,7 @@ def _assignment(request: Request, settings: Settings) -> tuple[Assignment, Path]
         forbidden=("numeric-differentiation",),
         hide_expected=hide,
     )
-    return own, Path.cwd()
+    return own, folder
 
 
 def _see_installed(assignment: Assignment) -> None:
@@ -366,7 +378,7 @@ def _submissions(paths: Sequence[Path], course: bool, single: bool) -> tuple[Sub
 
 
 def _references(
-    assignment: Assignment, folder: Path
+    assignment: Assignment, folder: Path | None
 ) -> tuple[dict[str, Remembering], tuple[str, ...]]:
     """The reference of each question, and the texts of all specs that took part."""
     references: dict[str, Remembering] = {}
@@ -374,13 +386,16 @@ def _references(
     problems: list[Problem] = []
     for question in assignment.questions:
         try:
-            if assignment.text:
+            if folder is not None:
                 spec = library.load_from(folder, question.spec)
             else:
                 spec = library.load(question.spec)
         except UsageError as error:
-            if not assignment.text:
+            if folder is None:
                 raise
+            if not assignment.text:
+                message = f"{assignment.source.file}: {error.message}"
+                raise UsageError(message, error.hint) from None
             length = len(question.spec)
             place = question.place
             problems.append(

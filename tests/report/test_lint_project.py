@@ -147,6 +147,40 @@ def test_a_layer_that_is_nowhere_in_a_folder_is_no_success(capsys: Captured) -> 
     )
 
 
+SPEC = """\
+layer: my_relu
+inputs: {X: [N, D]}
+forward: |
+  Y = maximum(X, 0)
+"""
+
+
+def test_the_settings_of_a_project_hold_wherever_it_is_called(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("layers").mkdir()
+    Path("layers/my_relu.yaml").write_text(SPEC)
+    Path("src").mkdir()
+    Path("src/a.py").write_text(RELU.replace("relu", "my_relu"))
+    Path("pyproject.toml").write_text('[tool.gradtool]\nspec = ["layers/my_relu.yaml"]\n')
+    assert main(["lint", "."]) == 0
+    monkeypatch.chdir("src")
+    assert main(["lint", "."]) == 0
+    assert "1 of 1 right" in capsys.readouterr().out
+    assert main(["lint", ".", "--spec", "../layers/my_relu.yaml"]) == 0
+    where = Path("../pyproject.toml").resolve()
+    for text, told in {
+        'spec = ["my_relu.yaml"]': "spec: there is no file 'my_relu.yaml' here",
+        'spec = ["rleu"]': "spec: there is no bundled layer and no file called 'rleu'",
+        'spec = ["relu", "relu"]': "spec: the same layer is given twice",
+        'spec = ["relu"]\nignore = ["GT9"]': "ignore: there is no rule 'GT9'",
+        'spec = ["relu"]\nassignment = "a.yaml"': "spec: there is an assignment, too",
+    }.items():
+        where.write_text(f"[tool.gradtool]\n{text}\n")
+        assert main(["lint", "."]) == 2
+        assert f"gradtool: {where}: [tool.gradtool]: {told}" in capsys.readouterr().err
+
+
 def test_a_shard_need_not_have_the_layer(capsys: Captured) -> None:
     Path("a.py").write_text(RIGHT)
     Path("b.py").write_text("import os\n")
