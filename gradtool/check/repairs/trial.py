@@ -162,15 +162,16 @@ def _replace(function: FunctionType, text: str) -> bool:
 @lru_cache(maxsize=8)
 def _compiled(text: str, name: str, owner: str) -> CodeType | None:
     """The code of a function of this name in a text, which is asked for at several points."""
-    tree = ast.parse(text)
+    tree: str | ast.Module = text
     if owner.isidentifier():  # private names are spelled with their class
-        tree = ast.Module([_class_of(owner, tree.body)], [])
-    whole = compile(ast.fix_missing_locations(tree), "repair", "exec", dont_inherit=True)
+        tree = ast.Module([_class_of(owner, ast.parse(text).body)], [])
+    whole = compile(tree, "repair", "exec", dont_inherit=True)
     return _code_named(whole, name)
 
 
 def _class_of(name: str, body: list[ast.stmt]) -> ast.ClassDef:
-    return ast.ClassDef(name=name, bases=[], keywords=[], body=body, decorator_list=[])
+    made = ast.ClassDef(name=name, bases=[], keywords=[], body=body, decorator_list=[])
+    return ast.copy_location(made, body[0])
 
 
 def _code_named(code: CodeType, name: str) -> CodeType | None:
