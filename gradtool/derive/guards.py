@@ -12,6 +12,7 @@ normalised input of a batch norm under a relu) has to be finite for the forward 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -163,35 +164,97 @@ def _both(condition: Tree) -> Tree:
 def _guards(graph: Graph) -> Guards:
     masks = frozenset(n for n, tensor in graph.tensors.items() if tensor.kind == "bool")
     trees = {s.out.name: s.tree for s in graph.statements if not isinstance(s, Scan)}
-    if not any(_chooses(tree) for tree in trees.values()):
-        return Guards(frozenset(), frozenset(), masks)
+    fragile: set[str] = set()
+    under: set[str] = set()
+    for kind in (_BRANCHES, _BOUNDS):
+        if any(kind.chooses(tree) for tree in trees.values()):
+            found = _guarded_by(kind, graph, trees)
+            fragile |= found[0]
+            under |= found[1]
+    return Guards(frozenset(fragile), frozenset(under), masks)
+
+
+class _Chooser(Struct, frozen=True):
+    """Words that give one of several values, and what the values that they do not give may be.
+
+    A `where` gives nothing of a branch that is nan; a maximum is nan with it, but not infinite.
+
+    Attributes:
+        words: with the number of arguments before the values.
+        singular: functions that need not be finite.
+        quotients: whether quotients and powers need not be, either.
+    """
+
+    words: Mapping[str, int]
+    singular: frozenset[str]
+    quotients: bool
+
+    def chooses(self, tree: Tree) -> bool:
+        return isinstance(tree, Call) and (
+            tree.op in self.words or any(map(self.chooses, children(tree)))
+        )
+
+    def parts(self, tree: Tree, guarded: bool = False) -> Iterator[tuple[Tree, bool]]:
+        """Every part of a formula, and whether it stands in a value that may not be given."""
+        yield tree, guarded
+        if isinstance(tree, Call) and tree.op in self.words:
+            first = self.words[tree.op]
+            for place, argument in enumerate(tree.args):
+                yield from self.parts(argument, guarded or place >= first)
+            return
+        for child in children(tree):
+            yield from self.parts(child, guarded)
+
+    def singular_in(self, tree: Tree) -> frozenset[str]:
+        """The names in what need not be finite, for this part alone."""
+        if not self.quotients and not (isinstance(tree, Call) and tree.op in self.singular):
+            return frozenset()
+        return _singular_in(tree)
+
+
+_BRANCHES = _Chooser({"where": 1}, _SINGULAR, True)
+_BOUNDS = _Chooser(
+    {"maximum": 0, "minimum": 0, "relu": 0, "clip": 0},
+    frozenset(("exp", "expm1", "sinh", "cosh")),
+    False,
+)
+
+
+def _guarded_by(
+    kind: _Chooser, graph: Graph, trees: Mapping[str, Tree]
+) -> tuple[set[str], set[str]]:
+    """The fragile values, and those of which something singular is guarded."""
     visible = partial(_opened, graph=graph, known={})
     needed = set(graph.outputs)  # on both sides of every condition
     for statement in reversed(graph.statements):
+        tree = trees.get(statement.out.name)
+        if tree is not None and not kind.quotients:
+            needed |= visible(_divisors(tree))  # of two that are infinite, the quotient is nan
         if statement.out.name not in needed:
             continue
-        tree = trees.get(statement.out.name)
-        if tree is None or not _chooses(tree):
+        if tree is None or not kind.chooses(tree):
             needed |= operands(statement)
             continue
-        for part, guarded in _parts(tree):
+        for part, guarded in kind.parts(tree):
             if isinstance(part, Name) and not guarded:
                 needed.add(part.id)
-            if isinstance(part, Call) and part.op == "where":
-                yes, no = (visible(names(branch)) for branch in part.args[1:])
-                needed |= yes & no
+            if isinstance(part, Call) and part.op in kind.words:
+                values = [visible(names(value)) for value in part.args[kind.words[part.op] :]]
+                for value, other in itertools.combinations(values, 2):
+                    needed |= value & other
     guarded_names: set[str] = set()
     open_names: set[frozenset[str]] = set()
     fragile: set[str] = set()
     singular: list[frozenset[str]] = []
+    written = _written(graph, trees)
     for statement in graph.statements:
         name = statement.out.name
         tree = trees.get(name)
-        if tree is None:
-            continue
-        of_tensors = isinstance(statement, MatrixFunction)
-        for part, guarded in _parts(tree):
-            read = _singular_in(part) & graph.tensors.keys()
+        if tree is None or (name not in written and not kind.quotients):
+            continue  # the exponentials of a softmax are nowhere but in it
+        of_tensors = isinstance(statement, MatrixFunction) and kind.quotients
+        for part, guarded in kind.parts(tree):
+            read = kind.singular_in(part) & graph.tensors.keys()
             if not read:
                 continue
             if guarded or name not in needed:
@@ -205,24 +268,27 @@ def _guards(graph: Graph) -> Guards:
     for read in singular:
         if read not in open_names:
             guarded_names |= visible(read)
-    return Guards(frozenset(fragile), frozenset(guarded_names), masks)
+    return fragile, guarded_names
 
 
-def _chooses(tree: Tree) -> bool:
-    return isinstance(tree, Call) and (tree.op == "where" or any(map(_chooses, children(tree))))
+def _written(graph: Graph, trees: Mapping[str, Tree]) -> set[str]:
+    """The values that formulas mention: a word is no formula of what it is made from."""
+    found = set(graph.outputs)
+    for statement in reversed(graph.statements):
+        name = statement.out.name
+        if not statement.hidden or name in found:
+            found |= names(trees[name]) if name in trees else operands(statement)
+    return found | {s.out.name for s in graph.statements if not s.hidden}
 
 
-def _parts(tree: Tree, guarded: bool = False) -> Iterator[tuple[Tree, bool]]:
+def _divisors(tree: Tree) -> frozenset[str]:
+    own = frozenset(names(tree.args[1])) if isinstance(tree, Call) and tree.op == "div" else ()
+    return frozenset(own).union(*map(_divisors, children(tree)))
+
+
+def _parts(tree: Tree) -> Iterator[tuple[Tree, bool]]:
     """Every part of a formula, and whether it stands in a branch of a ``where``."""
-    yield tree, guarded
-    if isinstance(tree, Call) and tree.op == "where":
-        condition, *branches = tree.args
-        yield from _parts(condition, guarded)
-        for branch in branches:
-            yield from _parts(branch, True)
-        return
-    for child in children(tree):
-        yield from _parts(child, guarded)
+    return _BRANCHES.parts(tree)
 
 
 def _singular_in(tree: Tree) -> frozenset[str]:

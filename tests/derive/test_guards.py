@@ -120,6 +120,38 @@ def test_the_other_branch_is_not_written_with_what_it_does_not_have(
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("line", "small"),
+    [
+        ("Y = maximum(0, Z) + minimum(0, exp(Z) - 1)", lambda z: anp.exp(z) - 1),
+        ("E = exp(Z)\n  Y = maximum(0, Z) + minimum(0, 2 * (E - 1))", lambda z: 2 * anp.exp(z)),
+        ("Y = minimum(exp(Z), 1) + relu(Z)", anp.exp),
+        ("Y = clip(cosh(Z), 0, 1) + relu(Z) + relu(1 - exp(Z))", lambda z: -anp.exp(z)),
+        ("Y = relu(Z) - relu(1 - exp(Z)) * exp(minimum(Z, 0) * 0)", lambda z: anp.exp(z)),
+    ],
+)
+def test_an_exponential_that_a_bound_keeps_out_has_no_slope(
+    line: str, small: Callable[[Any], Any]
+) -> None:
+    """``exp(Z) * (exp(Z) < 1)`` was inf * 0 from Z = 710 on (89 in single precision)."""
+    z = np.array([[1000.0, -1.2, 750.0], [2.0, -0.7, 800.0]])
+    layer = gradtool.load(f"layer: bounded\n{_INPUTS}  {line}\n")
+    forward, backward = layer.derive().numpy()
+    with np.errstate(all="ignore"):
+        _, cache = forward(X=_X, Z=z, M=_M)
+        found = backward(_UP, cache).dZ
+    low = z < 0
+    expected = np.array(_UP)
+    expected[low] = grad(lambda part: anp.sum(_UP[low] * small(part)))(z[low])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("inner", ["softmax(Z)", "exp(Z) / sum(exp(Z), axis=1, keepdims=True)"])
+def test_what_a_word_is_made_from_is_guarded_by_nothing(inner: str) -> None:
+    text = f"layer: word\n{_INPUTS}  Y = relu({inner} - X)\n"
+    assert "where" not in str(gradtool.load(text).derive())
+
+
 def test_a_product_of_conditions_is_read_back() -> None:
     """``where((Z > 0) * (V > 0), …)`` was printed, which the spec language refuses."""
     lines = (
