@@ -12,17 +12,17 @@ from functools import lru_cache
 from typing import Literal
 
 from gradtool.check.bind import from_check
-from gradtool.check.candidate import Candidate
+from gradtool.check.candidate import Candidate, gives_loss
 from gradtool.check.recognise import candidates, score
 from gradtool.check.reference import Reference
 from gradtool.check.result import Verdict
 from gradtool.check.session import Session
-from gradtool.check.words import BACKWARD_WORDS, FORWARD_WORDS, split
+from gradtool.check.words import BACKWARD_WORDS, names_gradient, split
 from gradtool.lint.result import Finding
 from gradtool.lint.rules import NOT_THERE, NOTHING, RULES
 from gradtool.spec.bundled import bundled_specs
 
-Presence = Literal["there", "perhaps", "not there"]
+Presence = Literal["there", "by name", "by numbers", "not there"]
 
 _BY_NAME = 2  # what `score` gives a name that is one of the layer's; less for one that contains it
 
@@ -30,18 +30,31 @@ _BY_NAME = 2  # what `score` gives a name that is one of the layer's; less for o
 def presence(reference: Reference, session: Session, verdict: Verdict) -> Presence:
     """Whether a file that does not pass has the layer.
 
-    "perhaps" is code with a name like the layer's that does not compute it, as far as it is known:
-    ``affine_relu_forward`` beside the layer affine.
+    "by name" alone is code with a name like the layer's that does not compute it, as far as it is
+    known: ``affine_relu_forward`` beside the layer affine.  "by numbers" alone is what is called
+    after another layer: a layer norm is a batch norm of what is transposed.
     """
-    if verdict.forward and all(output.standing == "ok" for output in verdict.forward):
-        return "there"
+    layer, found = reference.spec.name, candidates(session.inventory)
     check = reference.spec.check
     if check is not None and from_check(check).called(session.inventory):
         return "there"
+    computes = bool(verdict.forward) and all(out.standing == "ok" for out in verdict.forward)
     bound = bool(verdict.gradients)
-    meant = (one for one in candidates(session.inventory) if bound or _promises_gradient(one))
-    best = max((_fit(one, reference.spec.name) for one in meant), default=0)
-    return "there" if best >= _BY_NAME else "perhaps" if best else "not there"
+    meant = (one for one in found if bound or _promises_gradient(one))
+    best = max((_fit(one, layer) for one in meant), default=0)
+    if best >= _BY_NAME or (best and computes):
+        return "there"
+    if not computes:
+        return "by name" if best else "not there"
+    called = {one.name for one in verdict.called}
+    judged = (one for one in found if not called.isdisjoint(one.names))
+    return "by numbers" if any(_is_another(one, layer) for one in judged) else "there"
+
+
+_WORDS: dict[Presence, str] = {
+    "by name": "called like the layer {}, but not checked, for it may be another one",
+    "by numbers": "can be read as the layer {}, but not checked, for it is called like another one",
+}
 
 
 def told(found: Presence, layer: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -50,29 +63,32 @@ def told(found: Presence, layer: str, findings: Iterable[Finding]) -> tuple[Find
     text = f"nothing in it is called after the layer {layer}, or computes it"
     missing = why is not None and why.code == NOT_THERE
     nothing = Finding(NOTHING, why.message if why and missing else text)
-    if found == "not there":
+    if found not in _WORDS:
         return (nothing,)
-    text = f"called like the layer {layer}, but not checked, for it may be another one"
+    text = _WORDS[found].format(layer)
     if why is None:
         return nothing, Finding("GT308", text)
     return nothing, Finding("GT308", f"{text}: {why.message}", why.line, place=why.place)
 
 
 def _promises_gradient(candidate: Candidate) -> bool:
-    """Whether it is more than one function that says that it is a forward pass, and no more."""
-    if candidate.owner or candidate.backward or candidate.forward is None:
+    """Whether it is more than one function that returns several things, none called a gradient."""
+    one = candidate.forward
+    if candidate.owner or candidate.backward or one is None or gives_loss(one):
         return True
-    words = set(split(candidate.forward.name))
-    return words.isdisjoint(FORWARD_WORDS) or not words.isdisjoint(BACKWARD_WORDS)
+    says = not BACKWARD_WORDS.isdisjoint(split(one.name))
+    return says or any(names_gradient(name) for returned in one.returns for name in returned)
 
 
 def _fit(candidate: Candidate, layer: str) -> int:
     """How well it is called after a layer; not at all where it is called after another one."""
     own = score(candidate, layer)[0]
-    if not 0 < own < _BY_NAME:
-        return own
-    others = (name for name in _bundled() if name != layer)
-    return 0 if any(score(candidate, name)[0] >= _BY_NAME for name in others) else own
+    return 0 if own < _BY_NAME and _is_another(candidate, layer) else own
+
+
+def _is_another(candidate: Candidate, layer: str) -> bool:
+    """Whether it has the name of another layer that comes with gradtool."""
+    return any(score(candidate, name)[0] >= _BY_NAME for name in _bundled() if name != layer)
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,19 @@ def leaky_relu_backward(dout, cache):
 """
 # Nobody's layer, and called like one.
 PERHAPS = BESIDE.replace("leaky_relu", "relu_and_more")
+# Of x.T it is a batch norm.
+LAYER_NORM = """\
+import numpy as np
+def layernorm_forward(x, gamma, beta, ln_param):
+    mu, std = x.mean(1, keepdims=True), np.sqrt(x.var(1, keepdims=True) + ln_param["eps"])
+    xn = (x - mu) / std
+    return gamma * xn + beta, (xn, std, gamma)
+def layernorm_backward(dout, cache):
+    xn, std, gamma = cache
+    d = dout * gamma
+    dx = d - d.mean(1, keepdims=True) - xn * (d * xn).mean(1, keepdims=True)
+    return dx / std, (dout * xn).sum(0), dout.sum(0)
+"""
 LIN = RIGHT.replace("affine_forward", "lin").replace("affine_backward", "lin_grad")
 LIN_WRONG = WRONG.replace("affine_forward", "lin").replace("affine_backward", "lin_grad")
 BACKWARD = "def affine_backward(dY, cache):\n    return cache\n"
@@ -61,6 +74,8 @@ FILES = {
     "another_that_could_be_called": (RELU, "sigmoid", None, ""),
     "another_with_its_name": (BESIDE, "relu", None, ""),
     "forward_alone": (HEAD + FORWARD, "affine", None, ""),
+    "its_name_alone": ("def affine(X, W, b):\n    return X @ W + b, X\n", "affine", None, ""),
+    "something_else": ("def _affine(tree):\n    return tree.terms, 1\n", "affine", None, ""),
     # What has the layer is.
     "right": (RIGHT, "affine", "ok", ""),
     "wrong": (WRONG, "affine", "FAIL", "GT202"),
@@ -69,16 +84,35 @@ FILES = {
     "beside_another": (RIGHT + BESIDE, "affine", "ok", ""),
     "by_its_numbers": (LIN, "affine", "ok", ""),
     "wrong_by_its_numbers": (LIN_WRONG, "affine", "FAIL", "GT202"),
+    "both_in_one": (
+        "def affine(X, W, b, dY):\n    dX = dY @ W\n    return X @ W + b, dX\n",
+        "affine",
+        "FAIL",
+        "GT105",
+    ),
+    "gradients_of_what": (
+        "def affine(a, c):\n    da = c\n    return a, da\n",
+        "affine",
+        "FAIL",
+        "GT106",
+    ),
     "backward_alone": (BACKWARD, "affine", "FAIL", "GT105"),
     "fails": (RIGHT.replace("return X @ W + b", "return oops"), "affine", "FAIL", "GT106"),
     # Of what cannot be read nobody knows.
     "broken": ("def f(:\n", "affine", "FAIL", "GT103"),
     # What may be meant is named, and costs nothing.
     "perhaps": (PERHAPS, "relu", "skip", "GT308"),
+    "transposed": (LAYER_NORM, "batch_norm", "skip", "GT308"),
+    "also_transposed": (
+        LAYER_NORM.replace("layernorm", "normalise"),
+        "batch_norm",
+        "FAIL",
+        "GT202",
+    ),
 }
 
 
-@pytest.mark.parametrize("spec", ["affine", "relu", "sigmoid"])
+@pytest.mark.parametrize("spec", ["affine", "relu", "sigmoid", "batch_norm"])
 def test_a_file_is_told_where_it_has_the_layer(spec: str, capsys: Captured) -> None:
     expected = {}
     for name, (text, layer, mark, code) in FILES.items():
