@@ -370,7 +370,7 @@ class _Reader:
                 value = Fraction(parse_constant(text))
             except ScalarError as error:  # its hint is about constants of a layer
                 raise ScalarError(error.message, offset=error.offset) from None
-            if not low <= value <= high:
+            if not Fraction(str(low)) <= value <= high:  # as it is told: a float 0.1 is more
                 raise ScalarError(f"expected a number from {low:g} to {high:g}, found {text}")
             return value
 

@@ -45,7 +45,7 @@ def not_graded(folder: Path, ours: Collection[Path]) -> None:
 def nothing_opened(paths: Sequence[Path], *, single: bool) -> None:
     """No submission has a file that a question asks for."""
     print("warning: no submission has a file that could be opened", file=sys.stderr)
-    if single:
+    if single or not paths[0].is_dir():
         return
     if len(paths) > 1:
         text = "Several paths are a submission each: to grade a folder of them, give it alone."

@@ -76,6 +76,15 @@ def test_what_is_not_said_is_strict() -> None:
     assert found.questions[0].points == 1
 
 
+@pytest.mark.parametrize(("text", "taken"), [("0.1", True), ("86400", True), ("0.0999", False)])
+def test_a_limit_may_be_as_low_as_is_said(text: str, taken: bool) -> None:
+    limits = f"assignment: a\nquestions:\n  - spec: affine\nlimits: {{seconds: {text}}}\n"
+    if taken:
+        assert parse_assignment(limits, "hw.yaml").limits.wall_seconds == float(text)
+    else:
+        assert "expected a number from 0.1 to 86400, found 0.0999" in problems(limits)[0]
+
+
 def test_the_one_that_init_writes_is_read() -> None:
     assert [q.spec for q in parse_assignment(ASSIGNMENT, "a").questions] == [
         "affine",
