@@ -101,6 +101,9 @@ def results_of(forward: Function, backward: Function, called: Call, names: Names
         # The two are the upstream gradient and the cache; mostly in this order.
         first, second = backward.params
         caches = [first if is_upstream(second) and not is_upstream(first) else second]
+    elif len(extra) == 1 and not caches and not again and len(outputs) + 1 == backward.required:
+        others = [p for p in backward.needed if p[:1] != "d" and not is_upstream(p)]
+        caches = others if len(others) == 1 else []
     if len(caches) == 1:
         if len(extra) == 1:
             return Results((*outputs, "cache"), {caches[0]: "cache"}, ("cache",))
