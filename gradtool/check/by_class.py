@@ -54,7 +54,8 @@ def _readings(
     forward, backward = candidate.forward, candidate.backward
     assert forward is not None
     assert backward is not None
-    setup, passed = construction(owner, names, window, built)
+    asked = [name for name in names.parameters if same(name, forward.needed)]
+    setup, passed = construction(owner, names, window, built, asked)
     bare = ", made without a bias" if _is_made_bare(owner, names) else ""
     rest = [v.name for v in names.variables if v.name not in passed and not v.read]
     context = _context(forward, backward)
@@ -102,13 +103,16 @@ def _readings(
         lines = [made] if node else []
         source = f"{back}({text})"
         lines += _class_gradients(owner, backward, source, given, names, steps)
+        owed, remark = _owed(owner, lines, names)
         return Binding(
             f"the class {owner.name}{bare}{how}" + order_note(called),
             first,
             "\n".join(lines),
             "\n".join(setup),
             {name: f"step(layer.{attribute})" for name, attribute in steps.items()},
+            gradients=owed,
             unsure=labels_behind(backward, upstream, names),
+            remark=remark,
             guess=called.guess,
             given=given.given,
         )
@@ -223,9 +227,16 @@ def _at_window(binding: Binding, window: Window) -> Binding:
 
 
 def construction(
-    owner: Class, names: Names, window: Window = NO_WINDOW, built: Sequence[str] = ()
+    owner: Class,
+    names: Names,
+    window: Window = NO_WINDOW,
+    built: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """The lines that make the object, with those of `built`, and the variables that it got."""
+    """The lines that make the object, with those of `built`, and the variables that it got.
+
+    What the forward pass is `asked` with it keeps itself, ``self.w = w``.
+    """
     init, filters = owner.method("__init__"), filters_of(names)
     texts: dict[str, str] = {}
     passed: list[str] = []
@@ -278,7 +289,7 @@ def construction(
     # The one that has most of them: another may be for what the layer was made with.
     stores.sort(key=lambda item: -sum(bool(_called(n, item[1], names)) for n in names.parameters))
     for name in names.parameters:
-        if name in passed:
+        if name in passed or name in asked:
             continue
         if attribute := _called(name, values, names) or _called(name, attributes, names):
             lines.append(f"layer.{attribute} = {name}")
@@ -342,7 +353,11 @@ def _class_gradients(
     elif len(returned) == 1 and not keys_of(returned[0], backward):
         # One result is the gradient of the input, whatever it is called; the parameters' lie in
         # the object.
-        variable = inputs[0] if inputs else gradient_target(returned[0], given.given, names)
+        meant = gradient_target(returned[0], given.given, names) if returned[0] else None
+        variable = inputs[0] if inputs else meant
+        alone = names.is_loss and len(parameters) == 1 and not _stored(owner, names, parameters)
+        if alone and meant not in inputs:
+            (variable,) = parameters  # a loss that is asked with them has nothing behind it
         if variable is None:
             raise NoMatch(f"{owner.name}.{backward.name}: which gradient does it return?")
         lines.append(f"d{variable} = {source}")
@@ -354,6 +369,19 @@ def _class_gradients(
         found = [n for n in real if f"d{n}" in text.replace("[", " ")]
     lines += _stored(owner, names, [n for n in real if n not in found and n not in set(stepped)])
     return lines
+
+
+def _owed(owner: Class, lines: Iterable[str], names: Names) -> tuple[tuple[str, ...] | None, str]:
+    """The gradients that a loss owes, and what is said of the others: as nothing comes before it,
+    those of its inputs are not, where it has parameters and gives none.
+    """
+    text = "\n".join(lines)
+    left = [n for n in names.real if n not in names.parameters and f"d{n} " not in f"{text} "]
+    inputs = [n for n in names.real if n not in names.parameters]
+    if not names.is_loss or not inputs or left != inputs or len(inputs) == len(names.real):
+        return None, ""
+    owed = tuple(n for n in names.real if n in names.parameters)
+    return owed, f"{owner.name} offers no d{', no d'.join(left)}"
 
 
 def _of_inputs(

@@ -602,3 +602,67 @@ def test_a_layer_that_asks_less_excuses_nothing(tmp_path: Path) -> None:
     code, told = reported(tmp_path, mended, None)
     assert code == 0, told
     assert "all 3 gradients are right" in told
+
+
+RIDGE = """
+class Ridge:
+    def __init__(self, lam=0.5):
+        self.lam = lam
+    def loss(self, X, y, w):
+        self.X, self.w = X, w
+        self.err = X @ w - y
+        return self.err @ self.err + self.lam * w @ w
+    def gradient(self):
+        return 2 * self.X.T @ self.err + 2 * self.lam * self.w
+"""
+
+
+def test_a_loss_that_is_asked_with_its_weights_gives_their_gradient(tmp_path: Path) -> None:
+    """It keeps them in an attribute, too, and what it returns is called nothing."""
+    code, told = reported(tmp_path, RIDGE, "ridge_loss")
+    assert "layer.loss(X, y, w)" in told
+    assert "dw = layer.gradient()" in told
+    assert code == 0, told
+    assert "Ridge offers no dX, no dy" in told
+    wrong = RIDGE.replace("2 * self.lam * self.w", "self.lam * self.w")
+    code, told = reported(tmp_path, wrong, "ridge_loss")
+    assert code == 1, told
+    assert "the gradient is wrong" in told
+    assert "regulariser" in told
+
+
+def test_what_a_loss_returns_by_the_name_of_its_input_is_that(tmp_path: Path) -> None:
+    named = RIDGE.replace(
+        "return 2 * self.X.T @ self.err + 2 * self.lam * self.w",
+        "dX = 2 * np.outer(self.err, self.w)\n        return dX",
+    )
+    _, told = reported(tmp_path, named, "ridge_loss")
+    assert "dX = layer.gradient()" in told
+    assert "wrong" not in told
+
+
+LOGISTIC = """
+class LogisticRegression:
+    def __init__(self, n):
+        self.w, self.b = np.zeros(n), 0.0
+    def forward(self, X, t):
+        self.X, self.t = X, t
+        self.a = 1 / (1 + np.exp(-(X @ self.w + self.b)))
+        return -np.mean(t * np.log(self.a) + (1 - t) * np.log(1 - self.a))
+    def backward(self):
+        dz = (self.a - self.t) / len(self.t)
+        self.dw = self.X.T @ dz
+        self.db = dz.sum()
+"""
+
+
+def test_a_model_owes_the_gradients_of_its_parameters_alone(tmp_path: Path) -> None:
+    code, told = reported(tmp_path, LOGISTIC, "logistic_regression")
+    assert code == 0, told
+    assert "LogisticRegression offers no dX" in told
+    code, told = reported(
+        tmp_path, LOGISTIC.replace("        self.db = dz.sum()\n", ""), "logistic_regression"
+    )
+    assert code == 1, told
+    assert "db" in told
+    assert "not offered" in told
