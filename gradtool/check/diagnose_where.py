@@ -199,9 +199,13 @@ def _owned(tree: ast.AST, owner: str | None) -> Iterator[tuple[str | None, ast.F
 
 
 class _Wanted(Struct, frozen=True):
-    """How the snippets get at a gradient: a place in a result, an attribute, a key."""
+    """How the snippets get at a gradient: a place in a result, an attribute, a key.
+
+    With `inner` what has that place is a tuple, and the gradient has this one in it.
+    """
 
     position: int | None = None
+    inner: int | None = None
     attribute: str | None = None
     key: str | None = None
 
@@ -210,18 +214,32 @@ def _wanted(binding: Snippets, name: str) -> Iterator[tuple[_Wanted, str | None]
     """Each with the text that says so."""
     targets = [f"d{name}"]
     texts = [binding.grads[name]] if name in binding.grads else []
+    groups: dict[str, int] = {}
     for text in (binding.backward, binding.forward):
         found = [node for node in nodes_of(text) if isinstance(node, ast.Assign)]
+        groups |= _groups(found)
         for node in found:  # ``dX = returned0``, which is a place in a result
             match node:
                 case ast.Assign(targets=[ast.Name(id=left)], value=ast.Name(id=other)):
                     targets += [other] if left in targets else []
         for node in found:
             for target in dict.fromkeys(targets):
-                yield from ((wanted, text) for wanted in _of_assignment(node, target))
+                yield from ((wanted, text) for wanted in _of_assignment(node, target, groups))
     for text in texts:
         value = ast.parse(text.strip(), mode="eval").body
-        yield from ((wanted, text) for wanted in _of_value(value))
+        yield from ((wanted, text) for wanted in _of_value(value, groups))
+
+
+def _groups(assignments: Iterable[ast.Assign]) -> dict[str, int]:
+    """The names of what has a place in a result: ``loss, grads = …``."""
+    return {
+        item.id: place
+        for node in assignments
+        for target in node.targets
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Call)
+        for place, item in enumerate(target.elts)
+        if isinstance(item, ast.Name)
+    }
 
 
 def nodes_of(text: str | None) -> Iterable[ast.AST]:
@@ -231,31 +249,41 @@ def nodes_of(text: str | None) -> Iterable[ast.AST]:
         return ()
 
 
-def _of_assignment(node: ast.Assign, target: str) -> Iterator[_Wanted]:
+def _of_assignment(node: ast.Assign, target: str, groups: Mapping[str, int]) -> Iterator[_Wanted]:
     for left in node.targets:
         if isinstance(left, ast.Name) and left.id == target:
-            yield from _of_value(node.value)
+            yield from _of_value(node.value, groups)
         elif isinstance(left, ast.Tuple):
             for position, item in enumerate(left.elts):
+                if isinstance(item, ast.Tuple):
+                    for inner, part in enumerate(item.elts):
+                        if isinstance(part, ast.Name) and part.id == target:
+                            yield _Wanted(position=position, inner=inner)
                 if isinstance(item, ast.Name) and item.id == target:
                     if isinstance(node.value, ast.Tuple):
-                        yield from _of_value(node.value.elts[position])
+                        yield from _of_value(node.value.elts[position], groups)
                     else:
                         yield _Wanted(position=position)
 
 
-def _of_value(value: ast.expr) -> Iterator[_Wanted]:
+def _of_value(value: ast.expr, groups: Mapping[str, int]) -> Iterator[_Wanted]:
     match value:
         case ast.Attribute(attr="T", value=inner):
-            yield from _of_value(inner)
+            yield from _of_value(inner, groups)
         case ast.Attribute(attr=name):
             yield _Wanted(attribute=name)
         case ast.Subscript(slice=ast.Constant(value=str(key))):
             yield _Wanted(key=key)
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int(inner))) if (
+            name in groups
+        ):
+            yield _Wanted(position=groups[name], inner=inner)
+        case ast.Subscript(value=ast.Attribute(attr=name), slice=ast.Constant(value=int())):
+            yield _Wanted(attribute=name)
         case ast.Subscript(slice=ast.Constant(value=int(position))):
             yield _Wanted(position=position)
         case ast.Call(func=ast.Name(id="step"), args=[inner]):
-            yield from _of_value(inner)
+            yield from _of_value(inner, groups)
         case ast.Call() | ast.BinOp(op=ast.Mult(), right=ast.Call()):  # dA * derivative(Z)
             yield _Wanted(position=0)
 
@@ -286,9 +314,9 @@ def _assigned(
         if not setting:
             return None
         last = max(setting, key=lambda node: node.lineno)
-        name = _named(last, wanted)
-        before = last_bound(function, name, last.lineno) if name else None
-        return called, before or last.lineno
+        name, line = _named(last, wanted), _line(last, wanted)
+        before = last_bound(function, name, line) if name else None
+        return called, before or line
     best: tuple[str, int] | None = None
     for node in ast.walk(function):
         if not isinstance(node, ast.Return) or node.value is None:
@@ -303,17 +331,19 @@ def _assigned(
             else:
                 value = elements[position] if position < len(elements) else None
                 position = 0
+        if wanted.inner is not None and isinstance(value, ast.Tuple | ast.List):
+            value = value.elts[wanted.inner] if wanted.inner < len(value.elts) else None
         if value is None:
             continue
         match _arranged(value):
             case ast.Name(id=name):
-                line = last_bound(function, name)
-                if line is None and outer is not None:  # a loss has it ready: ``lambda: dX``
-                    line = last_bound(outer.node, name)
-                best = called, line or node.lineno
+                bound = last_bound(function, name)
+                if bound is None and outer is not None:  # a loss has it ready: ``lambda: dX``
+                    bound = last_bound(outer.node, name)
+                best = called, bound or node.lineno
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in functions:
-                inner = _Wanted(position=position)
-                best = _assigned(name, inner, functions, depth - 1) or best
+                further = _Wanted(position=position)
+                best = _assigned(name, further, functions, depth - 1) or best
             case _:
                 best = called, value.lineno
     return best
@@ -378,10 +408,25 @@ def _named(node: ast.AST, wanted: _Wanted) -> str | None:
     match node:
         case ast.Assign(targets=[ast.Subscript() | ast.Attribute()], value=ast.Name(id=name)):
             return name
-        case ast.Dict(keys=keys, values=values):
+    value = _under_key(node, wanted)
+    return value.id if isinstance(value, ast.Name) else None
+
+
+def _line(node: ast.stmt | ast.expr, wanted: _Wanted) -> int:
+    """Where what is stored stands: of a dictionary that is written out the line of the entry."""
+    value = _under_key(node, wanted)
+    return node.lineno if value is None else value.lineno
+
+
+def _under_key(node: ast.AST, wanted: _Wanted) -> ast.expr | None:
+    """What a dictionary that is written out has under the key that is wanted."""
+    match node:
+        case ast.Dict(keys=keys, values=values) if wanted.key is not None:
             for key, value in zip(keys, values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == wanted.key:
-                    return value.id if isinstance(value, ast.Name) else None
+                    return value
+        case ast.Call(func=ast.Name(id="dict"), keywords=keywords) if wanted.key is not None:
+            return next((k.value for k in keywords if k.arg == wanted.key), None)
     return None
 
 
@@ -394,6 +439,4 @@ def _sets(node: ast.AST, wanted: _Wanted) -> bool:
             target = target.value
         if isinstance(target, ast.Attribute) and target.attr == wanted.attribute:
             return True
-    if isinstance(node, ast.Dict) and wanted.key is not None:
-        return any(isinstance(k, ast.Constant) and k.value == wanted.key for k in node.keys)
-    return False
+    return _under_key(node, wanted) is not None

@@ -115,6 +115,47 @@ def test_the_line_of_a_name_is_where_its_array_is_filled(tmp_path: Path) -> None
     assert found.line == 5
 
 
+def test_the_line_of_a_part_is_where_that_part_stands(tmp_path: Path) -> None:
+    """Of gradients in a tuple beside a loss, and of those in a dictionary that is written out."""
+    file = tmp_path / "triplet.py"
+    file.write_text(
+        "def triplet(A, P):\n"
+        "    return (\n"
+        "        A.sum(),\n"
+        "        (\n"
+        "            A * 2,\n"
+        "            P * 2,\n"
+        "        ),\n"
+        "    )\n"
+        "def named(A, P):\n"
+        "    return A.sum(), dict(\n"
+        "        dA=A,\n"
+        "        dP=P * 3,\n"
+        "    )\n"
+    )
+    ways = {
+        "L, returned = triplet(A, P)\ndA = returned[0]\ndP = returned[1]": (5, 6),
+        "L, (dA, dP) = triplet(A, P)": (5, 6),
+        "L, grads = named(A, P)\ndA = grads['dA']\ndP = grads['dP']": (11, 12),
+    }
+    for text, lines in ways.items():
+        found = [where(file, Binding("", text), name) for name in ("A", "P")]
+        assert tuple(one.line for one in found if one is not None) == lines
+
+
+def test_an_entry_of_an_attribute_is_nothing_that_is_returned(tmp_path: Path) -> None:
+    file = tmp_path / "words.py"
+    file.write_text(
+        "class Embedding:\n"
+        "    def backward(self, dout):\n"
+        "        (dW,) = self.grads\n"
+        "        dW[self.words] = dout\n"
+        "        return None\n"
+    )
+    binding = Binding("", None, backward="layer.backward(dY)\ndW = layer.grads[0]")
+    assert where(file, binding, "W") is None
+
+
 def test_the_line_of_an_annotated_attribute_is_where_it_gets_its_value(tmp_path: Path) -> None:
     file = tmp_path / "affine.py"
     file.write_text(
