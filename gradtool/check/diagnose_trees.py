@@ -6,8 +6,10 @@ axis or a missing transpose is best played through on the printed line itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import reduce
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from gradtool.records import Struct, replace
 
 Array = Any
 
+_MOST_FACTORS = 5  # of which some are left out together
 
 # Words that NumPy computes as they are written.
 _ARRAYS: dict[str, Callable[..., Any]] = {
@@ -355,9 +358,11 @@ def _left_out(tree: Call, left: Tree, right: Tree, known: Known) -> Iterator[Cha
         code, text = path, f"{known.show(lost)} is missing"
         if found := _spread(tree.op, kept, lost, known):
             code, text = found
-        yield Change(code, cost, kept, text)
         if tree.op == "sub" and kept is right:
             yield Change(code, cost - 0.01, Call("neg", (right,)), text)
+            if path == "missing-term" and _is_one(left):
+                text = f"{known.show(right)} stands where {known.show(tree)} belongs"
+        yield Change(code, cost, kept, text)
 
 
 def _spread(op: str, kept: Tree, lost: Tree, known: Known) -> tuple[str, str] | None:
@@ -417,6 +422,11 @@ def _products(
         _lost(right, divides, known, left), 1.0 + _bulk(right), left,
         f"the {by} {second} is missing",
     )  # fmt: skip
+    if op == "div":
+        for lost, rest in _parted(right):
+            text = f"the {by} {known.show(lost)} is missing"
+            made = replace(tree, args=(left, rest))
+            yield Change(_lost(lost, divides, known, left), 1.2, made, text)
     code, text = _lost(left, below, known, right), f"the {other} {first} is missing"
     if op == "mul":
         yield Change(code, 1.0 + _bulk(left), right, text)
@@ -424,6 +434,27 @@ def _products(
         yield Change(code, 1.5, right, f"{first} / is missing")
         one = Call("div", (_number(Fraction(1)), right))
         yield Change(code, 1.1, one, text)
+
+
+def _parted(product: Tree) -> Iterator[tuple[Tree, Tree]]:
+    """Several factors of a product, which were forgotten together, and those that are left."""
+    factors = _multiplied(product)
+    if len(factors) > _MOST_FACTORS:
+        return
+    for count in range(2, len(factors)):
+        for lost in combinations(range(len(factors)), count):
+            left = [f for k, f in enumerate(factors) if k not in lost]
+            yield _product([factors[k] for k in lost]), _product(left)
+
+
+def _multiplied(tree: Tree) -> list[Tree]:
+    if isinstance(tree, Call) and tree.op == "mul":
+        return [factor for side in tree.args for factor in _multiplied(side)]
+    return [tree]
+
+
+def _product(factors: Sequence[Tree]) -> Tree:
+    return reduce(lambda a, b: Call("mul", (a, b)), factors)
 
 
 def _bulk(tree: Tree) -> float:
