@@ -12,6 +12,7 @@ from gradtool.check.result import Heat
 
 _MOST_SHOWN = 200
 _MOST_ROWS = 12
+_FEWEST = 8  # right entries elsewhere: of a few it is chance that all are
 _PLACES = (("first", 0), ("last", -1))
 
 
@@ -46,29 +47,23 @@ def _only_at(masks: Sequence[Array], evidence: Evidence) -> str | None:
     shape = evidence.variable.shape
     for axis in range(rank):
         for word, place in _PLACES:
-            if all(_inside(m, axis, place) for m in masks if m.shape[axis] > 1) and any(
-                m.shape[axis] > 1 for m in masks
-            ):
+            rest = [np.delete(m, place, axis=axis) for m in masks if m.shape[axis] > 1]
+            if _all_right(rest):
                 return f"at the {word} place along axis {axis} ({shape[axis]})"
     for axis in range(rank):
-        if all(_edges(m, axis) for m in masks) and any(m.shape[axis] > 2 for m in masks):
+        long = [m for m in masks if m.shape[axis] > 2]
+        middle = [np.take(m, range(1, m.shape[axis] - 1), axis=axis) for m in long]
+        if _all_right(middle):
             return f"at the two ends of axis {axis} ({shape[axis]})"
     square = rank == 2 and all(m.shape[0] == m.shape[1] for m in masks if m.size > 1)
-    if square and all(not m[~np.eye(m.shape[0], dtype=bool)].any() for m in masks):
+    if square and _all_right([m[~np.eye(m.shape[0], dtype=bool)] for m in masks]):
         return "on the diagonal"
     return None
 
 
-def _inside(mask: Array, axis: int, place: int) -> bool:
-    rest = np.delete(mask, place, axis=axis)
-    return not rest.any()
-
-
-def _edges(mask: Array, axis: int) -> bool:
-    if mask.shape[axis] <= 2:
-        return True
-    middle = np.take(mask, range(1, mask.shape[axis] - 1), axis=axis)
-    return not middle.any()
+def _all_right(rest: Sequence[Array]) -> bool:
+    """Whether none of these entries is wrong, and that is no chance."""
+    return sum(m.size for m in rest) >= _FEWEST and not any(m.any() for m in rest)
 
 
 def _constant(seen: Seen) -> float | None:
