@@ -30,6 +30,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.repairs.search import repairs
 from gradtool.check.repairs.targets import Repair
 from gradtool.check.result import Cause, Compared, Remark
+from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session
 from gradtool.ir import atoms, dims
 from gradtool.ir import graph as graphs
@@ -98,9 +99,38 @@ def _repairs(
         bind(session, reference, judgement.binding)
     except CheckTrouble:
         return {}
-    seed = judgement.verdict.seed
+    seed, binding = judgement.verdict.seed, judgement.binding
     cotangents = partial(_cotangents, reference)
-    return repairs(session, judgement.binding, judgement.points, wrong, seed, cotangents)
+    found = repairs(session, binding, judgement.points, wrong, seed, cotangents)
+    lacking = [key for key in wrong if key not in found and key.startswith("gradient ")]
+    names = [key.partition(" ")[2] for key in wrong if key.startswith("gradient ")]
+    known = (_factor(judgement.points, name) for name in names if lacking)
+    factors = {factor for factor in known if factor not in (None, "0")}
+    if len(factors) == 1:
+        # One gradient lacks a factor alone; what else is wrong with another lacks it likely, too.
+        (factor,) = factors
+        scale = {key.partition(" ")[2]: f"1/({factor})" for key in lacking}
+        scaled = replace(binding, scale={**binding.scale, **scale})
+        more = repairs(session, scaled, judgement.points, lacking, seed, cotangents)
+        beside = {k: tuple(replace(r, factor=factor) for r in rs) for k, rs in more.items()}
+        found = {**found, **beside}
+    return found
+
+
+def _factor(points: Sequence[Point], name: str) -> str | None:
+    """The constant by which a gradient is off where it is wrong: ``1/N``; None where there is
+    none."""
+    seen: list[tuple[float, Mapping[str, int]]] = []
+    for point in points:
+        outcome = point.gradients.get(name)
+        if outcome is None or outcome.array is None or outcome.bound is None:
+            return None
+        if not outcome.right:
+            factor = ratio(outcome.array, point.expected.gradients[name], outcome.bound)
+            if factor is None:
+                return None
+            seen.append((factor, point.probe.env))
+    return factor_name(seen) if seen else None
 
 
 def _cotangents(reference: Reference, point: Point) -> list[np.ndarray]:

@@ -121,6 +121,8 @@ def by_code(
     seen = pattern(evidence) if code == "some-entries" else None
     if seen is not None and seen[0] == code:
         what = seen[1]
+    if best.factor:
+        what = f"two mistakes: {what}; and it is {best.factor} times what is right"
     return proved(best, what), best
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TypeAlias, TypeGuard
 
 from gradtool.check.repairs.fix import Fix, shown
-from gradtool.check.repairs.scope import Role, Scope, Surroundings, callee
+from gradtool.check.repairs.scope import Role, Scope, Surroundings, callee, node_of
 
 # What a wrong number, or a sum that is a little off, means where it is no value.
 MEANING: dict[Role, tuple[str, str]] = {
@@ -47,6 +47,8 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             elif role != "value":
                 code, _, what = _told(role, node, 1.0)
             yield Fix(node, operand, code, 1.0, what)
+        case ast.UnaryOp(op=ast.Invert() | ast.Not(), operand=operand):
+            yield Fix(node, operand, "mask", 1.02, f"the mask is turned around: {shown(node)}")
         case ast.Constant(value=bool() as value):
             yield Fix(node, ast.Constant(not value), *_told(role, node, 1.2))
         case ast.Constant(value=int() | float()):
@@ -57,6 +59,11 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 if not isinstance(op, other):
                     new = ast.Compare(node.left, [other()], [right])
                     yield Fix(node, new, "mask", 1.1, said)
+    own = scope.value(node)
+    if own is not None and own.kind == "mask" and role in ("value", "index", "condition"):
+        turned = ast.UnaryOp(ast.Invert(), node)
+        cost = 1.08 if role == "index" else 1.12
+        yield Fix(node, turned, "mask", cost, f"the mask is turned around: {shown(node)}")
     if role == "value" and _takes_minus(node, around):
         minus = ast.UnaryOp(ast.USub(), node)
         parent, _ = around.parent(node)
@@ -194,7 +201,8 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
             minus = ast.BinOp(left, ast.Pow(), ast.UnaryOp(ast.USub(), right))
             yield Fix(node, minus, "power", 1.35, text)
     yield from _several(node)
-    yield from _slopes(node)
+    yield from _signs(node, scope)
+    yield from _slopes(node, scope)
     sides = ((left, right),) if divides else ((left, right), (right, left))
     for kept, extra in sides:
         code = "scale" if scope.is_number(extra) else "extra-factor"
@@ -202,6 +210,17 @@ def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
         text = f"the {by} {shown(extra)} does not belong in {shown(node)}"
         plain = isinstance(extra, ast.Name | ast.Attribute | ast.Constant)
         yield Fix(node, kept, code, 1.2 if plain else 1.3, text)
+
+
+def _signs(node: ast.BinOp, scope: Scope) -> Iterator[Fix]:
+    """``2 * e``, the slope of a square, where that of an absolute value belongs."""
+    match node:
+        case ast.BinOp(left=ast.Constant(value=2), op=ast.Mult(), right=error) if (
+            not scope.of_output and not scope.is_number(error)
+        ):
+            sign = ast.Attribute(ast.Name("np", ast.Load()), "sign", ast.Load())
+            text = f"the slope of a square stands for another one: {shown(node)}"
+            yield Fix(node, ast.Call(sign, [error], []), "wrong-function", 1.22, text)
 
 
 def _several(node: ast.BinOp) -> Iterator[Fix]:
@@ -214,8 +233,8 @@ def _several(node: ast.BinOp) -> Iterator[Fix]:
             yield Fix(node, kept, "extra-factor", 1.3, text)
 
 
-def _slopes(node: ast.BinOp) -> Iterator[Fix]:
-    """``a * (1 - a)``, the slope of a sigmoid, where that of tanh belongs."""
+def _slopes(node: ast.BinOp, scope: Scope) -> Iterator[Fix]:
+    """``a * (1 - a)``, the slope of a sigmoid, where that of tanh belongs, or of ``z * a``."""
     match node:
         case ast.BinOp(
             left=value,
@@ -229,10 +248,18 @@ def _slopes(node: ast.BinOp) -> Iterator[Fix]:
                 return
             square = ast.BinOp(value, ast.Pow(), ast.Constant(2))
             text = f"the slope of a sigmoid stands for another one: {shown(node)}"
-            slopes: tuple[tuple[ast.expr, float], ...] = (
+            slopes: list[tuple[ast.expr, float]] = [
                 (ast.BinOp(ast.Constant(1), ast.Sub(), square), 1.12),
                 (ast.Compare(value, [ast.Gt()], [ast.Constant(0)]), 1.4),
-            )
+            ]
+            own = scope.value(value)
+            for label, other in scope.values.items():
+                if own is not None and other == own and label != scope.label(value):
+                    more = ast.BinOp(
+                        node_of(label), ast.Mult(), ast.BinOp(ast.Constant(1), ast.Sub(), value)
+                    )
+                    swish = ast.BinOp(ast.Constant(1), ast.Add(), more)
+                    slopes.append((ast.BinOp(value, ast.Mult(), swish), 1.22))
             for slope, cost in slopes:
                 new = slope if around is None else ast.BinOp(around, ast.Mult(), slope)
                 yield Fix(node, new, "wrong-function", cost, text)

@@ -51,6 +51,8 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         case ast.Call():
             yield from _calls(node, scope)
             yield from _filled(node, around)
+        case ast.Subscript():
+            yield from _turned_around(node)
         case ast.Dict():
             yield from _entries(node, isinstance(around.parent(node)[0], ast.Return))
     if role == "value" and _may_be_transposed(node, around):
@@ -108,6 +110,8 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         yield from _orders(node)
     if name == "reshape":
         yield from _reshaped(node)
+    if name in ("reshape", "ravel", "flatten"):
+        yield from _filled_in_order(node)
     reduction = reduction_of(node)
     if reduction is not None:
         yield from _reductions(node, reduction)
@@ -125,6 +129,8 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
         inner = (arguments[0] if arguments else None) if of_module else owner
         if inner is not None:
             yield Fix(node, inner, "guard", 0.95, f"values are cut off: {shown(node)}")
+    if name in ("flip", "rot90") and len(arguments) > 1:
+        yield Fix(node, arguments[0], "kernel-rotated", 1.05, f"{_ROTATED}: {shown(node)}")
     if name == "where" and len(arguments) == 3:
         condition, yes, no = arguments
         swapped = ast.Call(node.func, [condition, no, yes], node.keywords)
@@ -138,6 +144,29 @@ def _calls(node: ast.Call, scope: Scope) -> Iterator[Fix]:
     if name in _PAIRS:
         other = _renamed(node, _PAIRS[name])
         yield Fix(node, other, "wrong-function", 1.18, f"another function than {shown(node)}")
+
+
+def _turned_around(node: ast.Subscript) -> Iterator[Fix]:
+    """A kernel that is rotated, ``w[:, :, ::-1, ::-1]``, where that as it is belongs."""
+    entries = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    turned = [n for n, entry in enumerate(entries) if _is_backwards(entry)]
+    if len(turned) > 1 and isinstance(node.ctx, ast.Load):
+        kept = [ast.Slice() if n in turned else entry for n, entry in enumerate(entries)]
+        new = ast.Subscript(node.value, ast.Tuple(kept, ast.Load()), ast.Load())
+        yield Fix(node, new, "kernel-rotated", 1.0, f"{_ROTATED}: {shown(node)}")
+
+
+def _is_backwards(entry: ast.expr) -> bool:
+    """Whether an entry of an index is ``::-1``."""
+    match entry:
+        case ast.Slice(
+            lower=None, upper=None, step=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=1))
+        ):
+            return True
+    return False
+
+
+_ROTATED = "the kernel is rotated and belongs there as it is"
 
 
 def _slope_of(name: str, argument: ast.expr) -> ast.expr:
@@ -234,6 +263,17 @@ def _reshaped(node: ast.Call) -> Iterator[Fix]:
             first = [sizes[order.index(axis)] for axis in range(len(order))]
             made = _permuted(_method(whole, "reshape", first), order)
             yield Fix(node, made, "transposed", 1.2, text)
+
+
+def _filled_in_order(node: ast.Call) -> Iterator[Fix]:
+    """Entries that are taken column by column, as in Fortran, and row by row elsewhere."""
+    rest = [keyword for keyword in node.keywords if keyword.arg != "order"]
+    text = f"the entries are taken in another order than elsewhere: {shown(node)}"
+    if len(rest) < len(node.keywords):
+        yield Fix(node, ast.Call(node.func, node.args, rest), "transposed", 1.05, text)
+    else:
+        columns = ast.keyword("order", ast.Constant("F"))
+        yield Fix(node, ast.Call(node.func, node.args, [*rest, columns]), "transposed", 1.24, text)
 
 
 def _permuted(node: ast.expr, order: Sequence[int]) -> ast.expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 
-from gradtool.check.repairs import arithmetic, calls, forwards, names, statements
+from gradtool.check.repairs import arithmetic, calls, everywhere, forwards, names, statements
 from gradtool.check.repairs.fix import Fix
 from gradtool.check.repairs.scope import Scope, Surroundings
 from gradtool.records import replace
@@ -61,12 +61,15 @@ def _at(
     node: ast.expr | ast.stmt, scope: Scope, around: Surroundings, further: bool
 ) -> Iterable[Fix]:
     if isinstance(node, ast.stmt):
-        return statements.fixes(node, scope, around)
+        return [
+            *statements.fixes(node, scope, around),
+            *everywhere.fixes(node, scope, around),
+        ]
     found: list[Fix] = []
     if further:
         found += names.further(node, scope, around)
         found += forwards.further(node, scope, around) if scope.of_output else ()
-    for module in (arithmetic, calls, names, forwards):
+    for module in (arithmetic, calls, names, everywhere, forwards):
         found += module.fixes(node, scope, around)
     return [*found, *names.missing(node, scope, around), *statements.loops(node, around)]
 

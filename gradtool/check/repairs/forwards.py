@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from gradtool.check.repairs.fix import Fix, shown
-from gradtool.check.repairs.names import named
-from gradtool.check.repairs.scope import Scope, Surroundings, callee
+from gradtool.check.repairs.scope import Scope, Surroundings, callee, node_of
 
 _ROOTS = frozenset({"sqrt", "log"})
 _ACTIVATIONS = ("relu", "sigmoid", "tanh")
@@ -59,7 +58,7 @@ def _products(node: ast.expr, scope: Scope) -> Iterator[Fix]:
     for one, first in matrices[:_MOST_MATRICES]:
         for other, second in matrices[:_MOST_MATRICES]:
             if one != other and first[1] == second[0]:
-                product = ast.BinOp(named(one), ast.MatMult(), named(other))
+                product = ast.BinOp(node_of(one), ast.MatMult(), node_of(other))
                 yield Fix(node, ast.BinOp(node, ast.Add(), product), "missing-term", 1.5, text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradtool.check.repairs.arithmetic import MEANING, is_shape
 from gradtool.check.repairs.fix import Fix, shown
-from gradtool.check.repairs.scope import Scope, Surroundings, Value
+from gradtool.check.repairs.scope import Scope, Surroundings, Value, callee, node_of
 from gradtool.records import replace
 
 _NUMBERS = frozenset({"whole", "number"})
@@ -25,7 +25,9 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     for other, value in scope.values.items():
         if other == label or not _alike(own, value):
             continue
-        new = named(other)
+        if _is_one(node, value, around):
+            continue  # another size that is 1 is none: a division that does not belong
+        new = node_of(other)
         said = "{} than {} in {}"
         sized = role == "shape"  # of an array only the size counts there
         if sized or (role in MEANING and own.kind in _NUMBERS):
@@ -33,8 +35,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         elif own.kind in _NUMBERS:
             code, what = "scale", "another number belongs there"
         else:
-            gradient = {label, other} & scope.gradients
-            code = "wrong-gradient" if gradient else "wrong-tensor"
+            code = wrong_value(label, other, scope)
             what = "another value belongs there"
         same = own.shape == value.shape and own.kind == value.kind
         likely = _UNREAD if other in around.unread else 0.0
@@ -48,20 +49,51 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
         yield Fix(node, new, code, cost, said.format(what, label, place))
 
 
+def _is_pi(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "pi"
+
+
+def _is_one(node: ast.expr, value: Value, around: Surroundings) -> bool:
+    """Whether with another array ``x.shape[k]`` is the size of an axis of one."""
+    parent, _ = around.parent(node)
+    if not isinstance(parent, ast.Attribute) or parent.attr != "shape":
+        return False
+    match around.parent(parent)[0]:
+        case ast.Subscript(slice=ast.Constant(value=int(axis))) if axis < len(value.shape):
+            return value.shape[axis] == 1
+    return False
+
+
+def wrong_value(label: str, other: str, scope: Scope) -> str:
+    """The code of a name that stands where another one belongs."""
+    return "wrong-gradient" if {label, other} & scope.gradients else "wrong-tensor"
+
+
 def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     """A name that is missing beside a node."""
     role = around.role(node)
     yield from _masked(node, scope, around, 0, 1.27)
     if role in ("index", "range"):
         yield from _steps(node, scope, around)
+    if role == "exponent" and isinstance(node, ast.Name) and scope.is_number(node):
+        for op in (ast.Sub(), ast.Add()):
+            text = f"the wrong power: {shown(around.parent(node)[0])}"
+            yield Fix(node, ast.BinOp(node, op, ast.Constant(1)), "power", 1.15, text)
     if role != "value":
         return
     own = scope.value(node)
     if own is not None and own.kind == "number":  # the share that is dropped, not what is kept
         rest = ast.BinOp(ast.Constant(1), ast.Sub(), node)
         yield Fix(node, rest, "scale", 1.15, f"{shown(node)} stands where the rest to 1 belongs")
+    operand = _is_operand(node, scope, around)
+    whole = own is not None and own.kind == "array" and not scope.holds_gradient(node)
+    if whole and (operand or _is_multiplied(node, around)):
+        rest = ast.BinOp(ast.Constant(1), ast.Sub(), node)
+        text = f"{shown(node)} stands where the rest to 1 belongs"
+        yield Fix(node, rest, "missing-term", 1.2 if operand else 1.24, text)
+    yield from _along_columns(node, node, scope, around, 1.15)
     term = is_term(node, scope, around)
-    if term and not scope.is_number(node):
+    if (term and not scope.is_number(node)) or _is_pi(node):
         for factor in (ast.Constant(2), ast.Constant(0.5)):
             text = f"a number is missing as a factor of {shown(node)}"
             yield Fix(node, ast.BinOp(factor, ast.Mult(), node), "scale", 1.22, text)
@@ -70,13 +102,28 @@ def missing(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
             continue
         likely = _UNREAD if label in around.unread else 0.0
         if term:
-            found = _beside(node, named(label), value, scope, around)
+            found = _beside(node, node_of(label), value, scope, around)
         elif likely and _is_operand(node, scope, around):
-            found = _added(node, named(label), scope)
+            found = _added(node, node_of(label), scope)
         else:
             continue
         for fix in found:
             yield replace(fix, cost=fix.cost - likely)
+
+
+def _along_columns(
+    node: ast.expr, other: ast.expr, scope: Scope, around: Surroundings, cost: float
+) -> Iterator[Fix]:
+    """A number for each row, which meets the columns: ``d / std`` for ``d / std[:, None]``."""
+    own, value = scope.value(node), scope.value(other)
+    flat = own is not None and value is not None and len(own.shape) == len(value.shape) == 1
+    parent, _ = around.parent(node)
+    if flat and isinstance(parent, ast.BinOp) and not isinstance(parent.op, ast.MatMult):
+        index = ast.Tuple([ast.Slice(), ast.Constant(None)], ast.Load())
+        code, text = "wrong-axis", f"{shown(node)} meets the wrong axis in {shown(parent)}"
+        if other is not node:
+            code, text = "wrong-tensor", f"another value belongs there than {shown(node)}"
+        yield Fix(node, ast.Subscript(other, index, ast.Load()), code, cost, text)
 
 
 def _masked(
@@ -98,9 +145,12 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     yield from _first_step(node, scope, around)
     own = scope.value(node)
     if own is not None and around.role(node) == "value" and _is_operand(node, scope, around):
+        for label in scope.values:
+            if label != scope.label(node):
+                yield from _along_columns(node, node_of(label), scope, around, 1.4)
         for label, value in scope.values.items():
             if value == own and label != scope.label(node):
-                for fix in _added(node, named(label), scope):
+                for fix in _added(node, node_of(label), scope):
                     yield replace(fix, cost=fix.cost + 0.12)
     if around.role(node) != "value" or not is_term(node, scope, around):
         return
@@ -111,7 +161,7 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
         yield Fix(node, raised, "power", cost, f"the wrong power: {shown(node)}")
     for label, value in scope.values.items():
         if value.kind == "number":
-            raised = ast.BinOp(node, ast.Pow(), named(label))
+            raised = ast.BinOp(node, ast.Pow(), node_of(label))
             yield Fix(node, raised, "power", 1.45, f"the wrong power: {shown(node)}")
     yield from _averaged(node, scope)
     turned = ast.BinOp(one, ast.Sub(), node)
@@ -119,7 +169,7 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     for label, value in scope.values.items():
         if value.kind not in _ARRAYS:
             continue
-        other = named(label)
+        other = node_of(label)
         square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
         slope = ast.BinOp(one, ast.Sub(), other)
         code = _lost(other, node, scope)
@@ -136,6 +186,10 @@ def further(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
                       f"a mask is missing beside {shown(node)}")  # fmt: skip
         if value.kind == "array" and len(value.shape) >= 1:
             yield from _products(node, other, code)
+    for part in around.entries:
+        if not any(ast.dump(inner) == ast.dump(part) for inner in ast.walk(node)):
+            factor = ast.BinOp(node, ast.Mult(), part)
+            yield Fix(node, factor, _lost(part, node, scope), 1.4, text)
     for part in around.parts:
         if not any(inner is part for inner in ast.walk(node)):
             code = _lost(part, node, scope)
@@ -157,7 +211,7 @@ def _operands(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fi
         text = f"another value belongs there than {shown(node)}"
         for label, value in scope.values.items():
             if value.kind == "array":
-                other = named(label)
+                other = node_of(label)
                 gradient = scope.holds_gradient(other) or scope.holds_gradient(node)
                 code = "wrong-gradient" if gradient else "wrong-tensor"
                 yield Fix(node, other, code, 1.42, text)
@@ -173,7 +227,7 @@ def _places(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]
     for label, value in scope.values.items():
         if value.kind == "array" and around.role(node) == "index":
             text = f"other places are meant than {shown(node)}"
-            yield Fix(node, named(label), "wrong-tensor", 1.4, text)
+            yield Fix(node, node_of(label), "wrong-tensor", 1.4, text)
 
 
 def _averaged(node: ast.expr, scope: Scope) -> Iterator[Fix]:
@@ -198,7 +252,7 @@ def _first_step(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[
             case ast.BinOp(left=ast.Name() as step, op=ast.Sub(), right=ast.Constant(value=1)):
                 text = f"the first step has none before it: {shown(node)} is the last one's there"
                 later = ast.Compare(step, [ast.Gt()], [ast.Constant(0)])
-                begins = [named(n) for n, value in scope.values.items() if value.kind == "array"]
+                begins = [node_of(n) for n, value in scope.values.items() if value.kind == "array"]
                 for begin in [*begins, ast.BinOp(ast.Constant(0), ast.Mult(), node)]:
                     yield Fix(node, ast.IfExp(later, node, begin), "offset", 1.4, text)
 
@@ -208,12 +262,6 @@ def _products(node: ast.expr, other: ast.expr, code: str) -> Iterator[Fix]:
     text = f"an operand of a product is missing beside {shown(node)}"
     for left, right in ((other, node), (turned, node), (node, other), (node, turned)):
         yield Fix(node, ast.BinOp(left, ast.MatMult(), right), code, 1.5, text)
-
-
-def named(label: str) -> ast.expr:
-    if label.startswith("self."):
-        return ast.Attribute(ast.Name("self", ast.Load()), label[5:], ast.Load())
-    return ast.Name(label, ast.Load())
 
 
 def _is_read(node: ast.expr, around: Surroundings) -> bool:
@@ -231,13 +279,18 @@ def _alike(own: Value, other: Value) -> bool:
 
 def _keys(node: ast.expr, around: Surroundings) -> Iterator[Fix]:
     """Another key of a dict."""
+    for new in keyed(node, around):
+        text = f"another value belongs there than {shown(node)}"
+        yield Fix(node, new, "wrong-tensor", 1.2, text)
+
+
+def keyed(node: ast.expr, around: Surroundings) -> Iterator[ast.Subscript]:
+    """What stands in a dict beside an entry of it, by keys that the function reads."""
     match node:
         case ast.Subscript(value=owner, slice=ast.Constant(value=str(key)), ctx=ast.Load()):
             for other in around.keys:
                 if other != key:
-                    new = ast.Subscript(owner, ast.Constant(other), ast.Load())
-                    text = f"another value belongs there than {shown(node)}"
-                    yield Fix(node, new, "wrong-tensor", 1.2, text)
+                    yield ast.Subscript(owner, ast.Constant(other), ast.Load())
 
 
 def is_term(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
@@ -321,6 +374,18 @@ def _is_operand(node: ast.expr, scope: Scope, around: Surroundings) -> bool:
     )
 
 
+def _is_multiplied(node: ast.expr, around: Surroundings) -> bool:
+    """Whether a node is an operand of a product of matrices or of vectors."""
+    parent, name = around.parent(node)
+    match parent:
+        case ast.BinOp(op=ast.MatMult()):
+            return True
+        case ast.Call(func=function):
+            products = ("outer", "dot", "matmul", "einsum", "tensordot")
+            return name == "args" and callee(function) in products
+    return False
+
+
 def _lost(other: ast.expr, node: ast.expr, scope: Scope) -> str:
     """The code of a factor that is missing."""
     if scope.is_mask(other):
@@ -346,7 +411,7 @@ def _steps(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     for label, value in scope.values.items():
         if value.kind != "whole" or label == scope.label(node):
             continue
-        other = named(label)
+        other = node_of(label)
         times = "stride-ignored" if code == "offset" else code
         yield Fix(node, ast.BinOp(node, ast.Mult(), other), times, 1.15, stride)
         yield Fix(node, ast.BinOp(node, ast.Add(), other), code, 1.25, text)

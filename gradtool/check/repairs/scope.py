@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from gradtool.records import Struct
@@ -14,6 +14,7 @@ Role = Literal[
 Kind = Literal["array", "mask", "whole", "number", "entry", "other"]
 
 _MOST_PARTS = 8
+_MOST_ENTRIES = 16
 _REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin"})
 _MAKERS = frozenset({"zeros", "ones", "empty", "full", "reshape", "broadcast_to", "eye", "arange"})
 
@@ -65,6 +66,8 @@ class Scope(Struct, frozen=True):
                 return True
             case ast.Subscript(value=ast.Attribute(attr="shape")) | ast.Attribute(attr="size"):
                 return True
+            case ast.Attribute(value=ast.Name(id="math" | "np" | "numpy"), attr="pi" | "e"):
+                return True
             case ast.Call(func=ast.Name(id="len" | "float" | "int")):
                 return True
             case ast.Call(func=ast.Attribute(attr="sqrt"), args=[inner]):
@@ -83,7 +86,7 @@ class Scope(Struct, frozen=True):
 
 class Surroundings:
     """The parents of every node of a function, the keys that it reads out of dicts, the parts of
-    arrays that it uses, and the names that it never reads."""
+    arrays that it uses, the names that it never reads, and what it reads several times."""
 
     def __init__(self, function: ast.FunctionDef) -> None:
         self._parents: dict[int, tuple[ast.AST, str]] = {}
@@ -93,9 +96,12 @@ class Surroundings:
                     if isinstance(child, ast.AST):
                         self._parents[id(child)] = node, name
         self._indices = _index_names(function)
+        self._homes: dict[int, list[list[ast.expr]]] | None = None
+        self._function = function
         self.unread = _unread(function)
         self.keys = _keys(function)
         self.parts = self._parts(function)
+        self.entries = _entries(function)
         self._added = {
             name
             for node in ast.walk(function)
@@ -132,6 +138,37 @@ class Surroundings:
             parent, name = self._parents[id(node)]
             yield parent, name
             node = parent
+
+    def repeated(self, node: ast.AST) -> list[list[ast.expr]]:
+        """What several parts of a node have, each with its places in it."""
+        if self._homes is None:
+            self._homes = {}
+            for statement in ast.walk(self._function):
+                if isinstance(statement, ast.Assign | ast.AugAssign | ast.Return):
+                    for places in _read_several_times(statement):
+                        for home, inside in self._shared(places):
+                            self._homes.setdefault(id(home), []).append(inside)
+        return self._homes.get(id(node), [])
+
+    def _shared(self, places: Sequence[ast.expr]) -> list[tuple[ast.AST, list[ast.expr]]]:
+        """The expressions and statements that have several of these places, in several parts."""
+        inside: dict[int, dict[int, list[ast.expr]]] = {}
+        nodes: dict[int, ast.AST] = {}
+        for place in places:
+            part: ast.AST = place
+            for above, _ in self.above(place):
+                if isinstance(above, ast.Slice | ast.Tuple | ast.List | ast.keyword):
+                    continue  # what has them is a change of more
+                nodes[id(above)] = above
+                inside.setdefault(id(above), {}).setdefault(id(part), []).append(place)
+                part = above
+                if isinstance(above, ast.stmt):
+                    break
+        return [
+            (nodes[one], [place for some in parts.values() for place in some])
+            for one, parts in inside.items()
+            if len(parts) > 1
+        ]
 
     def factors_of(self, label: str) -> frozenset[str]:
         """The names that a name is a product of."""
@@ -194,6 +231,13 @@ class Surroundings:
 
 
 _AFTER = frozenset({"broadcast_to", "reshape"})  # np.reshape(x, shape): x is a value
+
+
+def node_of(label: str) -> ast.expr:
+    """A name of a scope as it is written."""
+    if label.startswith("self."):
+        return ast.Attribute(ast.Name("self", ast.Load()), label[5:], ast.Load())
+    return ast.Name(label, ast.Load())
 
 
 def callee(node: ast.AST) -> str:
@@ -261,6 +305,37 @@ def _unread(function: ast.FunctionDef) -> frozenset[str]:
     names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
     read = {n.id for n in names if isinstance(n.ctx, ast.Load)}
     return frozenset(n.id for n in names if isinstance(n.ctx, ast.Store)) - read
+
+
+def _read_several_times(statement: ast.stmt) -> list[list[ast.expr]]:
+    """The names and the entries of dictionaries that a statement reads more than once."""
+    found: dict[str, list[ast.expr]] = {}
+    left: list[ast.AST] = [statement]
+    while left:
+        node = left.pop()
+        match node:
+            case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str()), ctx=ast.Load()):
+                found.setdefault(ast.dump(node), []).append(node)
+                continue
+            case (
+                ast.Name(ctx=ast.Load()) | ast.Attribute(value=ast.Name(id="self"), ctx=ast.Load())
+            ):
+                found.setdefault(ast.dump(node), []).append(node)
+                continue
+            case ast.Lambda() | ast.FunctionDef() | ast.JoinedStr():
+                continue
+        left += ast.iter_child_nodes(node)
+    return [places for places in found.values() if len(places) > 1]
+
+
+def _entries(function: ast.FunctionDef) -> tuple[ast.Subscript, ...]:
+    """What the function reads out of dicts, each once: ``cache["x"]``."""
+    found: dict[str, ast.Subscript] = {}
+    for node in ast.walk(function):
+        match node:
+            case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str()), ctx=ast.Load()):
+                found.setdefault(ast.dump(node), node)
+    return tuple(found.values())[:_MOST_ENTRIES]
 
 
 def _keys(function: ast.FunctionDef) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ _ALL_WORK, _PATIENCE = 1_500_000, 4.0
 _BANDS = (0.0, 1.12, 1.25, 1.35, 2.0)  # of costs: what is likely is tried first
 _LIKELY = 3  # of these bounds
 _ENOUGH = 1.25
-_MOST_FIXES = 5000
+_MOST_FIXES = 8000
+_AT_ONCE, _GROUPS = 3000, 4  # changes that are tried in one text
 _MOVED = 1e-9
 _ROUNDED = 1e-11
 _MOST_ENTRIES = 2000  # of a value inside a function that is looked at
@@ -191,7 +192,7 @@ class _Search(Struct, frozen=True):
                 for one, mine in fixes
             ]
             every = numbered(targets)
-            likely = self._fixed(texts_of(targets), first, range(len(every)))
+            likely = self._likely(targets, first)
             if likely is None:
                 return
             chosen = sorted(sorted(likely, key=lambda k: every[k][1].cost)[:_MOST])
@@ -230,6 +231,19 @@ class _Search(Struct, frozen=True):
                 return
             if self.goal <= found.keys() and high >= _ENOUGH:
                 return  # each by a change of its own
+
+    def _likely(self, targets: Sequence[Target], first: Point) -> dict[int, frozenset[str]] | None:
+        """What each change of functions makes right at a first point, as `_fixed` tells it.
+
+        Of very many the cheaper ones are tried first: there is not the time for all at once.
+        """
+        found: dict[int, frozenset[str]] = {}
+        for group in _in_turn([fix.cost for _, fix in numbered(targets)]):
+            there = self._fixed(texts_of(only(targets, group)), first, range(len(group)))
+            if there is None:
+                return None
+            found |= {group[n]: right for n, right in there.items()}
+        return found
 
     def _backward(self) -> list[Named]:
         """The functions that the snippets call for the gradients."""
@@ -451,6 +465,20 @@ class _Search(Struct, frozen=True):
             choice: frozenset(key for key in off if harmless[k] and fits[key][k])
             for k, choice in enumerate(choices[:done])
         }
+
+
+def _in_turn(costs: Sequence[float]) -> list[list[int]]:
+    """The places of costs in groups of which each is not too large, the lowest costs first; those
+    of a group in their order."""
+    if len(costs) <= _AT_ONCE:
+        return [list(range(len(costs)))]
+    groups: list[list[int]] = [[]]
+    for cost in sorted(set(costs)):
+        equal = [k for k, one in enumerate(costs) if one == cost]
+        if groups[-1] and len(groups[-1]) + len(equal) > _AT_ONCE:
+            groups.append([])
+        groups[-1] += equal
+    return [sorted(group) for group in groups[:_GROUPS]]
 
 
 def _computing(function: Named) -> Named:

@@ -17,11 +17,15 @@ _OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
 def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
     if isinstance(node, ast.Assign | ast.AugAssign):
         yield from _at_labels(node, scope)
+    if isinstance(node, ast.Expr):
+        yield from _collected(node)
     match node:
         case ast.Assign(targets=[ast.Name() | ast.Subscript() | ast.Attribute() as target]):
             if isinstance(target, ast.Subscript):
-                text = f"{shown(node)} does not belong there"
-                yield Fix(node, (ast.Pass(),), "some-entries", 1.1, text)
+                text, code = f"{shown(node)} does not belong there", "some-entries"
+                if scope.holds_gradient(target.value) and _is_a_slope(node.value):
+                    text, code = f"a slope replaces the gradient: {shown(node)}", "upstream-ignored"
+                yield Fix(node, (ast.Pass(),), code, 1.1, text)
             if isinstance(node.value, ast.Constant) and not node.value.value:
                 return  # nothing is added
             if ast.unparse(target) in {ast.unparse(part) for part in ast.walk(node.value)}:
@@ -34,6 +38,7 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
                 text = f"= stands where {word} belongs: {shown(node)}"
                 added = ast.AugAssign(target, op, node.value)
                 yield Fix(node, (added,), "overwritten", cost, text)
+            yield from _repeated(node, target, ast.Add(), node.value)
             likely = 1.15 if scope.is_number(node.value) else 1.4
             factors: tuple[tuple[ast.operator, str, float], ...] = (
                 (ast.Mult(), "*=", likely),
@@ -108,6 +113,11 @@ def _at_labels(node: ast.Assign | ast.AugAssign, scope: Scope) -> Iterator[Fix]:
         yield Fix(node, (_changed(node, target, value),), "missing-sum", 1.3, text)
 
 
+def _is_a_slope(value: ast.expr) -> bool:
+    """Whether a value is a number other than zero, as the slope of a relu is where it is active."""
+    return isinstance(value, ast.Constant) and bool(value.value)
+
+
 def _changed(
     node: ast.Assign | ast.AugAssign, target: ast.Subscript, value: ast.expr
 ) -> ast.Assign | ast.AugAssign:
@@ -146,19 +156,50 @@ def loops(steps: ast.expr, around: Surroundings) -> Iterator[Fix]:
             yield Fix(steps, ast.Call(name_of, [stop], []), "skipped", 1.15, text)
 
 
+def _as_argument(index: ast.expr) -> ast.expr:
+    """An index as an argument: ``slice(None)`` for ``:``."""
+    match index:
+        case ast.Tuple(elts=entries):
+            return ast.Tuple([_as_argument(entry) for entry in entries], ast.Load())
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            none: ast.expr = ast.Constant(None)
+            whole = lower is upper is step is None
+            ends = [none] if whole else [end or none for end in (lower, upper, step)]
+            return ast.Call(ast.Name("slice", ast.Load()), ends, [])
+    return index
+
+
+def _collected(node: ast.Expr) -> Iterator[Fix]:
+    """What each step puts behind the others and belongs before them, or the other way."""
+    match node.value:
+        case ast.Call(func=ast.Attribute(value=steps, attr="append"), args=[one], keywords=[]):
+            name, arguments = "insert", [ast.Constant(0), one]
+        case ast.Call(
+            func=ast.Attribute(value=steps, attr="insert"),
+            args=[ast.Constant(value=0), one],
+            keywords=[],
+        ):
+            name, arguments = "append", [one]
+        case _:
+            return
+    text = f"what the steps give is collected in the wrong order: {shown(node)}"
+    call = ast.Call(ast.Attribute(steps, name, ast.Load()), arguments, [])
+    yield Fix(node, (ast.Expr(call),), "step-order", 1.05, text)
+
+
 def _repeated(
-    node: ast.AugAssign, target: ast.expr, op: ast.operator, value: ast.expr
+    node: ast.Assign | ast.AugAssign, target: ast.expr, op: ast.operator, value: ast.expr
 ) -> Iterator[Fix]:
-    """``x[i] += v`` adds once to an entry that the array ``i`` names several times."""
+    """``x[i] += v`` adds once to an entry that the array ``i`` names several times, and ``=`` keeps
+    the last."""
     if not isinstance(target, ast.Subscript) or isinstance(target.slice, ast.Constant):
         return
-    if any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
-        return  # it cannot be written as an argument
     name = "add" if isinstance(op, ast.Add) else "subtract"
     at = ast.Attribute(
         ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load()), "at", ast.Load()
     )
-    held = ast.Subscript(target.value, target.slice, ast.Load())
-    call = ast.Call(at, [held.value, held.slice, value], [])
+    call = ast.Call(at, [target.value, _as_argument(target.slice), value], [])
     text = f"an entry that is named several times is changed once: {shown(node)}"
+    if isinstance(node, ast.Assign):
+        text = f"an entry that is named several times keeps what comes last: {shown(node)}"
     yield Fix(node, (ast.Expr(call),), "overwritten", 1.0, text)

@@ -26,6 +26,7 @@ class Repair(Struct, frozen=True):
         whole: with it all is right that was looked for.
         right: what is right with it: ``output Y``, ``gradient X``.
         points: at how many points that was tried.
+        factor: by which it is off with the change, too, as another gradient is; "" without.
     """
 
     fix: Fix
@@ -36,6 +37,7 @@ class Repair(Struct, frozen=True):
     whole: bool
     right: frozenset[str]
     points: int
+    factor: str = ""
 
     @property
     def of_forward(self) -> bool:
@@ -44,7 +46,7 @@ class Repair(Struct, frozen=True):
 
     @property
     def proof(self) -> str:
-        what = "every gradient is" if self.whole else "it is"
+        what = "every gradient is" if self.whole and not self.factor else "it is"
         if self.of_forward:
             outputs = sorted(k.partition(" ")[2] for k in self.right if k.startswith("output "))
             gradients = sorted(
@@ -55,7 +57,8 @@ class Repair(Struct, frozen=True):
             *others, last = *outputs, *gradients
             what = f"{', '.join(others)} and {last} are" if others else f"{last} is"
         old, new = apart(self.fix.node, self.fix.new)
-        return f"with {new} in place of {old} {what} right"
+        but = f" but for {self.factor}" if self.factor else ""
+        return f"with {new} in place of {old} {what} right{but}"
 
 
 class Target(Struct, frozen=True):
