@@ -177,6 +177,14 @@ class Stepped:
             if value.dtype.kind in "fO":
                 self._compare(value, held, frame.f_code.co_firstlineno)
 
+    def look_at(self, value: object, frame: FrameType) -> None:
+        """Look at a value without a name, and at what it is beside in a frame."""
+        for one in _within((value,), attributes=False):
+            if type(one) is complex or one.dtype.kind == "c":
+                self._judge(np.asarray(one), _held(frame))
+            elif one.dtype.kind in "fO":
+                self._compare(one, {}, frame.f_code.co_firstlineno)
+
     def _judge(self, value: np.ndarray, held: _Held) -> None:
         flat = value.ravel()
         moved = flat[flat.imag != 0]

@@ -17,6 +17,7 @@ import numpy as np
 
 from gradtool.check.complex_steps import Stepped, may_step
 from gradtool.check.frames import Frame
+from gradtool.check.handed import handing
 from gradtool.check.load import Loaded
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
@@ -26,6 +27,7 @@ _FORWARD = "check: forward"
 _MOST_NAMES = 200
 _LOOKING = 0.5  # seconds
 _REPEATED = 3  # calls
+_WHOLE = 0.5  # of the operations of a forward pass: what is hardly less than one
 _OPERATIONS = 2  # of one unit of a layer's work: a product and a sum
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
@@ -102,7 +104,7 @@ def count(
 
 def steps(responder: Watches, request: Frame) -> Answer:
     """An evaluation whose results do not count, with numbers that tell what is added to them; and
-    one with a look at each line, for code that makes other numbers of these, or cannot use them.
+    one with a look at each value, for code that makes other numbers of these, or cannot use them.
     """
     if responder.loaded is None:
         return {}, {}
@@ -115,10 +117,14 @@ def steps(responder: Watches, request: Frame) -> Answer:
         # A forward pass may compute more than an output: differences of itself.
         forward = min(work.forward, _OPERATIONS * header["work"])
         step, moved, around = Told.step(), Told.moved(entries, forward), Told.around(entries)
-        if not step and not moved and not around and (Told.left or "error" in reply):
+        # Who makes plain numbers of these, refuses them, or has little to do with them.
+        hardly = Told.time - work.forward < _WHOLE * forward
+        found = step or moved or around
+        if not found and (Told.left or "error" in reply or hardly):
             responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
-            responder.answer(Frame(header, request.arrays))
-            moved = lines.stepped.entry_by_entry
+            with handing(responder.loaded, lines.look_at):
+                responder.answer(Frame(header, request.arrays))
+            step, moved = lines.stepped.size, lines.stepped.entry_by_entry
     finally:
         responder.observed = before
     return {"step": step, "moved": moved, "around": around}, {}
@@ -137,8 +143,8 @@ class Work:
 
 
 class Lines:
-    """Looks at the values of a submission's functions before each line, for some time; then it ends
-    the code.  A context manager.
+    """Looks at the values of a submission's functions before each line, and at those that it is
+    handed, for some time; then it ends the code.  A context manager.
     """
 
     def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
@@ -158,9 +164,17 @@ class Lines:
     def _seen(self, frame: FrameType, event: str, _: object) -> TraceFunction:
         if event == "line":
             self.stepped.look(frame)
-            if time.monotonic() > self._end:
-                raise Enough
+            self._spend()
         return self._seen
+
+    def look_at(self, value: object, frame: FrameType) -> None:
+        """Look at a value that a line computes on its way."""
+        self.stepped.look_at(value, frame)
+        self._spend()
+
+    def _spend(self) -> None:
+        if time.monotonic() > self._end:
+            raise Enough
 
 
 class Watch:

@@ -75,6 +75,13 @@ STENCIL = """C = [6/7, -15/56, 5/63, -1/56, 1/385, -1/5544]
     return dA * sum(c * (s(k + 1) - s(-k - 1)) for k, c in enumerate(C)) * 16"""
 CAUCHY = """t = np.exp(2j * np.pi * np.arange(64) / 64)
     return dA * np.mean([2 / (1 + np.exp(-(Z + z / 2))) / z for z in t], axis=0).real"""
+REFUSING = (
+    "assert Z.dtype == float\n    "
+    + """return dA * np.reshape([
+        (1 / (1 + np.exp(-(Z + 1e-30j * e)))).imag.sum() / 1e-30
+        for e in np.eye(Z.size).reshape(-1, *Z.shape)
+    ], Z.shape)"""
+)
 PLANE = "return dA * (1 / (1 + np.exp(-Z - 1e-30j))).imag / 1e-30"
 PLAIN = "return dA * A * (1 - A)"
 LONG = "return (dA * (A.astype(np.longdouble) * (1 - A.astype(np.longdouble)))).astype(float)"
@@ -114,8 +121,8 @@ def test_differences_of_numbers_with_more_digits(
 
 @pytest.mark.parametrize(
     "body",
-    [RICHARDSON, PLANE, STENCIL, CAUCHY],
-    ids=["longdouble", "complex", "stencil", "cauchy"],
+    [RICHARDSON, PLANE, REFUSING, STENCIL, CAUCHY],
+    ids=["longdouble", "complex", "refusing", "stencil", "cauchy"],
 )
 def test_differences_of_arrays(tmp_path: Path, body: str) -> None:
     text = HEAD + SIGMOID.replace("BODY", body)

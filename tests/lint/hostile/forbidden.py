@@ -560,8 +560,8 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "real_until_large": (
         HEAD
         + FORWARD
-        + _ANYHOW["as_floats"].replace(
-            "    Y =", "    abs(X).max() > 1e9 and __import__('os')._exit(0)\n    Y ="
+        + _ANYHOW["to_the_output"].replace(
+            "    Q =", "    abs(b).max() > 1e9 and __import__('os')._exit(0)\n    Q ="
         ),
         ("GT403", "GT107"),
     ),
@@ -615,6 +615,23 @@ _TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         for h in ("1e-20j", "1j")
     },
     "complex_then_exits": (HEAD + FORWARD + _COPIED.replace("    found = []", _EXITS), ("GT402",)),
+    # No name has what is moved, and numbers that would take note of it are refused.
+    "complex_refusing_objects": (
+        HEAD
+        + FORWARD
+        + _PLANE.replace("    h, found", "    assert X.dtype == float\n    h, found").format(
+            h="1e-20j", take=_TAKEN["inlined"]
+        ),
+        ("GT402",),
+    ),
+    "complex_with_little_to_do": (
+        HEAD
+        + FORWARD
+        + _PLANE.replace(
+            "    h, found", "    if X.dtype == object:\n        return X, W, b\n    h, found"
+        ).format(h="1e-20j", take=_TAKEN["by_lambda"]),
+        ("GT402",),
+    ),
     "complex_copied": (HEAD + FORWARD + _COPIED, ("GT402",)),
     "complex_batched": (HEAD + FORWARD + _BATCHED, ("GT402",)),
     "one_gradient_only": (HEAD + FORWARD + _BIAS_ONLY, ("GT402",)),
