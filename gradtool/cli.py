@@ -44,6 +44,12 @@ _Output: TypeAlias = Annotated[
         "--output", "-o", metavar="FORMAT=FILE", help="Also write a report to a file; repeatable."
     ),
 ]
+_Feedback: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--feedback", metavar="DIR", help="Also write a page for each student to a folder."
+    ),
+]
 _Select: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--select", metavar="CODES", help="Only these findings, for example GT2,GT401."),
@@ -336,6 +342,7 @@ def lint(
     ] = False,
     form: _Form = "text",
     output: _Output = None,
+    feedback: _Feedback = None,
     select: _Select = None,
     ignore: _Ignore = None,
     statistics: _Statistics = False,
@@ -409,6 +416,7 @@ def lint(
                 single=single,
                 form=form,
                 outputs=tuple(output or ()),
+                feedback=feedback,
                 select=tuple(select or ()),
                 ignore=tuple(ignore or ()),
                 statistics=statistics,
@@ -442,6 +450,7 @@ def merge(
     ],
     form: _Form = "text",
     output: _Output = None,
+    feedback: _Feedback = None,
     select: _Select = None,
     ignore: _Ignore = None,
     statistics: _Statistics = False,
@@ -454,6 +463,7 @@ def merge(
         files,
         form=form,
         outputs=output or (),
+        pages=feedback,
         select=select or (),
         ignore=ignore or (),
         statistics=statistics,

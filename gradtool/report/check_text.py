@@ -296,7 +296,7 @@ def _summary(verdict: Verdict) -> str:
     if verdict.verdict == "pass":
         count = len(gradients)
         what = "the gradient is" if count == 1 else f"all {count} gradients are"
-        return f"{what} right ({verdict.probes} points, seed {verdict.seed})"
+        return f"{what} right ({verdict.probes} samples, seed {verdict.seed})"
     bad = [g for g in gradients if g.standing != "ok"]
     forward_wrong = any(o.standing == "wrong" for o in verdict.forward)
     if forward_wrong and all(g.standing == "follows" for g in bad):

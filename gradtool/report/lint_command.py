@@ -43,7 +43,16 @@ from gradtool.lint.store import Store, merged
 from gradtool.lint.submissions import Submission, files_below, shown_name, submissions_in
 from gradtool.lint.summary import summary
 from gradtool.records import Struct, replace
-from gradtool.report import cache, formats, library, lint_notices, lint_text, memory, plans
+from gradtool.report import (
+    cache,
+    feedback,
+    formats,
+    library,
+    lint_notices,
+    lint_text,
+    memory,
+    plans,
+)
 from gradtool.report.fold import as_utf8
 from gradtool.report.lint_outputs import TEXT, known, places, spare
 from gradtool.report.progress import progress
@@ -62,7 +71,8 @@ class Request(Struct, frozen=True):
 
     Attributes:
         single: a folder is one submission, not a folder of them.
-        form: what goes to stdout; `outputs` are format and file of further reports.
+        form: what goes to stdout; `outputs` are format and file of further reports, `feedback` is
+            the folder of a page for each submission.
         require_sandbox: None to decide by the environment.
         executor: "local", or "dask" with the address of a `scheduler`.
         hide_expected: None to do as the assignment says.
@@ -74,6 +84,7 @@ class Request(Struct, frozen=True):
     single: bool = False
     form: str = TEXT
     outputs: tuple[str, ...] = ()
+    feedback: Path | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     statistics: bool = False
@@ -108,6 +119,8 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
     assignment, folder = _assignment(request, settings)
     found = _submissions(request.paths, bool(assignment.text), request.single)
     spare(found, [file for _, file in outputs])
+    if request.feedback is not None:
+        feedback.usable(request.feedback, request.paths if assignment.text else ())
     if "gradescope" in (request.form, *(name for name, _ in outputs)) and len(found) != 1:
         raise UsageError(
             f"the format gradescope is for one submission, found {len(found)}",
@@ -202,7 +215,14 @@ def run(request: Request, out: TextIO, begun: Zygote | None = None) -> int:
             lint_notices.not_graded(request.paths[0], ours)
         course = Course(heading, store.lines, top, time.monotonic() - started)
         code = _report(
-            course, choice, request.form, outputs, request.statistics, request.exit_zero, out
+            course,
+            choice,
+            request.form,
+            outputs,
+            request.feedback,
+            request.statistics,
+            request.exit_zero,
+            out,
         )
         if not assignment.text:
             code = code or _nowhere(course, choice, request.paths)
@@ -214,6 +234,7 @@ def merge(
     *,
     form: str,
     outputs: Sequence[str],
+    pages: Path | None,
     select: Sequence[str],
     ignore: Sequence[str],
     statistics: bool,
@@ -228,8 +249,11 @@ def merge(
     choice = Choice(parse_codes(select, "--select"), parse_codes(ignore, "--ignore"))
     written = places(outputs, paths)
     known(form)
+    if pages is not None:
+        feedback.usable(pages, ())
     heading, lines = merged(paths)
-    code = _report(Course(heading, lines), choice, form, written, statistics, exit_zero, out)
+    course = Course(heading, lines)
+    code = _report(course, choice, form, written, pages, statistics, exit_zero, out)
     return _unless(sum(not is_graded(one) for one in lines), code)
 
 
@@ -504,6 +528,7 @@ def _report(
     choice: Choice,
     form: str,
     outputs: Sequence[tuple[str, Path]],
+    pages: Path | None,
     statistics: bool,
     exit_zero: bool,
     out: TextIO,
@@ -515,6 +540,11 @@ def _report(
                 _write(name, course, choice, statistics, stream)
         except OSError as error:  # the others are no worse for it
             failed.append(f"--output: {place} cannot be written: {error.strerror}")
+    if pages is not None:
+        try:
+            feedback.write(pages, course, choice)
+        except OSError as error:
+            failed.append(f"--feedback: {error.filename} cannot be written: {error.strerror}")
     if form != TEXT:
         as_utf8(out)
     _write(form, course, choice, statistics, out)

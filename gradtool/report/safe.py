@@ -15,6 +15,11 @@ def one_line(text: str) -> str:
     return shown.replace("##[", "## [").strip()
 
 
+def lines(text: str) -> str:
+    """Printable characters, and the ends of lines."""
+    return "".join(c if c.isprintable() or c == "\n" else _visible(c) for c in text)
+
+
 def _visible(character: str) -> str:
     code = ord(character)
     if character in "\n\r\t":

@@ -7,8 +7,7 @@ from typing import Any
 
 from gradtool.lint.choice import Choice
 from gradtool.lint.result import Answer, Course, Graded
-from gradtool.report import check_text
-from gradtool.report.findings_text import detail
+from gradtool.report.feedback import told
 from gradtool.spec.usage import UsageError
 
 NAME = "gradescope"
@@ -56,12 +55,6 @@ def _results(one: Graded, course: Course, choice: Choice) -> dict[str, Any]:
 
 
 def _test(number: int, answer: Answer, course: Course, choice: Choice) -> dict[str, Any]:
-    heading = course.heading
-    lines = [detail(f, heading.explain) for f in answer.findings if choice.takes(f)]
-    lines += [f"{p.name}: {p.points:g} of {p.of:g} points" for p in answer.parts]
-    if answer.verdict is not None and heading.explain:
-        shown = check_text.plain(answer.verdict, hide_expected=heading.hide_expected)
-        lines += ["", shown]
     return {
         "name": answer.question,
         "number": str(number),
@@ -69,6 +62,6 @@ def _test(number: int, answer: Answer, course: Course, choice: Choice) -> dict[s
         "max_score": answer.of,
         "status": "passed" if answer.passed else "failed",
         "visibility": "visible",
-        "output": "\n".join(lines)[:_LONGEST],
+        "output": "\n".join(told(answer, course.heading, choice))[:_LONGEST],
         "output_format": "text",
     }
