@@ -33,6 +33,7 @@ def every_layer() -> tuple[Layers, Callable[[LayerSpec], Reference]]:
     return bundled_layers(0)
 
 
+@cache
 def written(name: str, body: str) -> DerivedReference:
     """The layer of a spec that consists of this text but for its name."""
     return reference_for(load_text(f"layer: {name}\n{body}\n", f"{name}.yaml"))

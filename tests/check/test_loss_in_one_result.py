@@ -79,7 +79,7 @@ def test_a_wrong_loss_is_wrong(tmp_path: Path) -> None:
     assert [output.standing for output in verdict.forward] == ["wrong"]
 
 
-REGRESSION = written(
+REGRESSION = (
     "regression",
     """\
 inputs:
@@ -109,8 +109,8 @@ def regression_loss(X, T, W, b):
 )
 def test_several_gradients(tmp_path: Path, way: str) -> None:
     right = HEAD + SEVERAL.replace("RETURN", way)
-    assert verdict_on(REGRESSION, tmp_path, right).verdict == "pass"
-    verdict = verdict_on(REGRESSION, tmp_path, right.replace("X.T @ g", "X.T @ d"))
+    assert verdict_on(written(*REGRESSION), tmp_path, right).verdict == "pass"
+    verdict = verdict_on(written(*REGRESSION), tmp_path, right.replace("X.T @ g", "X.T @ d"))
     assert [g.name for g in verdict.gradients if g.standing == "wrong"] == ["W"]
 
 

@@ -115,7 +115,7 @@ def test_what_is_the_output_is_not_guessed(tmp_path: Path) -> None:
     assert "which of first, second, cache is Y?" in verdict.trouble.message
 
 
-TWO = written(
+TWO = (
     "affine",
     """\
 inputs:
@@ -142,6 +142,6 @@ def affine_backward(dP, dQ, cache):
     d = dP + dQ * (1 - q**2)
     return d @ W.T, X.T @ d
 """
-    assert verdict_on(TWO, tmp_path, text).verdict == "pass"
+    assert verdict_on(written(*TWO), tmp_path, text).verdict == "pass"
     exchanged = text.replace('"P": p', '"P": q').replace('"Q": q', '"Q": p')
-    assert verdict_on(TWO, tmp_path, exchanged).verdict == "fail"
+    assert verdict_on(written(*TWO), tmp_path, exchanged).verdict == "fail"

@@ -50,7 +50,7 @@ class Layer(Struct, frozen=True, dict=True):
 def layer_names(set_name: str | None = None) -> list[str]:
     """All layers, or those of a set; "" are those that halves are made of."""
     names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    return [n for n in names if set_name in (None, _set_of(n))]
+    return [n for n in names if set_name is None or set_name == _set_of(n)]
 
 
 @cache

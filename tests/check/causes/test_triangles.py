@@ -19,8 +19,8 @@ parameters:
 forward: |
   S = READ
   L = cholesky(S)"""
-LOWER = written("cholesky", BODY.replace("READ", "tril(A) + tril(A, k=-1).T"))
-UPPER = written("cholesky", BODY.replace("READ", "triu(A) + triu(A, k=1).T"))
+LOWER = ("cholesky", BODY.replace("READ", "tril(A) + tril(A, k=-1).T"))
+UPPER = ("cholesky", BODY.replace("READ", "triu(A) + triu(A, k=1).T"))
 CODE = """
 import numpy as np
 def cholesky_forward(A):
@@ -74,11 +74,11 @@ def test_it_is_right_where_the_forward_pass_says_so(
 ) -> None:
     layer, cut, k = (LOWER, "tril", -1) if side == "lower" else (UPPER, "triu", 1)
     read = f"A = np.{cut}(A) + np.{cut}(A, {k}).T"
-    assert verdict_on(layer, tmp_path, code(returned, read)).verdict == "pass"
-    assert verdict_on(layer, tmp_path, code("(S + S.T) / 2", read)).verdict == "fail"
+    assert verdict_on(written(*layer), tmp_path, code(returned, read)).verdict == "pass"
+    assert verdict_on(written(*layer), tmp_path, code("(S + S.T) / 2", read)).verdict == "fail"
 
 
-PLAIN = written(
+PLAIN = (
     "square",
     """\
 inputs:
@@ -99,7 +99,7 @@ def square_backward(dY, cache):
     g = H.T @ dY
     return dY @ U.T, np.tril(g + g.T) - np.diag(np.diag(g))
 """
-    verdict = verdict_on(PLAIN, tmp_path, text, explain=True)
+    verdict = verdict_on(written(*PLAIN), tmp_path, text, explain=True)
     wrong = next(g for g in verdict.gradients if g.standing == "wrong")
     assert wrong.name == "U"
     assert wrong.cause is not None
