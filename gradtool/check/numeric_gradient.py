@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -14,16 +14,20 @@ from gradtool.records import Struct, replace
 
 _STEP = 1e-3  # of the size of the values
 _OTHER_STEP = 0.37
+SIX_DIGITS = 1e-6  # of a gradient: below what any mistake makes of it
+_SMALL = 1e-2  # of a step: what differences of six digits can do with
 _AGREE = 1e-6  # a complex step and differences, where the function is analytic
 _EXACT = 1e-12  # of the gradient: what a complex step is off
 _ROUGH = 1e-8  # of the gradient: what differences are off beside their doubt
 _SURE = 1e-3
+MOST_ENTRIES = 200  # that are differenced one by one
 _SETTLED = 1e-5  # a doubt of more than this share of the gradient is that of a kink
 
 
 class NumericGradient(Struct, frozen=True):
     """`bound` is how far off each entry may be; unsettled entries lie at a kink.
 
+    Of many entries some are `looked_at`, chosen by chance; the others may be anything.
     `exact` tells that it came from steps into the complex plane.
     """
 
@@ -31,14 +35,19 @@ class NumericGradient(Struct, frozen=True):
     bound: np.ndarray
     settled: np.ndarray
     exact: bool
+    looked_at: np.ndarray
+
+    @property
+    def size(self) -> float:
+        """The largest entry, of those that are known."""
+        return float(np.max(np.abs(self.value), initial=0.0, where=self.settled))
 
     def against(self, got: np.ndarray | None) -> NumericGradient:
         """The same with the user's own entries where nothing is known."""
-        if got is None or np.all(self.settled) or got.size != self.value.size:
+        known = self.settled & self.looked_at
+        if got is None or np.all(known) or got.size != self.value.size:
             return self
-        return replace(
-            self, value=np.where(self.settled, self.value, got.reshape(self.value.shape))
-        )
+        return replace(self, value=np.where(known, self.value, got.reshape(self.value.shape)))
 
 
 class UsersOutput(Struct, frozen=True):
@@ -74,32 +83,62 @@ class UsersOutput(Struct, frozen=True):
             raise CheckTrouble(Trouble("forward", f"{text}; write a spec, or compute in float64"))
         return value.array.shape
 
-    def gradient(self, name: str, rng: np.random.Generator) -> NumericGradient:
-        """The gradient of `name` for the probe's upstream gradient."""
+    def gradient(
+        self, name: str, rng: np.random.Generator, usual: float | None = None
+    ) -> NumericGradient:
+        """The gradient of `name` for the probe's upstream gradient.
+
+        `usual` is its size at values that are not scaled.  With it, steps are none that large
+        values would make large, for a sine has its period there, too; and each entry is known to
+        six digits of that size only: textbook formulas lose some where values are large.
+        """
         value = self.probe.values[name]
-        step = _STEP * (float(np.sqrt(np.mean(np.square(value)))) or 1.0)
-        analytic = self._analytic(name, step, rng)
-        slopes: list[Slope] = []
-        for index in np.ndindex(value.shape):
+        step = _STEP * (self._size(name) if usual is None else self.small(name))
+        direction = rng.standard_normal(value.shape)
+        analytic = self._analytic({name: direction}, step) is not None
+        chosen = np.arange(value.size)
+        if value.size > MOST_ENTRIES:
+            chosen = rng.choice(value.size, MOST_ENTRIES, replace=False)
+        found, doubts = np.zeros(value.shape), np.zeros(value.shape)
+        for place in chosen:
             direction = np.zeros(value.shape)
-            direction[index] = 1.0
-            slopes.append(self._slope(name, direction, step, analytic))
-        found = np.array([s.value for s in slopes]).reshape(value.shape)
-        doubts = np.array([s.doubt for s in slopes]).reshape(value.shape)
+            direction.flat[place] = 1.0
+            slope = self._slope({name: direction}, step, analytic)
+            found.flat[place], doubts.flat[place] = slope.value, slope.doubt
         with np.errstate(invalid="ignore"):
             # The size of the gradient is that of the entries that are known themselves.
             sure = doubts <= _SURE * np.abs(found)
-            size = float(np.max(np.abs(found), initial=0.0, where=sure))
+            size = float(np.max(np.abs(found), initial=usual or 0.0, where=sure))
             settled = doubts <= _SETTLED * max(size, 1e-8)
-        floor = (_EXACT if analytic else _ROUGH) * max(size, 1e-8)
-        return NumericGradient(found, 10 * np.where(settled, doubts, 0) + floor, settled, analytic)
+        share = SIX_DIGITS if usual is not None else _EXACT if analytic else _ROUGH
+        floor = share * max(size, 1e-8)
+        bound = floor + 10 * np.where(settled, doubts, 0)
+        looked_at = np.zeros(value.shape, dtype=bool)
+        looked_at.flat[chosen] = True
+        return NumericGradient(found, bound, settled, analytic, looked_at)
 
-    def _slope(self, name: str, direction: np.ndarray, step: float, analytic: bool) -> Slope:
+    def along(self, directions: Mapping[str, np.ndarray]) -> Slope:
+        """The slope along a direction of several inputs, for the probe's upstream gradient.
+
+        All entries move at once: steps are so small that few of them can cross a kink.
+        """
+        step = _STEP * _SMALL
+        exact = self._analytic(directions, step)
+        return self._slope(directions, step, False) if exact is None else Slope(exact, 0.0)
+
+    def small(self, name: str) -> float:
+        """The size of the values of an input, at most 1: what a step is measured by."""
+        return min(self._size(name), 1.0)
+
+    def _size(self, name: str) -> float:
+        return float(np.sqrt(np.mean(np.square(self.probe.values[name])))) or 1.0
+
+    def _slope(self, directions: Mapping[str, np.ndarray], step: float, analytic: bool) -> Slope:
+        along = self._along(directions)
         if analytic:
-            exact = complex_slope(self._along(name, direction))
+            exact = complex_slope(along)
             if exact is not None:
                 return Slope(exact, 0.0)
-        along = self._along(name, direction)
         first, second = real_slope(along, step), real_slope(along, _OTHER_STEP * step)
         if first is None or second is None:
             return Slope(float("nan"), float("inf"))
@@ -108,20 +147,22 @@ class UsersOutput(Struct, frozen=True):
             first.value, max(first.doubt, second.doubt, abs(first.value - second.value) / 2)
         )
 
-    def _analytic(self, name: str, step: float, rng: np.random.Generator) -> bool:
-        """Whether a step into the complex plane and differences agree along a random direction."""
-        direction = rng.standard_normal(self.probe.values[name].shape)
-        along = self._along(name, direction)
+    def _analytic(self, directions: Mapping[str, np.ndarray], step: float) -> float | None:
+        """The slope by a step into the complex plane, where differences agree with it."""
+        along = self._along(directions)
         exact, rough = complex_slope(along), real_slope(along, step)
         if exact is None or rough is None or not np.isfinite(rough.doubt):
-            return False
+            return None
         # Slopes that do not settle prove nothing: abs and comparisons drop the imaginary part.
-        return abs(exact - rough.value) + rough.doubt <= _AGREE * abs(exact)
+        agree = abs(exact - rough.value) + rough.doubt <= _AGREE * abs(exact)
+        return exact if agree else None
 
-    def _along(self, name: str, direction: np.ndarray) -> Callable[[complex], complex | None]:
+    def _along(self, directions: Mapping[str, np.ndarray]) -> Callable[[complex], complex | None]:
+        values = self.probe.values
+
         def along(t: complex) -> complex | None:
-            moved = self.probe.values[name] + t * direction
-            probe = replace(self.probe, values={**self.probe.values, name: np.asarray(moved)})
+            moved = {n: np.asarray(values[n] + t * d) for n, d in directions.items()}
+            probe = replace(self.probe, values={**values, **moved})
             run = self.session.evaluate(
                 probe.arrays,
                 probe.scalars,
@@ -135,6 +176,7 @@ class UsersOutput(Struct, frozen=True):
                 return None
             if value.array.shape != upstream.shape:
                 return None
-            return complex(np.sum(upstream * value.array))  # vdot would conjugate
+            with np.errstate(all="ignore"):  # what is not finite has no slope
+                return complex(np.sum(upstream * value.array))  # vdot would conjugate
 
         return along

@@ -12,29 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from gradtool.check import conduct
-from gradtool.check.answers import Run
 from gradtool.check.arguments import Names, NoMatch
 from gradtool.check.bind import Binding, BindingProblem, not_found
-from gradtool.check.bounds import Bounded
 from gradtool.check.candidate import Candidate, of_one
-from gradtool.check.compare import Outcome, compare
+from gradtool.check.compare import Outcome
 from gradtool.check.conventions import readings
 from gradtool.check.inventory import Function, Inventory
 from gradtool.check.judge import failed
-from gradtool.check.numeric_gradient import NumericGradient, UsersOutput
-from gradtool.check.probes import Probe
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, whole_class
 from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Remark, Trouble, Verdict
 from gradtool.check.scale import factor_name, ratio
 from gradtool.check.session import CheckTrouble, Session, trouble_in
-from gradtool.check.tolerance import Fixed
+from gradtool.check.unaided_looks import Further, further
+from gradtool.check.unaided_points import Point, Unaided, drawn, measured, ran
 from gradtool.ir.dims import shape_text
-from gradtool.numeric.settings import Setting
+from gradtool.numeric.plain import PlainForward
 from gradtool.records import Struct, replace
 
-_MAX_BYTES = 1 << 26
 _POINTS = 4  # small ones: every entry is differenced
 _UNDECIDED = 0.5  # more entries than this without a slope: nothing was compared
 
@@ -47,15 +43,8 @@ class Functions(Struct, frozen=True):
     backward: str | None
 
 
-class _Point(Struct, frozen=True):
-    probe: Probe
-    run: Run
-    outcomes: Mapping[str, Outcome]
-    right: Mapping[str, NumericGradient]
-
-
 def check_unaided(
-    declared: Reference,
+    declared: PlainForward,
     file: Path,
     functions: Functions,
     *,
@@ -118,7 +107,7 @@ def _candidate(found: Inventory, functions: Functions, file: str) -> Candidate:
 
 def _best(
     session: Session,
-    declared: Reference,
+    declared: PlainForward,
     ways: Sequence[Binding],
     output: str,
     file: str,
@@ -137,7 +126,7 @@ def _best(
 
 def _judged(
     session: Session,
-    declared: Reference,
+    declared: PlainForward,
     way: Binding,
     output: str,
     file: str,
@@ -149,12 +138,16 @@ def _judged(
         for v in declared.spec.variables
         if v.differentiable and (way.gradients is None or v.name in way.gradients)
     ]
-    points: list[_Point] = []
+    settings = declared.every_setting()
+    asked = Unaided(session, declared, way, output, seed)
+    points: list[Point] = []
     trouble: Trouble | None = None
     try:
         session.bind(way, (output,), [v.name for v in wanted], ())
-        for number, setting in enumerate(declared.settings()[:_POINTS]):
-            point = _point(session, declared, way, output, setting, number, seed)
+        for number, setting in enumerate(settings[:_POINTS]):
+            rng = np.random.default_rng([seed, number])
+            probe = drawn(asked, setting, number, rng)
+            point = measured(asked, probe, ran(asked, probe), rng)
             points.append(point)
             trouble = trouble or point.run.trouble
     except CheckTrouble as problem:
@@ -174,6 +167,11 @@ def _judged(
         )
         trouble = trouble or Trouble("forward", text)
     right = all(row.standing == "ok" for row in rows) and trouble is None
+    behaviour = _conduct(session, points, trouble, seed)
+    seen = further(asked, points, settings[_POINTS:]) if right else Further()
+    rows = tuple(seen.rows.get(row.name, row) for row in rows)
+    trouble = trouble or seen.trouble
+    right = right and not seen.rows and trouble is None
     wrong = any(row.standing == "wrong" for row in rows)
     return Verdict(
         "pass" if right else "fail" if wrong or not trouble else "error",
@@ -184,54 +182,17 @@ def _judged(
         way.texts,
         (),
         rows,
-        tuple(dict.fromkeys((*_remarks(points, wanted_names=[v.name for v in wanted]),))),
-        tuple(dict.fromkeys(_conduct(session, points, trouble, seed))),
-        tuple(session.notes),
+        tuple(dict.fromkeys((*_remarks(points, [v.name for v in wanted]), *seen.remarks))),
+        tuple(dict.fromkeys(behaviour)),
+        (*session.notes, *(f"not looked at: {text}" for text in seen.left_out)),
         trouble,
-        len(points),
+        len(points) + seen.points,
         seed,
         version,
     )
 
 
-def _point(
-    session: Session,
-    declared: Reference,
-    way: Binding,
-    output: str,
-    setting: Setting,
-    number: int,
-    seed: int,
-) -> _Point:
-    rng = np.random.default_rng([seed, number])
-    sizes = setting.sizes
-    values = declared.sample(sizes, rng)
-    constants = declared.constants
-    integers = {n: v for n, v in constants.items() if isinstance(v, int)}
-    env, scalars = {**integers, **sizes}, {**constants, **sizes}
-    probe = Probe(number, sizes, env, values, {}, scalars, setting, {}, setting.varies)
-    users = UsersOutput(session, probe, output, seed, _MAX_BYTES)
-    shape = users.shape(needs_upstream=way.backward is None and way.mentions(f"d{output}"))
-    upstream = rng.standard_normal(shape) if shape or way.mentions(f"d{output}") else np.ones(())
-    probe = replace(probe, upstream={output: np.asarray(upstream)})
-    run = session.evaluate(probe.arrays, probe.scalars, seed=seed, max_bytes=_MAX_BYTES, watch=True)
-    users = replace(users, probe=probe)
-    outcomes: dict[str, Outcome] = {}
-    right: dict[str, NumericGradient] = {}
-    for variable in declared.spec.variables:
-        value = run.gradients.get(variable.name)
-        if value is None:
-            continue
-        name = variable.name
-        right[name] = users.gradient(name, rng)
-        got = value.array
-        known = right[name].against(got)
-        target = Fixed(Bounded({}, {name: known.value}, {}, {name: known.bound}))
-        outcomes[name] = compare("gradient", name, value, target, variable.shape, probe.env)
-    return _Point(probe, run, outcomes, right)
-
-
-def _compared(declared: Reference, name: str, points: Sequence[_Point]) -> Compared:
+def _compared(declared: Reference, name: str, points: Sequence[Point]) -> Compared:
     """All points of one gradient together."""
     variable = next(v for v in declared.spec.variables if v.name == name)
     shape = shape_text(variable.shape)
@@ -249,7 +210,7 @@ def _compared(declared: Reference, name: str, points: Sequence[_Point]) -> Compa
     return Compared(name, shape, "wrong", error, wrong[0][1].worst, "; ".join(messages))
 
 
-def _factor(name: str, wrong: Sequence[tuple[_Point, Outcome]]) -> str | None:
+def _factor(name: str, wrong: Sequence[tuple[Point, Outcome]]) -> str | None:
     seen: list[tuple[float, Mapping[str, int]]] = []
     for point, outcome in wrong:
         known = point.right[name]
@@ -263,13 +224,13 @@ def _factor(name: str, wrong: Sequence[tuple[_Point, Outcome]]) -> str | None:
     return factor_name(seen) if seen else None
 
 
-def _undecided(name: str, points: Sequence[_Point]) -> bool:
+def _undecided(name: str, points: Sequence[Point]) -> bool:
     settled = [p.right[name].settled for p in points if name in p.right]
     entries = sum(s.size for s in settled)
     return bool(entries) and sum(int(np.sum(~s)) for s in settled) > _UNDECIDED * entries
 
 
-def _remarks(points: Sequence[_Point], wanted_names: Sequence[str]) -> Iterable[Remark]:
+def _remarks(points: Sequence[Point], wanted_names: Sequence[str]) -> Iterable[Remark]:
     for name in wanted_names:
         lost = sum(int(np.sum(~p.right[name].settled)) for p in points if name in p.right)
         entries = sum(p.right[name].settled.size for p in points if name in p.right)
@@ -280,9 +241,11 @@ def _remarks(points: Sequence[_Point], wanted_names: Sequence[str]) -> Iterable[
                 "not settle there, as at a kink"
             )
             yield Remark("kink", text)
-    for point in points:
-        for outcome in point.outcomes.values():
-            yield from outcome.remarks
+    # A message begins with the array's name; sizes further on differ between the points.
+    told: dict[tuple[str, str], Remark] = {}
+    for remark in (r for p in points for o in p.outcomes.values() for r in o.remarks):
+        told.setdefault((remark.code, remark.message.split(" ")[0]), remark)
+    yield from told.values()
     exact = all(p.right[n].exact for p in points for n in p.right)
     how = (
         "a step into the complex plane"
@@ -293,7 +256,7 @@ def _remarks(points: Sequence[_Point], wanted_names: Sequence[str]) -> Iterable[
 
 
 def _conduct(
-    session: Session, points: Sequence[_Point], trouble: Trouble | None, seed: int
+    session: Session, points: Sequence[Point], trouble: Trouble | None, seed: int
 ) -> list[Remark]:
     found = conduct.of_runs(p.run for p in points)
     if len(points) > 1 and trouble is None:

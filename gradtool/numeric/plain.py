@@ -19,7 +19,7 @@ from gradtool.numeric.draw import draw
 from gradtool.numeric.grid import run
 from gradtool.numeric.kinks import Closest
 from gradtool.numeric.sample import setting_for
-from gradtool.numeric.settings import Setting, small_settings
+from gradtool.numeric.settings import Setting, settings, small_settings
 from gradtool.numeric.shake import Arrays, Shake
 from gradtool.records import Struct
 from gradtool.spec.forward import graph_of
@@ -86,6 +86,10 @@ class PlainForward(Struct, frozen=True, dict=True):
     @cached_property
     def _settings(self) -> tuple[Setting, ...]:
         return small_settings(self.graph, self.spec.sizes)
+
+    def every_setting(self) -> tuple[Setting, ...]:
+        """Those of a layer that is checked, the small ones first."""
+        return settings(self.graph, self.spec.sizes)
 
 
 def _whole(sizes: Mapping[str, int | float]) -> dict[str, int]:

@@ -101,7 +101,7 @@ def test_right_code_passes_and_wrong_code_fails(
     name: str,
 ) -> None:
     right = report(tmp_path, FILE, forward, backward, inputs)
-    assert "right (4 points" in right, right
+    assert "right (" in right, right
     assert "whether the forward is right is not known" in right
     text = report(tmp_path, FILE.replace(*wrong), forward, backward, inputs)
     row = next(line for line in text.splitlines() if line.startswith(f"  {name} "))
