@@ -1,8 +1,9 @@
 """Values that a forward pass nearly has: known words for what its backward pass will need.
 
 Where exponentials are summed, the backward pass needs their quotient, which everybody knows as
-softmax; where ``1 + exp(z)`` stands, it needs sigmoid(z).  Such values are added to the graph as
-inner values.  They are definitions like any other: if nothing needs them, they disappear.
+softmax; where ``1 + exp(z)`` stands, it needs sigmoid(z), which is ``1 - R`` beside
+``R = 1 / (1 + exp(z))``.  Such values are added to the graph as inner values.  They are definitions
+like any other: if nothing needs them, they disappear.
 """
 
 from __future__ import annotations
@@ -13,25 +14,59 @@ from fractions import Fraction
 from gradtool.ir.graph import AnyStatement, Graph, Statement
 from gradtool.ir.index import Affine, Tensor
 from gradtool.ir.poly import Access, Function, Poly, access, atom
-from gradtool.ir.tree import Call, Items, Tree, integer
+from gradtool.ir.tree import Call, Items, Name, Tree, call, integer
 from gradtool.records import replace
 
 
 def with_companions(graph: Graph) -> Graph:
     """The graph with softmax and sigmoid beside the sums that they come from."""
     present = {s.body.key for s in graph.statements if isinstance(s, Statement)}
+    reciprocals = {
+        of: s
+        for s in graph.statements
+        if isinstance(s, Statement) and s.hidden and (of := _divisor(s)) is not None
+    }
     statements: list[AnyStatement] = []
     exponentials: dict[str, Statement] = {}
+    sigmoids: dict[str, Statement] = {}
     for statement in graph.statements:
         statements.append(statement)
         if not isinstance(statement, Statement) or statement.reduce != "sum":
             continue
         if _is_exponential(statement.body) is not None:
             exponentials[statement.out.name] = statement
-        for made in (*_softmax(statement, exponentials), *_sigmoid(statement, exponentials)):
+        for made in _softmax(statement, exponentials):
             if made.body.key not in present:
                 statements.append(made)
+        for made in _sigmoid(statement, exponentials):
+            if made.body.key not in present:
+                sigmoids[statement.out.name] = made
+                if statement.out.name not in reciprocals:
+                    statements.append(made)
+        of = _divisor(statement)
+        if of in sigmoids and reciprocals.get(of) is statement:
+            tree = call("sub", integer(1), Name(statement.out.name))
+            statements.append(replace(sigmoids[of], tree=tree))
     return replace(graph, statements=tuple(statements))
+
+
+def is_opposite(statement: Statement) -> bool:
+    """A companion ``1 - R``, where the forward pass has ``R = 1 / (1 + exp(z))``."""
+    tree, term = statement.tree, statement.body.single
+    quotient = term is not None and len(term.factors) == 2 and statement.hidden
+    return quotient and isinstance(tree, Call) and tree.op == "sub" and tree.args[0] == integer(1)
+
+
+def _divisor(statement: Statement) -> str | None:
+    """The u of ``1 / u``."""
+    term = statement.body.single
+    if term is None or term.coefficient != 1 or len(term.factors) != 1:
+        return None
+    base, exponent = term.factors[0]
+    if exponent != -1 or not isinstance(base, Access):
+        return None
+    plain = base.index == tuple(map(Affine.of, statement.free))
+    return base.tensor.name if plain and base.tensor.shape == statement.out.shape else None
 
 
 def _is_exponential(body: Poly) -> Poly | None:

@@ -7,9 +7,10 @@ from fractions import Fraction
 from functools import cached_property
 
 from gradtool.derive.calculus import cancelled
+from gradtool.derive.companions import is_opposite
 from gradtool.derive.readability import Readability
 from gradtool.ir.graph import Statement
-from gradtool.ir.index import Affine, Index
+from gradtool.ir.index import Affine, Index, Tensor
 from gradtool.ir.poly import (
     Access,
     Atom,
@@ -26,7 +27,7 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
-from gradtool.ir.tree import Call
+from gradtool.ir.tree import Call, Name
 from gradtool.ir.walk import replace_atoms
 from gradtool.records import field, replace
 
@@ -92,23 +93,37 @@ class Definitions(Readability, frozen=True, dict=True):
                 )
         return found
 
+    @cached_property
+    def _opposites(self) -> Mapping[str, Tensor]:
+        """The companions ``1 - R``, each with its R."""
+        return {
+            s.out.name: self.graph.tensors[s.tree.args[1].id]
+            for s in self.definitions.values()
+            if is_opposite(s) and isinstance(s.tree, Call) and isinstance(s.tree.args[1], Name)
+        }
+
     def open_exponentials(self, term: Term) -> Term:
-        """A product with its inner exponentials written out."""
+        """A product with its inner exponentials and reciprocals written out."""
         factors: list[Factor] = []
         for base, exponent in term.factors:
             inner = self.definitions.get(base.tensor.name) if isinstance(base, Access) else None
-            if isinstance(base, Access) and inner is not None and self._is_exponential(inner):
-                base = defined_at(inner.body, inner.free, base.index).terms[0].factors[0][0]
+            if isinstance(base, Access) and inner is not None and self._is_part_of_word(inner):
+                base, power = defined_at(inner.body, inner.free, base.index).terms[0].factors[0]
+                exponent *= power
             factors.append((base, exponent))
         return product(term.coefficient, factors, term.bound)
 
-    def _is_exponential(self, statement: Statement) -> bool:
+    def _is_part_of_word(self, statement: Statement) -> bool:
+        """An inner ``exp(z)``, or ``1 / u``."""
         term = statement.body.single
         if not self.hidden(statement.out.name) or term is None or len(term.factors) != 1:
             return False
         base, exponent = term.factors[0]
-        plain = exponent == 1 and term.coefficient == 1 and not term.bound
-        return plain and isinstance(base, Function) and base.name == "exp"
+        if term.coefficient != 1 or term.bound:
+            return False
+        if isinstance(base, Function):
+            return exponent == 1 and base.name == "exp"
+        return exponent == -1 and isinstance(base, Access)
 
     @cached_property
     def _unnamed_products(self) -> frozenset[str]:
@@ -229,6 +244,8 @@ class Definitions(Readability, frozen=True, dict=True):
         From ``xc = X - mu`` follows ``X = xc + mu``: the statement, the entry solved for, and the
         expression for it.
         """
+        if any(r.name == name for r in self._opposites.values()):
+            return  # exp(-z) / (1 + exp(-z))**2 is found with 1 / (1 + exp(-z)) only
         if name not in self.solved:
             self.solved[name] = [
                 (statement, *solution)
@@ -263,7 +280,8 @@ class Definitions(Readability, frozen=True, dict=True):
 
 def has_word(statement: Statement) -> bool:
     """A softmax or a sigmoid: its factors overflow where it does not, so it is always better."""
-    return isinstance(statement.tree, Call) and statement.tree.op in ("softmax", "sigmoid")
+    word = isinstance(statement.tree, Call) and statement.tree.op in ("softmax", "sigmoid")
+    return word or is_opposite(statement)
 
 
 def _solution(statement: Statement, term: Term, name: str) -> tuple[Access, Poly] | None:

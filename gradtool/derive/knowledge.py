@@ -34,7 +34,7 @@ from gradtool.ir.poly import (
     poly_of,
     product,
 )
-from gradtool.ir.walk import accesses
+from gradtool.ir.walk import accesses, replace_atoms
 from gradtool.records import field
 
 _MAX_EXPANSIONS = 12
@@ -113,11 +113,12 @@ class Knowledge(Definitions, frozen=True, dict=True):
             rewritten = self._product_reading(statement, pattern, term)
             if rewritten is not None:
                 yield rewritten
+        opened = self.open_exponentials(term) if self._words else term
         for statement, pattern, divisors in self._words:
-            if divisors <= present:
-                word = self._product_reading(statement, pattern, self.open_exponentials(term))
+            if divisors <= opened.mentions:
+                word = self._product_reading(statement, pattern, opened)
                 if word is not None:
-                    yield word
+                    yield self._with_reciprocals(word)
         number = self._sum_reading(term)
         if number is not None:
             yield number
@@ -311,6 +312,16 @@ class Knowledge(Definitions, frozen=True, dict=True):
             if simple or has_word(statement) or self.term_cost(folded) < self.term_cost(term):
                 return poly_of((folded,))
         return None
+
+    def _with_reciprocals(self, body: Poly) -> Poly:
+        """A companion ``1 - R`` written out, so that it meets others in R."""
+
+        def change(base: Atom) -> Poly | None:
+            if not isinstance(base, Access) or base.tensor.name not in self._opposites:
+                return None
+            return UNIT - atom(Access(self._opposites[base.tensor.name], base.index))
+
+        return replace_atoms(body, change, self._opposites) if self._opposites else body
 
     def still_needed(self, term: Term, rest: tuple[Factor, ...]) -> tuple[Factor, ...]:
         """The conditions that a product loses when only `rest` of it stays, and that guard that."""
