@@ -333,7 +333,9 @@ class Desk:
             look = {"op": "look", "file": str(self._path), "tag": self._loading.tag}
             reply = self._ask(look, following)
         except WorkerLost as lost:
-            raise CheckTrouble(Trouble("file", f"parsing the file: {lost}")) from None
+            # What takes too long may be Python all the same, on a machine that is busy.
+            stage = "import" if lost.kind == "timeout" else "file"
+            raise CheckTrouble(Trouble(stage, f"parsing the file: {lost}")) from None
         self._imports = reply.get("imports")
         self._may_step = reply.get("steps") is not False
         self._longer = reply.get("longer") is True

@@ -16,9 +16,11 @@ import pytest
 import yaml
 
 from gradtool.check.judge import Judgement
+from gradtool.check.process import WorkerLost
 from gradtool.cli import main
 from gradtool.lint import preparation, run
 from gradtool.lint.causes import Causes
+from gradtool.lint.desk import Desk
 from gradtool.lint.grade import Case
 from gradtool.lint.isolation.jobs import Setup
 from gradtool.lint.rules import RULES
@@ -775,6 +777,22 @@ def test_a_low_limit_of_open_files_is_raised(course: Path) -> None:
         timeout=120,
     )
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_file_that_is_not_read_in_time_may_be_python(
+    course: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise WorkerLost("timeout", "no answer within 5 s")
+
+    monkeypatch.setattr(Desk, "_ask", lost)
+    monkeypatch.setattr(Desk, "_end", lambda _: "timeout")
+    (one,) = graded(capsys, "course/ann.py", "--assignment", "hw1.yaml")["submissions"]
+    (finding,) = one["questions"][0]["findings"]
+    assert (finding["code"], finding["message"]) == (
+        "GT107",
+        "parsing the file: no answer within 5 s",
+    )
 
 
 def test_what_answers_one_question_is_not_taken_for_another(course: Path, capsys: Captured) -> None:
