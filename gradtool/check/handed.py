@@ -25,8 +25,11 @@ _Key = tuple[str, int, str]
 
 
 @contextmanager
-def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterator[None]:
-    """While it lasts, `look` gets each value, with the frame of the function that computed it."""
+def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterator[frozenset[int]]:
+    """While it lasts, `look` gets each value, with the frame of the function that computed it.
+
+    What it gives are the identities of the codes of which that is so.
+    """
 
     def hand(value: object) -> object:
         look(value, sys._getframe(1))
@@ -34,9 +37,10 @@ def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterat
 
     before: list[tuple[FunctionType, CodeType]] = []
     known = builtins.__dict__
+    every: frozenset[int] = frozenset()
     try:
         with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            codes = _codes(loaded)
+            codes, every = _codes(loaded)
             for function in _functions(loaded):
                 old = function.__code__
                 new = codes.get((old.co_filename, old.co_firstlineno, old.co_name))
@@ -44,26 +48,31 @@ def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterat
                     before.append((function, old))
                     function.__code__ = new
         known[_HOOK] = hand
-        yield
+        yield every
     finally:
         for function, code in before:
             function.__code__ = code
         known.pop(_HOOK, None)
 
 
-def _codes(loaded: Loaded) -> dict[_Key, CodeType]:
-    """The codes of all functions by file, line and name, but for those that share these."""
+def _codes(loaded: Loaded) -> tuple[dict[_Key, CodeType], frozenset[int]]:
+    """The codes of all functions by file, line and name, but for those that share these; and the
+    identities of all.
+    """
     found: dict[_Key, CodeType] = {}
+    every: list[CodeType] = []
     twice: set[_Key] = set()
-    for cell, tree in loaded.cells:
-        changed = ast.fix_missing_locations(_Handing().visit(copy.deepcopy(tree)))
-        left = [compile(changed, cell.place, "exec", dont_inherit=True)]
-        for code in left:  # it grows on the way
+    for cell, tree in loaded.cells:  # what runs: its text may be another one
+        changed = _Handing().visit(copy.deepcopy(tree))
+        codes = [compile(changed, cell.place, "exec", dont_inherit=True)]
+        for code in codes:  # it grows on the way
             key = code.co_filename, code.co_firstlineno, code.co_name
             twice |= {key} & found.keys()
             found[key] = code
-            left += [one for one in code.co_consts if isinstance(one, CodeType)]
-    return {key: code for key, code in found.items() if key not in twice}
+            codes += [one for one in code.co_consts if isinstance(one, CodeType)]
+        every += codes
+    kept = {key: code for key, code in found.items() if key not in twice}
+    return kept, frozenset(map(id, every))
 
 
 def _functions(loaded: Loaded) -> Iterator[FunctionType]:
@@ -97,6 +106,19 @@ def _functions(loaded: Loaded) -> Iterator[FunctionType]:
 class _Handing(ast.NodeTransformer):
     """Puts a call around what may be an array: the values of operators and calls, and operands."""
 
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        # What stands in no function is not run again.
+        for statement in node.body:
+            self._within(statement)
+        return node
+
+    def _within(self, node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            self.generic_visit(node)
+        else:
+            for child in ast.iter_child_nodes(node):
+                self._within(child)
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         node.left, node.right = self._operand(node.left), self._operand(node.right)
         return _call(node)
@@ -121,6 +143,13 @@ class _Handing(ast.NodeTransformer):
         node.body = [self.visit(statement) for statement in node.body]
         return node
 
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        if isinstance(node.ctx, ast.Load):
+            node.value = self._operand(node.value)
+        else:
+            self.generic_visit(node)
+        return node
+
     def _operand(self, node: ast.expr) -> ast.expr:
         visited: ast.expr = self.visit(node)
         plain = isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
@@ -128,5 +157,5 @@ class _Handing(ast.NodeTransformer):
 
 
 def _call(node: ast.expr) -> ast.expr:
-    hook = ast.Name(_HOOK, ast.Load())
+    hook = ast.copy_location(ast.Name(_HOOK, ast.Load()), node)
     return ast.copy_location(ast.Call(hook, [node], []), node)

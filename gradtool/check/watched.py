@@ -27,7 +27,6 @@ _FORWARD = "check: forward"
 _MOST_NAMES = 200
 _LOOKING = 0.5  # seconds
 _REPEATED = 3  # calls
-_WHOLE = 0.5  # of the operations of a forward pass: what is hardly less than one
 _OPERATIONS = 2  # of one unit of a layer's work: a product and a sum
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
@@ -118,11 +117,11 @@ def steps(responder: Watches, request: Frame) -> Answer:
         forward = min(work.forward, _OPERATIONS * header["work"])
         step, moved, around = Told.step(), Told.moved(entries, forward), Told.around(entries)
         # Who makes plain numbers of these, refuses them, or has little to do with them.
-        hardly = Told.time - work.forward < _WHOLE * forward
+        hardly = Told.time - work.forward < min(entries, default=0)
         found = step or moved or around
         if not found and (Told.left or "error" in reply or hardly):
             responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
-            with handing(responder.loaded, lines.look_at):
+            with handing(responder.loaded, lines.look_at) as lines.handed:
                 responder.answer(Frame(header, request.arrays))
             step, moved = lines.stepped.size, lines.stepped.entry_by_entry
     finally:
@@ -149,6 +148,7 @@ class Lines:
 
     def __init__(self, loaded: Loaded, stepped: Stepped) -> None:
         self.stepped = stepped
+        self.handed: frozenset[int] = frozenset()  # the codes whose values it gets without that
         self._places = {cell.place for cell, _ in loaded.cells}
         self._end = time.monotonic() + _LOOKING
 
@@ -159,7 +159,9 @@ class Lines:
         sys.settrace(None)
 
     def _called(self, frame: FrameType, event: str, _: object) -> TraceFunction | None:
-        return self._seen if _exactly(frame.f_code.co_filename) in self._places else None
+        code = frame.f_code
+        seen = _exactly(code.co_filename) in self._places and id(code) not in self.handed
+        return self._seen if seen else None
 
     def _seen(self, frame: FrameType, event: str, _: object) -> TraceFunction:
         if event == "line":

@@ -10,6 +10,7 @@ import pytest
 
 from gradtool.check.handed import handing
 from gradtool.check.load import Loaded, Options, load
+from gradtool.check.rewrite import Change
 
 TEXT = """\
 import functools
@@ -65,7 +66,7 @@ def calls(x):
     first, *rest = [layer.half(x), layer.still(x), layer.twice]
     x = x.copy()
     x[0] += 13
-    return [plain(x), decorated(x), first, *rest, f"{x.sum() + 17:.3f}", x[::-1][:2]]
+    return [plain(*[x, 19][:1]), decorated(x), first, *rest, f"{x.sum() + 17:.3f}", x[::-1][:2]]
 """
 
 
@@ -93,7 +94,14 @@ def test_values_are_handed_over_and_are_what_they_were(loaded: Loaded) -> None:
     assert calls.__code__ is code
     for one, other in zip(found, right, strict=True):
         np.testing.assert_array_equal(one, other)
-    for expected in ([14.0, 2.0, 4.0], [199.0, 7.0, 19.0], [-5.0, -10.0, -20.0], 266.0, 22, 37.0):
+    for expected in (
+        [14.0, 2.0, 4.0],
+        [199.0, 7.0, 19.0],
+        [-5.0, -10.0, -20.0],
+        266.0,
+        22,
+        37.0,
+    ):
         assert repr(expected) in seen
     number = len(seen)
     calls(x)
@@ -110,3 +118,12 @@ def test_an_exception_leaves_nothing_behind(loaded: Loaded) -> None:
         loaded.module.plain(np.ones(2))
     assert loaded.module.plain.__code__ is code
     assert loaded.module.plain(np.ones(2)).tolist() == [1.0, 1.0]
+
+
+def test_what_runs_is_the_text_as_it_was_changed(tmp_path: Path) -> None:
+    (tmp_path / "hw.py").write_text(
+        "import numpy as np\ndef f(x):\n    return np.float32(x) + 0.1\n"
+    )
+    changed = load(tmp_path / "hw.py", Options(change=Change(widen=True)))
+    with handing(changed, lambda value, frame: None):
+        assert changed.module.f(0.2) == 0.2 + 0.1
