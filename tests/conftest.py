@@ -26,9 +26,13 @@ settings.load_profile("gradtool")
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """One more worker than cores: many tests wait, for a limit of time or for another process."""
+    """One more worker than cores: many tests wait, for a limit of time or for another process.
+
+    Those with PyTorch and JAX compute, and each worker imports both.
+    """
     cores = yield
-    return cores + 1 if config.option.numprocesses == "auto" else cores
+    computing = config.option.markexpr == "frameworks"
+    return cores + 1 if config.option.numprocesses == "auto" and not computing else cores
 
 
 APART = frozenset({"cluster", "frameworks", "latex", "published"})
