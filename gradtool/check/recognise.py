@@ -73,7 +73,9 @@ def recognise(
             variants = with_choices(candidate, found.choices)
             fitting.append((candidate, tuple(w for one in variants for w in _ways(one, reference))))
         except NoMatch as reason:
-            reasons.append(f"{candidate.title}: {reason}")
+            alone = candidate.owner is None and all(map(_is_backward, candidate.names))
+            without = "no forward pass belongs to it by its name; by itself, " if alone else ""
+            reasons.append(f"{candidate.title}: {without}{reason}")
     if not fitting:
         text = "; ".join(reasons)
         text += "" if text.endswith("?") else "."

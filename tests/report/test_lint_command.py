@@ -795,6 +795,18 @@ def test_a_file_that_is_not_read_in_time_may_be_python(
     )
 
 
+def test_a_backward_pass_without_its_forward_pass_is_told_so(
+    course: Path, capsys: Captured
+) -> None:
+    (course / "ann.py").write_text(HEAD + RIGHT_BACKWARD)
+    assert main(["lint", "course/ann.py", "--assignment", "hw1.yaml"]) == 1
+    out = capsys.readouterr().out
+    assert "GT105 affine_backward: no forward pass belongs to it by its name; by itself, " in out
+    (course / "ann.py").write_text(HEAD + FORWARD.replace("X, W, b", "a, c, d") + RIGHT_BACKWARD)
+    main(["lint", "course/ann.py", "--assignment", "hw1.yaml"])
+    assert "belongs to it" not in capsys.readouterr().out
+
+
 def test_what_answers_one_question_is_not_taken_for_another(course: Path, capsys: Captured) -> None:
     two = ASSIGNMENT.replace("    points: 4\n", "    points: 4\n  - spec: batch_norm\n")
     Path("hw2.yaml").write_text(two)
