@@ -6,24 +6,27 @@ every entry at every size to rounding; of several the simplest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from gradtool.check import diagnose_program
 from gradtool.check.causes import proposers, terms
 from gradtool.check.causes.catalogue import title
+from gradtool.check.compare import is_near
 from gradtool.check.diagnose_budget import AFTER_CODE, BY_NUMBERS, TOLD, Budget
 from gradtool.check.diagnose_choice import PLAIN, Explained, by_code, by_numbers
 from gradtool.check.diagnose_evidence import Evidence
 from gradtool.check.diagnose_forward import of_outputs
 from gradtool.check.diagnose_hypothesis import Hypothesis
+from gradtool.check.diagnose_inner import line_of
 from gradtool.check.diagnose_pairs import pairs
 from gradtool.check.diagnose_pattern import heat, pattern
 from gradtool.check.diagnose_program import Bench, Derived, derived
-from gradtool.check.diagnose_where import where
+from gradtool.check.diagnose_where import Where, where
 from gradtool.check.judge import Judgement
 from gradtool.check.measure import Point, bind
 from gradtool.check.reference import Reference
@@ -48,6 +51,8 @@ _LARGER = 6  # what explains these is tried again at some larger ones
 _TIMES, _SMALL_WORK = 4, 200
 _MOST_WORK = 20_000  # scalar operations of a point that a hypothesis is tried at
 _APART = 0.2
+_ROUNDED = 1e-11  # of the largest entry: the same but for rounding
+Inner: TypeAlias = tuple[Point, np.ndarray]  # what a value inside is at a point with the mistake
 _LINE_BY_LINE = ("staged", "single")  # grains whose lines are those of the forward pass
 
 
@@ -55,10 +60,27 @@ def with_causes(reference: Reference, session: Session, judgement: Judgement) ->
     """The judgement, with cause and place of what is wrong where they are known."""
     verdict, binding = judgement.verdict, judgement.binding
     repaired = _repairs(reference, session, judgement)
-    found = _with_causes(reference, judgement, repaired).verdict
+    inner: dict[str, Inner] = {}
+    found = _with_causes(reference, judgement, repaired, inner).verdict
+
+    def at(name: str) -> Where | None:
+        if binding is not None and name in inner:
+            point, value = inner[name]
+            # What is right for another value, as where a factor was forgotten, is no mistake.
+            right = any(
+                is_near(one.squeeze(), value.squeeze(), _ROUNDED)
+                for one in _cotangents(reference, point)
+            )
+            if (
+                not right
+                and (line := line_of(session, binding, point, value, verdict.seed)) is not None
+            ):
+                return line
+        return where(session.file, binding, name)
+
     placed = tuple(
-        replace(g, line=at.line, source=at.source, place=at.place)
-        if g.standing == "wrong" and g.line is None and (at := where(session.file, binding, g.name))
+        replace(g, line=line.line, source=line.source, place=line.place)
+        if g.standing == "wrong" and g.line is None and (line := at(g.name))
         else g
         for g in found.gradients
     )
@@ -72,14 +94,20 @@ def with_causes_of_numbers(reference: Reference, judgement: Judgement) -> Judgem
 
 
 def _with_causes(
-    reference: Reference, judgement: Judgement, repaired: Mapping[str, tuple[Repair, ...]] | None
+    reference: Reference,
+    judgement: Judgement,
+    repaired: Mapping[str, tuple[Repair, ...]] | None,
+    inner: MutableMapping[str, Inner] | None = None,
 ) -> Judgement:
-    """With the changes of the code that were found; None where only the numbers may be asked."""
+    """With the changes of the code that were found; None where only the numbers may be asked.
+
+    `inner` gets the values inside in which these see the mistake.
+    """
     verdict, points = judgement.verdict, judgement.points
     forward = verdict.forward
     if any(o.standing == "wrong" for o in forward):
         forward = of_outputs(reference, _program(reference), points, forward, repaired)
-    gradients = diagnose(reference, points, verdict.gradients, repaired)
+    gradients = diagnose(reference, points, verdict.gradients, repaired, inner)
     return replace(judgement, verdict=replace(verdict, forward=forward, gradients=gradients))
 
 
@@ -165,11 +193,12 @@ def diagnose(
     points: Sequence[Point],
     gradients: Sequence[Compared],
     repaired: Mapping[str, tuple[Repair, ...]] | None = None,
+    inner: MutableMapping[str, Inner] | None = None,
 ) -> tuple[Compared, ...]:
     """The gradients, the wrong ones with their cause where it is known.
 
     `repaired` are changes of the user's code with which ``gradient X`` is right; None where only
-    the numbers may be looked at.
+    the numbers may be looked at.  `inner` gets the values inside in which these see the mistake.
     """
     wrong = [g for g in gradients if g.standing == "wrong" and g.cause is None]
     if not points or not any(g.standing in ("wrong", "follows") for g in gradients):
@@ -204,7 +233,10 @@ def diagnose(
             # Small points may hold zeros only, as a hinge that is inactive does.
             kept = [e for e in kept if e.hypothesis.code != "zero"]
         found[gradient.name] = evidence, kept
-    return tuple(_explained(g, found, repaired.get(f"gradient {g.name}", ())) for g in gradients)
+    inner = {} if inner is None else inner
+    return tuple(
+        _explained(g, found, repaired.get(f"gradient {g.name}", ()), inner) for g in gradients
+    )
 
 
 def _telling(points: Sequence[Point], name: str) -> tuple[Point, ...]:
@@ -243,6 +275,7 @@ def _explained(
     gradient: Compared,
     found: Mapping[str, tuple[Evidence, list[Explained]]],
     repaired: Sequence[Repair],
+    inner: MutableMapping[str, Inner],
 ) -> Compared:
     if gradient.standing == "follows":
         what = "it is the derivative of your own forward, and that differs from the spec"
@@ -256,7 +289,14 @@ def _explained(
             return replace(gradient, cause=cause)
         return replace(gradient, cause=cause, line=at.line, source=at.source, place=at.place)
     if kept:
-        return replace(gradient, cause=by_numbers(evidence, kept, found))
+        cause, best = by_numbers(evidence, kept, found)
+        if best is not None and best.hypothesis.inner is not None:
+            first = evidence.telling[0]
+            with np.errstate(all="ignore"):
+                value = best.hypothesis.inner(first)
+            if value is not None:
+                inner[gradient.name] = first.point, value
+        return replace(gradient, cause=cause)
     seen = pattern(evidence)
     if seen is None:
         return gradient

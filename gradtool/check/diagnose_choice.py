@@ -64,15 +64,20 @@ class Explained(Struct, frozen=True):
 Found = Mapping[str, tuple[Evidence, list[Explained]]]
 
 
-def by_numbers(evidence: Evidence, kept: Sequence[Explained], found: Found) -> Cause:
-    """The simplest explanation; one mistake that explains several gradients is preferred."""
+def by_numbers(
+    evidence: Evidence, kept: Sequence[Explained], found: Found
+) -> tuple[Cause, Explained | None]:
+    """The simplest explanation; one mistake that explains several gradients is preferred.
+
+    With it what tells it; None where two do.
+    """
     ranked = _ranked(kept, found)
     (cost, best), *others = ranked
     code = best.hypothesis.code
     for dearer, other in others:
         if dearer < cost + _DOUBT and not _alike(code, other.hypothesis.code):
-            return _either(best.hypothesis.what, other.hypothesis.what)
-    return told(evidence, best)
+            return _either(best.hypothesis.what, other.hypothesis.what), None
+    return told(evidence, best), best
 
 
 def by_code(

@@ -25,6 +25,7 @@ class Hypothesis(Struct, frozen=True):
         predict: the user's gradient at a point if this is the mistake; None where it has none.
         proof: what the gradient then equals, as a formula; made only when it is told.
         key: hypotheses with one key are the same mistake, seen in several gradients.
+        inner: the value that the mistake is in, as it then is, where that is no gradient asked for.
     """
 
     code: str
@@ -33,3 +34,4 @@ class Hypothesis(Struct, frozen=True):
     predict: Callable[[Seen], Array | None]
     proof: Callable[[], str] = _nothing
     key: str = ""
+    inner: Callable[[Seen], Array | None] | None = None

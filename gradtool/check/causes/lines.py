@@ -45,6 +45,15 @@ class _Changed(Struct, frozen=True):
         except (ValueError, IndexError, ZeroDivisionError):
             return None  # not defined at these sizes
 
+    def inner(self, seen: Seen) -> Array | None:
+        """What the changed statement gives."""
+        bench = self.evidence.bench(self.grain, seen.number)
+        changed = replace(self.statement, body=self.edit.body)
+        try:
+            return bench.changed(self.statement.out.name, {self.place: changed})
+        except (ValueError, IndexError, ZeroDivisionError):
+            return None
+
     def proof(self) -> str:
         name = self.statement.out.name
         shown = written(self.grain, self.edit.body, self.statement.free)
@@ -87,7 +96,8 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         what, cost = one.edit.what + one.where, one.cost
         if one.where and evidence.spared(one.grain, one.place):
             what, cost = one.edit.what, cost + SPARED
-        yield Hypothesis(one.edit.code, cost, what, predict, changed.proof, one.key)
+        inner = changed.inner if one.where else None
+        yield Hypothesis(one.edit.code, cost, what, predict, changed.proof, one.key, inner)
 
 
 def _possible(evidence: Evidence) -> Iterator[_Possible]:

@@ -75,6 +75,15 @@ class _Told(Struct, frozen=True):
     def predict(self, seen: Seen) -> Array | None:
         return self.program.predict(seen, self.place, self.change.tree)
 
+    def inner(self, seen: Seen) -> Array | None:
+        """What the changed line gives."""
+        evaluation, _ = self.program.base(seen)
+        try:
+            value = np.asarray(evaluation.value(self.change.tree), dtype=float)
+        except (NotEvaluated, ValueError, IndexError, TypeError, KeyError, ZeroDivisionError):
+            return None
+        return value * self.program.factor(seen)
+
     def proof(self) -> str:
         writing, label = self.program.writing, self.program.evidence.label
         tree = _spelled(self.program.grain, self.change.tree)
@@ -129,7 +138,8 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
         place = grain.place(writing.lines[one.place][0]) if one.where else None
         if place is not None and evidence.spared(grain, place):
             what, cost = one.change.what, cost + SPARED
-        yield Hypothesis(one.change.code, cost, what, predict, told.proof, one.key)
+        inner = told.inner if one.where else None
+        yield Hypothesis(one.change.code, cost, what, predict, told.proof, one.key, inner)
 
 
 def _possible(evidence: Evidence) -> tuple[list[tuple[Grain, Written]], list[_Possible]]:
