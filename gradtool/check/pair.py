@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +18,18 @@ from gradtool.check.numerical import with_means
 from gradtool.check.process import Asked
 from gradtool.check.recognise import candidates, distinct, recognise
 from gradtool.check.reference import Reference
-from gradtool.check.result import Trouble
+from gradtool.check.result import Compared, Trouble
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import EVERYTHING, Wanted
+from gradtool.check.words import canonical, is_true_value
 from gradtool.records import replace
 
 if TYPE_CHECKING:
     from gradtool.check.live import Live
 
 _SECONDS = 10.0
+_OF_WHAT_IS_GIVEN = frozenset({"wrong-function", "wrong-tensor", "wrong-gradient", "wrong-point"})
+_READINGS = 4  # of which each is judged, and explained
 _RUN = 40  # candidates that are run where names do not tell
 
 
@@ -68,7 +72,64 @@ def check_pair(
             return Judgement(verdict, (), None)
         judges = partial(judge_with_left, reference, file=name, seed=seed, version=version)
         judgement = judges(session, bindings)
+        if explain and unclear(judgement):
+            known = _by_its_mistake(reference, session, judgement, bindings, judges)
+            if known is not None:
+                return known
         return with_means(reference, session, _told(reference, session, judgement, explain), judges)
+
+
+def _by_its_mistake(
+    reference: Reference,
+    session: Session,
+    judgement: Judgement,
+    bindings: Sequence[Binding],
+    judges: Callable[[Session, Sequence[Binding]], Judgement],
+) -> Judgement | None:
+    """The judgement on the only one of several readings in which one mistake explains what is
+    wrong; None where there is none, or more than one.
+
+    Right code shows itself which of them is meant.  Of wrong code this does: in any other reading
+    more is wrong than what somebody mistook.  A change of what the code is given proves nothing:
+    it may be right for something that is computed elsewhere.
+    """
+    from gradtool.check.diagnose import with_causes
+    from gradtool.check.diagnose_where import called_in, functions_of
+
+    guess = judgement.binding.unsure if judgement.binding is not None else ""
+    ways = [one for one in bindings if guess and one.unsure == guess and not one.last_resort]
+    found: list[Judgement] = []
+    for way in ways[:_READINGS] if len(ways) > 1 else ():
+        one = judges(session, (way,))
+        if one.verdict.verdict == "fail" and all(o.standing == "ok" for o in one.verdict.forward):
+            told = with_causes(reference, session, one)
+            functions = functions_of(session.file, way)
+            given = {
+                argument.arg
+                for name in called_in((way.backward,), functions)
+                for argument in functions[name].node.args.args
+                if argument.arg != "self" and not _is_label(argument.arg)
+            }
+            wrong = [g for g in told.verdict.gradients if g.standing == "wrong"]
+            if wrong and all(_is_proved(g, given) for g in wrong):
+                found.append(told)
+    return found[0] if len(found) == 1 else None
+
+
+def _is_label(parameter: str) -> bool:
+    return is_true_value(parameter) or canonical(parameter) == "y"
+
+
+def _is_proved(gradient: Compared, given: Collection[str]) -> bool:
+    """Whether a change of the code, and not of what it is given, shows the mistake."""
+    cause = gradient.cause
+    if cause is None or not cause.measure.startswith("tried") or cause.code in _OF_WHAT_IS_GIVEN:
+        return False
+    try:
+        nodes = ast.walk(ast.parse(gradient.source))
+    except SyntaxError:
+        return False
+    return all(node.id not in given for node in nodes if isinstance(node, ast.Name))
 
 
 def judge_with_left(
