@@ -73,7 +73,7 @@ def propose(evidence: Evidence) -> Iterator[Hypothesis]:
                     yield Hypothesis(
                         "overwritten",
                         1.4 if several else 1.2,
-                        "parts that meet in one entry overwrite each other: = in place of +=",
+                        "of the parts that meet in one entry one is kept, as where = stands for +=",
                         _Survivor(evidence, grain, statement, number, order, backwards).predict,
                         partial(str, proof),
                         f"overwritten {evidence.name}",
