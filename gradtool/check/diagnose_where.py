@@ -325,8 +325,9 @@ def _assigned(
         position = wanted.position
         if isinstance(value, ast.Tuple):
             elements: list[ast.expr] = value.elts
-            if any(isinstance(e, ast.Starred) for e in elements):
-                value = next((e.value for e in elements if isinstance(e, ast.Starred)), None)
+            several = [k for k, e in enumerate(elements) if isinstance(e, ast.Starred)]
+            if several and position >= several[0]:
+                value = next(e.value for e in elements if isinstance(e, ast.Starred))
                 position -= len(elements) - 1
             else:
                 value = elements[position] if position < len(elements) else None

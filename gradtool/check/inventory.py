@@ -52,6 +52,8 @@ class Function(Struct, frozen=True):
         inner: the functions of its own that it returns; in `returns` such a one is ``name()``, in
             a dictionary by its key.
         rest: the name of the parameter that takes all further arguments: ``*cache``.
+        spread: the place of the only value in the longest of `returns` that is several:
+            ``return dx, *rest``; -1 without one.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Function(Struct, frozen=True):
     bundle: tuple[str, ...] = ()
     inner: tuple[Function, ...] = ()
     rest: str = ""
+    spread: int = -1
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ class Function(Struct, frozen=True):
         maps = (self.keys, self.reads, self.defaults)
         return (
             *(self.name, self.params, self.required, self.returns, self.sets, self.decorators),
-            *(self.flags, self.pairs, self.named, self.owed, self.bundle, self.rest),
+            *(self.flags, self.pairs, self.named, self.owed, self.bundle, self.rest, self.spread),
             *(tuple(one.items()) for one in maps),
             *(one.said for one in self.inner),
         )
@@ -252,6 +255,7 @@ def _function_from(data: Mapping[str, Any], deep: bool = True) -> Function:
         tuple(map(str, data["bundle"])),
         tuple(_function_from(one, False) for one in data["inner"]) if deep else (),
         _name(data["rest"]) if data["rest"] else "",
+        int(data["spread"]),
     )
 
 
@@ -406,7 +410,15 @@ def _function(
         bundle=_bundle(values, keys, inside),
         inner=tuple(inner.values()),
         rest=arguments.vararg.arg if arguments.vararg else "",
+        spread=_spread(values),
     )
+
+
+def _spread(returned: Iterable[ast.expr]) -> int:
+    """The place of the only value among the most that are returned which is several: ``*rest``."""
+    longest = max((elements_of(value) for value in returned), key=len, default=[])
+    places = [k for k, element in enumerate(longest) if isinstance(element, ast.Starred)]
+    return places[0] if len(places) == 1 else -1
 
 
 def _bundle(

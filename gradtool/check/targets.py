@@ -29,6 +29,10 @@ def gradient_lines(
 ) -> tuple[str, tuple[str, ...] | None]:
     """The statements that assign every ``d<name>`` from a call, and what is offered."""
     returned = function.returns[0] if function.returns else ("",)
+    if function.spread >= 0:  # ``return dx, *rest`` gives as many as are missing
+        place = function.spread
+        several = ("",) * max(1, len(names.real) - len(returned) + 1)
+        returned = (*returned[:place], *several, *returned[place + 1 :])
     if len(returned) == 1 and not returned[0].startswith("{"):
         one = gradient_target(returned[0], called.given, names) if returned[0] else None
         if one is None and not function.keys.get(returned[0]):

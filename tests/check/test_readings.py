@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.pair import check_pair
+from gradtool.check.result import Verdict
 from gradtool.report.check_command import exit_code
 from tests.layers import every_layer, verdicts
 
@@ -183,6 +184,31 @@ class Linear:
         return dout @ self.W
 """
 # name: (code, layer, what makes it wrong)
+SEVERAL = """
+def cell(x, h, Wx, Wh, b):
+    h_new = np.tanh(x @ Wx + h @ Wh + b)
+    def back(dh_new):
+        d = dh_new * (1 - h_new ** 2)
+        return d @ Wx.T, d @ Wh.T, x.T @ d, h.T @ d, d.sum(0)
+    return h_new, back
+
+def rnn_forward(X, h0, Wx, Wh, b):
+    h, hs, backs = h0, [], []
+    for x in X.swapaxes(0, 1):
+        h, bk = cell(x, h, Wx, Wh, b)
+        hs.append(h)
+        backs.append(bk)
+    return np.stack(hs, 1), backs
+
+def rnn_backward(dhs, backs):
+    dh = 0
+    dX, acc = [], None
+    for g, bk in zip(dhs.swapaxes(0, 1)[::-1], backs[::-1]):
+        dx, dh, *ws = bk(g + dh)
+        dX.append(dx)
+        acc = ws if acc is None else [a + w for a, w in zip(acc, ws)]
+    return np.stack(dX[::-1], 1), dh, *acc
+"""
 READINGS = {
     "weights made in the first call": (LAZY, "affine", ("@ grad", "@ (grad * grad)")),
     "weights made for a shape": (BUILT, "affine", ("grads.sum(0)", "grads.mean(0)")),
@@ -195,6 +221,7 @@ READINGS = {
     "a loss for each sample": (EACH_SAMPLE, "mse", ("-2 *", "-4 *")),
     "a mask beside what it masks": (DROPPED, "dropout", ("dvalues * self.mask", "dvalues")),
     "one sample as a column": (COLUMN, "softmax", ("- self.output.T", "+ self.output.T")),
+    "a result that is several": (SEVERAL, "rnn", ("1 - h_new ** 2", "1 - h ** 2")),
     "results in the order of the arguments": (SIGNATURE, "affine", ("dZ.sum", "dZ.mean")),
 }
 
@@ -214,6 +241,21 @@ def test_a_mistake_in_it_is_found(tmp_path: Path, name: str) -> None:
     assert (known.verdict, known.layer) == ("fail", layer)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("return np.stack(dX[::-1], 1), dh, *acc", "return np.stack(dX[::-1], 1), dh, *acc[:2]"),
+        ("return np.stack(dX[::-1], 1), dh, *acc", "return np.stack(dX[::-1], 1), dh, *acc[::-1]"),
+        ("return np.stack(dX[::-1], 1), dh, *acc", "return np.stack(dX, 1), dh, *acc"),
+    ],
+    ids=["too few", "in another order", "steps in another order"],
+)
+def test_a_result_that_is_several_excuses_nothing(tmp_path: Path, right: str, wrong: str) -> None:
+    assert right in SEVERAL
+    for verdict in verdicts(tmp_path, SEVERAL.replace(right, wrong)):
+        assert verdict.verdict != "pass"
+
+
 def test_what_a_loss_is_given_is_what_its_forward_left(tmp_path: Path) -> None:
     (only,) = verdicts(tmp_path, GIVEN_OUTPUT)
     assert (only.verdict, only.layer) == ("pass", "softmax_cross_entropy")
@@ -230,6 +272,42 @@ def test_what_is_wrong_by_a_factor_alone_shows_what_a_loss_is_given(tmp_path: Pa
     found = check_pair(reference_for(named), file, seed=0, version="").verdict
     assert (found.verdict, found.trouble) == ("fail", None)
     assert [g.cause.code for g in found.gradients if g.cause] == ["sum-for-mean"]
+
+
+def _named(tmp_path: Path, text: str) -> Verdict:
+    file = tmp_path / "loss.py"
+    file.write_text("import numpy as np\n" + text)
+    layers, reference_for = every_layer()
+    (named,) = (r.spec for r in layers.references if r.spec.name == "softmax_cross_entropy")
+    return check_pair(reference_for(named), file, seed=0, version="").verdict
+
+
+def test_one_mistake_shows_what_a_loss_is_given(tmp_path: Path) -> None:
+    """In any other reading more is wrong than that the labels choose whole columns."""
+    right = "self.dinputs[range(len(dvalues)), y_true] -= 1"
+    assert right in GIVEN_OUTPUT
+    found = _named(tmp_path, GIVEN_OUTPUT.replace(right, "self.dinputs[:, y_true] -= 1"))
+    assert (found.verdict, found.trouble) == ("fail", None)
+    assert "layer.backward(layer.output, y)" in "\n".join(found.binding)
+    (gradient,) = found.gradients
+    assert gradient.cause is not None
+    assert gradient.cause.code == "some-entries"
+    assert gradient.source == "self.dinputs[:, y_true] -= 1"
+
+
+def test_a_change_of_what_a_loss_is_given_shows_nothing(tmp_path: Path) -> None:
+    """The code is right for probabilities that nobody keeps, and the file can compute them."""
+    text = GIVEN_OUTPUT.replace("self.output = e", "p = e").replace("self.output[", "p[")
+    helper = """
+def softmax(x):
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+"""
+    for added in ("", helper):
+        found = _named(tmp_path, added + text)
+        assert found.trouble is not None
+        assert found.trouble.stage == "unclear"
+        assert "what backward is to be given is not known" in found.trouble.message
 
 
 @pytest.mark.parametrize(
