@@ -50,6 +50,7 @@ def fixes(node: ast.expr, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             yield Fix(node, inner, "transposed", 1.0, f"{shown(node)} must not be transposed")
         case ast.Call():
             yield from _calls(node, scope)
+            yield from _keywords(node)
             yield from _filled(node, around)
         case ast.Subscript():
             yield from _turned_around(node)
@@ -206,6 +207,17 @@ def _entries(node: ast.Dict, returned: bool) -> Iterator[Fix]:
     for first, second, new in exchanged(node.values):
         text = f"{shown(new[second])} and {shown(new[first])} have changed places"
         yield Fix(node, ast.Dict(node.keys, new), code, 0.9, text)
+
+
+def _keywords(node: ast.Call) -> Iterator[Fix]:
+    """The same in a dictionary that is written with names: ``grads.update(W=dW, b=db)``."""
+    if callee(node.func) not in ("dict", "update") or any(k.arg is None for k in node.keywords):
+        return
+    for first, second, new in exchanged([k.value for k in node.keywords]):
+        text = f"{shown(new[second])} and {shown(new[first])} have changed places"
+        pairs = zip(node.keywords, new, strict=True)
+        keywords = [ast.keyword(k.arg, value) for k, value in pairs]
+        yield Fix(node, ast.Call(node.func, node.args, keywords), "order", 0.9, text)
 
 
 def rearranged(node: ast.expr | ast.stmt) -> Iterator[Fix]:

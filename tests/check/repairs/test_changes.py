@@ -362,6 +362,24 @@ def linear_backward(dZ, cache):
     dA_prev = np.dot(W.T, dZ)
     return dA_prev, dW, db
 """
+NORM = """
+import numpy as np
+
+class LayerNorm:
+    def __init__(self, d, eps=1e-5):
+        self.gamma, self.beta, self.eps = np.ones(d), np.zeros(d), eps
+        self.grads = dict.fromkeys(("gamma", "beta"))
+    def __call__(self, x):
+        c = x - x.mean(-1, keepdims=True)
+        self.inv = (np.square(c).mean(-1, keepdims=True) + self.eps) ** -0.5
+        self.h = c * self.inv
+        return self.h * self.gamma + self.beta
+    def backward(self, dy):
+        self.grads.update(gamma=np.einsum("nd,nd->d", dy, self.h), beta=np.einsum("nd->d", dy))
+        g = dy * self.gamma
+        g = g - g.mean(-1, keepdims=True) - self.h * (g * self.h).mean(-1, keepdims=True)
+        return g * self.inv
+"""
 FILES = {
     "cell": ("lstm_cell", CELL),
     "sequence": ("rnn", SEQUENCE),
@@ -377,6 +395,7 @@ FILES = {
     "columns": ("conv2d", COLUMNS),
     "gated": ("swiglu", GATED),
     "errors": ("mae", ERRORS),
+    "norm": ("layer_norm", NORM),
     "density": ("gelu", DENSITY),
     "course": ("affine_column", SAMPLES_IN_COLUMNS),
     "weighted": ("weighted_cross_entropy", WEIGHTED),
@@ -446,6 +465,10 @@ CHANGES = [
     Change("errors", "np.where(self.e > 0, 1.0, -1.0)", "np.abs(self.e)", ("wrong-function",)),
     Change("density", "math.sqrt(2 * math.pi)", "math.sqrt(math.pi)", ("missing-factor", "scale")),
     Change("density", "np.exp(-x * x / 2)", "np.exp(-x * x)", ("scale", "missing-factor")),
+    Change("norm", 'gamma=np.einsum("nd,nd->d", dy, self.h), beta=np.einsum("nd->d", dy)',
+           'beta=np.einsum("nd,nd->d", dy, self.h), gamma=np.einsum("nd->d", dy)', ("order",)),
+    Change("norm", 'np.einsum("nd,nd->d", dy, self.h)', 'np.einsum("nd->d", dy)',
+           ("missing-factor", "wrong-gradient")),
 ]  # fmt: skip
 
 
