@@ -31,6 +31,7 @@ from gradtool.ir.poly import (
 )
 
 _Flat: TypeAlias = tuple[Fraction, dict[Unit, Fraction]]
+_NONE = Fraction(0)
 
 
 def nested(body: Poly) -> Sum:
@@ -97,7 +98,7 @@ def _factored(terms: list[_Flat]) -> list[Product]:
         return [_as_product(terms[0])]
     terms = _with_one_root(terms)
     common = _common(terms)
-    scale = _content([c for c, _ in terms])
+    scale = _content(_without_slopes(terms))
     if common or scale != 1:
         inner = [(c / scale, _without(units, common)) for c, units in terms]
         below = _below(inner)
@@ -163,8 +164,31 @@ def _choices(terms: list[_Flat]) -> list[_Flat]:
         rest = [t for t in terms if condition not in t[1] and opposite not in t[1]]
         if _alike(yes) == _alike(no):  # where(X > Z, 1, 1)
             return _choices([(c, dict(u)) for u, c in _alike([*yes, *rest]).items() if c])
-        return _choices([_choice(condition, _factored(yes), _factored(no)), *rest])
+        common = _common([*yes, *no]) if rest else {}
+        yes, no = ([(c, _without(units, common)) for c, units in side] for side in (yes, no))
+        whole = _choice(condition, *map(_decimals, (_factored(yes), _factored(no))))
+        units = {u: common.get(u, _NONE) + whole[1].get(u, _NONE) for u in (*common, *whole[1])}
+        return _choices([(whole[0], units), *rest])
     return terms
+
+
+def _decimals(side: list[Product]) -> list[Product]:
+    """One side of a choice, a number as one unit."""
+    return [_decimal(p.coefficient) for p in side] if all(not p.factors for p in side) else side
+
+
+def _without_slopes(terms: list[_Flat]) -> list[Fraction]:
+    """The coefficients, without those of a choice that only make fractions of them.
+
+    ``where(x > 0, 1, 0.2) * w + z`` is no fifth of ``where(x > 0, 5, 1) * w + 5 * z``.
+    """
+    conditions = {u for _, units in terms for u in units if isinstance(u, Compare)}
+    chosen = {c for c in conditions if c.negated() in conditions}
+    plain = [c for c, units in terms if chosen.isdisjoint(units)]
+    if not plain:
+        return [c for c, _ in terms]
+    whole = math.lcm(*(c.denominator for c in plain))
+    return [c for c, units in terms if chosen.isdisjoint(units) or whole % c.denominator == 0]
 
 
 def _alike(terms: Iterable[_Flat]) -> dict[frozenset[tuple[Unit, Fraction]], Fraction]:

@@ -167,6 +167,13 @@ def test_a_power_that_is_written_as_a_product_divides_by_nothing() -> None:
         ("Y = leaky_relu(x, 0.2)", "dx = dY * where(x > 0, 1, 0.2)"),
         ("Y = where(x > 0, x, 0.1 * x)", "dx = dY * where(x > 0, 1, 0.1)"),
         ("Y = where(x > 0, 1.5 * x, 0.1 * x) / N", "dx = dY * where(x > 0, 1.5, 0.1) / N"),
+        # Beside other terms, too.
+        (
+            "Y = z * where(x > z, x, 0.2 * x) + x * z**2 + 3 * x",
+            "dx = dY * (3 + z**2 + z * where(x > z, 1, 0.2))",
+        ),
+        ("Y = leaky_relu(x, 0.2) * z + x / 2", "dx = dY * (1 + z * where(x > 0, 2, 0.4)) / 2"),
+        ("Y = where(x > z, x**2, 0.2 * x) + x", "dx = dY * (1 + where(x > z, 2 * x, 0.2))"),
         # Numbers that are alike but for their sign stay whole.
         ("Y = abs(x - 1) / 2", "dx = dY * sign(x - 1) / 2"),
         ("Y = where(x > 0, x, -x) / 4", "dx = dY * where(x > 0, 1, -1) / 4"),
@@ -174,8 +181,8 @@ def test_a_power_that_is_written_as_a_product_divides_by_nothing() -> None:
     ],
 )
 def test_slopes_are_the_numbers_of_the_forward_pass(forward: str, expected: str) -> None:
-    """``dY * where(x > 0, 5, 1) / 5`` stood for a leak of 0.2."""
-    spec = load_text(f"layer: t\ninputs: {{x: [N]}}\nforward: {forward}\n", "layer.yaml")
+    """``dY * where(x > 0, 5, 1) / 5`` stood for a leak of 0.2, with ``5 *`` before the rest."""
+    spec = load_text(f"layer: t\ninputs: {{x: [N], z: [N]}}\nforward: {forward}\n", "layer.yaml")
     found_line = derive(graph_of(spec, lambda _: None)).gradient("x")
     assert found_line is not None
     assert line(found_line.name, found_line.tree) == expected
