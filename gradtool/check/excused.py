@@ -23,7 +23,6 @@ TITLE = "a guard that moves the gradient"
 _INSIDE = 0.5  # of the entries, of all points alike
 _FURTHER = 4.0
 _FAINT = 2.0**-20
-_LONG = 200  # entries of the longest axis that is tried, which may be 1000
 _SMALL = 1e-6  # of a gradient: a guard that moves it less is none of its mistakes
 
 
@@ -87,8 +86,7 @@ def as_overflow(role: Role, name: str, there: Sequence[tuple[Point, Outcome]]) -
 
 def _overflows(point: Point) -> bool:
     """Whether an axis is long, and the user's forward pass not finite there."""
-    long = max(point.probe.sizes.values(), default=0) >= _LONG
-    return long and any(not outcome.finite for outcome in point.outputs.values())
+    return point.probe.is_long and any(not outcome.finite for outcome in point.outputs.values())
 
 
 def as_clipped(case: Case, name: str, wrong: Sequence[tuple[Point, Outcome]]) -> Remark | None:

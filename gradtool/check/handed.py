@@ -13,7 +13,7 @@ import ast
 import builtins
 import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import CodeType, FrameType, FunctionType
 
@@ -22,13 +22,20 @@ from gradtool.check.load import Loaded
 _HOOK = "__handed__"
 _DEPTH = 3  # of functions in the closure of others, as behind a decorator
 _Key = tuple[str, int, str]
+Line = tuple[str, int]
+"""A file, or a cell of it, and a line."""
 
 
 @contextmanager
-def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterator[frozenset[int]]:
+def handing(
+    loaded: Loaded,
+    look: Callable[[object, FrameType], None],
+    called: Collection[Line] | None = None,
+) -> Iterator[frozenset[int]]:
     """While it lasts, `look` gets each value, with the frame of the function that computed it.
 
-    What it gives are the identities of the codes of which that is so.
+    `called` are where functions begin that will be called, as far as that is known: of the others
+    nothing is compiled.  What it gives are the identities of the codes of which that is so.
     """
 
     def hand(value: object) -> object:
@@ -40,7 +47,7 @@ def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterat
     every: frozenset[int] = frozenset()
     try:
         with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            codes, every = _codes(loaded)
+            codes, every = _codes(loaded, called)
             for function in _functions(loaded):
                 old = function.__code__
                 new = codes.get((old.co_filename, old.co_firstlineno, old.co_name))
@@ -55,15 +62,19 @@ def handing(loaded: Loaded, look: Callable[[object, FrameType], None]) -> Iterat
         known.pop(_HOOK, None)
 
 
-def _codes(loaded: Loaded) -> tuple[dict[_Key, CodeType], frozenset[int]]:
-    """The codes of all functions by file, line and name, but for those that share these; and the
+def _codes(
+    loaded: Loaded, called: Collection[Line] | None
+) -> tuple[dict[_Key, CodeType], frozenset[int]]:
+    """The codes of functions by file, line and name, but for those that share these; and the
     identities of all.
     """
     found: dict[_Key, CodeType] = {}
     every: list[CodeType] = []
     twice: set[_Key] = set()
     for cell, tree in loaded.cells:  # what runs: its text may be another one
-        changed = _Handing().visit(copy.deepcopy(tree))
+        lines = None if called is None else [line for place, line in called if place == cell.place]
+        body = [copy.deepcopy(one) for one in tree.body if lines is None or _has_one(one, lines)]
+        changed = _Handing().visit(ast.Module(body, []))
         codes = [compile(changed, cell.place, "exec", dont_inherit=True)]
         for code in codes:  # it grows on the way
             key = code.co_filename, code.co_firstlineno, code.co_name
@@ -73,6 +84,13 @@ def _codes(loaded: Loaded) -> tuple[dict[_Key, CodeType], frozenset[int]]:
         every += codes
     kept = {key: code for key, code in found.items() if key not in twice}
     return kept, frozenset(map(id, every))
+
+
+def _has_one(statement: ast.stmt, lines: Iterable[int]) -> bool:
+    """Whether one of these lines is of a statement, or of what decorates it."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(one.lineno for one in decorators)])
+    return any(first <= line <= (statement.end_lineno or first) for line in lines)
 
 
 def _functions(loaded: Loaded) -> Iterator[FunctionType]:

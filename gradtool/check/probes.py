@@ -21,6 +21,7 @@ _BYTES_PER_ENTRY = 8
 _SLACK = 1 << 20  # a wrong shape is better shown than refused
 LARGE_INPUTS = "large inputs"
 _LARGE, _HUGE, _TINY = 30.0, 3000.0, 1e-3
+_LONG = 200  # entries of the longest axis that is tried, which may be 1000
 _STEEP = 1024.0  # a power of two: gradients are linear in the upstream gradient, to the last digit
 _SCALABLE = frozenset({"real", "positive", "nonnegative", "symmetric"})
 NEAR_KINK = 1e-9  # a kink this close is decided by rounding
@@ -64,6 +65,11 @@ class Probe(Struct, frozen=True):
     def given(self) -> Mapping[str, int | float]:
         """Sizes and the constants that differ from the spec's, as the reference takes them."""
         return {**self.sizes, **self.setting.constants}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether an axis is so long that a product or a sum along it may overflow."""
+        return max(self.sizes.values(), default=0) >= _LONG
 
     @property
     def is_huge(self) -> bool:

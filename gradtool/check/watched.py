@@ -17,7 +17,7 @@ import numpy as np
 
 from gradtool.check.complex_steps import Stepped, may_step
 from gradtool.check.frames import Frame
-from gradtool.check.handed import handing
+from gradtool.check.handed import Line, handing
 from gradtool.check.load import Loaded
 from gradtool.check.longer import has_longer
 from gradtool.check.nodes import nodes_of_file, telling
@@ -38,6 +38,7 @@ class Watches(Protocol):
 
     loaded: Loaded | None
     observed: AbstractContextManager[object]
+    called: frozenset[Line] | None
 
     def answer(self, request: Frame) -> Answer: ...
 
@@ -84,6 +85,7 @@ def count(
         reply, arrays = responder.answer(Frame({**request.header, "op": "run"}, request.arrays))
     finally:
         responder.observed = before
+    responder.called = frozenset(watch.lines)
     if counting is not None:
         watch.threads += max(0, counting() - first - 1 - watch.seen)
     reply |= {
@@ -121,7 +123,7 @@ def steps(responder: Watches, request: Frame) -> Answer:
         found = step or moved or around
         if not found and (Told.left or "error" in reply or hardly):
             responder.observed = lines = Lines(responder.loaded, Stepped(request.arrays))
-            with handing(responder.loaded, lines.look_at) as lines.handed:
+            with handing(responder.loaded, lines.look_at, responder.called) as lines.handed:
                 responder.answer(Frame(header, request.arrays))
             step, moved = lines.stepped.size, lines.stepped.entry_by_entry
     finally:
@@ -189,6 +191,7 @@ class Watch:
         threads: how many there were where it is not in force, and the one where it is.
         seen: further ones in which it was.
         calls: by place and line.
+        lines: where those begin that were called.
         top: those that the forward snippet calls itself.
         stepped: what was seen of steps.
     """
@@ -202,6 +205,7 @@ class Watch:
         self.places = {cell.place for cell, _ in loaded.cells}
         self.calls: Counter[str] = Counter()
         self.top: Counter[str] = Counter()
+        self.lines: set[Line] = set()
         self.undisturbed = True
         self.threads = 0
         self.seen = 0
@@ -236,8 +240,10 @@ class Watch:
         if its_own or self.everywhere:
             self.stepped.look(frame, its_own)  # of a call, at its arguments
         if event == "call" and its_own:
-            name = f"{_exactly(code.co_filename)}:{code.co_firstlineno}:{_exactly(code.co_name)}"
+            place = _exactly(code.co_filename)
+            name = f"{place}:{code.co_firstlineno}:{_exactly(code.co_name)}"
             self.calls[name] += 1
+            self.lines.add((place, code.co_firstlineno))
             caller = frame.f_back
             if caller is not None and _exactly(caller.f_code.co_filename) == _FORWARD:
                 self.top[name] += 1

@@ -97,6 +97,7 @@ class Responder:
 
     Attributes:
         observed: entered wherever the user's code may be run.
+        called: where functions begin that were called when calls were counted; None before.
     """
 
     def __init__(self) -> None:
@@ -106,6 +107,7 @@ class Responder:
         self.open: dict[int, Evaluation] = {}
         self.told = 0
         self.observed: AbstractContextManager[object] = nullcontext()
+        self.called: frozenset[tuple[str, int]] | None = None
 
     def answer(self, request: frames.Frame) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = request.header

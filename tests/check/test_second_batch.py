@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from gradtool.check.result import Verdict
+from gradtool.numeric.reference import reference_for
+from gradtool.spec.load import load_path
 from tests.layers import bundled, verdict_on
 
 AFFINE = """
@@ -254,3 +256,43 @@ def test_functions_that_keep_something_for_each_shape(
     assert found.verdict == verdict
     if codes is not None:
         assert set(told(found)) == codes
+
+
+CBOW = """\
+layer: cbow
+inputs:
+  c: {shape: [], index: V}
+  context: {shape: [M], index: V}
+parameters:
+  A: [V, D]
+  U: [V, D]
+forward: |
+  cost = -log_softmax(U @ sum(A[context], axis=0))[c]
+"""
+NAIVE = """\
+import numpy as np
+def cbow_forward(c, context, A, U):
+    h = A[context].sum(axis=0)
+    e = np.exp(U @ h)
+    p = e / e.sum()
+    return -np.log(p[c]), (c, context, A, U, h, p)
+def cbow_backward(dcost, cache):
+    c, context, A, U, h, p = cache
+    d = p.copy()
+    d[c] -= 1
+    d = dcost * d
+    dA = np.zeros_like(A)
+    np.add.at(dA, context, U.T @ d)
+    return dA, np.outer(d, h)
+"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_overflows_along_a_long_axis_is_not_looked_at_again_there(
+    tmp_path: Path, seed: int
+) -> None:
+    # Of a sum of 1,000 vectors the softmax overflows for some values, and not for others.
+    (tmp_path / "cbow.yaml").write_text(CBOW)
+    spec = load_path(tmp_path / "cbow.yaml")
+    found = verdict_on(reference_for(spec), tmp_path, NAIVE, seed=seed)
+    assert found.verdict == "pass", found
