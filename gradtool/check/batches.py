@@ -24,11 +24,8 @@ _OTHER, _NOTHING = 1e-4, 1e-9
 
 
 def point_of(points: Sequence[Point]) -> Point | None:
-    """The point whose sizes are looked at again: of the small ones the largest, without a long axis
-    where there is one: there a textbook formula overflows for some values, and not for others.
-    """
+    """The point whose sizes are looked at again: of the small ones the largest."""
     small = [p for p in points if p.probe.setting.work <= _ENOUGH]
-    small = [p for p in small if not p.probe.is_long] or small
     usual = [p for p in small if not p.probe.setting.constants] or small
     return max(usual, key=lambda p: p.probe.setting.work, default=points[0] if points else None)
 

@@ -130,7 +130,8 @@ def _with_one_root(terms: list[_Flat]) -> list[_Flat]:
     """Powers of a number that differ by whole ones as one power: sqrt(2) and 3 * sqrt(2) rather
     than sqrt(2) and 6 / sqrt(2), of which no factor is common.
     """
-    roots = {u for u in terms[0][1] if isinstance(u, Number) and all(u in t[1] for t in terms)}
+    first = terms[0][1] if terms else {}  # what is left in brackets may cancel
+    roots = {u for u in first if isinstance(u, Number) and all(u in t[1] for t in terms)}
     for root in sorted(roots, key=lambda u: u.key):
         highest = max(units[root] for _, units in terms)
         if all((highest - units[root]).denominator == 1 for _, units in terms):
