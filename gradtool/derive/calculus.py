@@ -145,7 +145,10 @@ def factored_polynomial(
     """A polynomial (coefficients and exponents) as a product of at least two sums, or None."""
     count = len(terms[0][1])
     symbols = sympy.symbols(f"u0:{count}")
-    poly = sympy.Poly.from_dict({exponents: _rational(c) for c, exponents in terms}, *symbols)
+    collected: dict[tuple[int, ...], Fraction] = {}
+    for c, exponents in terms:  # some may be alike
+        collected[exponents] = collected.get(exponents, Fraction(0)) + c
+    poly = sympy.Poly.from_dict({e: _rational(c) for e, c in collected.items() if c}, *symbols)
     scale, factors = sympy.factor_list(poly)
     sums = sum(1 for f, _ in factors if len(f.terms()) > 1)
     if sums < 2 and not any(power > 1 and len(f.terms()) > 1 for f, power in factors):

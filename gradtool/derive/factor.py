@@ -97,6 +97,8 @@ def _factored(terms: list[_Flat]) -> list[Product]:
     if len(terms) == 1:
         return [_as_product(terms[0])]
     terms = _with_one_root(terms)
+    if len(terms) < 2:
+        return [_as_product(term) for term in terms]
     common = _common(terms)
     scale = _content(_without_slopes(terms))
     if common or scale != 1:
@@ -135,11 +137,21 @@ def _with_one_root(terms: list[_Flat]) -> list[_Flat]:
     for root in sorted(roots, key=lambda u: u.key):
         highest = max(units[root] for _, units in terms)
         if all((highest - units[root]).denominator == 1 for _, units in terms):
-            terms = [
+            terms = _collected(
                 (c * root.value ** int(units[root] - highest), {**units, root: highest})
                 for c, units in terms
-            ]
+            )
     return terms
+
+
+def _collected(terms: Iterable[_Flat]) -> list[_Flat]:
+    """Terms of which no two are alike; none where all of them cancel."""
+    found: dict[frozenset[tuple[Unit, Fraction]], _Flat] = {}
+    for coefficient, units in terms:
+        key = frozenset(units.items())
+        known = found[key][0] if key in found else _NONE
+        found[key] = known + coefficient, units
+    return [term for term in found.values() if term[0]]
 
 
 def _below(terms: list[_Flat]) -> Unit | None:

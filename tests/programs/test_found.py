@@ -175,6 +175,9 @@ PROGRAMS = {
         "s = index_array((1,), lambda r: index_sum((T,), lambda i: Z[0, i] * Z[0, i]))\n"
         "Y = np.minimum(0.5, s.var(axis=0, keepdims=True))",
     ),
+    "terms that are alike once they have one root": found(
+        "O: [H, H]", "v = gelu_tanh(np.tanh(O))\nscale = np.sum(v**2)"
+    ),
     "blocks that are shifted out of each other": found(
         "U: [D]", "s = softsign(U)\nY = clip(concatenate([U, s, s]), -0.5, 0.5)"
     ),
