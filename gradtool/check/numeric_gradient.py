@@ -117,12 +117,13 @@ class UsersOutput(Struct, frozen=True):
         looked_at.flat[chosen] = True
         return NumericGradient(found, bound, settled, analytic, looked_at)
 
-    def along(self, directions: Mapping[str, np.ndarray]) -> Slope:
+    def along(self, directions: Mapping[str, np.ndarray], times: float = 1.0) -> Slope:
         """The slope along a direction of several inputs, for the probe's upstream gradient.
 
-        All entries move at once: steps are so small that few of them can cross a kink.
+        All entries move at once: steps are so small that few of them can cross a kink, or so many
+        `times` as large.
         """
-        step = _STEP * _SMALL
+        step = _STEP * _SMALL * times
         exact = self._analytic(directions, step)
         return self._slope(directions, step, False) if exact is None else Slope(exact, 0.0)
 

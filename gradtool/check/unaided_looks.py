@@ -36,7 +36,9 @@ _QUICK = 1e-3  # seconds
 _DIRECTIONS = 2
 _NINE_DIGITS = 1e-9  # of a gradient at values of about 1
 _SINGLE = 1e-4  # of one that was computed as float32
+_APART = 1e3  # times another: beside such a gradient digits of the other cannot be seen
 _UNSETTLED = 1e-5  # of a slope: the doubt about one across a kink
+_LARGER_STEPS = (1e2, 1e4)
 _SHARE = 0.25  # of the time that a file has
 _EVALUATIONS = 50  # of the forward pass, at one point
 _NUMBER = 100  # of the first of these probes
@@ -88,7 +90,8 @@ def further(asked: Unaided, points: Sequence[Point], settings: Iterable[Setting]
             if look is not None:
                 known = _compared(look, seen)
                 pace.took(probe.setting.work * _EVALUATIONS, look.run.seconds * _EVALUATIONS)
-                _told_of_many(look, known if factor == 1 else set(usual), seen)
+                if factor == 1:
+                    _told_of_many(look, known, seen)
 
     try:
         at_scales(few)
@@ -172,9 +175,9 @@ def _compared(look: _Look, seen: Further) -> set[str]:
     """
     lost: list[str] = []
     whole: list[str] = []
-    for name in (
-        name for name in look.usual if name not in seen.rows
-    ):  # one mistake of each is enough
+    for name in look.usual:
+        if name in seen.rows:
+            continue  # one mistake of each is enough
         outcome = _shaped(look, name)
         if outcome.array is None:
             _wrong(look, name, outcome, f"{outcome.message} {look.where}", seen)
@@ -228,7 +231,8 @@ def _fits(look: _Look, names: Sequence[str]) -> tuple[bool | None, str]:
     share = _SINGLE if single else look.digits
     for _ in range(_DIRECTIONS) if names else ():
         directions: dict[str, np.ndarray] = {}
-        said = size = 0.0
+        sizes: list[float] = []
+        said = 0.0
         for name in names:
             shape = look.probe.values[name].shape
             drawn = look.rng.standard_normal(shape)
@@ -237,9 +241,15 @@ def _fits(look: _Look, names: Sequence[str]) -> tuple[bool | None, str]:
             got = look.run.gradients[name].array
             assert got is not None
             said += float(np.sum(got.reshape(shape) * directions[name]))
-            size = max(size, small * float(np.linalg.norm(got)), small * look.usual[name])
+            sizes.append(small * max(float(np.linalg.norm(got)), look.usual[name]))
+        if max(sizes) > _APART * min(sizes):
+            return None, ""
         slope = users.along(directions)
-        size = max(size, abs(slope.value))
+        if len(names) == 1 and not slope.doubt <= _UNSETTLED * sizes[0]:
+            # What is small beside the rest of an output is lost in it at small steps.
+            larger = (users.along(directions, times) for times in _LARGER_STEPS)
+            slope = min((slope, *larger), key=lambda one: one.doubt)
+        size = max(*sizes, abs(slope.value))
         if not slope.doubt <= _UNSETTLED * size:
             return None, ""
         if abs(slope.value - said) <= 10 * slope.doubt + share * size:

@@ -141,3 +141,14 @@ def test_of_many_entries_those_that_were_not_chosen_are_compared_all_at_once(
     wrong = text.replace("    return dx", "    dx[1234] *= 1.01\n    return dx")
     told = report(tmp_path, HEAD + wrong, "f", "g", "x: [3000]")
     assert "right in entries that were chosen by chance, wrong at random values" in told, told
+
+
+def test_a_small_gradient_is_compared_beside_a_large_one(tmp_path: Path) -> None:
+    text = (
+        "def f(x, b):\n    return 5e5 * x + b, x\n\n"
+        "def g(dout, x):\n    return 5e5 * dout, dout * (np.abs(x) < 100)\n"
+    )
+    told = report(tmp_path, HEAD + text, "f", "g", "x: [N, D], b: [N, D]")
+    assert "1 of 2 gradients is wrong" in told, told
+    right = text.replace(" * (np.abs(x) < 100)", "")
+    assert "gradients are right" in report(tmp_path, HEAD + right, "f", "g", "x: [N, D], b: [N, D]")
