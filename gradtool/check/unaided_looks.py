@@ -7,7 +7,7 @@ with slopes along random directions; where these differ, entry by entry.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -72,7 +72,7 @@ class _Look(Struct, frozen=True):
 
 
 def further(asked: Unaided, points: Sequence[Point], settings: Iterable[Setting]) -> Further:
-    """Look at further settings, and at scaled values: few of them, and many."""
+    """Look at scaled values, few of them and many, and at further settings."""
     seen = Further()
     few = max((point.probe for point in points), key=lambda probe: probe.setting.work)
     every = {name for point in points for name in point.right}
@@ -90,7 +90,7 @@ def further(asked: Unaided, points: Sequence[Point], settings: Iterable[Setting]
             if look is not None:
                 known = _compared(look, seen)
                 pace.took(probe.setting.work * _EVALUATIONS, look.run.seconds * _EVALUATIONS)
-                if factor == 1:
+                if factor == 1 and probe is few:
                     _told_of_many(look, known, seen)
 
     try:
@@ -201,9 +201,9 @@ def _compared(look: _Look, seen: Further) -> set[str]:
     return known
 
 
-def _told_of_many(look: _Look, known: Collection[str], seen: Further) -> None:
+def _told_of_many(look: _Look, known: set[str], seen: Further) -> None:
     """What of long gradients was not compared: they have no slope where all entries move."""
-    for name in look.usual.keys() - known:
+    for name in look.usual.keys() - known - seen.rows.keys():
         if (size := look.probe.values[name].size) > MOST_ENTRIES:
             text = f"{MOST_ENTRIES} of {size} entries of d{name}, chosen by chance, were compared"
             seen.remarks.append(Remark("uncompared", text))
