@@ -20,7 +20,7 @@ MEANING: dict[Role, tuple[str, str]] = {
     "shape": ("wrong-axis", "the wrong size"),
     "padding": ("padding", "the wrong padding"),
 }
-_OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
+OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
 }  # fmt: skip
 _ORDERED = frozenset({"argmax", "argmin", "max", "min", "maximum", "minimum"})
@@ -137,7 +137,7 @@ def _told(role: Role, node: ast.AST, cost: float) -> tuple[str, float, str]:
 
 def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
     left, right = node.left, node.right
-    flipped = ast.BinOp(left, _OPPOSITE[type(node.op)](), right)
+    flipped = ast.BinOp(left, OPPOSITE[type(node.op)](), right)
     said = f"the sign before {shown(right)} is wrong"
     if role != "value":
         code, cost, what = _told(role, node, 1.15)
@@ -171,7 +171,7 @@ def _sums(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
 def _products(node: ast.BinOp, role: Role, scope: Scope) -> Iterator[Fix]:
     left, right = node.left, node.right
     divides = isinstance(node.op, ast.Div)
-    flipped = ast.BinOp(left, _OPPOSITE[type(node.op)](), right)
+    flipped = ast.BinOp(left, OPPOSITE[type(node.op)](), right)
     if role != "value":
         code, cost, what = _told(role, node, 1.25)
         yield Fix(node, flipped, code, cost, what)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gradtool.check.repairs.arithmetic import OPPOSITE
 from gradtool.check.repairs.calls import exchanged
 from gradtool.check.repairs.fix import Fix, shown
 from gradtool.check.repairs.scope import Scope, Surroundings
-
-_OPPOSITE: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-}  # fmt: skip
 
 
 def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
@@ -54,7 +51,7 @@ def fixes(node: ast.stmt, scope: Scope, around: Surroundings) -> Iterator[Fix]:
             how = "added to" if code == "accumulated" else "combined with"
             text = f"it is {how} what was there: {shown(node)}"
             yield Fix(node, (ast.Assign([target], value),), code, 1.1, text)
-            opposite = _OPPOSITE.get(type(op))
+            opposite = OPPOSITE.get(type(op))
             if opposite is not None:
                 adds = isinstance(op, ast.Add | ast.Sub)
                 code = "sign" if adds else "inverted-factor"
