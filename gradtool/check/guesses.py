@@ -15,7 +15,7 @@ from gradtool.check.compare import arrays_of
 from gradtool.check.inventory import Function
 from gradtool.check.judge import Judgement
 from gradtool.check.scale import ratio
-from gradtool.check.words import canonical, is_true_value
+from gradtool.check.words import is_label
 from gradtool.records import replace
 
 _MOST = 6
@@ -60,8 +60,7 @@ def labels_behind(backward: Function, upstream: Mapping[str, str], names: Names)
     "" if it does not.
     """
     (parameter,) = upstream if len(upstream) == 1 else ("",)  # of several each has its output
-    labels = is_true_value(parameter) or canonical(parameter) == "y"
-    if names.is_loss or not labels:
+    if names.is_loss or not is_label(parameter):
         return ""
     return (
         f"{backward.name} takes {parameter}, so it seems to be the gradient of a loss that is not "

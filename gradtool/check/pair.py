@@ -21,7 +21,7 @@ from gradtool.check.reference import Reference
 from gradtool.check.result import Compared, Trouble
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import EVERYTHING, Wanted
-from gradtool.check.words import canonical, is_true_value
+from gradtool.check.words import is_label
 from gradtool.records import replace
 
 if TYPE_CHECKING:
@@ -108,16 +108,12 @@ def _by_its_mistake(
                 argument.arg
                 for name in called_in((way.backward,), functions)
                 for argument in functions[name].node.args.args
-                if argument.arg != "self" and not _is_label(argument.arg)
+                if argument.arg != "self" and not is_label(argument.arg)
             }
             wrong = [g for g in told.verdict.gradients if g.standing == "wrong"]
             if wrong and all(_is_proved(g, given) for g in wrong):
                 found.append(told)
     return found[0] if len(found) == 1 else None
-
-
-def _is_label(parameter: str) -> bool:
-    return is_true_value(parameter) or canonical(parameter) == "y"
 
 
 def _is_proved(gradient: Compared, given: Collection[str]) -> bool:

@@ -162,6 +162,11 @@ def is_true_value(name: str) -> bool:
     return not _TRUE.isdisjoint(split(name))
 
 
+def is_label(name: str) -> bool:
+    """Whether a name is that of right values, or a plain ``y``, as labels are called, too."""
+    return is_true_value(name) or canonical(name) == "y"
+
+
 def is_prediction(name: str) -> bool:
     """Whether a name is that of what a network gives, such as ``Y_pred``."""
     return not _MADE.isdisjoint(split(name))
