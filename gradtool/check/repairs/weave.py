@@ -235,20 +235,17 @@ class _Writer:
                 by = f" from {self.text(cause)}" if cause else ""
                 yield f"{indent}raise {self.text(error)}{by}"
             case ast.If(test=test, body=body, orelse=orelse):
-                yield f"{indent}if {self.text(test)}:"
-                yield from self.block(body, depth + 1)
+                yield from self.headed(f"if {self.text(test)}", body, depth)
                 yield from self.headed("else", orelse, depth)
             case ast.For(target=target, iter=each, body=body, orelse=orelse):
-                yield f"{indent}for {self.text(target)} in {self.text(each)}:"
-                yield from self.block(body, depth + 1)
+                head = f"for {self.text(target)} in {self.text(each)}"
+                yield from self.headed(head, body, depth)
                 yield from self.headed("else", orelse, depth)
             case ast.While(test=test, body=body, orelse=orelse):
-                yield f"{indent}while {self.text(test)}:"
-                yield from self.block(body, depth + 1)
+                yield from self.headed(f"while {self.text(test)}", body, depth)
                 yield from self.headed("else", orelse, depth)
             case ast.With(items=items, body=body):
-                yield f"{indent}with {', '.join(map(self.item, items))}:"
-                yield from self.block(body, depth + 1)
+                yield from self.headed(f"with {', '.join(map(self.item, items))}", body, depth)
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=last):
                 yield from self.headed("try", body, depth)
                 for handler in handlers:
