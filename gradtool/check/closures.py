@@ -57,8 +57,8 @@ def _dictionary(value: ast.expr, function: ast.FunctionDef) -> ast.expr:
     return value
 
 
-def _placed(value: ast.expr) -> Iterable[tuple[Place, ast.expr]]:
-    """What stands in a returned value, with its place or its key."""
+def entries_of(value: ast.expr) -> list[tuple[str, ast.expr]] | None:
+    """What stands in a dictionary that is written out, by its constant keys; None where none is."""
     match value:
         case ast.Dict(keys=keys, values=values):
             pairs = zip(keys, values, strict=True)
@@ -69,7 +69,13 @@ def _placed(value: ast.expr) -> Iterable[tuple[Place, ast.expr]]:
             ]
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if keywords:
             return [(one.arg, one.value) for one in keywords if one.arg is not None]
-    return enumerate(elements_of(value))
+    return None
+
+
+def _placed(value: ast.expr) -> Iterable[tuple[Place, ast.expr]]:
+    """What stands in a returned value, with its place or its key."""
+    entries = entries_of(value)
+    return enumerate(elements_of(value)) if entries is None else entries
 
 
 def returned_functions(

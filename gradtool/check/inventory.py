@@ -16,6 +16,7 @@ from gradtool.check.closures import (
     Callers,
     callers_in,
     elements_of,
+    entries_of,
     returned_functions,
 )
 from gradtool.check.dataclass_fields import init_of, is_dataclass
@@ -315,13 +316,8 @@ def _returned_keys(nodes: Iterable[ast.AST]) -> list[str]:
 
 def _dictionary(value: ast.expr) -> list[str] | None:
     """The constant keys of a dictionary that is written out; None where none is."""
-    match value:
-        case ast.Dict(keys=keys):
-            texts = (key.value for key in keys if isinstance(key, ast.Constant))
-            return [text for text in texts if isinstance(text, str)]
-        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if keywords:
-            return [keyword.arg for keyword in keywords if keyword.arg is not None]
-    return None
+    entries = entries_of(value)
+    return None if entries is None else [key for key, _ in entries]
 
 
 def _dotted(node: ast.expr) -> str:
