@@ -479,8 +479,8 @@ def _start(zygote: Zygote, assignment: Assignment, require: bool) -> Sandbox:
 
 
 def _not_started(error: ZygoteGone, assignment: Assignment) -> SpecError | UsageError:
-    place = assignment.places.get(error.library) if isinstance(error, LibraryFails) else None
-    if isinstance(error, LibraryFails) and place is not None:
+    if isinstance(error, LibraryFails) and error.library in assignment.places:
+        place = assignment.places[error.library]
         hint = "mend it where gradtool is installed, or take it from the list"
         message = f"libraries: {error}"
         problem = assignment.source.problem(place, message, hint, len(error.library))

@@ -28,7 +28,7 @@ from gradtool.lint.isolation.jobs import (
 from gradtool.lint.isolation.launch import Interpreter, places
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.status import Exit, LayerStatus, unguarded
-from gradtool.lint.isolation.unready import Unready
+from gradtool.lint.isolation.unready import LibraryRaised, Unready
 from gradtool.lint.isolation.worker import Worker
 from gradtool.records import Struct, field, replace
 
@@ -49,16 +49,8 @@ class ZygoteGone(Exception):
     """The zygote could not be started, or has ended; a new one can be started."""
 
 
-class LibraryFails(ZygoteGone):
+class LibraryFails(ZygoteGone, LibraryRaised):
     """A library cannot be imported where the workers are prepared."""
-
-    def __init__(self, library: str, error: str) -> None:
-        super().__init__(library, error)
-        self.library = library
-        self.error = error
-
-    def __str__(self) -> str:
-        return f"{self.library} cannot be imported: {self.error}"
 
 
 class _Lane(Struct, frozen=True):
