@@ -20,14 +20,14 @@ from gradtool.check.probes import Probe
 from gradtool.check.process import WorkerLost
 from gradtool.check.recall import Recall
 from gradtool.check.reference import Reference
-from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost, within
+from gradtool.check.result import DIFFERENCES, Compared, Trouble, Verdict, is_lost
 from gradtool.check.rewrite import Change
 from gradtool.check.session import CheckTrouble, Session, trouble_in
 from gradtool.check.wanted import Wanted
 from gradtool.lint import counting, means, sealed
 from gradtool.lint.assignment import Assignment, Question
 from gradtool.lint.causes import Causes
-from gradtool.lint.findings import End
+from gradtool.lint.findings import End, called_at
 from gradtool.lint.foresight import Foreseeing, Foresight
 from gradtool.lint.isolation.limits import Limits
 from gradtool.lint.isolation.worker import Worker
@@ -362,8 +362,7 @@ class Desk:
             return ()
         if not right and not counting.has_digits(judgement):
             return ()
-        last = verdict.called[-1] if verdict.called else None
-        at = Spot(last.line, within(verdict.file, last.place)) if last else Spot()
+        at = called_at(verdict)[-1]
         point = judgement.points[0]
         probe = counting.probe_for(reference, judgement.binding, point.probe, self._seed)
         lost = self._end()

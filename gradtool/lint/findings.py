@@ -45,7 +45,7 @@ def findings(verdict: Verdict, end: End | None) -> tuple[Finding, ...]:
 
 def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
     unfinished = next((r for r in verdict.remarks if r.code == "unfinished"), None)
-    at = [Spot(c.line, within(verdict.file, c.place)) for c in verdict.called] or [Spot()]
+    at = called_at(verdict)
     first, last = at[0], at[-1]
     lost = Spot(verdict.trouble_line, verdict.trouble_place)
     if unfinished is not None:
@@ -55,20 +55,26 @@ def _all(verdict: Verdict, end: End | None) -> Iterator[Finding]:
         yield lost.finding(*_trouble(verdict, verdict.trouble, end))
     for output in verdict.forward:
         if output.standing == "wrong":
-            yield _compared("GT201", output.name, output, _spot(verdict, output, first))
+            yield _compared("GT201", output.name, output, compared_at(verdict, output, first))
     missing_is_told = unfinished is not None or verdict.trouble is not None
     for gradient in verdict.gradients:
         code = _STANDINGS.get(gradient.standing)
         told = missing_is_told and gradient.standing in ("not offered", "not computed")
         if code is not None and not told:
-            spot = _spot(verdict, gradient, last)
+            spot = compared_at(verdict, gradient, last)
             yield _compared(code, f"d{gradient.name}", gradient, spot)
     yield from _remarks((*verdict.remarks, *verdict.conduct), first)
     if verdict.spared:
         yield last.finding("GT309", f"not looked at: {'; '.join(verdict.spared)}")
 
 
-def _spot(verdict: Verdict, row: Compared, otherwise: Spot) -> Spot:
+def called_at(verdict: Verdict) -> list[Spot]:
+    """Where the functions are that were called; one that is unknown, without any."""
+    return [Spot(c.line, within(verdict.file, c.place)) for c in verdict.called] or [Spot()]
+
+
+def compared_at(verdict: Verdict, row: Compared, otherwise: Spot) -> Spot:
+    """Where an output or a gradient is assigned, if that is known."""
     return Spot(row.line, within(verdict.file, row.place)) if row.line else otherwise
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gradtool.check.result import Compared, Verdict, within
+from gradtool.check.result import Compared, Verdict
+from gradtool.lint.findings import called_at, compared_at
+from gradtool.lint.result import Spot
 from gradtool.report.formats.github import command
 
 
@@ -15,26 +17,25 @@ def document(verdicts: Iterable[Verdict], *, hide_expected: bool = False) -> str
 
 
 def _lines(verdict: Verdict, hide_expected: bool) -> Iterator[str]:
-    last = verdict.called[-1] if verdict.called else None
-    first_line = (last.line, within(verdict.file, last.place)) if last else (0, "")
+    last = called_at(verdict)[-1]
     trouble = verdict.trouble
     if trouble is not None:
         level = "notice" if trouble.stage == "match" else "error"
-        at = verdict.trouble_line, verdict.trouble_place
+        at = Spot(verdict.trouble_line, verdict.trouble_place)
         yield _command(level, verdict, at, trouble.message)
     for label, row in verdict.rows:
         if row.standing == "wrong":
-            at = (row.line, within(verdict.file, row.place)) if row.line else first_line
+            at = compared_at(verdict, row, last)
             yield _command("error", verdict, at, f"{label} {_text(label, row, hide_expected)}")
     for remark in (*verdict.remarks, *verdict.conduct):
-        yield _command("warning", verdict, first_line, remark.message)
+        yield _command("warning", verdict, last, remark.message)
 
 
-def _command(level: str, verdict: Verdict, at: tuple[int, str], message: str) -> str:
+def _command(level: str, verdict: Verdict, at: Spot, message: str) -> str:
     """A command at a line of the file; one of a cell, or of another file, stands in the message."""
-    line, place = at
-    if line and place:
-        line, message = 0, f"{message} ({place} line {line})"
+    line = at.line
+    if line and at.place:
+        line, message = 0, f"{message} ({at.place} line {line})"
     where = {"line": str(line)} if line else {}
     title = verdict.layer or "gradtool"
     return command(level, {"file": verdict.file, **where, "title": title}, message)
