@@ -183,6 +183,10 @@ def _first_line(candidate: Candidate) -> tuple[int, int]:
     return int(cell) if cell.isdigit() else 0, min(item.line for item in items)
 
 
+BY_NAME = 2
+"""What `score` begins with for a name that is the layer's; with less for one that contains it."""
+
+
 def score(candidate: Candidate, layer: str) -> tuple[int, int]:
     """How well a candidate's name fits a layer: larger is better, (0, …) not at all.
 
@@ -204,7 +208,7 @@ def _score(names: tuple[str, ...], paired: bool, layer: str) -> tuple[int, int]:
     if own in (stem, loose, folded(names[0])):
         return 3, plain
     if stem in others or loose in others:
-        return 2, plain
+        return BY_NAME, plain
     if stem and (own in stem or stem in own) and min(len(stem), len(own)) >= 3:
         return 1, plain
     return 0, plain

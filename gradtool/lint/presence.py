@@ -13,7 +13,7 @@ from typing import Literal
 
 from gradtool.check.bind import from_check
 from gradtool.check.candidate import Candidate, gives_loss
-from gradtool.check.recognise import candidates, score
+from gradtool.check.recognise import BY_NAME, candidates, score
 from gradtool.check.reference import Reference
 from gradtool.check.result import Verdict
 from gradtool.check.session import Session
@@ -23,8 +23,6 @@ from gradtool.lint.rules import NOT_THERE, NOTHING, RULES
 from gradtool.spec.bundled import bundled_specs
 
 Presence = Literal["there", "by name", "by numbers", "not there"]
-
-_BY_NAME = 2  # what `score` gives a name that is one of the layer's; less for one that contains it
 
 
 def presence(reference: Reference, session: Session, verdict: Verdict) -> Presence:
@@ -42,7 +40,7 @@ def presence(reference: Reference, session: Session, verdict: Verdict) -> Presen
     bound = bool(verdict.gradients)
     meant = (one for one in found if bound or _promises_gradient(one))
     best = max((_fit(one, layer) for one in meant), default=0)
-    if best >= _BY_NAME or (best and computes):
+    if best >= BY_NAME or (best and computes):
         return "there"
     if not computes:
         return "by name" if best else "not there"
@@ -83,12 +81,12 @@ def _promises_gradient(candidate: Candidate) -> bool:
 def _fit(candidate: Candidate, layer: str) -> int:
     """How well it is called after a layer; not at all where it is called after another one."""
     own = score(candidate, layer)[0]
-    return 0 if own < _BY_NAME and _is_another(candidate, layer) else own
+    return 0 if own < BY_NAME and _is_another(candidate, layer) else own
 
 
 def _is_another(candidate: Candidate, layer: str) -> bool:
     """Whether it has the name of another layer that comes with gradtool."""
-    return any(score(candidate, name)[0] >= _BY_NAME for name in _bundled() if name != layer)
+    return any(score(candidate, name)[0] >= BY_NAME for name in _bundled() if name != layer)
 
 
 @lru_cache(maxsize=1)

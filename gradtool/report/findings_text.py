@@ -21,9 +21,6 @@ def detail(finding: Finding, explain: bool) -> str:
     return f"{text}; cause: {one_line(finding.why)}" if explain and finding.why else text
 
 
-EVERY = "every question"
-
-
 def told(one: Graded, choice: Choice) -> Iterator[tuple[tuple[Answer, ...], Finding]]:
     """The findings of a submission that count, with their questions: what is the same in several,
     such as a file that cannot be read, is told once.
@@ -38,7 +35,7 @@ def told(one: Graded, choice: Choice) -> Iterator[tuple[tuple[Answer, ...], Find
 def questions_of(answers: Sequence[Answer], of: int, *, points: bool) -> str:
     """The names of questions of which there are `of`, of a single one with its `points`."""
     if len(answers) == of > 1:
-        return EVERY
+        return "every question"
     names = ", ".join(one_line(answer.question) for answer in answers)
     if points and len(answers) == 1:
         return f"{names} ({answers[0].points:g} of {answers[0].of:g})"

@@ -8,14 +8,13 @@ from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from gradtool.check.candidate import Candidate
-from gradtool.check.recognise import score
+from gradtool.check.recognise import BY_NAME, score
 from gradtool.check.words import canonical, folded
 from gradtool.records import Struct
 from gradtool.report import library
 from gradtool.spec.bundled import bundled_specs
 from gradtool.spec.model import LayerSpec, Variable
 
-_CALLED_SO = 2  # what `score` gives a name that is one of the layer's
 _USUAL = {
     "x": "[N, D]",
     "w": "[D, C]",
@@ -63,7 +62,7 @@ def _called_like(chosen: Candidate, arguments: Sequence[str]) -> LayerSpec | Non
     """The bundled layer that is called like it; of several the one with such arguments."""
     scores = {name: score(chosen, name)[0] for name in bundled_specs()}
     best = max(scores.values())
-    if best < _CALLED_SO:
+    if best < BY_NAME:
         return None
     specs = (library.load(name) for name, own in scores.items() if own == best)
     return max(specs, key=lambda spec: len(_by_name(spec, arguments)))

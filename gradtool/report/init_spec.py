@@ -168,7 +168,7 @@ def _arguments(
         if shape is None and ask is not None:
             example = guessed.shapes[name].partition("[")[2].partition("]")[0]
             shape = ask(name, example).strip().strip("[]()")
-        found.append(_Argument(name, shape, is_label, guessed.shapes.get(name, "")))
+        found.append(_Argument(name, shape, is_label, guessed.shapes[name]))
     return found
 
 
