@@ -144,8 +144,15 @@ class Guards(Struct, frozen=True):
         return replace(self, fragile=self.fragile | {name})
 
     def bare(self, tree: Tree) -> bool:
-        """Whether a formula has such a part outside every ``where``."""
-        return any(not within and self._may_fail(part) for part, within in _parts(tree))
+        """Whether a formula has such a part outside every ``where``.
+
+        In a comparison what is infinite is larger or smaller than anything else, and no nan.
+        """
+        if is_condition(tree, self.masks):
+            return False
+        if isinstance(tree, Call) and tree.op == "where":
+            return self.bare(tree.args[0])
+        return self._may_fail(tree) or any(map(self.bare, children(tree)))
 
 
 def _where(condition: Tree, value: Tree) -> Tree:

@@ -146,6 +146,13 @@ def test_an_exponential_that_a_bound_keeps_out_has_no_slope(
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("line", ["minimum(0, exp(Z) - 1)", "0 - relu(1 - exp(Z))"])
+def test_a_comparison_of_what_is_infinite_gives_no_nan(line: str) -> None:
+    """``where(exp(Z) - 1 < 0, exp(Z), 0)``: it was said of dZ that it may come out as nan."""
+    sheet = _sheet(f"layer: compared\n{_INPUTS}  Y = relu(Z) + {line}\n")
+    assert not any("nan" in note for note in sheet.conventions)
+
+
 @pytest.mark.parametrize("inner", ["softmax(Z)", "exp(Z) / sum(exp(Z), axis=1, keepdims=True)"])
 def test_what_a_word_is_made_from_is_guarded_by_nothing(inner: str) -> None:
     text = f"layer: word\n{_INPUTS}  Y = relu({inner} - X)\n"
